@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// One change of one scope's rules: read, plan, show or do, report.
+
+import { Exit, type ExitCode } from "../errors.ts";
+import type { Scope } from "../loader/host.ts";
+import { lock, readScope, removeStale, replaceRules } from "../loader/store.ts";
+import type { Io } from "../output/io.ts";
+import { changeLines, ruleJson } from "../output/rules.ts";
+import { type Change, isChange } from "../policy/change.ts";
+import type { Netns, Rule } from "../policy/rule.ts";
+import { type Host, openHost } from "./host-access.ts";
+
+export interface Places {
+  cgroup: string | undefined;
+  allNetns: boolean;
+  dryRun: boolean;
+  wait: boolean;
+}
+
+export type Plan = (present: Rule[], netns: Netns | null) => Change;
+
+/** The namespace that new rules are for: the caller's in the root scope, all of them elsewhere. */
+function netnsFor(host: Host, scope: Scope, allNetns: boolean, io: Io): Netns | null {
+  if (scope.name !== "/" || allNetns) return null;
+  const netns = host.netns();
+  if (!netns) {
+    io.messages.warn("this kernel cannot tell network namespaces apart: the rule is for all of them");
+  }
+  return netns;
+}
+
+function report(
+  io: Io,
+  command: string,
+  scope: Scope,
+  change: Change,
+  places: Places,
+  netns: Netns | null,
+): void {
+  const changed = isChange(change);
+  io.json({
+    command,
+    changed,
+    dry_run: places.dryRun,
+    scope: { cgroup: scope.name, id: scope.id },
+    added: change.added.map(ruleJson),
+    replaced: change.replaced.map(ruleJson),
+    removed: change.removed.map(ruleJson),
+    unchanged: change.unchanged.map(ruleJson),
+  });
+  for (const line of changeLines(change, scope.name, netns)) io.print(line);
+  if (!changed) io.print("no change");
+  else if (places.dryRun) io.print("nothing was changed (--dry-run)");
+}
+
+/**
+ * Applies a plan to the scope that the flags name.
+ * @throws TcpxError with the documented codes; nothing is changed then
+ */
+export async function changeScope(io: Io, command: string, places: Places, plan: Plan): Promise<ExitCode> {
+  const host = await openHost(places.cgroup);
+  const { lib } = host;
+  lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
+  const scope = host.scope(places.cgroup);
+  const netns = netnsFor(host, scope, places.allNetns, io);
+  if (places.dryRun) {
+    report(io, command, scope, plan(readScope(lib, scope.id)?.rules ?? [], netns), places, netns);
+    return Exit.DONE;
+  }
+  const present = readScope(lib, scope.id);
+  const early = plan(present?.rules ?? [], netns);
+  if (!isChange(early)) {
+    report(io, command, scope, early, places, netns); // a no-op needs no lock and no mount
+    return Exit.DONE;
+  }
+  using held = lock(lib, places.wait);
+  for (const gone of removeStale(lib, held)) {
+    io.messages.info(`cgroup ${gone.name} is gone: removed its ${gone.rules.length} rule(s)`);
+  }
+  const change = plan(readScope(lib, scope.id)?.rules ?? [], netns);
+  if (isChange(change)) await replaceRules(lib, held, scope, change.rules);
+  report(io, command, scope, change, places, netns);
+  return Exit.DONE;
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+// set, accept, show and unset for any extension: what differs between extensions is in extensions/.
+
+import type { ArgsDef } from "citty";
+import {
+  type Args,
+  changeArgs,
+  flagArg,
+  globalArgs,
+  netnsArgs,
+  scopeArgs,
+  selectorArgs,
+  textArg,
+} from "../args.ts";
+import { Exit, type ExitCode, usageError } from "../errors.ts";
+import type { Extension, RuleVerb } from "../extensions/types.ts";
+import type { Io } from "../output/io.ts";
+import { ruleJson, ruleTable } from "../output/rules.ts";
+import { isChange, setRules, unsetRules } from "../policy/change.ts";
+import { KINDS, type Kind, type Rule, ruleKey } from "../policy/rule.ts";
+import { parseSelectors } from "../policy/selector.ts";
+import { changeScope, type Places } from "./change-scope.ts";
+import { openHost } from "./host-access.ts";
+import { type Group, type Leaf, leaf } from "./types.ts";
+
+const placeArgs = { ...selectorArgs, ...scopeArgs, ...netnsArgs } satisfies ArgsDef;
+
+function selectorsOf(args: Args) {
+  return parseSelectors({
+    to: textArg(args, "to"),
+    from: textArg(args, "from"),
+    port: textArg(args, "port"),
+  });
+}
+
+const places = (args: Args): Places => ({
+  cgroup: textArg(args, "cgroup"),
+  allNetns: flagArg(args, "all-netns"),
+  dryRun: flagArg(args, "dry-run"),
+  wait: flagArg(args, "wait"),
+});
+
+function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
+  return leaf({
+    summary: `${verb.summary}. ${extension.title}.`,
+    args: { ...verb.args, ...placeArgs, ...changeArgs, ...globalArgs },
+    examples: verb.examples,
+    notes: [
+      "Longest prefix first, then the exact port. A rule replaces the one at the same selector; it holds for " +
+        `connections set up from now on, until \`tcpx ${extension.name} unset\`. Details: docs/${extension.name}.md.`,
+    ],
+    async run(args, io) {
+      const selectors = selectorsOf(args);
+      const { drafts, notices } = verb.draft(args);
+      for (const notice of notices) io.messages.warn(notice);
+      return changeScope(io, `${extension.name} ${name}`, places(args), (present, netns) => {
+        const wanted = selectors.flatMap((selector) =>
+          drafts.map((draft): Rule => ({ ext: extension.name, selector, netns, ...draft })),
+        );
+        return setRules(present, wanted);
+      });
+    },
+  });
+}
+
+function parseKind(value: string | undefined, verb: string): Kind | undefined {
+  if (value === undefined || KINDS.includes(value as Kind)) return value as Kind | undefined;
+  throw usageError(
+    `stray argument '${value}'`,
+    value,
+    `${verb} accepts ${KINDS.join(", ")}, or nothing for all three`,
+  );
+}
+
+function unset(extension: Extension): Leaf {
+  const command = `tcpx ${extension.name} unset`;
+  return leaf({
+    summary: "Remove rules: those at exactly this selector, as it was given to set or accept.",
+    args: {
+      kind: {
+        type: "positional",
+        required: false,
+        description: "Only this kind: ask, local or accept; default: all three",
+      },
+      all: {
+        type: "boolean",
+        description: `All ${extension.name} rules of the scope, in every network namespace`,
+      },
+      ...placeArgs,
+      ...changeArgs,
+      ...globalArgs,
+    },
+    examples: [
+      [`${command} --to 10.0.0.0/8`, "Take back the rule for 10.0.0.0/8"],
+      [command, "Take back the rule that was set without a selector"],
+      [`${command} --all`, `Take back every ${extension.name} rule of the root scope`],
+    ],
+    async run(args, io) {
+      const kind = parseKind(textArg(args, "kind"), command);
+      const selective = ["to", "from", "port"].find((flag) => args[flag] !== undefined);
+      if (args.all && selective) {
+        throw usageError(`--all and --${selective} exclude each other`, "--all", "give one of them");
+      }
+      const selectors = args.all ? undefined : selectorsOf(args);
+      return changeScope(io, `${extension.name} unset`, places(args), (present, netns) => {
+        const change = unsetRules(present, { ext: extension.name, kind, selectors, netns });
+        const left = change.rules.filter((rule) => rule.ext === extension.name).length;
+        if (!isChange(change) && left > 0) {
+          io.messages.info(
+            `${left} other ${extension.name} rule(s) stand in this scope; see \`tcpx ${extension.name} show\``,
+          );
+        }
+        return change;
+      });
+    },
+  });
+}
+
+async function showRules(extension: Extension, cgroup: string | undefined, io: Io): Promise<ExitCode> {
+  const host = await openHost();
+  const states = host.states(cgroup);
+  const rows = states.flatMap(({ name, alive, rules }) =>
+    rules.filter((rule) => rule.ext === extension.name).map((rule) => ({ scope: name, alive, rule })),
+  );
+  rows.sort((a, b) => (ruleKey(a.rule) < ruleKey(b.rule) ? -1 : 1));
+  io.json({ rules: rows.map(({ scope, alive, rule }) => ({ scope, alive, ...ruleJson(rule) })) });
+  io.print(rows.length > 0 ? ruleTable(rows, host.netns()) : `no ${extension.name} rules`);
+  return Exit.DONE;
+}
+
+function show(extension: Extension): Leaf {
+  return leaf({
+    summary: `The ${extension.name} rules in force, of all scopes or of one.`,
+    args: { ...scopeArgs, ...globalArgs },
+    examples: [
+      [`tcpx ${extension.name} show`, "All scopes"],
+      [`tcpx ${extension.name} show --json`, "For scripts"],
+    ],
+    run: (args, io) => showRules(extension, textArg(args, "cgroup"), io),
+  });
+}
+
+/** The command group of an extension. */
+export function extensionCommand(extension: Extension): Group {
+  const verbs = Object.entries(extension.verbs).map(([name, verb]) => [
+    name,
+    ruleVerb(extension, name, verb),
+  ]);
+  return {
+    kind: "group",
+    summary: `${extension.summary}. ${extension.title}.`,
+    examples: extension.examples,
+    commands: { ...Object.fromEntries(verbs), show: show(extension), unset: unset(extension) },
+  };
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// The table of commands. Modules load when they are used: `tcpx version` needs none of the others.
+
+import type { Command } from "./types.ts";
+
+interface Entry {
+  summary: string;
+  load(): Promise<Command>;
+}
+
+export const commands: Record<string, Entry> = {
+  status: {
+    summary: "Scopes, rules, what is attached, counters",
+    load: async () => (await import("./status.ts")).status,
+  },
+  doctor: {
+    summary: "What this kernel and host can do, each facility tried",
+    load: async () => (await import("./doctor.ts")).doctor,
+  },
+  demo: {
+    summary: "A negotiated user timeout, seen in its own network namespaces",
+    load: async () => (await import("./demo.ts")).demo,
+  },
+  reset: {
+    summary: "Remove everything that tcpx has put on this host",
+    load: async () => (await import("./reset.ts")).reset,
+  },
+  version: {
+    summary: "Version, and what is inside",
+    load: async () => (await import("./version.ts")).versionCommand,
+  },
+};
+
+/** For tcpx's own child processes, not for people. */
+const internal: Record<string, Entry["load"]> = {
+  "internal-peer": async () => (await import("./internal-peer.ts")).internalPeer,
+};
+
+/** The extensions' commands, in registry order. */
+export async function extensionCommands(): Promise<Record<string, Entry>> {
+  const { extensions } = await import("../extensions/index.ts");
+  const entries = extensions.map((extension) => {
+    const load = async () => (await import("./extension.ts")).extensionCommand(extension);
+    return [extension.name, { summary: extension.summary, load }] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+/** The command of this name, or undefined. */
+export async function findCommand(name: string): Promise<Command | undefined> {
+  if (Object.hasOwn(commands, name)) return commands[name]!.load();
+  if (Object.hasOwn(internal, name)) return internal[name]!();
+  const found = await extensionCommands();
+  return Object.hasOwn(found, name) ? found[name]!.load() : undefined;
+}

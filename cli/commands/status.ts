@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+
+import { globalArgs, scopeArgs, textArg } from "../args.ts";
+import { Exit } from "../errors.ts";
+import { extensions } from "../extensions/index.ts";
+import { COUNTER_NAMES, type Counters, readCounters } from "../loader/counters.ts";
+import type { ScopeState } from "../loader/store.ts";
+import { ruleJson, ruleTable } from "../output/rules.ts";
+import { table } from "../output/table.ts";
+import type { Netns } from "../policy/rule.ts";
+import { openHost } from "./host-access.ts";
+import { leaf } from "./types.ts";
+
+interface ScopeReport {
+  state: ScopeState;
+  counters: Counters | undefined;
+}
+
+function scopeJson({ state, counters }: ScopeReport): Record<string, unknown> {
+  const named = extensions.map(({ name, id }) => {
+    const row = counters?.count[id] ?? [];
+    return [name, Object.fromEntries(COUNTER_NAMES.map((counter, i) => [counter, row[i] ?? 0]))];
+  });
+  return {
+    cgroup: state.name,
+    id: state.id,
+    alive: state.alive,
+    link_id: state.linkId,
+    program_id: state.progId,
+    version: state.version,
+    rules: state.rules.map(ruleJson),
+    counters: Object.fromEntries(named),
+    last_error: counters?.error ?? null,
+  };
+}
+
+function scopeText({ state, counters }: ScopeReport, netns: Netns | null): string {
+  const gone = state.alive ? "" : " (removed: its rules have no effect)";
+  const attached = `sock_ops program ${state.progId}, link ${state.linkId}, by tcpx ${state.version}`;
+  const rows = state.rules.map((rule) => ({ scope: state.name, alive: state.alive, rule }));
+  const sections = [`cgroup ${state.name}${gone}: ${attached}`, ruleTable(rows, netns)];
+  const used = extensions.filter(({ id }) => counters?.count[id]?.some((n) => n > 0));
+  if (used.length > 0) {
+    const head = ["", ...COUNTER_NAMES.map((name) => name.replace("_", " "))];
+    const cells = used.map(({ name, id }) => [name, ...counters!.count[id]!]);
+    sections.push(
+      table(
+        head,
+        cells,
+        [...COUNTER_NAMES.keys()].map((i) => i + 1),
+      ),
+    );
+  }
+  if (counters?.error) {
+    sections.push(
+      `last error: errno ${-counters.error.code} at line ${counters.error.line} of the BPF program`,
+    );
+  }
+  return sections.join("\n\n");
+}
+
+export const status = leaf({
+  summary: "Scopes, rules, what is attached, and counters.",
+  args: { ...scopeArgs, ...globalArgs },
+  examples: [
+    ["tcpx status", "All scopes"],
+    ["tcpx status --json | jq '.scopes[].counters'", "Counters for a script"],
+  ],
+  notes: [
+    "Counters: sent = segments with our option; received = values learned from peers; applied = socket " +
+      "settings made; clamped = moved to our limits; kept = the application's own value left alone; " +
+      "malformed = ignored; no room = option space full; fallback = went on without options after a loss; " +
+      "errors = refused by the kernel.",
+  ],
+  async run(args, io) {
+    const cgroup = textArg(args, "cgroup");
+    const host = await openHost(cgroup);
+    const reports = host
+      .states(cgroup)
+      .map((state) => ({ state, counters: readCounters(host.lib, state.id) }));
+    io.json({ active: reports.length > 0, scopes: reports.map(scopeJson) });
+    const netns = host.netns();
+    const text = reports.map((report) => scopeText(report, netns)).join("\n\n");
+    io.print(reports.length > 0 ? text : "tcpx has nothing on this host");
+    return Exit.DONE;
+  },
+});

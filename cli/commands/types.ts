@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// A command as the dispatcher sees it: citty's definition with examples.
+
+import type { ArgsDef, CommandDef } from "citty";
+import { defineCommand } from "citty";
+import type { Args } from "../args.ts";
+import type { ExitCode } from "../errors.ts";
+import type { Example } from "../extensions/types.ts";
+import type { Io } from "../output/io.ts";
+
+export interface Leaf {
+  kind: "leaf";
+  summary: string;
+  args: ArgsDef;
+  examples: readonly Example[];
+  notes?: string[];
+  /** Run by citty with `data` = Io. */
+  citty: CommandDef;
+}
+
+export interface Group {
+  kind: "group";
+  summary: string;
+  examples: readonly Example[];
+  commands: Record<string, Leaf>;
+}
+
+export type Command = Leaf | Group;
+
+interface LeafOptions {
+  summary: string;
+  args: ArgsDef;
+  examples?: readonly Example[];
+  notes?: string[];
+  run(args: Args, io: Io): Promise<ExitCode>;
+}
+
+/** Defines a command that does something. */
+export function leaf(options: LeafOptions): Leaf {
+  const { summary, args, examples = [], notes = [] } = options;
+  const citty = defineCommand({
+    meta: { description: summary },
+    args,
+    run: (context) => options.run(context.args as Args, context.data as Io),
+  });
+  return { kind: "leaf", summary, args, examples, notes, citty };
+}

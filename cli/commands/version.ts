@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: MIT
+
+import { globalArgs } from "../args.ts";
+import { Exit } from "../errors.ts";
+import { asset } from "../loader/assets.ts";
+import { LAYOUT_VERSION } from "../loader/layout.generated.ts";
+import { buildInfo, version } from "../version.ts";
+import { leaf } from "./types.ts";
+
+export const versionCommand = leaf({
+  summary: "Version, and what is inside this executable.",
+  args: {
+    licences: { type: "boolean", description: "Print the licences of the libraries inside" },
+    ...globalArgs,
+  },
+  examples: [
+    ["tcpx version", "Version and parts"],
+    ["tcpx version --licences | less", "The notices that libbpf, libelf and zlib ask for"],
+  ],
+  async run(args, io) {
+    if (args.licences) {
+      const text = new TextDecoder().decode(await asset("licences"));
+      io.json({ version, licences: text });
+      io.print(text.trimEnd());
+      return Exit.DONE;
+    }
+    const parts = Object.entries({ bun: buildInfo.bun, ...buildInfo.libraries });
+    io.json({ version, layout: LAYOUT_VERSION, bun: buildInfo.bun, libraries: buildInfo.libraries });
+    io.print(`tcpx ${version}\n${parts.map(([name, text]) => `${name} ${text}`).join(", ")}`);
+    return Exit.DONE;
+  },
+});

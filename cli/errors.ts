@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// What can go wrong, as an exit code, a sentence, the offending value and the next action.
+
+/** Exit codes, as documented in the README. */
+export const Exit = {
+  DONE: 0,
+  FAILED: 1,
+  USAGE: 2,
+  /** This kernel or host cannot do it; a foreign program that blocks the attach point, too. */
+  UNSUPPORTED: 3,
+  PERMISSION: 4,
+  BUSY: 5,
+} as const;
+
+export type ExitCode = (typeof Exit)[keyof typeof Exit];
+
+export interface ErrorDetails {
+  /** The offending value as the user wrote it. */
+  value?: string;
+  /** What is accepted, or what to do next. */
+  hint?: string;
+  cause?: unknown;
+}
+
+/** An error that is shown to the user as one line. */
+export class TcpxError extends Error {
+  readonly code: ExitCode;
+  readonly value: string | undefined;
+  readonly hint: string | undefined;
+
+  constructor(code: ExitCode, what: string, details: ErrorDetails = {}) {
+    super(what, { cause: details.cause });
+    this.name = "TcpxError";
+    this.code = code;
+    this.value = details.value;
+    this.hint = details.hint;
+  }
+}
+
+/** A mistake on the command line: names the flag, the value and what is accepted. */
+export function usageError(what: string, value?: string, hint?: string): TcpxError {
+  return new TcpxError(Exit.USAGE, what, {
+    ...(value !== undefined ? { value } : {}),
+    ...(hint !== undefined ? { hint } : {}),
+  });
+}

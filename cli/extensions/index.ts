@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+// The registry: one line per extension.
+
+import type { Extension } from "./types.ts";
+import { uto } from "./uto.ts";
+
+export const extensions: readonly Extension[] = [uto];
+
+const byName = new Map(extensions.map((extension) => [extension.name, extension]));
+const byId = new Map(extensions.map((extension) => [extension.id, extension]));
+
+/** The extension of a rule. */
+export function extensionOf({ ext }: { ext: string }): Extension {
+  const extension = byName.get(ext);
+  if (!extension) throw new RangeError(`no extension ${ext}`);
+  return extension;
+}
+
+export function extensionById(id: number): Extension {
+  const extension = byId.get(id);
+  if (!extension) throw new RangeError(`no extension with id ${id}`);
+  return extension;
+}

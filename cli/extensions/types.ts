@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// What an extension is to the rest of tcpx.
+
+import type { ArgsDef } from "citty";
+import type { Args } from "../args.ts";
+import type { Rule } from "../policy/rule.ts";
+
+/** A rule before it has a place: the selector and the namespace come from the shared flags. */
+export type RuleDraft = Pick<Rule, "kind" | "none" | "force" | "value">;
+
+export type Example = readonly [command: string, what: string];
+
+/** A verb that writes rules, such as `uto set` or `uto accept`. */
+export interface RuleVerb {
+  summary: string;
+  /** Positional arguments and flags of its own; the shared ones are added. */
+  args: ArgsDef;
+  examples: Example[];
+  /** @throws TcpxError (usage) for values out of range, before anything is touched */
+  draft(args: Args): { drafts: RuleDraft[]; notices: string[] };
+}
+
+export interface Extension {
+  /** Basename of its files, and first word of its commands. */
+  name: string;
+  /** Its place in enum tcpx_ext. */
+  id: number;
+  /** The standard or draft it follows. */
+  title: string;
+  summary: string;
+  verbs: Record<string, RuleVerb>;
+  examples: Example[];
+  /** A rule's value for people: "30s", "100s..15min". */
+  describe(rule: RuleDraft): string;
+  /** A rule's value for scripts: integer milliseconds and the like. */
+  json(rule: RuleDraft): Record<string, unknown>;
+}

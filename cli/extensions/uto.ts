@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+// `tcpx uto`: the TCP User Timeout Option, RFC 5482.
+
+import * as v from "valibot";
+import { usageError } from "../errors.ts";
+import { Ext } from "../loader/layout.generated.ts";
+import { formatDuration, parseDuration } from "../policy/duration.ts";
+import { encodeUto, UTO_MAX_MS } from "../wire/uto.ts";
+import type { Extension, RuleDraft, RuleVerb } from "./types.ts";
+
+/** RFC 5482 section 3.1: L_LIMIT SHOULD be at least 100 seconds. */
+const DEFAULT_MIN_MS = 100_000;
+/** About what Linux does by itself (tcp_retries2 = 15): accepting alone never holds a connection longer. */
+const DEFAULT_MAX_MS = 900_000;
+/** Below this most connections would end at their first retransmission (RFC 6298: RTO of 1 s at first). */
+const SHORT_MS = 1000;
+
+const NOTHING = [0, 0] as const;
+
+const duration = (what: string) =>
+  v.pipe(
+    v.string(),
+    v.transform((text) => parseDuration(text, what, 1, UTO_MAX_MS)),
+  );
+
+const setSchema = v.object({
+  duration: v.union([v.literal("none"), duration("DURATION")]),
+  advertise: v.optional(v.boolean(), true),
+  force: v.optional(v.boolean(), false),
+});
+
+const acceptSchema = v.object({
+  value: v.optional(v.string()),
+  min: v.optional(duration("--min")),
+  max: v.optional(duration("--max")),
+  force: v.optional(v.boolean(), false),
+});
+
+const force = {
+  type: "boolean",
+  description: "Also where the application has set TCP_USER_TIMEOUT itself",
+} as const;
+
+const set: RuleVerb = {
+  summary: "Set our user timeout and advertise it to the peer",
+  args: {
+    duration: {
+      type: "positional",
+      description: `User timeout, 1ms to ${formatDuration(UTO_MAX_MS)}, such as 30s; none exempts the selector`,
+    },
+    advertise: {
+      type: "boolean",
+      default: true,
+      negativeDescription: "Set the timeout on our side only, without sending the option",
+    },
+    force,
+  },
+  examples: [
+    ["tcpx uto set 30s --to 10.0.0.0/8", "Connections to 10.0.0.0/8 give up after 30 s, and tell the peer"],
+    ["tcpx uto set 2h --port 22", "SSH, in both directions, survives two hours without a network"],
+    ["tcpx uto set 5s --no-advertise", "All connections of this network namespace, without the option"],
+    ["tcpx uto set none --to 10.1.2.3", "Exempt one host from a wider rule"],
+  ],
+  draft(args) {
+    const input = v.parse(setSchema, args);
+    const { force } = input;
+    if (input.duration === "none") {
+      const none = (kind: "ask" | "local"): RuleDraft => ({ kind, none: true, force: false, value: NOTHING });
+      return { drafts: [none("local"), none("ask")], notices: [] };
+    }
+    const ms = input.duration;
+    const notices =
+      ms < SHORT_MS ? [`${formatDuration(ms)} is shorter than most retransmission timeouts (RFC 6298)`] : [];
+    // not advertising is an exemption, so that a wider rule does not advertise its own value here
+    const ask: RuleDraft = input.advertise
+      ? { kind: "ask", none: false, force: false, value: [ms, encodeUto(ms)] }
+      : { kind: "ask", none: true, force: false, value: NOTHING };
+    return { drafts: [{ kind: "local", none: false, force, value: [ms, 0] }, ask], notices };
+  },
+};
+
+const accept: RuleVerb = {
+  summary: "Adopt user timeouts that peers advertise, within limits",
+  args: {
+    value: {
+      type: "positional",
+      required: false,
+      description: "Only 'none': exempts the selector",
+    },
+    min: {
+      type: "string",
+      valueHint: "DURATION",
+      description: `L_LIMIT, the shortest timeout to adopt; default ${formatDuration(DEFAULT_MIN_MS)} (RFC 5482)`,
+    },
+    max: {
+      type: "string",
+      valueHint: "DURATION",
+      description: `U_LIMIT, the longest timeout to adopt; default ${formatDuration(DEFAULT_MAX_MS)}, about Linux's own`,
+    },
+    force,
+  },
+  examples: [
+    ["tcpx uto accept --from 10.0.0.0/8", "Adopt what clients in 10.0.0.0/8 advertise, 100s to 15min"],
+    ["tcpx uto accept --min 10s --max 1h", "Wider limits, for peers on both sides"],
+    ["tcpx uto accept none --from 10.9.0.0/16", "Ignore the option of these clients"],
+  ],
+  draft(args) {
+    const input = v.parse(acceptSchema, args);
+    if (input.value !== undefined && input.value !== "none") {
+      const hint = "accepted is 'none', or limits as --min DURATION --max DURATION";
+      throw usageError(`stray argument '${input.value}'`, input.value, hint);
+    }
+    if (input.value === "none") {
+      if (input.min !== undefined || input.max !== undefined) {
+        throw usageError("'none' takes no --min or --max", "none", "leave them out");
+      }
+      return { drafts: [{ kind: "accept", none: true, force: false, value: NOTHING }], notices: [] };
+    }
+    const [min, max] = [input.min ?? DEFAULT_MIN_MS, input.max ?? DEFAULT_MAX_MS];
+    if (min > max) {
+      const [given, other] = input.max === undefined ? ["--min", "--max"] : ["--max", "--min"];
+      const isDefault = input.min === undefined || input.max === undefined ? ", the default," : "";
+      const what = `--min ${formatDuration(min)} is longer than --max ${formatDuration(max)}`;
+      const value = formatDuration(given === "--min" ? min : max);
+      throw usageError(what, value, `${other}${isDefault} must be on the other side: give both`);
+    }
+    return { drafts: [{ kind: "accept", none: false, force: input.force, value: [min, max] }], notices: [] };
+  },
+};
+
+export const uto: Extension = {
+  name: "uto",
+  id: Ext.UTO,
+  title: "TCP User Timeout Option (RFC 5482)",
+  summary: "How long data may stay unacknowledged before a connection ends",
+  verbs: { set, accept },
+  examples: [
+    ["tcpx uto set 30s --to 10.0.0.0/8", "Ask and do: 30 s on connections to 10.0.0.0/8"],
+    ["tcpx uto accept --from 10.0.0.0/8", "Let clients there choose, within 100s..15min"],
+    ["tcpx uto show", "The rules"],
+    ["tcpx uto unset --to 10.0.0.0/8", "Take the rule back"],
+  ],
+  describe(rule) {
+    if (rule.none) return "none";
+    const force = rule.force ? " (force)" : "";
+    const [a, b] = rule.value;
+    if (rule.kind === "accept") return `${formatDuration(a)}..${formatDuration(b)}${force}`;
+    return `${formatDuration(a)}${force}`;
+  },
+  json(rule) {
+    if (rule.none) return {};
+    const [a, b] = rule.value;
+    if (rule.kind === "accept") return { min_ms: a, max_ms: b };
+    return rule.kind === "ask"
+      ? { timeout_ms: a, option: `1c04${b.toString(16).padStart(4, "0")}` }
+      : { timeout_ms: a };
+  },
+};

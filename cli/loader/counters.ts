@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// Counters and run statistics of a scope.
+
+import { join } from "node:path";
+import type { Bridge } from "./bridge.ts";
+import { unwrap } from "./bridge.ts";
+import { findBpffs } from "./host.ts";
+import { Counter, Ext } from "./layout.generated.ts";
+import { lookup, openPin } from "./maps.ts";
+import { scopeDir } from "./pins.ts";
+import { decode, sizeOf } from "./struct.ts";
+
+export const COUNTER_NAMES = Object.entries(Counter)
+  .filter(([name]) => name !== "COUNT")
+  .map(([name]) => name.toLowerCase());
+
+export interface Counters {
+  /** By extension id, then in the order of COUNTER_NAMES. */
+  count: number[][];
+  /** The last helper call that the kernel refused. */
+  error: { line: number; code: number } | null;
+}
+
+/** Sums the per-CPU counters of a scope; undefined when it has none. */
+export function readCounters(lib: Bridge, id: bigint): Counters | undefined {
+  const bpffs = findBpffs(lib);
+  using map = bpffs === undefined ? undefined : openPin(lib, join(scopeDir(bpffs, id), "counters"));
+  if (!map) return undefined;
+  const size = sizeOf("tcpx_counters");
+  const cpus = unwrap("possible CPUs", lib.tcpx_possible_cpus());
+  const bytes = lookup(lib, map.fd, new Uint8Array(4), size * cpus);
+  const result: Counters = {
+    count: Array.from({ length: Ext.COUNT }, () => COUNTER_NAMES.map(() => 0)),
+    error: null,
+  };
+  for (let cpu = 0; cpu < cpus; cpu++) {
+    const c = decode("tcpx_counters", bytes, cpu * size);
+    for (const [ext, row] of c.count.entries()) {
+      for (const [i, n] of row.entries()) result.count[ext]![i]! += Number(n);
+    }
+    if (c.error_code !== 0) result.error = { line: c.error_line, code: c.error_code };
+  }
+  return result;
+}

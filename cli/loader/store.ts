@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+// The rules of a scope as the kernel holds them: reading, replacing and removing them.
+
+import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { Exit, TcpxError } from "../errors.ts";
+import type { Rule } from "../policy/rule.ts";
+import { attachError } from "./attach-error.ts";
+import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
+import { ensureBpffs, findBpffs, ownDirectory, type Scope, unmountOwnBpffs } from "./host.ts";
+import { arrayValues, Fd, linkInfo, listPins, lookup, openPin, pin, progInfo, SOCK_OPS } from "./maps.ts";
+import { type Generation, loadGeneration } from "./object.ts";
+import * as pins from "./pins.ts";
+import { decodeRules } from "./records.ts";
+import { decode, sizeOf } from "./struct.ts";
+
+/** What is in force in one scope. */
+export interface ScopeState {
+  id: bigint;
+  /** Path below the cgroup2 mount. */
+  name: string;
+  /** False: the cgroup has been removed and the rules with it have no effect. */
+  alive: boolean;
+  linkId: number;
+  progId: number;
+  /** Version of the tcpx that put it there. */
+  version: string;
+  rules: Rule[];
+}
+
+const KEY_ZERO = new Uint8Array(4);
+
+function readGeneration(lib: Bridge, dir: string, id: bigint): ScopeState | undefined {
+  using link = openPin(lib, join(dir, "link"));
+  if (!link) return undefined; // a killed first attach: nothing is in force
+  const { linkId, progId, cgroupId } = linkInfo(lib, link.fd);
+  const generation = pins.generationDir(dir, progId);
+  using config = openPin(lib, join(generation, "config"));
+  using rules = openPin(lib, join(generation, "rules"));
+  if (!config || !rules)
+    throw new TcpxError(Exit.FAILED, `${generation} is incomplete`, { value: generation });
+  const c = decode("tcpx_config", lookup(lib, config.fd, KEY_ZERO, sizeOf("tcpx_config")));
+  const records = arrayValues(lib, rules.fd, c.rule_count, sizeOf("tcpx_rule_record"));
+  const alive = cgroupId !== 0n;
+  return {
+    id,
+    name: c.cgroup,
+    alive,
+    linkId,
+    progId,
+    version: c.version,
+    rules: decodeRules(records, c.rule_count),
+  };
+}
+
+/** The state of a scope; undefined when tcpx has nothing there. */
+export function readScope(lib: Bridge, id: bigint): ScopeState | undefined {
+  const bpffs = findBpffs(lib);
+  if (!bpffs) return undefined;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return readGeneration(lib, pins.scopeDir(bpffs, id), id);
+    } catch (error) {
+      // another command has just replaced the generation that we were about to read
+      if (!(error instanceof TcpxError) || attempt >= 5) throw error;
+    }
+  }
+}
+
+/** Every scope with rules, root first. */
+export function readScopes(lib: Bridge): ScopeState[] {
+  const bpffs = findBpffs(lib);
+  if (!bpffs) return [];
+  const states = pins.scopeIds(bpffs).flatMap((id) => readScope(lib, id) ?? []);
+  return states.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Holds the lock that changes are made under. */
+export class Lock implements Disposable {
+  constructor(
+    readonly bpffs: string,
+    readonly mounted: boolean,
+    private readonly lib: Bridge,
+    private readonly fd: Fd,
+  ) {}
+
+  [Symbol.dispose](): void {
+    try {
+      pins.prune(this.bpffs);
+    } finally {
+      this.fd[Symbol.dispose]();
+      // a command that left nothing takes the mount back that it made
+      if (this.mounted && listPins(pins.topDir(this.bpffs)).length === 0) unmountOwnBpffs(this.lib);
+    }
+  }
+}
+
+/**
+ * Takes the lock, mounting bpffs when it is not.
+ * @param wait for another tcpx to finish, instead of failing with exit code 5
+ */
+export function lock(lib: Bridge, wait: boolean): Lock {
+  const { path: bpffs, mounted } = ensureBpffs(lib);
+  const top = pins.topDir(bpffs);
+  for (;;) {
+    ownDirectory(top);
+    const fd = lib.tcpx_flock(cstr(top), wait ? 0 : 1);
+    if (fd >= 0) return new Lock(bpffs, mounted, lib, new Fd(lib, fd));
+    const error = new Errno("lock", -fd);
+    if (isErrno(error, "EAGAIN", "EWOULDBLOCK")) {
+      throw new TcpxError(Exit.BUSY, "another tcpx is changing rules at the moment", {
+        hint: "try again, or wait for it with --wait",
+      });
+    }
+    if (!isErrno(error, "ENOENT")) throw error; // else: another one has just removed the last rule
+  }
+}
+
+function attach(lib: Bridge, scope: Scope, dir: string, generation: Generation): void {
+  using link = openPin(lib, join(dir, "link"));
+  if (link) {
+    unwrap("link update", lib.tcpx_link_update(link.fd, generation.program));
+    return;
+  }
+  const cgroup = openSync(scope.path, "r");
+  try {
+    const result = lib.tcpx_link_create(generation.program, cgroup, SOCK_OPS);
+    if (result < 0) throw attachError(lib, scope, new Errno("attach", -result));
+    using created = new Fd(lib, result);
+    pin(lib, created.fd, join(dir, "link"));
+  } finally {
+    closeSync(cgroup);
+  }
+}
+
+function pinOnce(lib: Bridge, generation: Generation, map: string, dir: string): void {
+  if (!listPins(dir).includes(map)) pin(lib, generation.map(map), join(dir, map));
+}
+
+/**
+ * Makes these the scope's rules, in one step: a link created and pinned, or updated. A failure
+ * or a kill on the way leaves the old state. Call it with the lock held.
+ */
+export async function replaceRules(lib: Bridge, held: Lock, scope: Scope, rules: Rule[]): Promise<void> {
+  const { bpffs } = held;
+  if (rules.length === 0) {
+    pins.removeScope(bpffs, scope.id);
+    return;
+  }
+  const layout = pins.layoutDir(bpffs);
+  const dir = pins.scopeDir(bpffs, scope.id);
+  using conns = openPin(lib, join(layout, "conns"));
+  using handover = openPin(lib, join(layout, "handover"));
+  using counters = openPin(lib, join(dir, "counters"));
+  const shared = { conns: conns?.fd, handover: handover?.fd, counters: counters?.fd };
+  using generation = await loadGeneration(lib, scope, rules, shared);
+  const { id } = progInfo(lib, generation.program);
+  const generationDir = pins.generationDir(dir, id);
+  try {
+    pins.ensureDir(generationDir);
+    for (const map of pins.SHARED) pinOnce(lib, generation, map, layout);
+    pinOnce(lib, generation, "counters", dir);
+    pin(lib, generation.map("rules"), join(generationDir, "rules"));
+    pin(lib, generation.map(".rodata"), join(generationDir, "config"));
+    attach(lib, scope, dir, generation);
+  } catch (error) {
+    pins.removeTree(generationDir);
+    if (!listPins(dir).includes("link")) pins.removeTree(dir);
+    throw error;
+  }
+  pins.removeOldGenerations(dir, id);
+}
+
+/** Removes what killed commands and removed cgroups have left. Call it with the lock held. */
+export function removeStale(lib: Bridge, held: Lock): ScopeState[] {
+  const gone: ScopeState[] = [];
+  for (const id of pins.scopeIds(held.bpffs)) {
+    const state = readScope(lib, id);
+    if (state?.alive) {
+      pins.removeOldGenerations(pins.scopeDir(held.bpffs, id), state.progId);
+      continue;
+    }
+    if (state) gone.push(state);
+    pins.removeScope(held.bpffs, id);
+  }
+  return gone;
+}
+
+/** Removes every scope. Call it with the lock held. */
+export function removeAll(lib: Bridge, held: Lock): ScopeState[] {
+  const states = readScopes(lib);
+  for (const id of pins.scopeIds(held.bpffs)) pins.removeScope(held.bpffs, id);
+  return states;
+}

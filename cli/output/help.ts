@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+// --help: usage, arguments and examples from the same definitions that parse them. citty's own
+// page has no examples, ignores the terminal's width and colours pipes.
+
+import type { ArgsDef } from "citty";
+import { aliasesOf } from "../args.ts";
+import type { Example } from "../extensions/types.ts";
+import { useColour } from "./io.ts";
+
+const WIDTH = 80;
+
+export interface HelpPage {
+  /** Words that lead here: "tcpx uto set". */
+  command: string;
+  summary: string;
+  args: ArgsDef;
+  /** Subcommands and what they do, in groups. */
+  groups: { title: string; commands: [name: string, summary: string][] }[];
+  examples: readonly Example[];
+  /** Paragraphs at the end. */
+  notes: string[];
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= width)
+      lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}
+
+/** Two columns; a long left cell gets a line of its own. */
+function columns(rows: [string, string][]): string[] {
+  const indent = Math.min(26, Math.max(...rows.map(([left]) => left.length)) + 4);
+  return rows.flatMap(([left, right]) => {
+    const lines = wrap(right, WIDTH - indent);
+    const fits = left.length + 4 <= indent;
+    const first = fits ? `  ${left.padEnd(indent - 2)}${lines.shift() ?? ""}` : `  ${left}`;
+    return [first, ...lines.map((line) => " ".repeat(indent) + line)];
+  });
+}
+
+function flagRows(args: ArgsDef): [string, string][] {
+  return Object.entries(args).flatMap(([name, def]): [string, string][] => {
+    if (def.type === "positional") return [];
+    const short = aliasesOf(def).map((alias) => `-${alias}, `);
+    const value = def.type === "string" ? ` ${def.valueHint ?? "VALUE"}` : "";
+    if (def.type === "boolean" && def.negativeDescription) return [[`--no-${name}`, def.negativeDescription]];
+    return [[`${short.join("")}--${name}${value}`, def.description ?? ""]];
+  });
+}
+
+function positionals(args: ArgsDef): [name: string, text: string, optional: boolean][] {
+  return Object.entries(args)
+    .filter(([, def]) => def.type === "positional")
+    .map(([name, def]) => [name.toUpperCase(), def.description ?? "", def.required === false]);
+}
+
+function usage(page: HelpPage): string {
+  if (page.groups.length > 0) return `${page.command} COMMAND [FLAGS]`;
+  const words = positionals(page.args).map(([name, , optional]) => (optional ? `[${name}]` : name));
+  return [page.command, ...words, "[FLAGS]"].join(" ");
+}
+
+/** The help page as text, 80 columns wide. */
+export function renderHelp(page: HelpPage): string {
+  const heading = (text: string) => (useColour(process.stdout) ? `\x1b[1m${text}\x1b[0m` : text);
+  const sections: string[][] = [wrap(page.summary, WIDTH), [`${heading("Usage:")} ${usage(page)}`]];
+  const words = positionals(page.args);
+  if (words.length > 0) sections.push([heading("Arguments:"), ...columns(words.map(([n, t]) => [n, t]))]);
+  for (const { title, commands } of page.groups) sections.push([heading(`${title}:`), ...columns(commands)]);
+  const flags = flagRows(page.args);
+  if (flags.length > 0) sections.push([heading("Flags:"), ...columns(flags)]);
+  if (page.examples.length > 0) {
+    const lines = page.examples.flatMap(([command, what]) => [
+      `  ${command}`,
+      ...wrap(what, WIDTH - 6).map((l) => `      ${l}`),
+    ]);
+    sections.push([heading("Examples:"), ...lines]);
+  }
+  for (const note of page.notes) sections.push(wrap(note, WIDTH));
+  return sections.map((lines) => lines.join("\n")).join("\n\n");
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// Where output goes: results to stdout, messages to stderr.
+
+import { type ConsolaInstance, createConsola } from "consola/core";
+import type { TcpxError } from "../errors.ts";
+
+/** Version of the JSON documents. */
+export const SCHEMA = 1;
+
+export interface IoFlags {
+  json: boolean;
+  quiet: boolean;
+  verbose: boolean;
+}
+
+const LEVELS: Record<string, string> = { error: "31", warn: "33" };
+
+/** Is colour wanted on this stream? (https://no-color.org) */
+export function useColour(stream: NodeJS.WriteStream): boolean {
+  return Boolean(stream.isTTY) && !process.env.NO_COLOR && process.env.TERM !== "dumb";
+}
+
+/** stdout and stderr of one command. */
+export class Io {
+  readonly messages: ConsolaInstance;
+
+  constructor(readonly flags: IoFlags) {
+    this.messages = createConsola({
+      level: flags.verbose ? 4 : flags.quiet ? 0 : 3,
+      reporters: [
+        {
+          log: ({ type, args }) => {
+            const word = type === "error" ? "" : type === "warn" ? "warning: " : "";
+            const colour = LEVELS[type];
+            const prefix = colour && useColour(process.stderr) ? `\x1b[${colour}mtcpx:\x1b[0m` : "tcpx:";
+            process.stderr.write(`${prefix} ${word}${args.join(" ")}\n`);
+          },
+        },
+      ],
+    });
+  }
+
+  /** A result for people; silent with --quiet and --json. */
+  print(text: string): void {
+    if (!this.flags.json && !this.flags.quiet && text !== "") process.stdout.write(`${text}\n`);
+  }
+
+  /** The result for scripts; silent without --json. */
+  json(document: Record<string, unknown>): void {
+    if (!this.flags.json) return;
+    const replacer = (_: string, value: unknown) => (typeof value === "bigint" ? value.toString() : value);
+    process.stdout.write(`${JSON.stringify({ schema: SCHEMA, ...document }, replacer)}\n`);
+  }
+
+  /** One line on stderr, and the error document with --json. */
+  fail(error: TcpxError): void {
+    this.json({
+      error: {
+        code: error.code,
+        what: error.message,
+        value: error.value ?? null,
+        hint: error.hint ?? null,
+      },
+    });
+    this.messages.error(error.hint ? `${error.message}; ${error.hint}` : error.message);
+  }
+}

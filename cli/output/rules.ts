@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// Rules for people and for scripts.
+
+import { extensionOf } from "../extensions/index.ts";
+import type { Change } from "../policy/change.ts";
+import { type Netns, type Rule, ruleKey } from "../policy/rule.ts";
+import { formatCidr, formatSelector } from "../policy/selector.ts";
+import { table } from "./table.ts";
+
+/** A rule as a JSON object; durations are integer milliseconds. */
+export function ruleJson(rule: Rule): Record<string, unknown> {
+  const { selector } = rule;
+  return {
+    extension: rule.ext,
+    kind: rule.kind,
+    direction: selector.direction,
+    address: selector.direction === "both" ? null : formatCidr(selector),
+    port: selector.port || null,
+    netns: rule.netns && { inode: rule.netns.inode, cookie: rule.netns.cookie },
+    none: rule.none,
+    force: rule.force,
+    ...extensionOf(rule).json(rule),
+  };
+}
+
+/** "this" for the caller's namespace, else its inode number. */
+function netnsText(rule: Rule, current: Netns | null): string {
+  if (!rule.netns) return "all";
+  return rule.netns.cookie === current?.cookie ? "this" : String(rule.netns.inode);
+}
+
+function ruleLine(sign: string, rule: Rule, scope: string, current: Netns | null, was?: Rule): string {
+  const { describe } = extensionOf(rule);
+  const parts = [sign, rule.ext, rule.kind, describe(rule), formatSelector(rule.selector)];
+  const where = scope === "/" ? `netns ${netnsText(rule, current)}` : `cgroup ${scope}`;
+  return `${parts.join(" ")}, ${where}${was ? ` (was ${describe(was)})` : ""}`;
+}
+
+/** One line per rule that a command changed. */
+export function changeLines(change: Change, scope: string, current: Netns | null): string[] {
+  const replaced = new Map(change.replaced.map((rule) => [ruleKey(rule), rule]));
+  return [
+    ...change.added.map((rule) => ruleLine("+", rule, scope, current, replaced.get(ruleKey(rule)))),
+    ...change.removed.map((rule) => ruleLine("-", rule, scope, current)),
+    ...change.unchanged.map((rule) => ruleLine("=", rule, scope, current)),
+  ];
+}
+
+export interface RuleRow {
+  scope: string;
+  alive: boolean;
+  rule: Rule;
+}
+
+/** The rules as a table. */
+export function ruleTable(rows: RuleRow[], current: Netns | null): string {
+  const head = ["EXT", "KIND", "VALUE", "SELECTOR", "NETNS", "SCOPE"];
+  const cells = rows.map(({ scope, alive, rule }) => [
+    rule.ext,
+    rule.kind,
+    extensionOf(rule).describe(rule),
+    formatSelector(rule.selector),
+    netnsText(rule, current),
+    alive ? scope : `${scope} (gone)`,
+  ]);
+  return table(head, cells);
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+// Durations on the command line: 500ms, 30s, 2min, 1h. Integer milliseconds inside.
+
+import { usageError } from "../errors.ts";
+
+const UNITS: [name: string, ms: number][] = [
+  ["h", 3_600_000],
+  ["min", 60_000],
+  ["s", 1000],
+  ["ms", 1],
+];
+
+/** 1h, 90s, 1500ms: the largest unit that is exact. */
+export function formatDuration(ms: number): string {
+  const [name, size] = UNITS.find(([, unit]) => ms >= unit && ms % unit === 0) ?? ["ms", 1];
+  return `${ms / size}${name}`;
+}
+
+/**
+ * Parses a duration into milliseconds.
+ * @param what names the argument in the error, such as `--min`
+ * @throws TcpxError (usage) when the text is no duration, or outside least..most
+ */
+export function parseDuration(text: string, what: string, least: number, most: number): number {
+  const range = `accepted is ${formatDuration(least)} to ${formatDuration(most)}, such as 500ms, 30s, 2min, 1h`;
+  const match = /^(\d{1,15})(ms|s|min|h)$/.exec(text);
+  if (!match) throw usageError(`${what} '${text}' is not a duration`, text, range);
+  const ms = Number(match[1]) * UNITS.find(([name]) => name === match[2])![1];
+  if (ms < least || ms > most) throw usageError(`${what} '${text}' is out of range`, text, range);
+  return ms;
+}

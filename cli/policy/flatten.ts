@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// Rules to look-up table: each entry holds, for every extension and kind, the rule that wins there,
+// so that the kernel needs two look-ups per connection however many extensions there are.
+
+import { KINDS, type Rule } from "./rule.ts";
+
+/** The winning rule of a slot, and how long its prefix is in the 128-bit form. */
+export interface Slot {
+  rule: Rule;
+  bits: number;
+}
+
+export interface Entry {
+  direction: "to" | "from";
+  family: 4 | 6;
+  port: number;
+  /** 0: every namespace without an index of its own. */
+  netns: number;
+  address: Uint8Array;
+  /** 0..128; IPv4 prefixes start at 96. */
+  bits: number;
+  /** Index: extension id * KINDS.length + kind. */
+  slots: (Slot | undefined)[];
+}
+
+export interface Table {
+  entries: Entry[];
+  /** Cookie of every namespace with rules of its own, to its index. */
+  namespaces: Map<bigint, number>;
+  usePorts: boolean;
+}
+
+type Space = Omit<Entry, "address" | "bits" | "slots">;
+
+/** The (direction, family) pairs that a rule covers. */
+function spacesOf(rule: Rule, netns: number): Space[] {
+  const { direction, family, port } = rule.selector;
+  const directions = direction === "both" ? (["to", "from"] as const) : [direction];
+  const families = family === 0 ? ([4, 6] as const) : [family];
+  return directions.flatMap((d) => families.map((f) => ({ direction: d, family: f, port, netns })));
+}
+
+const bitsOf = ({ selector }: Rule) => (selector.family === 4 ? selector.prefix + 96 : selector.prefix);
+
+/** At the same prefix and port a rule for one namespace, or for one family, is the narrower one. */
+const rank = (rule: Rule) =>
+  (rule.netns ? 4 : 0) + (rule.selector.family ? 2 : 0) + (rule.selector.direction !== "both" ? 1 : 0);
+
+function prefixKey(address: Uint8Array, bits: number): string {
+  const whole = bits >> 3;
+  const last = bits & 7 ? address[whole]! & (0xff << (8 - (bits & 7))) & 0xff : 0;
+  return `${bits}:${address.toHex().slice(0, whole * 2)}${bits & 7 ? last.toString(16) : ""}`;
+}
+
+/** Entries of one space: rules at their own prefix, and everything inherited from shorter ones. */
+function fillSpace(space: Space, rules: Rule[], slotOf: (rule: Rule) => number): Entry[] {
+  const found = new Map<string, Entry>();
+  const lengths = new Set<number>();
+  const ordered = [...rules].sort((a, b) => bitsOf(a) - bitsOf(b) || rank(a) - rank(b));
+  for (const rule of ordered) {
+    const bits = bitsOf(rule);
+    const { address } = rule.selector;
+    const key = prefixKey(address, bits);
+    let entry = found.get(key);
+    if (!entry) {
+      const shorter = [...lengths].filter((l) => l < bits).sort((a, b) => b - a);
+      const parent = shorter.map((l) => found.get(prefixKey(address, l))).find((e) => e !== undefined);
+      entry = { ...space, address, bits, slots: [...(parent?.slots ?? [])] };
+      found.set(key, entry);
+      lengths.add(bits);
+    }
+    entry.slots[slotOf(rule)] = { rule, bits };
+  }
+  return [...found.values()];
+}
+
+/**
+ * Flattens rules into the kernel's look-up table. Longest prefix first, then the exact port.
+ * @param extensionId position of an extension by its name
+ */
+export function flatten(rules: Rule[], extensionId: (name: string) => number): Table {
+  const namespaces = new Map<bigint, number>();
+  for (const { netns } of rules) {
+    if (netns && !namespaces.has(netns.cookie)) namespaces.set(netns.cookie, namespaces.size + 1);
+  }
+  const spaces = new Map<string, { space: Space; rules: Rule[] }>();
+  for (const rule of rules) {
+    // a rule for every namespace is also seen by those that have a space of their own
+    const indexes = rule.netns ? [namespaces.get(rule.netns.cookie)!] : [0, ...namespaces.values()];
+    for (const space of indexes.flatMap((index) => spacesOf(rule, index))) {
+      const key = `${space.direction} ${space.family} ${space.port} ${space.netns}`;
+      const held = spaces.get(key) ?? { space, rules: [] };
+      held.rules.push(rule);
+      spaces.set(key, held);
+    }
+  }
+  const slotOf = (rule: Rule) => extensionId(rule.ext) * KINDS.length + KINDS.indexOf(rule.kind);
+  const entries = [...spaces.values()].flatMap(({ space, rules }) => fillSpace(space, rules, slotOf));
+  return { entries, namespaces, usePorts: rules.some((rule) => rule.selector.port !== 0) };
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// What a rule is. Pure data: no extension and no kernel in here.
+
+/** ask: we tell or request of the peer; local: we do it ourselves; accept: what we grant to peers. */
+export const KINDS = ["ask", "local", "accept"] as const;
+export type Kind = (typeof KINDS)[number];
+
+export type Direction = "both" | "to" | "from";
+
+/** Which connections. Addresses are 16 bytes, IPv4 as ::ffff:a.b.c.d. */
+export interface Selector {
+  direction: Direction;
+  /** 0: any, when neither --to nor --from was given. */
+  family: 0 | 4 | 6;
+  address: Uint8Array;
+  /** Prefix length as written: 0..32 or 0..128. */
+  prefix: number;
+  /** Port of the listening side; 0: any. */
+  port: number;
+}
+
+/** A network namespace; the kernel's cookie is never used again, the inode number is for people. */
+export interface Netns {
+  cookie: bigint;
+  inode: number;
+}
+
+export interface Rule {
+  /** Name of the extension, such as "uto". */
+  ext: string;
+  kind: Kind;
+  selector: Selector;
+  /** The only namespace that it is for; null: all of them. */
+  netns: Netns | null;
+  /** Exempts what it selects. */
+  none: boolean;
+  /** Overrides the application's own choice, too. */
+  force: boolean;
+  /** Two numbers whose meaning is the extension's. */
+  value: readonly [number, number];
+}
+
+/** Same place, same key: a rule replaces the one that stood there. */
+export function ruleKey(rule: Pick<Rule, "ext" | "kind" | "selector" | "netns">): string {
+  return `${rule.ext} ${rule.kind} ${placeKey(rule)}`;
+}
+
+/** Selector and namespace, whatever the extension and kind. */
+export function placeKey({ selector: s, netns }: Pick<Rule, "selector" | "netns">): string {
+  return `${s.direction} ${s.family} ${s.address.toHex()}/${s.prefix} ${s.port} ${netns?.cookie ?? "*"}`;
+}
+
+export function sameRule(a: Rule, b: Rule): boolean {
+  return (
+    ruleKey(a) === ruleKey(b) &&
+    a.none === b.none &&
+    a.force === b.force &&
+    a.value[0] === b.value[0] &&
+    a.value[1] === b.value[1]
+  );
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+// --to, --from and --port: text to selectors and back.
+
+import ipaddr from "ipaddr.js";
+import { usageError } from "../errors.ts";
+import type { Direction, Selector } from "./rule.ts";
+
+const ACCEPTED =
+  "accepted is an IPv4 or IPv6 address or CIDR, such as 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32";
+
+/** ipaddr.js takes short and octal IPv4 forms too, which people read differently than it does. */
+function parseHost(host: string): { family: 4 | 6; bytes: number[] } | null {
+  if (ipaddr.IPv4.isValidFourPartDecimal(host)) return { family: 4, bytes: ipaddr.IPv4.parse(host).octets };
+  if (!host.includes(":") || host.includes("%") || !ipaddr.IPv6.isValid(host)) return null;
+  return { family: 6, bytes: ipaddr.IPv6.parse(host).toByteArray() };
+}
+
+/** The address with every bit behind the first `bits` cleared. */
+function mask(address: Uint8Array, bits: number): Uint8Array {
+  return address.map((byte, i) => byte & (0xff00 >> Math.min(8, Math.max(0, bits - i * 8))));
+}
+
+/** 128-bit form: IPv4 as ::ffff:a.b.c.d. */
+function mapped(bytes: number[]): Uint8Array {
+  return new Uint8Array(bytes.length === 4 ? [...new Array(10).fill(0), 0xff, 0xff, ...bytes] : bytes);
+}
+
+/**
+ * Parses one CIDR or address.
+ * @throws TcpxError (usage) for host names, bad prefixes and set host bits
+ */
+export function parseCidr(text: string, flag: string): Pick<Selector, "family" | "address" | "prefix"> {
+  const [host = "", length, ...rest] = text.split("/");
+  const parsed = rest.length > 0 ? null : parseHost(host);
+  if (!parsed) {
+    const name = /^[a-z0-9][a-z0-9.-]*$/i.test(text) && /[a-z]/i.test(text);
+    const why = name ? "is a host name, not an address" : "is not an address or CIDR";
+    throw usageError(`${flag} '${text}' ${why}`, text, ACCEPTED);
+  }
+  const { family } = parsed;
+  const most = family === 4 ? 32 : 128;
+  const prefix = length === undefined ? most : /^\d{1,3}$/.test(length) ? Number(length) : -1;
+  if (prefix < 0 || prefix > most) {
+    throw usageError(`${flag} '${text}' has no valid prefix length`, text, `accepted is /0 to /${most}`);
+  }
+  const address = mapped(parsed.bytes);
+  const bits = family === 4 ? prefix + 96 : prefix;
+  const network = mask(address, bits);
+  if (address.some((byte, i) => byte !== network[i])) {
+    const meant = `${formatAddress({ family, address: network })}/${prefix}`;
+    throw usageError(`${flag} '${text}' has bits set behind the prefix`, text, `did you mean ${meant}?`);
+  }
+  // the mapped form names the IPv4 connections that such sockets speak
+  if (family === 6 && prefix >= 96 && ipaddr.fromByteArray([...address]).range() === "ipv4Mapped") {
+    return { family: 4, address, prefix: prefix - 96 };
+  }
+  return { family, address, prefix };
+}
+
+/** @throws TcpxError (usage) unless 1..65535 */
+export function parsePort(text: string): number {
+  const port = /^\d{1,6}$/.test(text) ? Number(text) : 0;
+  if (port < 1 || port > 65535) {
+    throw usageError(`--port '${text}' is not a port number`, text, "accepted is 1 to 65535");
+  }
+  return port;
+}
+
+/** The parts of a comma-separated list; an empty member is an error. */
+function members(text: string, flag: string): string[] {
+  const list = text.split(",").map((member) => member.trim());
+  if (list.some((member) => member === "")) {
+    throw usageError(`${flag} '${text}' has an empty member`, text, "separate members by single commas");
+  }
+  return [...new Set(list)];
+}
+
+export interface SelectorArgs {
+  to?: string | undefined;
+  from?: string | undefined;
+  port?: string | undefined;
+}
+
+/** Every combination of the lists in --to, --from and --port. Neither address: both directions. */
+export function parseSelectors(args: SelectorArgs): Selector[] {
+  const ports = args.port === undefined ? [0] : members(args.port, "--port").map(parsePort);
+  const places: Omit<Selector, "port">[] = [];
+  for (const direction of ["to", "from"] as const) {
+    const text = args[direction];
+    if (text === undefined) continue;
+    const flag = `--${direction}`;
+    for (const member of members(text, flag)) places.push({ direction, ...parseCidr(member, flag) });
+  }
+  if (places.length === 0) {
+    places.push({ direction: "both", family: 0, address: new Uint8Array(16), prefix: 0 });
+  }
+  return places.flatMap((place) => ports.map((port) => ({ ...place, port })));
+}
+
+/** Dotted quad, or RFC 5952 text. */
+export function formatAddress({ family, address }: Pick<Selector, "family" | "address">): string {
+  return family === 4 ? address.subarray(12).join(".") : new ipaddr.IPv6([...address]).toRFC5952String();
+}
+
+/** 10.0.0.0/8, or the bare address of a single host. */
+export function formatCidr(selector: Selector): string {
+  const host = selector.prefix === (selector.family === 4 ? 32 : 128);
+  return host ? formatAddress(selector) : `${formatAddress(selector)}/${selector.prefix}`;
+}
+
+const WORDS: Record<Direction, string> = { both: "", to: "--to", from: "--from" };
+
+/** As it would be typed: `--to 10.0.0.0/8 --port 443`; "all connections" when nothing is selected. */
+export function formatSelector(selector: Selector): string {
+  const parts: string[] = [];
+  if (selector.direction !== "both") parts.push(WORDS[selector.direction], formatCidr(selector));
+  if (selector.port) parts.push("--port", String(selector.port));
+  return parts.length > 0 ? parts.join(" ") : "all connections";
+}

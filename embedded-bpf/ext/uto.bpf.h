@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* TCP User Timeout Option, RFC 5482. */
+#ifndef TCPX_UTO_BPF_H
+#define TCPX_UTO_BPF_H
+
+#include "../options.bpf.h"
+#include "../segment.bpf.h"
+
+#define TCPX_UTO_KIND 28
+#define TCPX_UTO_LEN 4
+#define TCPX_UTO_MINUTES 0x8000 /* the G bit */
+#define TCPX_TCP_USER_TIMEOUT 18
+
+struct inet_connection_sock {
+	__u32 icsk_user_timeout; /* milliseconds */
+} __attribute__((preserve_access_index));
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+} __attribute__((preserve_access_index));
+
+/* ADV_UTO as the planner encoded it; zero is never sent (RFC 5482 3.2). */
+static __always_inline void uto_option(const struct tcpx_rule *ask, struct tcpx_option *o)
+{
+	__u16 bits = ask->value[1];
+
+	if (!(bits & ~TCPX_UTO_MINUTES))
+		return;
+	o->bytes[0] = TCPX_UTO_KIND;
+	o->bytes[1] = TCPX_UTO_LEN;
+	o->bytes[2] = bits >> 8;
+	o->bytes[3] = bits & 0xff;
+	o->len = TCPX_UTO_LEN;
+}
+
+/* USER_TIMEOUT = min(U_LIMIT, max(ADV_UTO, REMOTE_UTO, L_LIMIT)), RFC 5482 3.1; 0: leave alone. */
+static __always_inline __u32 uto_timeout(const struct tcpx_conn *conn)
+{
+	const struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_LOCAL];
+	const struct tcpx_rule *accept = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ACCEPT];
+	__u32 ours = rule_active(local) ? local->value[0] : 0, timeout = ours;
+
+	if (!conn->uto.remote_ms || !rule_active(accept))
+		return ours;
+	if (timeout < conn->uto.remote_ms)
+		timeout = conn->uto.remote_ms;
+	if (timeout < accept->value[0])
+		timeout = accept->value[0];
+	if (timeout > accept->value[1])
+		timeout = accept->value[1];
+	return timeout;
+}
+
+/*
+ * Sets TCP_USER_TIMEOUT. A value on the socket that is not the one we set is the
+ * application's: CHANGEABLE is false then (RFC 5482 3.1).
+ */
+static __always_inline void uto_apply(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+{
+	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_UTO];
+	__u8 force = (rules[TCPX_KIND_LOCAL].flags | rules[TCPX_KIND_ACCEPT].flags) &
+		     TCPX_RULE_FORCE;
+	__u32 timeout = uto_timeout(conn);
+	struct bpf_sock *sk = ctx->sk;
+	struct tcp_sock *tp;
+	int err;
+
+	if (!timeout || timeout == conn->uto.applied_ms || !sk)
+		return;
+	/* bpf_getsockopt knows TCP_USER_TIMEOUT only since 6.1 */
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return;
+	if (!force && tp->inet_conn.icsk_user_timeout != conn->uto.applied_ms) {
+		count(TCPX_EXT_UTO, TCPX_COUNTER_KEPT);
+		return;
+	}
+	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+	if (err) {
+		TCPX_ERROR(TCPX_EXT_UTO, err);
+		return;
+	}
+	conn->uto.applied_ms = timeout;
+	count(TCPX_EXT_UTO, TCPX_COUNTER_APPLIED);
+}
+
+/* Takes REMOTE_UTO from a segment's options. */
+static __always_inline void uto_receive(struct tcpx_conn *conn)
+{
+	const struct tcpx_rule *accept = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ACCEPT];
+	__u16 bits = 0;
+	int len = option_find(conn, TCPX_UTO_KIND, &bits);
+	__u32 ms;
+
+	if (!len)
+		return;
+	ms = (bits & ~TCPX_UTO_MINUTES) * (bits & TCPX_UTO_MINUTES ? 60000 : 1000);
+	if (len != TCPX_UTO_LEN || !ms) {
+		count(TCPX_EXT_UTO, TCPX_COUNTER_MALFORMED);
+		return;
+	}
+	if (ms == conn->uto.remote_ms)
+		return;
+	conn->uto.remote_ms = ms;
+	count(TCPX_EXT_UTO, TCPX_COUNTER_RECEIVED);
+	if (ms < accept->value[0] || ms > accept->value[1])
+		count(TCPX_EXT_UTO, TCPX_COUNTER_CLAMPED);
+}
+
+/* Is the peer's option of any interest? */
+static __always_inline bool uto_accepts(const struct tcpx_conn *conn)
+{
+	return rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ACCEPT]);
+}
+
+/* Handshake done: SYN-ACK or third ACK, and for a passive open the SYN before it. */
+static __always_inline void uto_established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+{
+	if (uto_accepts(conn)) {
+		if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
+			options_of_syn(ctx, conn);
+			uto_receive(conn);
+		}
+		options_of_segment(ctx, conn);
+		uto_receive(conn);
+	}
+	uto_apply(ctx, conn);
+}
+
+/* A later segment with an option that the kernel does not know. */
+static __always_inline void uto_parse(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+{
+	if (!uto_accepts(conn))
+		return;
+	options_of_segment(ctx, conn);
+	uto_receive(conn);
+	uto_apply(ctx, conn);
+}
+
+#endif

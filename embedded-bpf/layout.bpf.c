@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+/* Never loaded: its BTF is what cli/loader/layout.generated.ts is made of. */
+#include "tcpx_shared.h"
+
+enum tcpx_ext ext;
+enum tcpx_kind kind;
+enum tcpx_rule_flag rule_flag;
+enum tcpx_direction direction;
+enum tcpx_family family;
+enum tcpx_counter counter;
+struct tcpx_policy_key policy_key;
+struct tcpx_policy policy;
+struct tcpx_rule_record rule_record;
+struct tcpx_config config;
+struct tcpx_counters counters;
+struct tcpx_conn conn;
+struct tcpx_handover handover;
+int layout_version = TCPX_LAYOUT;

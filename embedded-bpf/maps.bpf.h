@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* The maps of one loaded program, and the counters on them. */
+#ifndef TCPX_MAPS_BPF_H
+#define TCPX_MAPS_BPF_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_core_read.h>
+#include "tcpx_shared.h"
+
+const volatile struct tcpx_config config = {};
+
+/* Sizes are set before load; conns and handover are shared by all scopes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct tcpx_policy_key);
+	__type(value, struct tcpx_policy);
+} policies SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, __u32);
+} namespaces SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tcpx_rule_record);
+} rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tcpx_counters);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tcpx_conn);
+} conns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tcpx_handover);
+} handover SEC(".maps");
+
+static __always_inline void count(enum tcpx_ext ext, enum tcpx_counter counter)
+{
+	__u32 zero = 0;
+	struct tcpx_counters *c = bpf_map_lookup_elem(&counters, &zero);
+
+	/* a softirq may interrupt a process on the same CPU */
+	if (c)
+		__sync_fetch_and_add(&c->count[ext][counter], 1);
+}
+
+static __always_inline void count_error(enum tcpx_ext ext, int line, int code)
+{
+	__u32 zero = 0;
+	struct tcpx_counters *c = bpf_map_lookup_elem(&counters, &zero);
+
+	if (!c)
+		return;
+	__sync_fetch_and_add(&c->count[ext][TCPX_COUNTER_ERRORS], 1);
+	c->error_line = line;
+	c->error_code = code;
+}
+
+/* Leaves a trace that `tcpx status` shows. */
+#define TCPX_ERROR(ext, code) count_error((ext), __LINE__, (code))
+
+#endif

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+/* One small program per kernel facility: `tcpx doctor` loads them one by one. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+#define TCPX_SOL_TCP 6
+#define TCPX_TCP_USER_TIMEOUT 18
+
+struct inet_connection_sock {
+	__u32 icsk_user_timeout;
+} __attribute__((preserve_access_index));
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+} __attribute__((preserve_access_index));
+
+struct sock_common;
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+} __attribute__((preserve_access_index));
+
+struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
+	struct sock_common *sk_common;
+} __attribute__((preserve_access_index));
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, __u64);
+} storage SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096 * 16);
+} ring SEC(".maps");
+
+struct timed {
+	struct bpf_timer timer;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct timed);
+} timers SEC(".maps");
+
+SEC("sockops")
+int header_options(struct bpf_sock_ops *ctx)
+{
+	__u8 option[4] = { 28, 4, 0, 1 };
+
+	bpf_reserve_hdr_opt(ctx, sizeof(option), 0);
+	bpf_store_hdr_opt(ctx, option, sizeof(option), 0);
+	return 1;
+}
+
+SEC("sockops")
+int socket_storage(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	if (sk)
+		bpf_sk_storage_get(&storage, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	return 1;
+}
+
+SEC("sockops")
+int core_reads(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct tcp_sock *tp;
+
+	if (!sk)
+		return 1;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (tp && tp->inet_conn.icsk_user_timeout)
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags);
+	return 1;
+}
+
+SEC("sockops")
+int netns_cookie(struct bpf_sock_ops *ctx)
+{
+	return bpf_get_netns_cookie(ctx) ? 1 : 1;
+}
+
+SEC("sockops")
+int ring_buffer(struct bpf_sock_ops *ctx)
+{
+	__u32 op = ctx->op;
+
+	bpf_ringbuf_output(&ring, &op, sizeof(op), 0);
+	return 1;
+}
+
+SEC("iter/tcp")
+int socket_iterator(struct bpf_iter__tcp *ctx)
+{
+	return ctx->sk_common ? 0 : 0;
+}
+
+SEC("iter/tcp")
+int iterator_setsockopt(struct bpf_iter__tcp *ctx)
+{
+	__u32 timeout = 0;
+	struct tcp_sock *tp;
+
+	if (!ctx->sk_common)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(ctx->sk_common);
+	if (tp)
+		bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+	return 0;
+}
+
+static int expired(void *map, __u32 *key, struct timed *value)
+{
+	return map && key && value ? 0 : 0;
+}
+
+SEC("cgroup_skb/egress")
+int bpf_timers(struct __sk_buff *skb)
+{
+	__u32 key = 0;
+	struct timed *t = bpf_map_lookup_elem(&timers, &key);
+
+	if (t && skb->len) {
+		bpf_timer_init(&t->timer, &timers, 1);
+		bpf_timer_set_callback(&t->timer, expired);
+	}
+	return 1;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* What a slice puts on a segment, and the socket's callback flags. */
+#ifndef TCPX_SEGMENT_BPF_H
+#define TCPX_SEGMENT_BPF_H
+
+#include "policy.bpf.h"
+
+struct tcpx_option {
+	__u8 bytes[8];
+	__u32 len; /* 0: nothing */
+};
+
+/* Other programs on the path have flags of their own: only OR and AND-NOT. */
+static __always_inline void callback_flags(struct bpf_sock_ops *ctx, __u32 set, __u32 clear)
+{
+	__u32 flags = (ctx->bpf_sock_ops_cb_flags & ~clear) | set;
+
+	if (flags != ctx->bpf_sock_ops_cb_flags)
+		bpf_sock_ops_cb_flags_set(ctx, flags);
+}
+
+#endif

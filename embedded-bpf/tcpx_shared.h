@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Every struct and enum that the BPF programs and user space share. The
+ * TypeScript twin (cli/loader/layout.generated.ts) is generated from the BTF of
+ * the compiled object; `bun run check` fails when the two differ.
+ */
+#ifndef TCPX_SHARED_H
+#define TCPX_SHARED_H
+
+#include <linux/types.h>
+
+/* Changes with the meaning of any pinned map; part of the pin path. */
+#define TCPX_LAYOUT 1
+
+enum tcpx_ext {
+	TCPX_EXT_UTO,
+	TCPX_EXT_COUNT,
+};
+
+enum tcpx_kind {
+	TCPX_KIND_ASK, /* what we request of, or tell, the peer */
+	TCPX_KIND_LOCAL, /* what we do ourselves */
+	TCPX_KIND_ACCEPT, /* what we grant to peers, within bounds */
+	TCPX_KIND_COUNT,
+};
+
+enum tcpx_rule_flag {
+	TCPX_RULE_SET = 1, /* a rule stands here */
+	TCPX_RULE_NONE = 2, /* it exempts the connection */
+	TCPX_RULE_FORCE = 4, /* it also overrides the application's own choice */
+};
+
+enum tcpx_direction {
+	TCPX_DIRECTION_BOTH,
+	TCPX_DIRECTION_TO, /* connections that this side opens */
+	TCPX_DIRECTION_FROM, /* connections that this side accepts */
+};
+
+enum tcpx_family {
+	TCPX_FAMILY_ANY = 0,
+	TCPX_FAMILY_IPV4 = 4, /* IPv4-mapped IPv6 sockets too */
+	TCPX_FAMILY_IPV6 = 6,
+};
+
+enum tcpx_counter {
+	TCPX_COUNTER_SENT, /* segments that carried our option */
+	TCPX_COUNTER_RECEIVED, /* values learned from peers */
+	TCPX_COUNTER_APPLIED, /* socket settings made */
+	TCPX_COUNTER_CLAMPED, /* a peer's value was moved to our limit */
+	TCPX_COUNTER_KEPT, /* the application had chosen itself */
+	TCPX_COUNTER_MALFORMED, /* zero, wrong length or duplicate: ignored */
+	TCPX_COUNTER_NO_ROOM, /* no space among the 40 option bytes */
+	TCPX_COUNTER_FALLBACK, /* a segment was lost: went on without options */
+	TCPX_COUNTER_ERRORS, /* the kernel refused a helper call */
+	TCPX_COUNTER_COUNT,
+};
+
+/*
+ * uto ask: value[0] = milliseconds, value[1] = the option's G and timeout bits;
+ * local: value[0] = milliseconds; accept: value[0], value[1] = least, most milliseconds
+ */
+struct tcpx_rule {
+	__u8 flags; /* enum tcpx_rule_flag; 0: no rule */
+	__u8 prefix; /* length in bits of the selector's prefix in its 128-bit form */
+	__u16 reserved;
+	__u32 value[2];
+};
+
+/* Everything that matches one selector, flattened over wider ones by the planner. */
+struct tcpx_policy {
+	struct tcpx_rule rules[TCPX_EXT_COUNT][TCPX_KIND_COUNT];
+};
+
+/* LPM trie key: the first 64 bits are always significant. */
+struct tcpx_policy_key {
+	__u32 prefixlen;
+	__u8 direction; /* TO or FROM */
+	__u8 family; /* IPV4 or IPV6 */
+	__u16 port; /* of the listening side, host order; 0: any */
+	__u32 netns; /* index from the namespaces map; 0: any */
+	__u8 address[16]; /* IPv4 as ::ffff:a.b.c.d */
+};
+
+/* A rule as it was asked for: user space's own record, not read by the programs. */
+struct tcpx_rule_record {
+	__u8 ext;
+	__u8 kind;
+	__u8 flags;
+	__u8 direction;
+	__u8 family;
+	__u8 prefix; /* as written: 0..32 or 0..128 */
+	__u16 port;
+	__u32 value[2];
+	__u64 netns_cookie; /* 0: every network namespace */
+	__u32 netns_inode; /* of that namespace, for people */
+	__u32 reserved;
+	__u8 address[16];
+};
+
+/* Constant per loaded program (.rodata). */
+struct tcpx_config {
+	__u32 layout;
+	__u32 rule_count;
+	__u64 scope; /* cgroup id */
+	__u8 use_netns; /* rules differ between network namespaces */
+	__u8 use_ports; /* some rule names a port */
+	__u8 reserved[6];
+	char version[32]; /* of the tcpx that loaded it */
+	char cgroup[4040]; /* path below the cgroup2 mount */
+};
+
+struct tcpx_counters {
+	__u64 count[TCPX_EXT_COUNT][TCPX_COUNTER_COUNT];
+	__u32 error_line; /* of the last refused helper call */
+	__s32 error_code;
+};
+
+/* RFC 5482 state of one connection, milliseconds. */
+struct tcpx_uto_conn {
+	__u32 remote_ms; /* last valid REMOTE_UTO, 0: none */
+	__u32 applied_ms; /* what we set, 0: nothing */
+};
+
+struct tcpx_conn {
+	__u64 scope; /* the innermost scope with a matching rule does the work */
+	__u64 since_ns; /* established */
+	__u32 first_byte; /* snd_una when established */
+	__u32 retrans; /* total_retrans when established */
+	__u8 segments; /* with our options, since established */
+	__u8 silent; /* asks nothing (more) */
+	__u8 reserved; /* bit per extension: space is reserved on this segment */
+	__u8 pad[5];
+	struct tcpx_policy policy;
+	struct tcpx_uto_conn uto;
+	/* TCP header under examination; here because it is the socket's own, locked memory */
+	__u8 header[64];
+	__u8 header_len; /* 0: none at hand */
+	__u8 header_at; /* where the walk stands */
+	__u8 found; /* length of the option looked for */
+	__u8 pad2[5];
+};
+
+/*
+ * A request socket has no storage: what an inner scope's program decided for a
+ * SYN-ACK reaches the outer scopes' programs, which run next on the same CPU,
+ * through a per-CPU slot.
+ */
+struct tcpx_handover {
+	__u64 at_ns;
+	__u32 remote[4];
+	__u32 ports; /* remote ^ local << 16 */
+	__u32 op;
+	__u32 slots; /* bit ext * TCPX_KIND_COUNT + kind: decided */
+	__u32 pad;
+};
+
+#endif

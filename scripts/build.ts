@@ -1,0 +1,83 @@
+#!/usr/bin/env bun
+// SPDX-License-Identifier: MIT
+// Builds dist/tcpx: BPF objects, bridge, generated layout, one executable with all of them inside.
+
+import { copyFile, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { buildBridge } from "./build-bridge.ts";
+import { cached } from "./lib/cache.ts";
+import { generateLayout } from "./lib/layout.ts";
+import { run } from "./lib/run.ts";
+
+const ROOT = resolve(import.meta.dir, "..");
+const BPF = join(ROOT, "embedded-bpf");
+const PARTS = join(ROOT, "build");
+const LAYOUT = join(ROOT, "cli/loader/layout.generated.ts");
+const OBJECTS = ["tcpx.bpf.c", "probe.bpf.c", "layout.bpf.c"];
+const SHIPPED = ["tcpx.bpf.o", "probe.bpf.o"];
+
+/** The oldest verifiers and BTF readers that we load on understand -mcpu=v3 (5.1) and this BTF. */
+const CLANG = ["clang", "-g", "-O2", "-target", "bpf", "-mcpu=v3", "-Wall", "-Wextra", "-Werror"];
+
+/** Compiles embedded-bpf/*.bpf.c; returns the folder with the objects. */
+export async function buildObjects(): Promise<string> {
+  const files = [...(await readdir(BPF, { recursive: true }))].filter((f) => /\.[ch]$/.test(f)).sort();
+  const sources = files.map((f) => `file:${join(BPF, f)}`);
+  const version = (await run(["clang", "--version"])).split("\n")[0]!;
+  const include = `/usr/include/${(await run(["gcc", "-print-multiarch"])).trim()}`;
+  const recipe = [version, ...CLANG, include, ...files];
+  return cached("bpf", [...recipe, ...sources], async (out) => {
+    for (const source of OBJECTS) {
+      const object = join(out, source.replace(/c$/, "o"));
+      const flags = [`-I${include}`, `-ffile-prefix-map=${BPF}=.`, "-c", source, "-o", object];
+      await run([...CLANG, ...flags], { cwd: BPF });
+      await run(["llvm-strip", "-g", object]); // keeps BTF, drops DWARF with its paths
+    }
+  });
+}
+
+/** The text that layout.generated.ts should hold for the present header. */
+export async function layoutText(objects: string): Promise<string> {
+  const header = await readFile(join(BPF, "tcpx_shared.h"), "utf8");
+  const version = Number(header.match(/#define TCPX_LAYOUT (\d+)/)?.[1]);
+  return generateLayout(join(objects, "layout.bpf.o"), version);
+}
+
+async function writeIfChanged(path: string, text: string): Promise<void> {
+  if ((await readFile(path, "utf8").catch(() => "")) !== text) await writeFile(path, text);
+}
+
+/** Everything but the executable: what `bun cli/main.ts` needs to run from a checkout. */
+export async function buildParts(): Promise<void> {
+  const [objects, bridge] = [await buildObjects(), await buildBridge()];
+  await mkdir(PARTS, { recursive: true });
+  for (const object of SHIPPED) await copyFile(join(objects, object), join(PARTS, object));
+  await copyFile(bridge.so, join(PARTS, "libtcpx.so"));
+  await copyFile(bridge.licences, join(PARTS, "licences.txt"));
+  await writeIfChanged(LAYOUT, await layoutText(objects));
+  const { version } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
+  const info = { version, bun: Bun.version, libraries: bridge.versions };
+  await writeIfChanged(join(PARTS, "build.json"), `${JSON.stringify(info, null, 2)}\n`);
+}
+
+/** Compiles the executable and puts it at `to` in one step, so a running one is never half replaced. */
+async function compile(to: string): Promise<void> {
+  const temporary = `${to}.${process.pid}`;
+  const flags = ["--compile", "--minify", "--bytecode", "--format=esm"];
+  // Without these a root tool would run code from the .env and bunfig.toml of the current directory.
+  const isolation = ["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"];
+  await run([process.execPath, "build", ...flags, ...isolation, "cli/main.ts", "--outfile", temporary], {
+    cwd: ROOT,
+  });
+  await rename(temporary, to);
+  await run([to, "version"]); // CJS bytecode once gave a binary that builds and dies
+}
+
+if (import.meta.main) {
+  await buildParts();
+  if (!process.argv.includes("--parts")) {
+    await mkdir(join(ROOT, "dist"), { recursive: true });
+    await compile(join(ROOT, "dist/tcpx"));
+    console.log("dist/tcpx");
+  }
+}
