@@ -62,7 +62,8 @@ static __always_inline bool ask_any(const struct tcpx_conn *conn)
 }
 
 /* Stops asking; `fallback` when a loss, and maybe the option, is the reason. */
-static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, bool fallback)
+static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+				     bool fallback)
 {
 	conn->silent = 1;
 	callback_flags(ctx, 0, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);

@@ -11,7 +11,7 @@
 
 struct tcpx_hits {
 	struct tcpx_policy *port; /* by exact port */
-	struct tcpx_policy *any; /* by any port */
+	struct tcpx_policy *any;  /* by any port */
 };
 
 static __always_inline void policy_key(struct bpf_sock_ops *ctx, enum tcpx_direction direction,
@@ -32,9 +32,9 @@ static __always_inline void policy_key(struct bpf_sock_ops *ctx, enum tcpx_direc
 		address[2] = ctx->remote_ip6[2];
 		address[3] = ctx->remote_ip6[3];
 	}
-	key->family = !address[0] && !address[1] && address[2] == bpf_htonl(0xffff) ?
-			      TCPX_FAMILY_IPV4 :
-			      TCPX_FAMILY_IPV6;
+	key->family = !address[0] && !address[1] && address[2] == bpf_htonl(0xffff)
+			      ? TCPX_FAMILY_IPV4
+			      : TCPX_FAMILY_IPV6;
 	if (config.use_netns) { /* not on 5.10, whose verifier must not see the call */
 		__u64 cookie = bpf_get_netns_cookie(ctx);
 		__u32 *index = bpf_map_lookup_elem(&namespaces, &cookie);

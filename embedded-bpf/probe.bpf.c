@@ -54,7 +54,7 @@ struct {
 SEC("sockops")
 int header_options(struct bpf_sock_ops *ctx)
 {
-	__u8 option[4] = { 28, 4, 0, 1 };
+	__u8 option[4] = {28, 4, 0, 1};
 
 	bpf_reserve_hdr_opt(ctx, sizeof(option), 0);
 	bpf_store_hdr_opt(ctx, option, sizeof(option), 0);
@@ -109,12 +109,13 @@ int socket_iterator(struct bpf_iter__tcp *ctx)
 SEC("iter/tcp")
 int iterator_setsockopt(struct bpf_iter__tcp *ctx)
 {
+	struct sock_common *sk = ctx->sk_common;
 	__u32 timeout = 0;
 	struct tcp_sock *tp;
 
-	if (!ctx->sk_common)
+	if (!sk)
 		return 0;
-	tp = bpf_skc_to_tcp_sock(ctx->sk_common);
+	tp = bpf_skc_to_tcp_sock(sk);
 	if (tp)
 		bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 	return 0;

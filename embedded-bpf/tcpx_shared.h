@@ -18,21 +18,21 @@ enum tcpx_ext {
 };
 
 enum tcpx_kind {
-	TCPX_KIND_ASK, /* what we request of, or tell, the peer */
-	TCPX_KIND_LOCAL, /* what we do ourselves */
+	TCPX_KIND_ASK,	  /* what we request of, or tell, the peer */
+	TCPX_KIND_LOCAL,  /* what we do ourselves */
 	TCPX_KIND_ACCEPT, /* what we grant to peers, within bounds */
 	TCPX_KIND_COUNT,
 };
 
 enum tcpx_rule_flag {
-	TCPX_RULE_SET = 1, /* a rule stands here */
-	TCPX_RULE_NONE = 2, /* it exempts the connection */
+	TCPX_RULE_SET = 1,   /* a rule stands here */
+	TCPX_RULE_NONE = 2,  /* it exempts the connection */
 	TCPX_RULE_FORCE = 4, /* it also overrides the application's own choice */
 };
 
 enum tcpx_direction {
 	TCPX_DIRECTION_BOTH,
-	TCPX_DIRECTION_TO, /* connections that this side opens */
+	TCPX_DIRECTION_TO,   /* connections that this side opens */
 	TCPX_DIRECTION_FROM, /* connections that this side accepts */
 };
 
@@ -43,15 +43,15 @@ enum tcpx_family {
 };
 
 enum tcpx_counter {
-	TCPX_COUNTER_SENT, /* segments that carried our option */
-	TCPX_COUNTER_RECEIVED, /* values learned from peers */
-	TCPX_COUNTER_APPLIED, /* socket settings made */
-	TCPX_COUNTER_CLAMPED, /* a peer's value was moved to our limit */
-	TCPX_COUNTER_KEPT, /* the application had chosen itself */
+	TCPX_COUNTER_SENT,	/* segments that carried our option */
+	TCPX_COUNTER_RECEIVED,	/* values learned from peers */
+	TCPX_COUNTER_APPLIED,	/* socket settings made */
+	TCPX_COUNTER_CLAMPED,	/* a peer's value was moved to our limit */
+	TCPX_COUNTER_KEPT,	/* the application had chosen itself */
 	TCPX_COUNTER_MALFORMED, /* zero, wrong length or duplicate: ignored */
-	TCPX_COUNTER_NO_ROOM, /* no space among the 40 option bytes */
-	TCPX_COUNTER_FALLBACK, /* a segment was lost: went on without options */
-	TCPX_COUNTER_ERRORS, /* the kernel refused a helper call */
+	TCPX_COUNTER_NO_ROOM,	/* no space among the 40 option bytes */
+	TCPX_COUNTER_FALLBACK,	/* a segment was lost: went on without options */
+	TCPX_COUNTER_ERRORS,	/* the kernel refused a helper call */
 	TCPX_COUNTER_COUNT,
 };
 
@@ -60,7 +60,7 @@ enum tcpx_counter {
  * local: value[0] = milliseconds; accept: value[0], value[1] = least, most milliseconds
  */
 struct tcpx_rule {
-	__u8 flags; /* enum tcpx_rule_flag; 0: no rule */
+	__u8 flags;  /* enum tcpx_rule_flag; 0: no rule */
 	__u8 prefix; /* length in bits of the selector's prefix in its 128-bit form */
 	__u16 reserved;
 	__u32 value[2];
@@ -74,10 +74,10 @@ struct tcpx_policy {
 /* LPM trie key: the first 64 bits are always significant. */
 struct tcpx_policy_key {
 	__u32 prefixlen;
-	__u8 direction; /* TO or FROM */
-	__u8 family; /* IPV4 or IPV6 */
-	__u16 port; /* of the listening side, host order; 0: any */
-	__u32 netns; /* index from the namespaces map; 0: any */
+	__u8 direction;	  /* TO or FROM */
+	__u8 family;	  /* IPV4 or IPV6 */
+	__u16 port;	  /* of the listening side, host order; 0: any */
+	__u32 netns;	  /* index from the namespaces map; 0: any */
 	__u8 address[16]; /* IPv4 as ::ffff:a.b.c.d */
 };
 
@@ -92,7 +92,7 @@ struct tcpx_rule_record {
 	__u16 port;
 	__u32 value[2];
 	__u64 netns_cookie; /* 0: every network namespace */
-	__u32 netns_inode; /* of that namespace, for people */
+	__u32 netns_inode;  /* of that namespace, for people */
 	__u32 reserved;
 	__u8 address[16];
 };
@@ -101,11 +101,11 @@ struct tcpx_rule_record {
 struct tcpx_config {
 	__u32 layout;
 	__u32 rule_count;
-	__u64 scope; /* cgroup id */
+	__u64 scope;	/* cgroup id */
 	__u8 use_netns; /* rules differ between network namespaces */
 	__u8 use_ports; /* some rule names a port */
 	__u8 reserved[6];
-	char version[32]; /* of the tcpx that loaded it */
+	char version[32];  /* of the tcpx that loaded it */
 	char cgroup[4040]; /* path below the cgroup2 mount */
 };
 
@@ -117,26 +117,26 @@ struct tcpx_counters {
 
 /* RFC 5482 state of one connection, milliseconds. */
 struct tcpx_uto_conn {
-	__u32 remote_ms; /* last valid REMOTE_UTO, 0: none */
+	__u32 remote_ms;  /* last valid REMOTE_UTO, 0: none */
 	__u32 applied_ms; /* what we set, 0: nothing */
 };
 
 struct tcpx_conn {
-	__u64 scope; /* the innermost scope with a matching rule does the work */
-	__u64 since_ns; /* established */
+	__u64 scope;	  /* the innermost scope with a matching rule does the work */
+	__u64 since_ns;	  /* established */
 	__u32 first_byte; /* snd_una when established */
-	__u32 retrans; /* total_retrans when established */
-	__u8 segments; /* with our options, since established */
-	__u8 silent; /* asks nothing (more) */
-	__u8 reserved; /* bit per extension: space is reserved on this segment */
+	__u32 retrans;	  /* total_retrans when established */
+	__u8 segments;	  /* with our options, since established */
+	__u8 silent;	  /* asks nothing (more) */
+	__u8 reserved;	  /* bit per extension: space is reserved on this segment */
 	__u8 pad[5];
 	struct tcpx_policy policy;
 	struct tcpx_uto_conn uto;
 	/* TCP header under examination; here because it is the socket's own, locked memory */
 	__u8 header[64];
 	__u8 header_len; /* 0: none at hand */
-	__u8 header_at; /* where the walk stands */
-	__u8 found; /* length of the option looked for */
+	__u8 header_at;	 /* where the walk stands */
+	__u8 found;	 /* length of the option looked for */
 	__u8 pad2[5];
 };
 

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: MIT
 // Builds dist/tcpx: BPF objects, bridge, generated layout, one executable with all of them inside.
 
-import { copyFile, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import { buildBridge } from "./build-bridge.ts";
 import { cached } from "./lib/cache.ts";
 import { generateLayout } from "./lib/layout.ts";
@@ -62,15 +62,20 @@ export async function buildParts(): Promise<void> {
 
 /** Compiles the executable and puts it at `to` in one step, so a running one is never half replaced. */
 async function compile(to: string): Promise<void> {
-  const temporary = `${to}.${process.pid}`;
+  // the file's name goes into the binary: always the same one, in a folder of its own
+  const work = await mkdtemp(join(dirname(to), ".build-"));
+  const made = join(work, basename(to));
   const flags = ["--compile", "--minify", "--bytecode", "--format=esm"];
   // Without these a root tool would run code from the .env and bunfig.toml of the current directory.
   const isolation = ["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"];
-  await run([process.execPath, "build", ...flags, ...isolation, "cli/main.ts", "--outfile", temporary], {
-    cwd: ROOT,
-  });
-  await rename(temporary, to);
-  await run([to, "version"]); // CJS bytecode once gave a binary that builds and dies
+  try {
+    const argv = [process.execPath, "build", ...flags, ...isolation, "cli/main.ts", "--outfile", made];
+    await run(argv, { cwd: ROOT });
+    await run([made, "version"]); // CJS bytecode once gave a binary that builds and dies
+    await rename(made, to);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
 }
 
 if (import.meta.main) {

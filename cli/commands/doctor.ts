@@ -1,9 +1,71 @@
-import { Exit } from "../errors.ts";
+// SPDX-License-Identifier: MIT
+
+import { changeArgs, flagArg, globalArgs } from "../args.ts";
+import { facilityChecks } from "../doctor/facilities.ts";
+import { hostChecks } from "../doctor/host-checks.ts";
+import { liveCheck } from "../doctor/live-check.ts";
+import type { Check } from "../doctor/types.ts";
+import { Exit, type ExitCode } from "../errors.ts";
+import { bridge } from "../loader/bridge.ts";
+import { missingCapabilities } from "../loader/host.ts";
+import { useColour } from "../output/io.ts";
+import { table } from "../output/table.ts";
 import { leaf } from "./types.ts";
+
+const COLOURS = { ok: "32", warn: "33", fail: "31", skip: "90" } as const;
+
+interface Feature {
+  name: string;
+  works: boolean;
+}
+
+/** What an administrator can use here, following from the checks. */
+function features(checks: Check[]): Feature[] {
+  const ok = (name: string) => checks.find((check) => check.name === name)?.verdict === "ok";
+  const core = ok("negotiation");
+  return [
+    { name: "uto", works: core },
+    { name: "root scope rules for one network namespace", works: core && ok("namespace cookies") },
+  ];
+}
+
+function report(checks: Check[], list: Feature[]): string {
+  const colour = useColour(process.stdout);
+  const mark = ({ verdict }: Check) => (colour ? `\x1b[${COLOURS[verdict]}m${verdict}\x1b[0m` : verdict);
+  const rows = checks.map((check) => [check.name, mark(check), check.detail]);
+  const lines = list.map(({ name, works }) => `  ${works ? "yes" : "no "}  ${name}`);
+  return `${table(["CHECK", "", "DETAIL"], rows)}\n\nFeatures here:\n${lines.join("\n")}`;
+}
+
+function exitCode(checks: Check[], permitted: boolean): ExitCode {
+  if (checks.some(({ core, verdict }) => core && verdict === "fail")) {
+    return permitted ? Exit.UNSUPPORTED : Exit.PERMISSION;
+  }
+  return Exit.DONE;
+}
+
 export const doctor = leaf({
-  summary: "",
-  args: {},
-  async run() {
-    return Exit.FAILED;
+  summary:
+    "What this kernel and host can do. Each kernel facility is tried, and the whole way once: a rule in a " +
+    "cgroup of its own, a connection in a network namespace of its own. Exit code 3 when the core cannot work.",
+  args: { wait: changeArgs.wait, ...globalArgs },
+  examples: [
+    ["tcpx doctor", "The report"],
+    ["tcpx doctor --json | jq .checks", "For a script"],
+  ],
+  async run(args, io) {
+    const lib = await bridge();
+    lib.tcpx_log_level(io.flags.verbose ? 0 : -1);
+    const permitted = missingCapabilities(lib).length === 0;
+    const checks = [...hostChecks(lib), ...(await facilityChecks(lib, permitted))];
+    const possible = !checks.some(({ core, verdict }) => core && verdict === "fail") && permitted;
+    checks.push(await liveCheck(lib, possible, flagArg(args, "wait")));
+    const list = features(checks);
+    const code = exitCode(checks, permitted);
+    io.json({ core: code === Exit.DONE, checks, features: list });
+    io.print(report(checks, list));
+    if (code === Exit.PERMISSION) io.messages.error("most of it could not be tried: run it as root");
+    if (code === Exit.UNSUPPORTED) io.messages.error("the core cannot work here: see the checks that failed");
+    return code;
   },
 });

@@ -1,9 +1,110 @@
-import { Exit } from "../errors.ts";
+// SPDX-License-Identifier: MIT
+// The ends of demo's and doctor's connections: ordinary programs with ordinary sockets. Not for people.
+
+import { appendFileSync, readSync } from "node:fs";
+import { connect, createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { type Args, globalArgs, textArg } from "../args.ts";
+import { Exit, usageError } from "../errors.ts";
+import { type Bridge, bridge, cstr, unwrap } from "../loader/bridge.ts";
 import { leaf } from "./types.ts";
+
+/** Between two writes: often enough that there is always something unacknowledged. */
+const WRITE_MS = 100;
+
+function tell(event: string, details: Record<string, unknown> = {}): void {
+  process.stdout.write(`${JSON.stringify({ event, ...details })}\n`);
+}
+
+/** Writes all the time and tells when the connection has ended. */
+function converse(socket: Socket): void {
+  const timer = setInterval(() => socket.write("x"), WRITE_MS);
+  let code = "closed";
+  socket.on("error", (error: NodeJS.ErrnoException) => {
+    code = error.code ?? error.message;
+  });
+  socket.on("data", () => {});
+  socket.on("close", () => {
+    clearInterval(timer);
+    tell("ended", { code, at: Date.now() });
+  });
+}
+
+function serve(address: string, port: number): void {
+  const server = createServer((socket) => {
+    tell("connected");
+    converse(socket);
+  });
+  server.listen(port, address, () => tell("listening"));
+}
+
+function dial(address: string, port: number): void {
+  const socket = connect({ host: address, port }, () => tell("connected"));
+  converse(socket);
+}
+
+/** Tells every frame of an interface, as hex. */
+function capture(lib: Bridge, device: string): void {
+  const fd = unwrap(`capture on ${device}`, lib.tcpx_packet_socket(cstr(device)));
+  const frame = new Uint8Array(65536);
+  tell("listening");
+  setInterval(() => {
+    for (;;) {
+      try {
+        const n = readSync(fd, frame);
+        tell("frame", { hex: frame.subarray(0, n).toHex() });
+      } catch {
+        return; // EAGAIN: nothing more for now
+      }
+    }
+  }, 20);
+}
+
+/** A connection to ourselves over loopback, held open for somebody to look at. */
+function loopback(port: number): void {
+  const server = createServer((socket) => socket.pipe(socket));
+  server.listen(port, "127.0.0.1", () => {
+    const client = connect({ host: "127.0.0.1", port }, () => client.write("x"));
+    client.once("data", () => tell("connected"));
+    client.on("error", (error) => tell("failed", { what: error.message }));
+  });
+}
+
+function play(lib: Bridge, role: string, [first = "", second = ""]: string[]): void {
+  if (role === "serve") serve(first, Number(second));
+  else if (role === "dial") dial(first, Number(second));
+  else if (role === "capture") capture(lib, first);
+  else if (role === "loopback") loopback(Number(first));
+  else throw usageError(`unknown role '${role}'`, role);
+}
+
+/** The parent holds our stdin open; when it is gone, however it went, so are we. */
+function endWithParent(): void {
+  process.stdin.on("end", () => process.exit(0)).resume();
+}
+
+async function enter(lib: Bridge, args: Args): Promise<void> {
+  const cgroup = textArg(args, "cgroup");
+  const netns = textArg(args, "netns") ?? "new";
+  if (cgroup !== "-" && cgroup !== undefined)
+    appendFileSync(join(cgroup, "cgroup.procs"), String(process.pid));
+  unwrap("enter namespace", netns === "new" ? lib.tcpx_netns_new() : lib.tcpx_netns_enter(cstr(netns)));
+}
+
 export const internalPeer = leaf({
-  summary: "",
-  args: {},
-  async run() {
-    return Exit.FAILED;
+  summary: "One end of a connection that tcpx demo or doctor makes; not for people.",
+  args: {
+    role: { type: "positional" },
+    netns: { type: "positional" },
+    cgroup: { type: "positional" },
+    parameters: { type: "positional" },
+    ...globalArgs,
+  },
+  async run(args) {
+    endWithParent();
+    const lib = await bridge();
+    await enter(lib, args);
+    play(lib, textArg(args, "role") ?? "", (textArg(args, "parameters") ?? "").split(","));
+    return Exit.DONE; // the sockets keep the process alive until it is killed
   },
 });

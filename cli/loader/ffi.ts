@@ -36,8 +36,8 @@ export const symbols = {
   tcpx_possible_cpus: { args: [], returns: i32 },
   tcpx_close: { args: [i32], returns: i32 },
   tcpx_flock: { args: [ptr, i32], returns: i32 }, // const char *dir, int nonblocking
-  tcpx_mount_bpffs: { args: [ptr, i32], returns: i32 }, // const char *path, int in_init_ns
-  tcpx_umount: { args: [ptr, i32], returns: i32 },
+  tcpx_mount_bpffs: { args: [ptr, ptr], returns: i32 }, // const char *path, const char *mnt_ns
+  tcpx_umount: { args: [ptr, ptr], returns: i32 },
   tcpx_fs_type: { args: [ptr, ptr], returns: i32 }, // const char *path, u64 *magic
   tcpx_netns_cookie: { args: [ptr], returns: i32 }, // u64 *out
   tcpx_netns_new: { args: [], returns: i32 },

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Where this host keeps cgroups and bpffs, and who we are on it.
 
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { Exit, TcpxError, usageError } from "../errors.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
+import { hostView, isDirectory, mountsOf, viewpoints } from "./viewpoint.ts";
 
 const CGROUP2_MAGIC = 0x63677270n;
 const BPFFS_MAGIC = 0xcafe4a11n;
 const BPFFS = "/sys/fs/bpf";
-/** `ip netns exec` hides /sys/fs/*; what process 1 sees is still the host's. */
-const INIT_ROOT = "/proc/1/root";
 
 /** A scope: a cgroup v2 directory. */
 export interface Scope {
@@ -21,25 +20,13 @@ export interface Scope {
   id: bigint;
 }
 
-function text(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
-}
-
-function cgroup2In(mounts: string): string | undefined {
-  const line = mounts.split("\n").find((l) => l.split(" ")[2] === "cgroup2");
-  return line?.split(" ")[1]?.replaceAll("\\040", " ");
-}
-
 /** The cgroup2 mount point as this process can reach it, or undefined. */
 export function findCgroupRoot(): string | undefined {
-  const own = cgroup2In(text("/proc/self/mounts"));
-  if (own) return own;
-  const init = cgroup2In(text("/proc/1/mounts"));
-  return init && INIT_ROOT + init;
+  for (const view of viewpoints()) {
+    const mount = mountsOf(view).find(({ type }) => type === "cgroup2");
+    if (mount) return view.root + mount.path;
+  }
+  return undefined;
 }
 
 export function cgroupRoot(): string {
@@ -55,72 +42,57 @@ function fsType(lib: Bridge, path: string): bigint {
   return lib.tcpx_fs_type(cstr(path), magic) < 0 ? 0n : magic[0]!;
 }
 
-function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
-}
-
 /**
  * The scope that `--cgroup` names: a directory of the cgroup2 mount, absolute or relative to it.
  * @throws TcpxError (usage) when it is none
  */
 export function findScope(lib: Bridge, cgroup: string | undefined): Scope {
   const root = cgroupRoot();
-  const candidates =
-    cgroup === undefined ? [root] : [resolve(cgroup), INIT_ROOT + resolve(cgroup), join(root, cgroup)];
+  const seen = viewpoints().map((view) => view.root + resolve(cgroup ?? "/"));
+  const candidates = cgroup === undefined ? [root] : [...seen, join(root, cgroup)];
   const path = candidates.find((p) => isDirectory(p) && fsType(lib, p) === CGROUP2_MAGIC);
   if (!path) {
-    const shown = candidates.find(isDirectory);
-    const why = shown ? "is not in the cgroup2 hierarchy" : "does not exist";
-    const hint = `accepted is a directory below ${root.replace(INIT_ROOT, "")}`;
+    const why = candidates.some(isDirectory) ? "is not in the cgroup2 hierarchy" : "does not exist";
+    const hint = `accepted is a directory below ${root.replace(/^\/proc\/\d+\/root/, "")}`;
     throw usageError(`--cgroup '${cgroup}' ${why}`, cgroup, hint);
   }
-  const real = path.startsWith(INIT_ROOT) ? path : realpathSync(path);
-  const below = relative(path.startsWith(INIT_ROOT) ? root : realpathSync(root), real);
+  // realpath would lead out of another process's view
+  const real = path.startsWith("/proc/") ? path : realpathSync(path);
+  const below = relative(path.startsWith("/proc/") ? root : realpathSync(root), real);
   return { path: real, name: below === "" ? "/" : `/${below}`, id: statSync(real, { bigint: true }).ino };
 }
 
 /** The bpffs that this host's pins live in, or undefined while none is mounted. */
 export function findBpffs(lib: Bridge): string | undefined {
-  return [BPFFS, INIT_ROOT + BPFFS].find((path) => fsType(lib, path) === BPFFS_MAGIC);
-}
-
-/** Are we in another mount namespace than process 1? A mount made here would end with it. */
-function inPrivateMounts(): boolean {
-  try {
-    return readlinkSync("/proc/self/ns/mnt") !== readlinkSync("/proc/1/ns/mnt");
-  } catch {
-    return false;
-  }
+  return viewpoints()
+    .map((view) => view.root + BPFFS)
+    .find((path) => fsType(lib, path) === BPFFS_MAGIC);
 }
 
 /** Finds bpffs, mounting it where it is not; mount source "tcpx" marks it as ours. */
 export function ensureBpffs(lib: Bridge): { path: string; mounted: boolean } {
   const present = findBpffs(lib);
   if (present) return { path: present, mounted: false };
-  const inInit = inPrivateMounts();
-  const result = lib.tcpx_mount_bpffs(cstr(BPFFS), inInit ? 1 : 0);
+  const host = hostView();
+  const result = lib.tcpx_mount_bpffs(cstr(BPFFS), host.mntNs === null ? null : cstr(host.mntNs));
   if (result < 0) {
     const error = new Errno("mount", -result);
-    throw new TcpxError(
-      Exit.UNSUPPORTED,
-      `bpffs is not mounted and could not be mounted at ${BPFFS} (${error.code})`,
-      {
-        hint: `mount it with: mount -t bpf bpf ${BPFFS}`,
-        cause: error,
-      },
-    );
+    const what = `bpffs is not mounted and could not be mounted at ${BPFFS} (${error.code})`;
+    throw new TcpxError(Exit.UNSUPPORTED, what, {
+      hint: `mount it with: mount -t bpf bpf ${BPFFS}`,
+      cause: error,
+    });
   }
-  return { path: inInit ? INIT_ROOT + BPFFS : BPFFS, mounted: true };
+  return { path: host.root + BPFFS, mounted: true };
 }
 
 /** Takes back a mount that tcpx made. False when it is not ours, or holds somebody's pins. */
 export function unmountOwnBpffs(lib: Bridge): boolean {
-  const ours = text("/proc/1/mounts")
-    .split("\n")
-    .some((line) => line.startsWith(`tcpx ${BPFFS} bpf `));
+  const view = viewpoints().find((v) => mountsOf(v).some((m) => m.source === "tcpx" && m.path === BPFFS));
+  if (!view) return false;
   // unmounting would destroy what other programs have pinned there
-  const empty = readdirSync(inPrivateMounts() ? INIT_ROOT + BPFFS : BPFFS).every((name) => name.endsWith(".debug"));
-  return ours && empty && lib.tcpx_umount(cstr(BPFFS), inPrivateMounts() ? 1 : 0) >= 0;
+  if (!readdirSync(view.root + BPFFS).every((name) => name.endsWith(".debug"))) return false;
+  return lib.tcpx_umount(cstr(BPFFS), view.mntNs === null ? null : cstr(view.mntNs)) >= 0;
 }
 
 /** The caller's network namespace; null where the kernel has no cookies (before 5.14). */

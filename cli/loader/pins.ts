@@ -64,6 +64,12 @@ export function removeScope(bpffs: string, id: bigint): void {
   removeTree(dir);
 }
 
+/** Removes all of it, whatever layout: links first, so that nothing runs on half of its maps. */
+export function removeEverything(bpffs: string): void {
+  for (const id of scopeIds(bpffs)) removeScope(bpffs, id);
+  removeTree(topDir(bpffs));
+}
+
 /** Removes our directories and shared maps when no scope is left. */
 export function prune(bpffs: string): void {
   if (scopeIds(bpffs).length > 0) return;

@@ -185,10 +185,3 @@ export function removeStale(lib: Bridge, held: Lock): ScopeState[] {
   }
   return gone;
 }
-
-/** Removes every scope. Call it with the lock held. */
-export function removeAll(lib: Bridge, held: Lock): ScopeState[] {
-  const states = readScopes(lib);
-  for (const id of pins.scopeIds(held.bpffs)) pins.removeScope(held.bpffs, id);
-  return states;
-}

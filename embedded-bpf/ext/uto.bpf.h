@@ -58,8 +58,8 @@ static __always_inline __u32 uto_timeout(const struct tcpx_conn *conn)
 static __always_inline void uto_apply(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
 	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_UTO];
-	__u8 force = (rules[TCPX_KIND_LOCAL].flags | rules[TCPX_KIND_ACCEPT].flags) &
-		     TCPX_RULE_FORCE;
+	__u8 force =
+		(rules[TCPX_KIND_LOCAL].flags | rules[TCPX_KIND_ACCEPT].flags) & TCPX_RULE_FORCE;
 	__u32 timeout = uto_timeout(conn);
 	struct bpf_sock *sk = ctx->sk;
 	struct tcp_sock *tp;

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// Kernel facilities, each tried by loading a small program that uses it.
+
+import { type Bridge, cstr, Errno, unwrap } from "../loader/bridge.ts";
+import { openObject } from "../loader/object.ts";
+import type { Check } from "./types.ts";
+
+interface Facility {
+  /** Name of the program in embedded-bpf/probe.bpf.c. */
+  program: string;
+  name: string;
+  /** What does not work without it. */
+  without: string;
+  core: boolean;
+}
+
+const FACILITIES: Facility[] = [
+  { program: "header_options", name: "TCP header options", without: "no option can be sent", core: true },
+  { program: "socket_storage", name: "socket storage", without: "no connection can be tracked", core: true },
+  {
+    program: "core_reads",
+    name: "CO-RE reads",
+    without: "applications' own choices cannot be seen",
+    core: true,
+  },
+  {
+    program: "netns_cookie",
+    name: "namespace cookies",
+    without: "root scope rules are for every network namespace",
+    core: false,
+  },
+  { program: "ring_buffer", name: "ring buffer", without: "events cannot be watched", core: false },
+  {
+    program: "socket_iterator",
+    name: "socket iterator",
+    without: "connections cannot be listed",
+    core: false,
+  },
+  {
+    program: "iterator_setsockopt",
+    name: "live changes",
+    without: "rules reach new connections only",
+    core: false,
+  },
+  { program: "bpf_timers", name: "BPF timers", without: "acknowledgments cannot be thinned", core: false },
+];
+
+/** Loads one of the probe programs alone; 0, or a negative errno. */
+async function tryProgram(lib: Bridge, program: string): Promise<number> {
+  const object = await openObject(lib, "probe");
+  try {
+    unwrap("autoload", lib.tcpx_object_autoload(object, null, 0));
+    unwrap("autoload", lib.tcpx_object_autoload(object, cstr(program), 1));
+    return lib.tcpx_object_load(object);
+  } finally {
+    lib.tcpx_object_close(object);
+  }
+}
+
+/** Tries every facility; `possible` is false when there is no permission to. */
+export async function facilityChecks(lib: Bridge, possible: boolean): Promise<Check[]> {
+  lib.tcpx_raise_memlock();
+  const checks: Check[] = [];
+  for (const { program, name, without, core } of FACILITIES) {
+    if (!possible) {
+      checks.push({ name, verdict: "skip", detail: "not tried: needs root", core });
+      continue;
+    }
+    const result = await tryProgram(lib, program);
+    const ok = result >= 0;
+    const detail = ok ? "loads" : `${without} (${new Errno("load", -result).code})`;
+    checks.push({ name, verdict: ok ? "ok" : core ? "fail" : "warn", detail, core });
+  }
+  return checks;
+}

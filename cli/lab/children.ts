@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+// Child processes of demo and doctor: tcpx itself, in a namespace and a cgroup, telling events as lines
+// of JSON on stdout.
+
+import { existsSync, readdirSync } from "node:fs";
+import type { Bridge } from "../loader/bridge.ts";
+
+/** How to start this very program again, compiled or from a checkout. */
+function self(): string[] {
+  const compiled = Bun.main.startsWith("/$bunfs/");
+  return compiled ? [process.execPath] : [process.execPath, Bun.main];
+}
+
+export interface Event {
+  event: string;
+  [key: string]: unknown;
+}
+
+export interface ChildPlace {
+  /** Path of a namespace; "new" for one of its own. */
+  netns: string;
+  cgroup?: string;
+}
+
+/** A `tcpx internal-peer` process. */
+export class Child implements AsyncDisposable {
+  private readonly process;
+  private readonly events: Event[] = [];
+  private readonly waiting = new Set<() => void>();
+  private ended = false;
+
+  constructor(role: string, place: ChildPlace, ...args: string[]) {
+    const argv = [...self(), "internal-peer", role, place.netns, place.cgroup ?? "-", args.join(",")];
+    this.process = Bun.spawn(argv, { stdin: "pipe", stdout: "pipe", stderr: "pipe" });
+    void this.read();
+  }
+
+  get pid(): number {
+    return this.process.pid;
+  }
+
+  private async read(): Promise<void> {
+    let rest = "";
+    const decoder = new TextDecoder();
+    for await (const chunk of this.process.stdout) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) this.events.push(JSON.parse(line) as Event);
+      for (const wake of this.waiting) wake();
+    }
+    this.ended = true;
+    for (const wake of this.waiting) wake();
+  }
+
+  /** Events of this name so far. */
+  seen(event: string): Event[] {
+    return this.events.filter((e) => e.event === event);
+  }
+
+  /** The first event of this name, or undefined when the time is over or the child has ended. */
+  async wait(event: string, ms: number): Promise<Event | undefined> {
+    const deadline = performance.now() + ms;
+    for (;;) {
+      const found = this.events.find((e) => e.event === event);
+      const left = deadline - performance.now();
+      if (found || this.ended || left <= 0) return found;
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(done, left);
+        const { waiting } = this;
+        function done() {
+          clearTimeout(timer);
+          waiting.delete(done);
+          resolve();
+        }
+        waiting.add(done);
+      });
+    }
+  }
+
+  /** What it said on stderr; waits for its end. */
+  async complaint(): Promise<string> {
+    return (await new Response(this.process.stderr).text()).trim();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.process.kill("SIGKILL");
+    await this.process.exited;
+  }
+}
+
+const SOL_SOCKET = 1;
+const SO_ACCEPTCONN = 30;
+const SO_PROTOCOL = 38;
+const IPPROTO_TCP = 6;
+
+/** An option of the connection of another process, its listener left out; undefined when it has none. */
+export function connectionOption(lib: Bridge, pid: number, name: number): number | undefined {
+  const dir = `/proc/${pid}/fd`;
+  const value = new Int32Array(1);
+  const read = (fd: number, level: number, option: number) =>
+    lib.tcpx_sockopt_of(pid, fd, level, option, value) < 0 ? undefined : value[0]!;
+  const fds = existsSync(dir) ? readdirSync(dir).map(Number) : [];
+  const connection = fds.find(
+    (fd) => read(fd, SOL_SOCKET, SO_PROTOCOL) === IPPROTO_TCP && read(fd, SOL_SOCKET, SO_ACCEPTCONN) === 0,
+  );
+  return connection === undefined ? undefined : read(connection, IPPROTO_TCP, name);
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+// TCP options out of an Ethernet frame, for people to look at.
+
+import { formatDuration } from "../policy/duration.ts";
+import { decodeUto, UTO_KIND } from "./uto.ts";
+
+export interface TcpFrame {
+  sourcePort: number;
+  destinationPort: number;
+  syn: boolean;
+  ack: boolean;
+  options: Uint8Array[];
+}
+
+/** Every option with its kind and length bytes (RFC 9293 3.1); an illegal length ends the list. */
+export function splitOptions(bytes: Uint8Array): Uint8Array[] {
+  const options: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const kind = bytes[at]!;
+    const length = kind < 2 ? 1 : (bytes[at + 1] ?? 0);
+    if (kind === 0 || length < (kind < 2 ? 1 : 2) || at + length > bytes.length) break;
+    options.push(bytes.subarray(at, at + length));
+    at += length;
+  }
+  return options;
+}
+
+/** An IPv4 TCP segment in an Ethernet frame; undefined for anything else. */
+export function parseFrame(frame: Uint8Array): TcpFrame | undefined {
+  const ip = frame.subarray(14);
+  const view = new DataView(ip.buffer, ip.byteOffset, ip.length);
+  const headerLength = (ip[0]! & 15) * 4;
+  if (ip.length < headerLength + 20 || ip[0]! >> 4 !== 4 || ip[9] !== 6) return undefined;
+  const end = headerLength + (ip[headerLength + 12]! >> 4) * 4;
+  const flags = ip[headerLength + 13]!;
+  return {
+    sourcePort: view.getUint16(headerLength),
+    destinationPort: view.getUint16(headerLength + 2),
+    syn: (flags & 2) !== 0,
+    ack: (flags & 16) !== 0,
+    options: splitOptions(ip.subarray(headerLength + 20, end)),
+  };
+}
+
+const NAMES: Record<number, string> = { 1: "nop", 2: "mss", 3: "wscale", 4: "sackOK", 8: "timestamps" };
+
+/** "mss 1460", "user timeout 3s (1c040003)". */
+export function describeOption(option: Uint8Array): string {
+  const kind = option[0]!;
+  const number = (option[2]! << 8) | option[3]!;
+  if (kind === UTO_KIND && option.length === 4) {
+    return `user timeout ${formatDuration(decodeUto(number))} (${option.toHex()})`;
+  }
+  const name = NAMES[kind] ?? `kind ${kind} (${option.toHex()})`;
+  return kind === 2 ? `${name} ${number}` : kind === 3 ? `${name} ${option[2]}` : name;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The C side of tcpx: what bun:ffi cannot do by itself. One flat C ABI, bound by
+ * cli/loader; nothing else is exported.
+ *
+ * Every function that returns int returns >= 0, or a negative errno. File descriptors
+ * that are returned are close-on-exec and belong to the caller, except where it says
+ * otherwise. A NULL where an object, a buffer or a string is needed is -EINVAL.
+ */
+#ifndef TCPX_BRIDGE_H
+#define TCPX_BRIDGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TCPX_ABI 1
+#define TCPX_API __attribute__((visibility("default")))
+
+struct tcpx_prog_info {
+	uint32_t id;
+	uint32_t type;
+	uint64_t run_cnt; /* both stay 0 unless kernel.bpf_stats_enabled is on */
+	uint64_t run_time_ns;
+	char name[16];
+	uint8_t tag[8];
+};
+
+struct tcpx_map_info {
+	uint32_t id;
+	uint32_t type;
+	uint32_t key_size;
+	uint32_t value_size;
+	uint32_t max_entries;
+	uint32_t flags;
+	char name[16];
+};
+
+struct tcpx_link_info {
+	uint32_t link_id;
+	uint32_t prog_id;
+	uint64_t cgroup_id; /* this and attach_type: 0 unless it is a cgroup link */
+	uint32_t type;
+	uint32_t attach_type;
+};
+
+_Static_assert(sizeof(struct tcpx_prog_info) == 48, "layout known to TypeScript");
+_Static_assert(sizeof(struct tcpx_map_info) == 40, "layout known to TypeScript");
+_Static_assert(sizeof(struct tcpx_link_info) == 24, "layout known to TypeScript");
+
+/* --- the bridge itself ------------------------------------------------------------ */
+TCPX_API int tcpx_abi(void);
+TCPX_API const char *tcpx_libbpf_version(void); /* "v1.1" */
+
+/* --- libbpf's messages (log.c) ---------------------------------------------------- */
+/* Keep messages up to this libbpf_print_level (0 warnings, 1 info, 2 debug); -1 none.
+ * Warnings at the start. Nothing is ever written to stderr.
+ */
+TCPX_API void tcpx_log_level(int level);
+/* Moves up to cap bytes of the captured text out, without a NUL; what does not fit stays.
+ * When more than 1 MiB is waiting the oldest text is dropped: a verifier log ends with its
+ * reason.
+ */
+TCPX_API int tcpx_log_take(void *out, int cap);
+
+/* --- BPF objects (object.c): open, configure, load, use the fds, close ------------- */
+TCPX_API int tcpx_object_open(const void *bytes, size_t n, const char *name, void **out);
+/* The initial value of .rodata: -EINVAL when the size differs, -ENOENT when there is none. */
+TCPX_API int tcpx_object_rodata(void *o, const void *bytes, size_t n);
+TCPX_API int tcpx_object_reuse_map(void *o, const char *map, int fd); /* fd is duplicated */
+TCPX_API int tcpx_object_max_entries(void *o, const char *map, unsigned int n);
+TCPX_API int tcpx_object_autoload(void *o, const char *prog, int on); /* NULL or "": all */
+TCPX_API int tcpx_object_load(void *o);
+/* The fd stays the object's: do not close it. ".rodata" finds that map whatever its prefix.
+ * -ENOENT: no such name; -EBADF: not loaded.
+ */
+TCPX_API int tcpx_object_map_fd(void *o, const char *map);
+TCPX_API int tcpx_object_prog_fd(void *o, const char *prog);
+TCPX_API void tcpx_object_close(void *o); /* NULL is fine */
+
+/* --- programs, links, maps and pins by fd (bpfsys.c) ------------------------------- */
+TCPX_API int tcpx_prog_info(int fd, struct tcpx_prog_info *out);
+TCPX_API int tcpx_prog_open(unsigned int id);
+TCPX_API int tcpx_map_info(int fd, struct tcpx_map_info *out);
+TCPX_API int tcpx_link_create(int prog_fd, int cgroup_fd, int attach_type);
+TCPX_API int tcpx_link_update(int link_fd, int prog_fd);
+TCPX_API int tcpx_link_info(int fd, struct tcpx_link_info *out);
+/* *count: in the room in ids, out how many programs there are (-ENOSPC: more than room).
+ * attach_flags and, to count only, ids may be NULL.
+ */
+TCPX_API int tcpx_prog_query(int cgroup_fd, int attach_type, unsigned int query_flags,
+			     unsigned int *attach_flags, unsigned int *ids, unsigned int *count);
+TCPX_API int tcpx_pin(int fd, const char *path);
+TCPX_API int tcpx_get(const char *path);
+
+TCPX_API int tcpx_map_update(int fd, const void *k, const void *v, uint64_t flags);
+TCPX_API int tcpx_map_lookup(int fd, const void *k, void *v);
+TCPX_API int tcpx_map_delete(int fd, const void *k);
+TCPX_API int tcpx_map_next_key(int fd, const void *k, void *next); /* k NULL: the first */
+/* Keys and values lie back to back; a value of a per-CPU map is one slot, rounded up to 8
+ * bytes, for every possible CPU. Both fall back to single calls where the kernel or the map
+ * type has no batch. An update that fails midway leaves the entries before it written.
+ */
+TCPX_API int tcpx_map_update_batch(int fd, const void *keys, const void *vals, unsigned int n,
+				   uint64_t flags);
+/* Returns how many entries it wrote, cap at most: equal to cap, there may be more. Not a
+ * snapshot: the map may change meanwhile.
+ */
+TCPX_API int tcpx_map_lookup_batch(int fd, void *keys, void *vals, unsigned int cap);
+TCPX_API int tcpx_map_freeze(int fd);
+TCPX_API int tcpx_possible_cpus(void);
+
+/* --- kernel calls that Bun lacks (sys.c) ------------------------------------------- */
+TCPX_API int tcpx_close(int fd);
+/* Locks a directory; closing the fd unlocks. Follows no symbolic link in the last component.
+ * The lock is on what the path names at the moment of the return. exclusive_nonblock 1:
+ * -EWOULDBLOCK instead of waiting.
+ */
+TCPX_API int tcpx_flock(const char *dir, int exclusive_nonblock);
+/* In the mount namespace that a file such as /proc/1/ns/mnt stands for; NULL: in our own.
+ * The directory must exist.
+ */
+TCPX_API int tcpx_mount_bpffs(const char *path, const char *mnt_ns);
+TCPX_API int tcpx_umount(const char *path, const char *mnt_ns);
+TCPX_API int tcpx_fs_type(const char *path, uint64_t *magic);
+/* The next three act on the calling thread only. */
+TCPX_API int tcpx_netns_cookie(uint64_t *out); /* -ENOPROTOOPT before 5.14 */
+TCPX_API int tcpx_netns_new(void);	       /* with lo up; on an error it may be down */
+TCPX_API int tcpx_netns_enter(const char *path);
+/* Reads a socket option of another process (needs ptrace rights over it). */
+TCPX_API int tcpx_sockopt_of(int pid, int fd, int level, int name, int *value);
+/* Raw frames of one interface, non-blocking; nothing of another interface ever arrives. */
+TCPX_API int tcpx_packet_socket(const char *ifname);
+TCPX_API int tcpx_raise_memlock(void); /* kernels before 5.11 account maps against it */
+TCPX_API int tcpx_capabilities(uint64_t *effective);
+
+#endif

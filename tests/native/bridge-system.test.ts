@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+// The lock and the kernel calls that Bun lacks.
+
+import { describe, expect, test } from "bun:test";
+import { mkdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { testIf } from "../support/requires.ts";
+import {
+  asRoot,
+  c,
+  child,
+  dir,
+  EAGAIN,
+  EBADF,
+  EINVAL,
+  ENODEV,
+  ENOENT,
+  ENOTDIR,
+  isRoot,
+  z,
+} from "./bridge.ts";
+
+describe("the lock", () => {
+  const lockDir = (name: string) => {
+    const path = join(dir, name);
+    mkdirSync(path);
+    return path;
+  };
+
+  test("keeps a second process out until it is closed", async () => {
+    const path = lockDir("lock");
+    const fd = c.tcpx_flock(z(path), 1);
+    expect(fd).toBeGreaterThan(0);
+    const attempt = () =>
+      new Response(child(`console.log(c.tcpx_flock(z(${JSON.stringify(path)}), 1))`).stdout).text();
+    expect(Number(await attempt())).toBe(EAGAIN);
+    expect(c.tcpx_close(fd)).toBe(0);
+    expect(Number(await attempt())).toBeGreaterThan(0);
+  });
+
+  test("a waiter gets the directory that the path names when the lock is free", async () => {
+    const path = lockDir("replaced");
+    const fd = c.tcpx_flock(z(path), 1);
+    const waiter = child(`
+      console.log("waiting");
+      const fd = c.tcpx_flock(z(${JSON.stringify(path)}), 0);
+      console.log(require("node:fs").fstatSync(fd).ino);`);
+    const reader = waiter.stdout.getReader();
+    await reader.read();
+    await Bun.sleep(200);
+    renameSync(path, `${path}.old`);
+    mkdirSync(path);
+    c.tcpx_close(fd);
+    expect(Number(new TextDecoder().decode((await reader.read()).value))).toBe(statSync(path).ino);
+    await waiter.exited;
+  });
+
+  test("is for directories, and not through a link", () => {
+    const path = lockDir("plain");
+    symlinkSync(path, `${path}.link`);
+    writeFileSync(`${path}.file`, "");
+    expect(c.tcpx_flock(z(`${path}.link`), 1)).toBe(ENOTDIR);
+    expect(c.tcpx_flock(z(`${path}.file`), 1)).toBe(ENOTDIR);
+    expect(c.tcpx_flock(z(`${path}.none`), 1)).toBe(ENOENT);
+  });
+});
+
+describe("the system", () => {
+  test("capabilities are those of /proc/self/status", () => {
+    const out = new BigUint64Array(1);
+    expect(c.tcpx_capabilities(out)).toBe(0);
+    const line = readFileSync("/proc/thread-self/status", "utf8").match(/^CapEff:\s*([0-9a-f]+)$/m)![1]!;
+    expect(out[0]).toBe(BigInt(`0x${line}`));
+  });
+
+  const CAP_SYS_RESOURCE = 24n;
+  const effective = new BigUint64Array(1);
+  c.tcpx_capabilities(effective);
+  const mayRaise = (effective[0]! >> CAP_SYS_RESOURCE) & 1n;
+  testIf(mayRaise === 1n, "CAP_SYS_RESOURCE")("locked memory is unlimited afterwards", async () => {
+    const script = `c.tcpx_raise_memlock(); console.log(require("node:fs").readFileSync("/proc/self/limits", "utf8"))`;
+    expect(await new Response(child(script).stdout).text()).toMatch(
+      /Max locked memory\s+unlimited\s+unlimited/,
+    );
+  });
+
+  asRoot("network namespaces have cookies, can be made and entered", async () => {
+    const script = `
+      const ns = "/proc/${process.pid}/ns/net";
+      const cookie = () => String(u64((out) => c.tcpx_netns_cookie(out)));
+      const seen = [cookie(), c.tcpx_netns_new(), cookie()];
+      seen.push(c.tcpx_packet_socket(z("lo")) > 0, c.tcpx_packet_socket(z("nothing0")), c.tcpx_packet_socket(z("x".repeat(40))));
+      seen.push(c.tcpx_netns_enter(z(ns)), cookie(), c.tcpx_netns_enter(z("/nowhere")));
+      console.log(JSON.stringify(seen));`;
+    const seen = JSON.parse(await new Response(child(script).stdout).text());
+    const own = new BigUint64Array(1);
+    expect(c.tcpx_netns_cookie(own)).toBe(0);
+    expect(seen[0]).toBe(String(own[0]));
+    expect(seen[2]).not.toBe(seen[0]);
+    expect(seen).toEqual([seen[0], 0, seen[2], true, ENODEV, ENODEV, 0, seen[0], ENOENT]);
+  });
+
+  const python = Bun.which("python3");
+  testIf(isRoot && python !== null, "root and python3")(
+    "reads a socket option of another process",
+    async () => {
+      const script = `import socket, sys
+s = socket.socket(); s.setsockopt(6, 18, 12345); print(s.fileno(), flush=True); sys.stdin.read()`;
+      const other = Bun.spawn([python!, "-c", script], { stdin: "pipe", stdout: "pipe" });
+      try {
+        const fd = Number(new TextDecoder().decode((await other.stdout.getReader().read()).value));
+        const value = new Int32Array(1);
+        expect(c.tcpx_sockopt_of(other.pid, fd, 6, 18, value)).toBe(0); // TCP_USER_TIMEOUT
+        expect(value[0]).toBe(12345);
+        expect(c.tcpx_sockopt_of(other.pid, 999, 6, 18, value)).toBe(EBADF);
+        expect(c.tcpx_sockopt_of(other.pid, fd, 6, 9999, value)).toBe(-92); // ENOPROTOOPT
+        expect(c.tcpx_sockopt_of(-1, fd, 6, 18, value)).toBe(EINVAL);
+      } finally {
+        other.stdin.end();
+        await other.exited;
+      }
+    },
+  );
+});

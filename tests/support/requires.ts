@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+// A test that cannot run here is skipped, and its name says why: a skip is never taken for a pass.
+import { describe, test } from "bun:test";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
+
+export interface Requirement {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly reason: string;
+}
+
+export function requirement(name: string, ok: boolean, reason: string): Requirement {
+  return { name, ok, reason };
+}
+
+/** All of them; the reason is that of the first that is missing. */
+export function every(name: string, ...parts: Requirement[]): Requirement {
+  const missing = parts.find((part) => !part.ok);
+  return requirement(name, missing === undefined, missing?.reason ?? "");
+}
+
+type Body = (() => void) | (() => Promise<unknown>);
+
+export function testIf(ok: boolean, reason: string) {
+  return (name: string, body: Body, timeoutMs?: number): void => {
+    if (ok) test(name, body, timeoutMs);
+    else test.skip(`${name} [needs: ${reason}]`, body);
+  };
+}
+
+export function describeIf(ok: boolean, reason: string) {
+  return (name: string, body: () => void): void => {
+    if (ok) describe(name, body);
+    else describe.skip(`${name} [needs: ${reason}]`, body);
+  };
+}
+
+function hasTool(name: string): Requirement {
+  return requirement(name, Bun.which(name) !== null, `the program ${name}`);
+}
+
+function hasTun(): boolean {
+  try {
+    accessSync("/dev/net/tun", constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const root = requirement("root", process.getuid?.() === 0, "root");
+const cgroup2 = requirement(
+  "cgroup2",
+  / cgroup2 /.test(readFileSync("/proc/self/mounts", "utf8")),
+  "a mounted cgroup2",
+);
+
+/** What every test with a Lab needs. */
+export const labRequirement = every(
+  "lab",
+  root,
+  cgroup2,
+  requirement("tun", hasTun(), "/dev/net/tun"),
+  ...["ip", "nsenter", "cc"].map(hasTool),
+);
+
+/** Lab.capture. */
+export const captureRequirement = every("capture", ...["tcpdump", "tshark"].map(hasTool));
+
+/** Lab.nft and Lab.routed. */
+export const nftRequirement = every("nft", hasTool("nft"));
+
+/** Peer sockets with mptcp: true. */
+export const mptcpRequirement = requirement(
+  "mptcp",
+  existsSync("/proc/sys/net/mptcp/enabled"),
+  "a kernel with MPTCP",
+);

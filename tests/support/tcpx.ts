@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// Runs the built executable as a user would: one process, arguments in, exit code and text out.
+import { join } from "node:path";
+import { enter } from "./lab.ts";
+
+export interface TcpxOptions {
+  /** Full name of a network namespace, as Lab.netns returns it. */
+  netns?: string;
+  /** Path of a cgroup, as Lab.cgroup returns it. */
+  cgroup?: string;
+  env?: Record<string, string | undefined>;
+  /** Adds --json and parses stdout. */
+  json?: boolean;
+  stdin?: string;
+  timeoutMs?: number;
+}
+
+export interface TcpxResult {
+  code: number;
+  stdout: string;
+  stderr: string;
+  /** Parsed stdout, or undefined when it was not asked for or is not one JSON document. */
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into documents of many shapes
+  json: any;
+}
+
+export function tcpxPath(): string {
+  return process.env.TCPX_BIN || join(import.meta.dir, "..", "..", "dist", "tcpx");
+}
+
+export async function tcpx(args: readonly string[], options: TcpxOptions = {}): Promise<TcpxResult> {
+  const child = Bun.spawn(enter([tcpxPath(), ...(options.json ? withJson(args) : args)], options), {
+    env: { ...process.env, ...options.env },
+    stdin: options.stdin === undefined ? "ignore" : Buffer.from(options.stdin),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const timeoutMs = options.timeoutMs ?? 20_000;
+  let timer: Timer | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      child.kill("SIGKILL");
+      // Its pipes are not awaited: what it started may still hold them.
+      reject(new Error(`tcpx ${args.join(" ")}: not finished after ${timeoutMs} ms`));
+    }, timeoutMs);
+  });
+  const finished = Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  const [stdout, stderr, code] = await Promise.race([finished, late]);
+  clearTimeout(timer);
+  return { code, stdout, stderr, json: options.json ? parse(stdout) : undefined };
+}
+
+/** What follows "--" belongs to the command that tcpx runs. */
+function withJson(args: readonly string[]): string[] {
+  const end = args.indexOf("--");
+  return end < 0 ? [...args, "--json"] : [...args.slice(0, end), "--json", ...args.slice(end)];
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
