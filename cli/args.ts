@@ -17,6 +17,12 @@ export const globalArgs = {
   help: { type: "boolean", alias: "h", description: "Print this help" },
 } as const satisfies ArgsDef;
 
+/** What may stand before a command. */
+export const rootArgs = {
+  version: { type: "boolean", alias: "V", description: "Print the version" },
+  ...globalArgs,
+} as const satisfies ArgsDef;
+
 export const scopeArgs = {
   cgroup: {
     type: "string",
@@ -51,6 +57,9 @@ export const changeArgs = {
   wait: { type: "boolean", description: "Wait for another tcpx to finish instead of failing with 5" },
 } as const satisfies ArgsDef;
 
+/** The flags of every rule command. */
+export const placeArgs = { ...selectorArgs, ...scopeArgs, ...netnsArgs, ...changeArgs } satisfies ArgsDef;
+
 /** Arguments of a command after parsing. */
 export type Args = Readonly<Record<string, unknown>>;
 
@@ -70,19 +79,22 @@ export function aliasesOf(def: ArgDef): string[] {
   return "alias" in def ? [def.alias ?? []].flat() : [];
 }
 
-/** Long flag names by every spelling that is accepted: --x, -x, and --no-x where that means something. */
-function spellings(defs: ArgsDef): Map<string, { name: string; takesValue: boolean }> {
-  const known = new Map<string, { name: string; takesValue: boolean }>();
+/** Flags by every spelling that is accepted: x, its one letter, and no-x where that means something. */
+function spellings(defs: ArgsDef): Map<string, Flag> {
+  const known = new Map<string, Flag>();
   for (const [name, def] of Object.entries(defs)) {
     if (def.type === "positional") continue;
     const takesValue = def.type === "string" || def.type === "enum";
-    for (const spelling of [name, ...aliasesOf(def)]) known.set(spelling, { name, takesValue });
-    if (def.type === "boolean" && def.negativeDescription) known.set(`no-${name}`, { name, takesValue });
+    const flag = { name, takesValue, isList: def.valueHint?.includes(",") ?? false };
+    for (const spelling of [name, ...aliasesOf(def)]) known.set(spelling, flag);
+    if (def.type === "boolean" && def.negativeDescription) known.set(`no-${name}`, flag);
   }
   return known;
 }
 
-function tokenize(args: string[], known: ReturnType<typeof spellings>) {
+type OptionToken = Extract<ReturnType<typeof tokenize>[number], { kind: "option" }>;
+
+function tokenize(args: string[], known: Map<string, Flag>) {
   const options: Record<string, { type: "string" | "boolean"; short?: string }> = {};
   for (const [spelling, { name, takesValue }] of known) {
     const type = takesValue ? "string" : "boolean";
@@ -90,6 +102,35 @@ function tokenize(args: string[], known: ReturnType<typeof spellings>) {
     else options[spelling] ??= { type };
   }
   return parseArgs({ args, options, strict: false, allowPositionals: true, tokens: true }).tokens;
+}
+
+interface Flag {
+  name: string;
+  takesValue: boolean;
+  isList: boolean;
+}
+
+/** The flag of a token; `word` is what was typed: no `--q`, no `-qv`, no `-q=1`. */
+function flagOf(token: OptionToken, word: string, known: Map<string, Flag>, help: string): Flag {
+  const exact = token.rawName.startsWith("--") ? token.name.length > 1 : word.length === 2;
+  const flag = exact ? known.get(token.name) : undefined;
+  if (!flag) throw usageError(`unknown flag '${word}'`, word, help);
+  return flag;
+}
+
+/** The flag as citty should see it; checks that it has a value when it needs one, and only then. */
+function normalized(token: OptionToken, flag: Flag, known: Map<string, Flag>, help: string): string {
+  const { value, rawName } = token;
+  if (!flag.takesValue) {
+    if (value !== undefined) throw usageError(`${rawName} takes no value`, value, help);
+    return `--${token.name}`;
+  }
+  // a negative number is a value, if a wrong one; a flag is none
+  const isFlag = !token.inlineValue && (value?.startsWith("--") || known.has(value?.replace(/^-/, "") ?? ""));
+  if (value === undefined || value === "" || (isFlag && value.startsWith("-"))) {
+    throw usageError(`${rawName} needs a value`, rawName, help);
+  }
+  return `--${flag.name}=${value}`;
 }
 
 /**
@@ -106,28 +147,18 @@ export function checkArguments(args: string[], defs: ArgsDef, command: string): 
   for (const token of tokenize(args, known)) {
     if (token.kind === "positional") words.push(token.value);
     if (token.kind !== "option" || token.index === negative) continue;
-    if (/^-\d/.test(token.rawName)) {
+    const word = args[token.index]!;
+    if (/^-\d/.test(word)) {
       negative = token.index; // a negative number, and no flags: let it be judged as a value
-      words.push(args[token.index]!);
+      words.push(word);
       continue;
     }
-    const flag = known.get(token.name);
-    if (!flag) throw usageError(`unknown flag '${token.rawName}'`, token.rawName, help);
+    const flag = flagOf(token, word, known, help);
     if (flags.has(flag.name)) {
-      throw usageError(`${token.rawName} is given twice`, token.rawName, "separate several values by commas");
+      const hint = flag.isList ? "separate several values by commas" : "give it once";
+      throw usageError(`${token.rawName} is given twice`, token.rawName, hint);
     }
-    const value = token.value;
-    if (
-      flag.takesValue &&
-      (value === undefined ||
-        (!token.inlineValue && known.has(value.replace(/^--?/, "")) && value.startsWith("-")))
-    ) {
-      throw usageError(`${token.rawName} needs a value`, token.rawName, help);
-    }
-    if (!flag.takesValue && value !== undefined) {
-      throw usageError(`${token.rawName} takes no value`, value, help);
-    }
-    flags.set(flag.name, flag.takesValue ? `--${flag.name}=${value}` : `--${token.name}`);
+    flags.set(flag.name, normalized(token, flag, known, help));
   }
   const places = Object.entries(defs).filter(([, def]) => def.type === "positional");
   const stray = words[places.length];

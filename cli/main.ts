@@ -2,7 +2,7 @@
 // Entry: finds the command, runs it, owns errors and exit codes.
 
 import { runCommand } from "citty";
-import { checkArguments, globalArgs } from "./args.ts";
+import { aliasesOf, checkArguments, placeArgs, rootArgs } from "./args.ts";
 import { commands, extensionCommands, findCommand } from "./commands/index.ts";
 import type { Command, Group, Leaf } from "./commands/types.ts";
 import { Exit, type ExitCode, TcpxError, usageError } from "./errors.ts";
@@ -17,9 +17,7 @@ const EXAMPLES: Example[] = [
 ];
 
 const EXIT_CODES =
-  "Exit codes: 0 done; 1 failed; 2 usage; 3 this kernel or host cannot do it; 4 permission; 5 busy.";
-
-const isFlag = (word: string | undefined) => word?.startsWith("-") ?? true;
+  "Exit codes: 0 done, 1 failed, 2 usage, 3 kernel or host cannot do it, 4 permission, 5 busy.";
 
 function wantsHelp(args: string[]): boolean {
   const end = args.indexOf("--");
@@ -41,7 +39,7 @@ async function printHelp(path: string[], command: Command | undefined): Promise<
   const page = renderHelp({
     command: path.join(" "),
     summary: command?.summary ?? "tcpx extends the Linux TCP stack from the command line, on stock kernels.",
-    args: command?.kind === "leaf" ? command.args : { help: globalArgs.help },
+    args: command?.kind === "leaf" ? command.args : rootArgs,
     groups,
     examples: command?.examples ?? EXAMPLES,
     notes: command?.kind === "leaf" ? (command.notes ?? []) : command ? [] : [EXIT_CODES],
@@ -49,49 +47,64 @@ async function printHelp(path: string[], command: Command | undefined): Promise<
   process.stdout.write(`${page}\n`);
 }
 
-async function findLeaf(path: string[], command: Group, args: string[]): Promise<Leaf> {
+function findLeaf(path: string[], command: Group, verb: string | undefined): Leaf {
   const verbs = Object.keys(command.commands).join(", ");
   const name = path.join(" ");
-  if (isFlag(args[0]))
+  if (verb === undefined)
     throw usageError(`${name} needs one of: ${verbs}`, undefined, `see \`${name} --help\``);
-  const found = Object.hasOwn(command.commands, args[0]!) ? command.commands[args[0]!] : undefined;
-  if (!found) throw usageError(`${name} has no '${args[0]}'`, args[0], `accepted is ${verbs}`);
+  const found = Object.hasOwn(command.commands, verb) ? command.commands[verb] : undefined;
+  if (!found) throw usageError(`${name} has no '${verb}'`, verb, `accepted is ${verbs}`);
   return found;
 }
 
-/** Flags may stand before the command: `tcpx --json status`. */
-function splitCommand(argv: string[]): { leading: string[]; rest: string[] } {
-  const at = argv.findIndex((word) => !isFlag(word));
-  return at < 0 ? { leading: argv, rest: [] } : { leading: argv.slice(0, at), rest: argv.slice(at) };
+/** Every spelling of the flags that may stand before a command. */
+const LEADING = new Set(
+  Object.entries(rootArgs).flatMap(([name, def]) => [`--${name}`, ...aliasesOf(def).map((a) => `-${a}`)]),
+);
+
+/** The next command word; only flags that every command knows may stand before it. */
+function splitCommand(words: string[]): { leading: string[]; name: string | undefined; rest: string[] } {
+  const at = words.findIndex((word) => !LEADING.has(word));
+  if (at < 0) return { leading: words, name: undefined, rest: [] };
+  const name = words[at]!;
+  if (name.startsWith("-")) {
+    throw Object.hasOwn(placeArgs, name.replace(/^--|=.*$/g, ""))
+      ? usageError(`'${name}' must stand behind the command`, name, "see `tcpx --help`")
+      : usageError(`unknown flag '${name}'`, name, "see `tcpx --help`");
+  }
+  return { leading: words.slice(0, at), name, rest: words.slice(at + 1) };
+}
+
+async function runLeaf(path: string[], found: Leaf, words: string[], io: Io): Promise<ExitCode> {
+  if (wantsHelp(words)) {
+    await printHelp(path, found);
+    return Exit.DONE;
+  }
+  const rawArgs = checkArguments(words, found.args, path.join(" "));
+  const { result } = await runCommand(found.citty, { rawArgs, data: io });
+  return result as ExitCode;
 }
 
 async function dispatch(argv: string[], io: Io): Promise<ExitCode> {
-  const { leading, rest } = splitCommand(argv);
-  const [name, ...words] = rest;
-  if (leading.some((flag) => flag === "--version" || flag === "-V")) return dispatch(["version"], io);
+  const { leading, name, rest } = splitCommand(argv);
   if (name === undefined) {
-    checkArguments(leading, globalArgs, "tcpx");
+    checkArguments(leading, rootArgs, "tcpx");
+    const version = leading.some((flag) => flag === "--version" || flag === "-V");
+    if (version && !wantsHelp(leading)) return dispatch(["version"], io);
     await printHelp(["tcpx"], undefined);
     return Exit.DONE;
   }
   const command = await findCommand(name);
   if (!command) throw usageError(`unknown command '${name}'`, name, "see `tcpx --help`");
-  const path = ["tcpx", name];
-  const help = wantsHelp([...leading, ...words]);
-  if (command.kind === "group" && help && isFlag(words[0])) {
-    await printHelp(path, command);
+  if (command.kind === "leaf") return runLeaf(["tcpx", name], command, [...leading, ...rest], io);
+  const verb = splitCommand(rest);
+  const before = [...leading, ...verb.leading];
+  if (verb.name === undefined && wantsHelp(before)) {
+    await printHelp(["tcpx", name], command);
     return Exit.DONE;
   }
-  const args = [...words];
-  const found = command.kind === "leaf" ? command : await findLeaf(path, command, args);
-  if (command.kind === "group") path.push(args.shift()!);
-  if (help) {
-    await printHelp(path, found);
-    return Exit.DONE;
-  }
-  const rawArgs = checkArguments([...leading, ...args], found.args, path.join(" "));
-  const { result } = await runCommand(found.citty, { rawArgs, data: io });
-  return result as ExitCode;
+  const found = findLeaf(["tcpx", name], command, verb.name);
+  return runLeaf(["tcpx", name, verb.name!], found, [...before, ...verb.rest], io);
 }
 
 function toTcpxError(error: unknown): TcpxError {

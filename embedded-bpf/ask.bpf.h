@@ -8,7 +8,7 @@
 #ifndef TCPX_ASK_BPF_H
 #define TCPX_ASK_BPF_H
 
-#include "segment.bpf.h"
+#include "conn.bpf.h"
 #include "ext/uto.bpf.h"
 
 #define TCPX_ASK_SEGMENTS 8
@@ -66,7 +66,7 @@ static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn 
 				     bool fallback)
 {
 	conn->silent = 1;
-	callback_flags(ctx, 0, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+	callback_flags(ctx, 0, TCPX_WRITE);
 	if (!fallback)
 		return;
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++)
@@ -98,7 +98,7 @@ static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_con
 /* HDR_OPT_LEN and WRITE_HDR_OPT of a connection's own segments. */
 static __always_inline void ask_segment(struct bpf_sock_ops *ctx)
 {
-	struct tcpx_conn *conn = policy_conn(ctx);
+	struct tcpx_conn *conn = conn_own(ctx);
 	struct tcpx_option o;
 	bool reserve = ctx->op == BPF_SOCK_OPS_HDR_OPT_LEN_CB;
 
@@ -137,13 +137,15 @@ static __always_inline void ask_syn_ack(struct bpf_sock_ops *ctx)
 	struct tcpx_hits hits;
 	__u32 slots = 0, decided;
 
-	if (ask_syn_ack_again(ctx) || !policy_hits(ctx, TCPX_DIRECTION_FROM, &hits))
+	/* with SYN cookies every repetition is a first one: our data will have to say it */
+	if (ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE || ask_syn_ack_again(ctx) ||
+	    !policy_hits(ctx, TCPX_DIRECTION_FROM, &hits))
 		return;
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++)
 		if (policy_rule(&hits, ext, TCPX_KIND_ASK))
 			slots |= 1 << (ext * TCPX_KIND_COUNT + TCPX_KIND_ASK);
 	policy_key(ctx, TCPX_DIRECTION_FROM, &key);
-	decided = policy_handover(ctx, &key, slots);
+	decided = handover_slots(ctx, &key, slots);
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		if (decided & 1 << (ext * TCPX_KIND_COUNT + TCPX_KIND_ASK))
 			continue;

@@ -8,6 +8,7 @@
 #include "ext/uto.bpf.h"
 
 #define TCPX_TCP_SAVE_SYN 27
+#define TCPX_SAVE_SYN_MAC 2
 
 struct tcp_sock___save_syn {
 	__u8 save_syn : 2;
@@ -17,14 +18,19 @@ static __always_inline void listen_arm(struct bpf_sock_ops *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
 	struct tcp_sock___save_syn *tp;
-	int one = 1, err;
+	int one = 1, err, save_syn;
 
-	callback_flags(ctx, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG, 0);
 	if (!sk)
 		return;
-	/* an application that saves SYNs itself, maybe with their MAC header, goes first */
 	tp = (void *)bpf_skc_to_tcp_sock(sk);
-	if (!tp || BPF_CORE_READ_BITFIELD(tp, save_syn))
+	if (!tp)
+		return;
+	save_syn = BPF_CORE_READ_BITFIELD(tp, save_syn);
+	/* With MAC headers saved a repeated SYN-ACK looks like a first one: see ask_syn_ack_again()
+	 */
+	if (save_syn < TCPX_SAVE_SYN_MAC)
+		callback_flags(ctx, TCPX_WRITE, 0);
+	if (save_syn) /* an application that saves SYNs itself goes first */
 		return;
 	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_SAVE_SYN, &one, sizeof(one));
 	if (err)

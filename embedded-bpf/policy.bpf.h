@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* Which rules apply to a connection, and which scope owns them. */
+/* Which rules apply to a connection. */
 #ifndef TCPX_POLICY_BPF_H
 #define TCPX_POLICY_BPF_H
 
@@ -77,83 +77,6 @@ static __always_inline const struct tcpx_rule *policy_rule(const struct tcpx_hit
 static __always_inline bool rule_active(const struct tcpx_rule *rule)
 {
 	return rule && (rule->flags & (TCPX_RULE_SET | TCPX_RULE_NONE)) == TCPX_RULE_SET;
-}
-
-/*
- * Takes the rules that no inner scope has taken. Returns the connection when
- * this scope contributed a rule, NULL otherwise.
- */
-static __always_inline struct tcpx_conn *policy_claim(struct bpf_sock_ops *ctx,
-						      enum tcpx_direction direction)
-{
-	struct bpf_sock *sk = ctx->sk;
-	struct tcpx_hits hits;
-	struct tcpx_conn *conn;
-	bool claimed = false;
-
-	if (!sk || !policy_hits(ctx, direction, &hits))
-		return NULL;
-	conn = bpf_sk_storage_get(&conns, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!conn) {
-		TCPX_ERROR(TCPX_EXT_UTO, -12);
-		return NULL;
-	}
-	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		for (int kind = 0; kind < TCPX_KIND_COUNT; kind++) {
-			const struct tcpx_rule *rule = policy_rule(&hits, ext, kind);
-
-			if (!rule || conn->policy.rules[ext][kind].flags)
-				continue;
-			conn->policy.rules[ext][kind] = *rule;
-			claimed = true;
-		}
-	}
-	if (!claimed)
-		return NULL;
-	if (!conn->scope)
-		conn->scope = config.scope;
-	return conn;
-}
-
-/* The connection, when this scope is the one that does its work. */
-static __always_inline struct tcpx_conn *policy_conn(struct bpf_sock_ops *ctx)
-{
-	struct bpf_sock *sk = ctx->sk;
-	struct tcpx_conn *conn;
-
-	if (!sk)
-		return NULL;
-	conn = bpf_sk_storage_get(&conns, sk, NULL, 0);
-	return conn && conn->scope == config.scope ? conn : NULL;
-}
-
-#define TCPX_HANDOVER_NS 1000000 /* the programs of one callback run within this */
-
-/*
- * The slots of a SYN-ACK that inner scopes have decided; adds ours. Without
- * this an inner `none` would not keep an outer scope from asking.
- */
-static __always_inline __u32 policy_handover(struct bpf_sock_ops *ctx,
-					     const struct tcpx_policy_key *key, __u32 slots)
-{
-	struct tcpx_handover *h;
-	__u32 zero = 0, decided = 0, ports = ctx->remote_port ^ ctx->local_port << 16;
-	const __u32 *remote = (const __u32 *)key->address;
-	__u64 now = bpf_ktime_get_ns();
-
-	h = bpf_map_lookup_elem(&handover, &zero);
-	if (!h)
-		return 0;
-	if (h->op == ctx->op && h->ports == ports && h->remote[0] == remote[0] &&
-	    h->remote[1] == remote[1] && h->remote[2] == remote[2] && h->remote[3] == remote[3] &&
-	    now - h->at_ns < TCPX_HANDOVER_NS)
-		decided = h->slots;
-	h->at_ns = now;
-	h->op = ctx->op;
-	h->ports = ports;
-	__builtin_memcpy(h->remote, remote, sizeof(h->remote));
-	h->slots = decided | slots;
-	return decided;
 }
 
 #endif

@@ -3,7 +3,10 @@
 #ifndef TCPX_SEGMENT_BPF_H
 #define TCPX_SEGMENT_BPF_H
 
-#include "policy.bpf.h"
+#include "maps.bpf.h"
+
+#define TCPX_WRITE BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG
+#define TCPX_PARSE BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG
 
 struct tcpx_option {
 	__u8 bytes[8];

@@ -5,27 +5,24 @@
  * result of every program on the path into EPERM.
  */
 #include <stdbool.h>
-#include "maps.bpf.h"
-#include "policy.bpf.h"
-#include "segment.bpf.h"
+#include "conn.bpf.h"
 #include "ask.bpf.h"
 #include "listen.bpf.h"
+#include "receive.bpf.h"
 #include "ext/uto.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-#define TCPX_WRITE BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG
-#define TCPX_PARSE BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG
-
 static __always_inline void on_connect(struct bpf_sock_ops *ctx)
 {
-	struct tcpx_conn *conn = policy_claim(ctx, TCPX_DIRECTION_TO);
+	struct tcpx_conn *conn = conn_connect(ctx);
 
 	if (conn && ask_any(conn))
 		callback_flags(ctx, TCPX_WRITE, 0);
 }
 
-static __always_inline void on_established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+/* The handshake is complete: from here on segments are counted, and a loss means silence. */
+static __always_inline void established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
 	bool ask = ask_any(conn) && !conn->silent;
 
@@ -37,36 +34,32 @@ static __always_inline void on_established(struct bpf_sock_ops *ctx, struct tcpx
 		ask_stop(ctx, conn, true);
 		ask = false;
 	}
-	uto_established(ctx, conn);
-	callback_flags(ctx, (ask ? TCPX_WRITE : 0) | (uto_accepts(conn) ? TCPX_PARSE : 0),
+	callback_flags(ctx, (ask ? TCPX_WRITE : 0) | (receive_wanted(conn) ? TCPX_PARSE : 0),
 		       ask ? 0 : TCPX_WRITE);
 }
 
-static __always_inline void on_active(struct bpf_sock_ops *ctx)
+/* A handshake is complete, or a later segment has an option that the kernel does not know. */
+static __always_inline void on_received(struct bpf_sock_ops *ctx)
 {
-	struct tcpx_conn *conn = policy_conn(ctx);
+	bool passive = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
+	struct tcpx_conn *conn;
 
-	if (conn)
-		on_established(ctx, conn);
-}
-
-static __always_inline void on_passive(struct bpf_sock_ops *ctx)
-{
-	struct bpf_sock *sk = ctx->sk;
-	struct tcpx_conn *conn = policy_claim(ctx, TCPX_DIRECTION_FROM);
-
-	if (conn)
-		on_established(ctx, conn);
-	else if (sk && !bpf_sk_storage_get(&conns, sk, NULL, 0))
-		callback_flags(ctx, 0, TCPX_WRITE); /* inherited from the listener */
-}
-
-static __always_inline void on_parse(struct bpf_sock_ops *ctx)
-{
-	struct tcpx_conn *conn = policy_conn(ctx);
-
-	if (conn)
-		uto_parse(ctx, conn);
+	conn = passive ? conn_claim(ctx, TCPX_DIRECTION_FROM) : conn_own(ctx);
+	if (passive && !conn) {
+		conn = conn_own(ctx); /* a simultaneous open: claimed when it was opened */
+		if (conn && conn->since_ns)
+			conn = NULL;
+	}
+	if (!conn) {
+		/* inherited from the listener */
+		if (passive && !conn_of(ctx))
+			callback_flags(ctx, 0, TCPX_WRITE);
+		return;
+	}
+	if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
+		established(ctx, conn);
+	receive(ctx);
+	uto_apply(ctx, conn);
 }
 
 SEC("sockops")
@@ -80,10 +73,9 @@ int tcpx(struct bpf_sock_ops *ctx)
 		on_connect(ctx);
 		break;
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
-		on_active(ctx);
-		break;
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		on_passive(ctx);
+	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:
+		on_received(ctx);
 		break;
 	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
 	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
@@ -91,9 +83,6 @@ int tcpx(struct bpf_sock_ops *ctx)
 			ask_segment(ctx);
 		else
 			ask_syn_ack(ctx);
-		break;
-	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:
-		on_parse(ctx);
 		break;
 	default:
 		break;

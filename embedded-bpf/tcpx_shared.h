@@ -119,25 +119,30 @@ struct tcpx_counters {
 struct tcpx_uto_conn {
 	__u32 remote_ms;  /* last valid REMOTE_UTO, 0: none */
 	__u32 applied_ms; /* what we set, 0: nothing */
+	__u16 bits;	  /* the option in the header under examination */
+	__u8 len;
+	__u8 seen; /* how often it stands there */
 };
 
 struct tcpx_conn {
 	__u64 scope;	  /* the innermost scope with a matching rule does the work */
-	__u64 since_ns;	  /* established */
+	__u64 since_ns;	  /* established; 0: not yet */
+	__u64 attempt_ns; /* the connect() that the rules were looked up for */
+	__u32 attempt;	  /* its addresses and ports, hashed */
 	__u32 first_byte; /* snd_una when established */
 	__u32 retrans;	  /* total_retrans when established */
 	__u8 segments;	  /* with our options, since established */
 	__u8 silent;	  /* asks nothing (more) */
 	__u8 reserved;	  /* bit per extension: space is reserved on this segment */
-	__u8 pad[5];
+	__u8 pad[1];
 	struct tcpx_policy policy;
 	struct tcpx_uto_conn uto;
 	/* TCP header under examination; here because it is the socket's own, locked memory */
-	__u8 header[64];
+	__u8 header[68]; /* 60 at most; the walk may look at 3 bytes more */
 	__u8 header_len; /* 0: none at hand */
 	__u8 header_at;	 /* where the walk stands */
 	__u8 found;	 /* length of the option looked for */
-	__u8 pad2[5];
+	__u8 pad2;
 };
 
 /*

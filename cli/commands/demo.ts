@@ -67,14 +67,25 @@ class Stage implements AsyncDisposable {
   constructor(
     readonly lib: Bridge,
     readonly sandbox: Sandbox,
-  ) {}
+    private readonly signal: AbortSignal,
+  ) {
+    // a dead child ends every wait for it, and the next step sees why
+    signal.addEventListener("abort", () => this.children.forEach((child) => void child.kill()));
+  }
+
+  /** Between two steps: throws when the user has had enough. */
+  check(): void {
+    this.signal.throwIfAborted();
+  }
 
   /** Starts a child process at a place and waits until it says that it is ready. */
   async start(role: string, place: Place, ready: string, ...args: string[]): Promise<Child> {
     const where = { netns: this.sandbox.netns(place), cgroup: this.sandbox.cgroup(place) };
     const child = new Child(role, where, ...args);
     this.children.push(child);
-    if (await child.wait(ready, READY_MS)) return child;
+    const isReady = await child.wait(ready, READY_MS);
+    this.check();
+    if (isReady) return child;
     const complaint = await Promise.race([child.complaint(), Bun.sleep(100).then(() => "")]);
     throw new TcpxError(Exit.FAILED, `the ${role} process did not get ready ${complaint}`.trim());
   }
@@ -92,9 +103,13 @@ async function startPair(stage: Stage, flavour: Flavour): Promise<Record<End, Ch
 }
 
 /** The option bytes of the client's SYN, as captured; every option described. */
-async function capturedSyn(capture: Child): Promise<{ described: string[]; uto: string | null }> {
+async function capturedSyn(
+  stage: Stage,
+  capture: Child,
+): Promise<{ described: string[]; uto: string | null }> {
   const deadline = Date.now() + READY_MS;
   while (Date.now() < deadline) {
+    stage.check();
     for (const { hex } of capture.seen("frame")) {
       const frame = parseFrame(Uint8Array.fromHex(String(hex)));
       if (!frame?.syn || frame.ack || frame.destinationPort !== PORT.tcpx) continue;
@@ -137,16 +152,18 @@ function resultTable(results: Result[]): string {
 async function perform(io: Io, stage: Stage): Promise<ExitCode> {
   const { lib, sandbox } = stage;
   await sandbox.create();
+  stage.check();
   for (const end of ["client", "server"] as const) {
     await applyRules(lib, sandbox, end);
     io.print(`${end}$ tcpx ${COMMANDS[end].words} --port ${PORT.tcpx}`);
   }
   const capture = await stage.start("capture", "client", "listening", "eth0");
   const pairs = { tcpx: await startPair(stage, "tcpx"), plain: await startPair(stage, "plain") };
-  const syn = await capturedSyn(capture);
+  const syn = await capturedSyn(stage, capture);
   io.print(`\nThe client's SYN, captured on its way:\n  ${syn.described.join(", ")}`);
   io.print(`\nNow the router between them goes silent; looking for ${WATCH_MS / 1000} s ...`);
   const results = await observe(stage, pairs);
+  stage.check();
   io.print(`\n${resultTable(results)}\n`);
   io.print("Without a user timeout Linux goes on for about 15 minutes (tcp_retries2).");
   const ok = syn.uto !== null && results.every((r) => (r.flavour === "tcpx") === (r.gaveUpMs !== null));
@@ -166,19 +183,19 @@ async function perform(io: Io, stage: Stage): Promise<ExitCode> {
   return ok ? Exit.DONE : Exit.FAILED;
 }
 
-/** Runs `work` such that Ctrl-C and SIGTERM end it early, but not without its cleanup. */
-async function interruptible<T>(work: Promise<T>): Promise<T> {
-  let stop: (signal: string) => void = () => {};
-  const interrupted = new Promise<never>((_, reject) => {
-    stop = (signal) => reject(new TcpxError(Exit.FAILED, `interrupted by ${signal}; everything was removed`));
-  });
+/** Aborts on Ctrl-C, SIGTERM and SIGHUP, so that cleanup comes before the end. */
+function interruption(): { signal: AbortSignal } & Disposable {
+  const controller = new AbortController();
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-  for (const signal of signals) process.once(signal, stop);
-  try {
-    return await Promise.race([work, interrupted]);
-  } finally {
-    for (const signal of signals) process.off(signal, stop);
-  }
+  const stop = (name: string) =>
+    controller.abort(new TcpxError(Exit.FAILED, `interrupted by ${name}; everything was removed`));
+  for (const name of signals) process.once(name, stop);
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      for (const name of signals) process.off(name, stop);
+    },
+  };
 }
 
 export const demo = leaf({
@@ -193,10 +210,11 @@ export const demo = leaf({
   ],
   async run(_args, io) {
     const { lib } = await openHost();
+    using interrupted = interruption();
     const sandbox = new Sandbox();
-    const stage = new Stage(lib, sandbox);
+    const stage = new Stage(lib, sandbox, interrupted.signal);
     try {
-      return await interruptible(perform(io, stage));
+      return await perform(io, stage);
     } finally {
       await stage[Symbol.asyncDispose]();
       await removeRules(lib, sandbox).catch(() => {}); // not yet set, perhaps

@@ -1,17 +1,7 @@
 // SPDX-License-Identifier: MIT
 // set, accept, show and unset for any extension: what differs between extensions is in extensions/.
 
-import type { ArgsDef } from "citty";
-import {
-  type Args,
-  changeArgs,
-  flagArg,
-  globalArgs,
-  netnsArgs,
-  scopeArgs,
-  selectorArgs,
-  textArg,
-} from "../args.ts";
+import { type Args, flagArg, globalArgs, placeArgs, scopeArgs, textArg } from "../args.ts";
 import { Exit, type ExitCode, usageError } from "../errors.ts";
 import type { Extension, RuleVerb } from "../extensions/types.ts";
 import type { Io } from "../output/io.ts";
@@ -22,8 +12,6 @@ import { parseSelectors } from "../policy/selector.ts";
 import { changeScope, type Places } from "./change-scope.ts";
 import { openHost } from "./host-access.ts";
 import { type Group, type Leaf, leaf } from "./types.ts";
-
-const placeArgs = { ...selectorArgs, ...scopeArgs, ...netnsArgs } satisfies ArgsDef;
 
 function selectorsOf(args: Args) {
   return parseSelectors({
@@ -43,11 +31,11 @@ const places = (args: Args): Places => ({
 function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
   return leaf({
     summary: `${verb.summary}. ${extension.title}.`,
-    args: { ...verb.args, ...placeArgs, ...changeArgs, ...globalArgs },
+    args: { ...verb.args, ...placeArgs, ...globalArgs },
     examples: verb.examples,
     notes: [
       "Longest prefix first, then the exact port. A rule replaces the one at the same selector; it holds for " +
-        `connections set up from now on, until \`tcpx ${extension.name} unset\`. Details: docs/${extension.name}.md.`,
+        `connections set up from now on, until \`tcpx ${extension.name} unset\` takes it back.`,
     ],
     async run(args, io) {
       const selectors = selectorsOf(args);
@@ -80,6 +68,7 @@ function unset(extension: Extension): Leaf {
       kind: {
         type: "positional",
         required: false,
+        valueHint: "ask|local|accept",
         description: "Only this kind: ask, local or accept; default: all three",
       },
       all: {
@@ -87,7 +76,6 @@ function unset(extension: Extension): Leaf {
         description: `All ${extension.name} rules of the scope, in every network namespace`,
       },
       ...placeArgs,
-      ...changeArgs,
       ...globalArgs,
     },
     examples: [

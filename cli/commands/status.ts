@@ -41,13 +41,15 @@ function scopeText({ state, counters }: ScopeReport, netns: Netns | null): strin
   const sections = [`cgroup ${state.name}${gone}: ${attached}`, ruleTable(rows, netns)];
   const used = extensions.filter(({ id }) => counters?.count[id]?.some((n) => n > 0));
   if (used.length > 0) {
-    const head = ["", ...COUNTER_NAMES.map((name) => name.replace("_", " "))];
-    const cells = used.map(({ name, id }) => [name, ...counters!.count[id]!]);
+    const rows = COUNTER_NAMES.map((counter, i) => [
+      counter.replace("_", " "),
+      ...used.map(({ id }) => counters!.count[id]![i]!),
+    ]);
     sections.push(
       table(
-        head,
-        cells,
-        [...COUNTER_NAMES.keys()].map((i) => i + 1),
+        ["COUNTER", ...used.map(({ name }) => name)],
+        rows,
+        [...used.keys()].map((i) => i + 1),
       ),
     );
   }

@@ -2,6 +2,7 @@
 // `tcpx uto`: the TCP User Timeout Option, RFC 5482.
 
 import * as v from "valibot";
+import { type Args, textArg } from "../args.ts";
 import { usageError } from "../errors.ts";
 import { Ext } from "../loader/layout.generated.ts";
 import { formatDuration, parseDuration } from "../policy/duration.ts";
@@ -17,14 +18,14 @@ const SHORT_MS = 1000;
 
 const NOTHING = [0, 0] as const;
 
-const duration = (what: string) =>
+const duration = (what: string, also = "") =>
   v.pipe(
     v.string(),
-    v.transform((text) => parseDuration(text, what, 1, UTO_MAX_MS)),
+    v.transform((text) => parseDuration(text, what, 1, UTO_MAX_MS, also)),
   );
 
 const setSchema = v.object({
-  duration: v.union([v.literal("none"), duration("DURATION")]),
+  duration: v.union([v.literal("none"), duration("DURATION", ", or none")]),
   advertise: v.optional(v.boolean(), true),
   force: v.optional(v.boolean(), false),
 });
@@ -35,6 +36,19 @@ const acceptSchema = v.object({
   max: v.optional(duration("--max")),
   force: v.optional(v.boolean(), false),
 });
+
+function noneTakes(flags: string) {
+  return usageError(`'none' takes no ${flags}`, "none", "leave it out");
+}
+
+/** L_LIMIT above U_LIMIT; one of them may be a default that the user did not think of. */
+function limitsCross(args: Args, min: number, max: number) {
+  const [givenMin, givenMax] = [textArg(args, "min"), textArg(args, "max")];
+  const missing = givenMin === undefined ? "--min" : givenMax === undefined ? "--max" : undefined;
+  const hint = missing ? `give ${missing}, too: this is its default` : "accepted is --min up to --max";
+  const what = `--min ${givenMin ?? formatDuration(min)} is longer than --max ${givenMax ?? formatDuration(max)}`;
+  return usageError(what, missing === "--min" ? givenMax : givenMin, hint);
+}
 
 const force = {
   type: "boolean",
@@ -65,6 +79,7 @@ const set: RuleVerb = {
     const input = v.parse(setSchema, args);
     const { force } = input;
     if (input.duration === "none") {
+      if (force || !input.advertise) throw noneTakes("--force or --no-advertise");
       const none = (kind: "ask" | "local"): RuleDraft => ({ kind, none: true, force: false, value: NOTHING });
       return { drafts: [none("local"), none("ask")], notices: [] };
     }
@@ -85,7 +100,8 @@ const accept: RuleVerb = {
     value: {
       type: "positional",
       required: false,
-      description: "Only 'none': exempts the selector",
+      valueHint: "none",
+      description: "Exempts the selector: peers there have no say",
     },
     min: {
       type: "string",
@@ -111,19 +127,13 @@ const accept: RuleVerb = {
       throw usageError(`stray argument '${input.value}'`, input.value, hint);
     }
     if (input.value === "none") {
-      if (input.min !== undefined || input.max !== undefined) {
-        throw usageError("'none' takes no --min or --max", "none", "leave them out");
+      if (input.min !== undefined || input.max !== undefined || input.force) {
+        throw noneTakes("--min, --max or --force");
       }
       return { drafts: [{ kind: "accept", none: true, force: false, value: NOTHING }], notices: [] };
     }
     const [min, max] = [input.min ?? DEFAULT_MIN_MS, input.max ?? DEFAULT_MAX_MS];
-    if (min > max) {
-      const [given, other] = input.max === undefined ? ["--min", "--max"] : ["--max", "--min"];
-      const isDefault = input.min === undefined || input.max === undefined ? ", the default," : "";
-      const what = `--min ${formatDuration(min)} is longer than --max ${formatDuration(max)}`;
-      const value = formatDuration(given === "--min" ? min : max);
-      throw usageError(what, value, `${other}${isDefault} must be on the other side: give both`);
-    }
+    if (min > max) throw limitsCross(args, min, max);
     return { drafts: [{ kind: "accept", none: false, force: input.force, value: [min, max] }], notices: [] };
   },
 };

@@ -82,8 +82,12 @@ export class Child implements AsyncDisposable {
     return (await new Response(this.process.stderr).text()).trim();
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  kill(): void {
     this.process.kill("SIGKILL");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.kill();
     await this.process.exited;
   }
 }

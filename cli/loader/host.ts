@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Where this host keeps cgroups and bpffs, and who we are on it.
 
-import { mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { Exit, TcpxError, usageError } from "../errors.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
@@ -136,7 +136,7 @@ export function ownDirectory(path: string): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
-  const info = statSync(path, { throwIfNoEntry: false });
+  const info = lstatSync(path, { throwIfNoEntry: false });
   if (info?.isDirectory() && info.uid === process.geteuid?.() && (info.mode & 0o022) === 0) return;
   throw new TcpxError(Exit.PERMISSION, `${path} is not a directory of ours`, {
     value: path,

@@ -15,6 +15,8 @@ import { indexes, update } from "./maps.ts";
 import { encodeNamespaces, encodePolicies, encodeRules } from "./records.ts";
 import { encode } from "./struct.ts";
 
+const LOCKDOWN = "/sys/kernel/security/lockdown";
+
 /** Maps that outlive a generation: connection state and counters. */
 export interface SharedMaps {
   [name: string]: number | undefined;
@@ -57,16 +59,16 @@ function loadError(error: Errno): TcpxError {
       hint: "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y",
     });
   }
-  if (error.code === "EPERM" || error.code === "EACCES") {
-    const locked =
-      existsSync("/sys/kernel/security/lockdown") &&
-      /\[confidentiality\]/.test(readFileSync("/sys/kernel/security/lockdown", "utf8"));
-    return locked
-      ? new TcpxError(Exit.UNSUPPORTED, "kernel lockdown (confidentiality) forbids BPF programs", details)
-      : new TcpxError(Exit.PERMISSION, `the kernel does not let us load BPF programs (${error.code})`, {
-          ...details,
-          hint: "run it as root on the host itself, not in a container",
-        });
+  if (existsSync(LOCKDOWN) && /\[confidentiality\]/.test(readFileSync(LOCKDOWN, "utf8"))) {
+    const what = "kernel lockdown (confidentiality) is on and the BPF program was refused";
+    return new TcpxError(Exit.UNSUPPORTED, what, details);
+  }
+  // the verifier says EACCES and EINVAL; EPERM comes before it
+  if (error.code === "EPERM") {
+    return new TcpxError(Exit.PERMISSION, "the kernel does not let us load BPF programs (EPERM)", {
+      ...details,
+      hint: "run it as root on the host itself, not in a container",
+    });
   }
   return new TcpxError(Exit.UNSUPPORTED, `this kernel refused the BPF program (${error.code})`, {
     ...details,

@@ -8,11 +8,22 @@ import type { Rule } from "../policy/rule.ts";
 import { attachError } from "./attach-error.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
 import { ensureBpffs, findBpffs, ownDirectory, type Scope, unmountOwnBpffs } from "./host.ts";
-import { arrayValues, Fd, linkInfo, listPins, lookup, openPin, pin, progInfo, SOCK_OPS } from "./maps.ts";
+import {
+  arrayValues,
+  Fd,
+  linkInfo,
+  listPins,
+  lookup,
+  openPin,
+  pin,
+  progInfo,
+  SOCK_OPS,
+  valueSize,
+} from "./maps.ts";
 import { type Generation, loadGeneration } from "./object.ts";
 import * as pins from "./pins.ts";
 import { decodeRules } from "./records.ts";
-import { decode, sizeOf } from "./struct.ts";
+import { decode, type StructName, sizeOf } from "./struct.ts";
 
 /** What is in force in one scope. */
 export interface ScopeState {
@@ -137,6 +148,17 @@ function pinOnce(lib: Bridge, generation: Generation, map: string, dir: string):
   if (!listPins(dir).includes(map)) pin(lib, generation.map(map), join(dir, map));
 }
 
+/** A map that generations share; one of another shape would make the verifier refuse us. */
+function openShared(lib: Bridge, path: string, value: StructName): Fd | undefined {
+  const map = openPin(lib, path);
+  if (!map || valueSize(lib, map.fd) === sizeOf(value)) return map;
+  map[Symbol.dispose]();
+  throw new TcpxError(Exit.FAILED, `${path} was pinned by another build of tcpx`, {
+    value: path,
+    hint: "`tcpx reset` removes it with all rules",
+  });
+}
+
 /**
  * Makes these the scope's rules, in one step: a link created and pinned, or updated. A failure
  * or a kill on the way leaves the old state. Call it with the lock held.
@@ -149,9 +171,9 @@ export async function replaceRules(lib: Bridge, held: Lock, scope: Scope, rules:
   }
   const layout = pins.layoutDir(bpffs);
   const dir = pins.scopeDir(bpffs, scope.id);
-  using conns = openPin(lib, join(layout, "conns"));
-  using handover = openPin(lib, join(layout, "handover"));
-  using counters = openPin(lib, join(dir, "counters"));
+  using conns = openShared(lib, join(layout, "conns"), "tcpx_conn");
+  using handover = openShared(lib, join(layout, "handover"), "tcpx_handover");
+  using counters = openShared(lib, join(dir, "counters"), "tcpx_counters");
   const shared = { conns: conns?.fd, handover: handover?.fd, counters: counters?.fd };
   using generation = await loadGeneration(lib, scope, rules, shared);
   const { id } = progInfo(lib, generation.program);

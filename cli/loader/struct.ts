@@ -109,8 +109,10 @@ function writeField(view: DataView, base: number, field: FieldLayout, value: unk
     new Uint8Array(view.buffer, view.byteOffset + at, count).set(bytes);
     return;
   }
+  const elements = value as unknown[];
+  if (elements.length > count) throw new RangeError(`${elements.length} elements do not fit into ${count}`);
   const stride = inner.reduce((product, n) => product * n, width(field.type));
-  for (const [i, element] of (value as unknown[]).entries()) {
+  for (const [i, element] of elements.entries()) {
     const rest = { offset: 0, type: field.type, ...(inner.length ? { dims: inner } : {}) };
     writeField(view, at + i * stride, rest, element);
   }

@@ -56,7 +56,11 @@ function flagRows(args: ArgsDef): [string, string][] {
 function positionals(args: ArgsDef): [name: string, text: string, optional: boolean][] {
   return Object.entries(args)
     .filter(([, def]) => def.type === "positional")
-    .map(([name, def]) => [name.toUpperCase(), def.description ?? "", def.required === false]);
+    .map(([name, def]) => [
+      def.valueHint ?? name.toUpperCase(),
+      def.description ?? "",
+      def.required === false,
+    ]);
 }
 
 function usage(page: HelpPage): string {

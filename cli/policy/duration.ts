@@ -19,10 +19,11 @@ export function formatDuration(ms: number): string {
 /**
  * Parses a duration into milliseconds.
  * @param what names the argument in the error, such as `--min`
+ * @param also what else is accepted, for the error: ", or none"
  * @throws TcpxError (usage) when the text is no duration, or outside least..most
  */
-export function parseDuration(text: string, what: string, least: number, most: number): number {
-  const range = `accepted is ${formatDuration(least)} to ${formatDuration(most)}, such as 500ms, 30s, 2min, 1h`;
+export function parseDuration(text: string, what: string, least: number, most: number, also = ""): number {
+  const range = `accepted is ${formatDuration(least)} to ${formatDuration(most)}, such as 500ms, 30s, 2min, 1h${also}`;
   const match = /^(\d{1,15})(ms|s|min|h)$/.exec(text);
   if (!match) throw usageError(`${what} '${text}' is not a duration`, text, range);
   const ms = Number(match[1]) * UNITS.find(([name]) => name === match[2])![1];

@@ -2,17 +2,44 @@
 // --to, --from and --port: text to selectors and back.
 
 import ipaddr from "ipaddr.js";
-import { usageError } from "../errors.ts";
-import type { Direction, Selector } from "./rule.ts";
+import { type TcpxError, usageError } from "../errors.ts";
+import { type Direction, placeKey, type Selector } from "./rule.ts";
 
 const ACCEPTED =
   "accepted is an IPv4 or IPv6 address or CIDR, such as 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32";
 
+/** ::ffff:10.0.0.1 -> ::ffff:a00:1. ipaddr.js maps ::a.b.c.d to IPv4, and reads octal tails. */
+function withoutDots(host: string): string | null {
+  const [, head, tail] = /^(.*:)([^:]*\.[^:]*)$/.exec(host) ?? [];
+  if (head === undefined || tail === undefined) return host;
+  if (!ipaddr.IPv4.isValidFourPartDecimal(tail)) return null;
+  const [a = 0, b = 0, c = 0, d = 0] = ipaddr.IPv4.parse(tail).octets;
+  return `${head}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+}
+
 /** ipaddr.js takes short and octal IPv4 forms too, which people read differently than it does. */
 function parseHost(host: string): { family: 4 | 6; bytes: number[] } | null {
   if (ipaddr.IPv4.isValidFourPartDecimal(host)) return { family: 4, bytes: ipaddr.IPv4.parse(host).octets };
-  if (!host.includes(":") || host.includes("%") || !ipaddr.IPv6.isValid(host)) return null;
-  return { family: 6, bytes: ipaddr.IPv6.parse(host).toByteArray() };
+  const plain = host.includes(":") && !host.includes("%") ? withoutDots(host) : null;
+  if (plain === null || !ipaddr.IPv6.isValid(plain)) return null;
+  return { family: 6, bytes: ipaddr.IPv6.parse(plain).toByteArray() };
+}
+
+function notAnAddress(text: string, flag: string): TcpxError {
+  const [host = ""] = text.split("/");
+  if (/^[\w:.]+%/.test(host)) {
+    return usageError(
+      `${flag} '${text}' has a zone id`,
+      text,
+      "leave it out: rules do not look at interfaces",
+    );
+  }
+  const name = /^[a-z0-9-]+(\.[a-z0-9-]+)*\.?$/i.test(host) && /[a-z][a-z0-9-]*\.?$/i.test(host);
+  return usageError(
+    `${flag} '${text}' is ${name ? "a host name, not an address" : "not an address or CIDR"}`,
+    text,
+    ACCEPTED,
+  );
 }
 
 /** The address with every bit behind the first `bits` cleared. */
@@ -32,11 +59,7 @@ function mapped(bytes: number[]): Uint8Array {
 export function parseCidr(text: string, flag: string): Pick<Selector, "family" | "address" | "prefix"> {
   const [host = "", length, ...rest] = text.split("/");
   const parsed = rest.length > 0 ? null : parseHost(host);
-  if (!parsed) {
-    const name = /^[a-z0-9][a-z0-9.-]*$/i.test(text) && /[a-z]/i.test(text);
-    const why = name ? "is a host name, not an address" : "is not an address or CIDR";
-    throw usageError(`${flag} '${text}' ${why}`, text, ACCEPTED);
-  }
+  if (!parsed) throw notAnAddress(text, flag);
   const { family } = parsed;
   const most = family === 4 ? 32 : 128;
   const prefix = length === undefined ? most : /^\d{1,3}$/.test(length) ? Number(length) : -1;
@@ -72,7 +95,7 @@ function members(text: string, flag: string): string[] {
   if (list.some((member) => member === "")) {
     throw usageError(`${flag} '${text}' has an empty member`, text, "separate members by single commas");
   }
-  return [...new Set(list)];
+  return list;
 }
 
 export interface SelectorArgs {
@@ -94,7 +117,9 @@ export function parseSelectors(args: SelectorArgs): Selector[] {
   if (places.length === 0) {
     places.push({ direction: "both", family: 0, address: new Uint8Array(16), prefix: 0 });
   }
-  return places.flatMap((place) => ports.map((port) => ({ ...place, port })));
+  const all = places.flatMap((place) => ports.map((port) => ({ ...place, port })));
+  // the same place can be spelled in several ways
+  return [...new Map(all.map((selector) => [placeKey({ selector, netns: null }), selector])).values()];
 }
 
 /** Dotted quad, or RFC 5952 text. */

@@ -4,7 +4,7 @@
 #define TCPX_UTO_BPF_H
 
 #include "../options.bpf.h"
-#include "../segment.bpf.h"
+#include "../policy.bpf.h"
 
 #define TCPX_UTO_KIND 28
 #define TCPX_UTO_LEN 4
@@ -60,18 +60,21 @@ static __always_inline void uto_apply(struct bpf_sock_ops *ctx, struct tcpx_conn
 	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_UTO];
 	__u8 force =
 		(rules[TCPX_KIND_LOCAL].flags | rules[TCPX_KIND_ACCEPT].flags) & TCPX_RULE_FORCE;
-	__u32 timeout = uto_timeout(conn);
+	__u32 timeout = uto_timeout(conn), present;
 	struct bpf_sock *sk = ctx->sk;
 	struct tcp_sock *tp;
 	int err;
 
-	if (!timeout || timeout == conn->uto.applied_ms || !sk)
+	if (!timeout || !sk)
 		return;
 	/* bpf_getsockopt knows TCP_USER_TIMEOUT only since 6.1 */
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return;
-	if (!force && tp->inet_conn.icsk_user_timeout != conn->uto.applied_ms) {
+	present = tp->inet_conn.icsk_user_timeout;
+	if (present == timeout)
+		return;
+	if (!force && present != conn->uto.applied_ms) {
 		count(TCPX_EXT_UTO, TCPX_COUNTER_KEPT);
 		return;
 	}
@@ -84,18 +87,32 @@ static __always_inline void uto_apply(struct bpf_sock_ops *ctx, struct tcpx_conn
 	count(TCPX_EXT_UTO, TCPX_COUNTER_APPLIED);
 }
 
-/* Takes REMOTE_UTO from a segment's options. */
+/* Is the peer's option of any interest? */
+static __always_inline bool uto_accepts(const struct tcpx_conn *conn)
+{
+	return rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ACCEPT]);
+}
+
+/* An option of our kind, on the walk through a header; two more bytes behind it are readable. */
+static __always_inline void uto_see(struct tcpx_conn *conn, const __u8 *option, __u32 len)
+{
+	conn->uto.seen++;
+	conn->uto.len = len;
+	conn->uto.bits = option[2] << 8 | option[3];
+}
+
+/* After the walk: takes REMOTE_UTO, unless it is zero, of a wrong length, or there twice. */
 static __always_inline void uto_receive(struct tcpx_conn *conn)
 {
 	const struct tcpx_rule *accept = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ACCEPT];
-	__u16 bits = 0;
-	int len = option_find(conn, TCPX_UTO_KIND, &bits);
-	__u32 ms;
+	__u16 bits = conn->uto.bits;
+	__u8 seen = conn->uto.seen;
+	__u32 ms = (bits & ~TCPX_UTO_MINUTES) * (bits & TCPX_UTO_MINUTES ? 60000 : 1000);
 
-	if (!len)
+	conn->uto.seen = 0;
+	if (!seen || !uto_accepts(conn))
 		return;
-	ms = (bits & ~TCPX_UTO_MINUTES) * (bits & TCPX_UTO_MINUTES ? 60000 : 1000);
-	if (len != TCPX_UTO_LEN || !ms) {
+	if (seen > 1 || conn->uto.len != TCPX_UTO_LEN || !ms) {
 		count(TCPX_EXT_UTO, TCPX_COUNTER_MALFORMED);
 		return;
 	}
@@ -105,36 +122,6 @@ static __always_inline void uto_receive(struct tcpx_conn *conn)
 	count(TCPX_EXT_UTO, TCPX_COUNTER_RECEIVED);
 	if (ms < accept->value[0] || ms > accept->value[1])
 		count(TCPX_EXT_UTO, TCPX_COUNTER_CLAMPED);
-}
-
-/* Is the peer's option of any interest? */
-static __always_inline bool uto_accepts(const struct tcpx_conn *conn)
-{
-	return rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ACCEPT]);
-}
-
-/* Handshake done: SYN-ACK or third ACK, and for a passive open the SYN before it. */
-static __always_inline void uto_established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
-{
-	if (uto_accepts(conn)) {
-		if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
-			options_of_syn(ctx, conn);
-			uto_receive(conn);
-		}
-		options_of_segment(ctx, conn);
-		uto_receive(conn);
-	}
-	uto_apply(ctx, conn);
-}
-
-/* A later segment with an option that the kernel does not know. */
-static __always_inline void uto_parse(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
-{
-	if (!uto_accepts(conn))
-		return;
-	options_of_segment(ctx, conn);
-	uto_receive(conn);
-	uto_apply(ctx, conn);
 }
 
 #endif

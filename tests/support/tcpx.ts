@@ -8,6 +8,8 @@ export interface TcpxOptions {
   netns?: string;
   /** Path of a cgroup, as Lab.cgroup returns it. */
   cgroup?: string;
+  /** A command that runs the command after it, such as ["setpriv", "--reuid", "65534"]. */
+  wrap?: readonly string[];
   env?: Record<string, string | undefined>;
   /** Adds --json and parses stdout. */
   json?: boolean;
@@ -29,7 +31,8 @@ export function tcpxPath(): string {
 }
 
 export async function tcpx(args: readonly string[], options: TcpxOptions = {}): Promise<TcpxResult> {
-  const child = Bun.spawn(enter([tcpxPath(), ...(options.json ? withJson(args) : args)], options), {
+  const command = [...(options.wrap ?? []), tcpxPath(), ...(options.json ? withJson(args) : args)];
+  const child = Bun.spawn(enter(command, options), {
     env: { ...process.env, ...options.env },
     stdin: options.stdin === undefined ? "ignore" : Buffer.from(options.stdin),
     stdout: "pipe",

@@ -3,17 +3,22 @@
 // that is the scope of its rules, and a peer with its sockets.
 import { expect } from "bun:test";
 import { IPPROTO_TCP, TCP_USER_TIMEOUT } from "./constants.ts";
-import { type Capture, type Connection, Lab, type Packet, type Peer, sockoptOf, type Wire } from "./lab.ts";
+import {
+  type Capture,
+  type Connection,
+  Lab,
+  type LinkEnd,
+  type Packet,
+  type Peer,
+  sockoptOf,
+  type Wire,
+} from "./lab.ts";
 import { type TcpxOptions, type TcpxResult, tcpx } from "./tcpx.ts";
 
-export interface Side {
+export interface Side extends LinkEnd {
   peer: Peer;
   /** Path of the cgroup: the scope. */
   cgroup: string;
-  netns: string;
-  device: string;
-  v4: string;
-  v6: string;
 }
 
 /** Counters of `tcpx status`, such as sent, received, applied. */
@@ -22,9 +27,7 @@ export type UtoCounters = Record<string, number>;
 /** A command that has to succeed. */
 export async function tcpxOk(args: readonly string[], options: TcpxOptions = {}): Promise<TcpxResult> {
   const result = await tcpx(args, options);
-  expect(`${args.join(" ")}: exit ${result.code} ${result.stderr}`).toStartWith(
-    `${args.join(" ")}: exit 0`,
-  );
+  expect(`${args.join(" ")}: exit ${result.code} ${result.stderr}`).toStartWith(`${args.join(" ")}: exit 0`);
   return result;
 }
 
@@ -40,6 +43,13 @@ export function utoOf(packet: Packet): string {
   return found.join(",");
 }
 
+async function linked(lab: Lab): Promise<{ client: LinkEnd; server: LinkEnd }> {
+  await lab.netns("client");
+  await lab.netns("server");
+  const { a, b } = await lab.link("client", "server");
+  return { client: a, server: b };
+}
+
 export class UtoLab implements AsyncDisposable {
   private readonly scopes = new Set<string>();
 
@@ -49,17 +59,15 @@ export class UtoLab implements AsyncDisposable {
     readonly server: Side,
   ) {}
 
-  /** With `router`, a router between them that can cut the path. */
-  static async create(): Promise<UtoLab> {
+  /** The two on one link, or on a path of the lab's own (Lab.routed). */
+  static async create(path?: (lab: Lab) => Promise<{ client: LinkEnd; server: LinkEnd }>): Promise<UtoLab> {
     const lab = await Lab.create();
-    await lab.netns("client");
-    await lab.netns("server");
-    const { a, b } = await lab.link("client", "server");
-    const side = async (name: string, end: typeof a): Promise<Side> => {
+    const { client, server } = await (path ?? linked)(lab);
+    const side = async (name: string, end: LinkEnd): Promise<Side> => {
       const cgroup = lab.cgroup(name);
-      return { peer: await lab.peer(name, cgroup), cgroup, ...end };
+      return { peer: await lab.peer(end.netns, cgroup), cgroup, ...end };
     };
-    return new UtoLab(lab, await side("client", a), await side("server", b));
+    return new UtoLab(lab, await side("client", client), await side("server", server));
   }
 
   /** Rules go before the cgroups do: without its cgroup a scope would be left for the next tcpx. */
@@ -110,6 +118,13 @@ export class UtoLab implements AsyncDisposable {
   /** A capture of everything between the two, taken at the client: drops at the server are not missing. */
   capture(): Promise<Capture> {
     return this.lab.capture(this.client.netns, this.client.device);
+  }
+
+  /** An nft rule for what arrives at a side; "" takes it away. */
+  async filter(side: Side, rule: string): Promise<void> {
+    const chain = "type filter hook input priority 0; policy accept;";
+    const table = rule && `table inet lab {\n chain c {\n ${chain}\n ${rule}\n }\n}\n`;
+    await this.lab.nft(side.netns, `add table inet lab\ndelete table inet lab\n${table}`);
   }
 
   wire(side: Side): Promise<Wire> {

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Which scope owns which rule of a connection: state in sk_storage, shared by nested scopes. */
+#ifndef TCPX_CONN_BPF_H
+#define TCPX_CONN_BPF_H
+
+#include "policy.bpf.h"
+#include "segment.bpf.h"
+
+#define TCPX_CALLBACK_NS 1000000 /* the programs of one callback run within this */
+
+/*
+ * Takes the rules that no inner scope has taken. Returns the connection when
+ * this scope contributed a rule, NULL otherwise.
+ */
+static __always_inline struct tcpx_conn *conn_claim(struct bpf_sock_ops *ctx,
+						    enum tcpx_direction direction)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct tcpx_hits hits;
+	struct tcpx_conn *conn;
+	bool claimed = false;
+
+	if (!sk || !policy_hits(ctx, direction, &hits))
+		return NULL;
+	conn = bpf_sk_storage_get(&conns, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!conn) {
+		TCPX_ERROR(TCPX_EXT_UTO, -12);
+		return NULL;
+	}
+	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
+		for (int kind = 0; kind < TCPX_KIND_COUNT; kind++) {
+			const struct tcpx_rule *rule = policy_rule(&hits, ext, kind);
+
+			if (!rule || conn->policy.rules[ext][kind].flags)
+				continue;
+			conn->policy.rules[ext][kind] = *rule;
+			claimed = true;
+		}
+	}
+	if (!claimed)
+		return NULL;
+	if (!conn->scope)
+		conn->scope = config.scope;
+	return conn;
+}
+
+/* The connection, when some scope has a rule for it. */
+static __always_inline struct tcpx_conn *conn_of(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	return sk ? bpf_sk_storage_get(&conns, sk, NULL, 0) : NULL;
+}
+
+/* The connection, when this scope is the one that does its work. */
+static __always_inline struct tcpx_conn *conn_own(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+
+	return conn && conn->scope == config.scope ? conn : NULL;
+}
+
+static __always_inline __u32 attempt_hash(struct bpf_sock_ops *ctx)
+{
+	return ctx->remote_port ^ ctx->local_port << 16 ^ ctx->remote_ip4 ^ ctx->remote_ip6[3];
+}
+
+/*
+ * A socket may connect() again, after a refusal or a disconnect: what belongs to
+ * the attempt before goes, what is set on the socket stays known. An inner
+ * scope's program may already have claimed this very attempt. True: it is new.
+ */
+static __always_inline bool attempt_is_new(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+{
+	struct tcpx_uto_conn uto = {.applied_ms = conn->uto.applied_ms};
+
+	if (conn->attempt == attempt_hash(ctx) &&
+	    bpf_ktime_get_ns() - conn->attempt_ns < TCPX_CALLBACK_NS)
+		return false;
+	__builtin_memset(conn, 0, sizeof(*conn));
+	conn->uto = uto;
+	return true;
+}
+
+/* The rules of a connection that is being opened. */
+static __always_inline struct tcpx_conn *conn_connect(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+
+	if (conn && attempt_is_new(ctx, conn))
+		callback_flags(ctx, 0, TCPX_WRITE | TCPX_PARSE);
+	conn = conn_claim(ctx, TCPX_DIRECTION_TO);
+	if (conn) {
+		conn->attempt = attempt_hash(ctx);
+		conn->attempt_ns = bpf_ktime_get_ns();
+	}
+	return conn;
+}
+
+/*
+ * The slots of a SYN-ACK that inner scopes have decided; adds ours. Without
+ * this an inner `none` would not keep an outer scope from asking.
+ */
+static __always_inline __u32 handover_slots(struct bpf_sock_ops *ctx,
+					    const struct tcpx_policy_key *key, __u32 slots)
+{
+	struct tcpx_handover *h;
+	__u32 zero = 0, decided = 0, ports = ctx->remote_port ^ ctx->local_port << 16;
+	const __u32 *remote = (const __u32 *)key->address;
+	__u64 now = bpf_ktime_get_ns();
+
+	h = bpf_map_lookup_elem(&handover, &zero);
+	if (!h)
+		return 0;
+	if (h->op == ctx->op && h->ports == ports && h->remote[0] == remote[0] &&
+	    h->remote[1] == remote[1] && h->remote[2] == remote[2] && h->remote[3] == remote[3] &&
+	    now - h->at_ns < TCPX_CALLBACK_NS)
+		decided = h->slots;
+	h->at_ns = now;
+	h->op = ctx->op;
+	h->ports = ports;
+	__builtin_memcpy(h->remote, remote, sizeof(h->remote));
+	h->slots = decided | slots;
+	return decided;
+}
+
+#endif

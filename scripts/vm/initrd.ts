@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// What the guest's memory holds at boot: busybox, iproute2, dist/tcpx with its libraries, the tests.
+//
+// The guest has no other runtime than the executable under test: a program that Bun has compiled runs
+// TypeScript when BUN_BE_BUN is set, so the guest's script needs nothing of its own.
+
+import { existsSync } from "node:fs";
+import { chmod, copyFile, cp, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { buildSupport } from "../../tests/support/build.ts";
+import { run } from "../lib/run.ts";
+
+const ROOT = resolve(import.meta.dir, "../..");
+const FOLDERS = ["proc", "sys", "dev", "run", "tmp", "etc", "sbin", "usr/sbin", "tcpx/tests"];
+
+/** iproute2's programs, at /usr/sbin: busybox has some of the same names and not their abilities. */
+const PROGRAMS = ["ip", "tc", "ss"];
+
+/** Copies a program and the shared libraries that it needs, these to where they are here. */
+async function addProgram(root: string, path: string, to: string): Promise<void> {
+  await copyFile(path, join(root, to));
+  // of a static program ldd says so and fails
+  const text = await run(["ldd", path]).catch(() => "");
+  for (const [library] of text.matchAll(/\/\S+/g)) {
+    if (library === `${path}:` || existsSync(join(root, library))) continue;
+    await mkdir(join(root, dirname(library)), { recursive: true });
+    await copyFile(library, join(root, library));
+  }
+}
+
+/** The test programs go where tests/support/build.ts looks for them, so the guest compiles nothing. */
+async function addTests(root: string): Promise<void> {
+  const tests = join(root, "tcpx/tests");
+  for (const dir of ["support", "vm"])
+    await cp(join(ROOT, "tests", dir), join(tests, dir), { recursive: true });
+  for (const program of Object.values(await buildSupport())) {
+    const hash = basename(dirname(program));
+    const to = join(root, "tcpx/cache/tcpx/test-support", hash, basename(program));
+    await mkdir(dirname(to), { recursive: true });
+    await copyFile(program, to);
+  }
+}
+
+/** Appends a folder as a cpio archive: the kernel unpacks archives that follow one another. */
+async function appendArchive(folder: string, file: string): Promise<void> {
+  await run(["sh", "-c", 'find . | cpio -o -H newc --quiet -R 0:0 >>"$0"', file], { cwd: folder });
+}
+
+/** The part that all kernels share; `file` is made anew. */
+export async function buildInitrd(tcpx: string, file: string): Promise<void> {
+  const root = await mkdtemp(join(dirname(file), "initrd-"));
+  for (const folder of FOLDERS) await mkdir(join(root, folder), { recursive: true });
+  await mkdir(join(root, "bin"));
+  await addProgram(root, Bun.which("busybox")!, "bin/busybox");
+  for (const applet of ["bin/sh", "sbin/modprobe"]) await symlink("/bin/busybox", join(root, applet));
+  for (const name of PROGRAMS) await addProgram(root, Bun.which(name)!, `usr/sbin/${name}`);
+  await addProgram(root, tcpx, "usr/sbin/tcpx");
+  await addTests(root);
+  await copyFile(join(ROOT, "tests/vm/init.sh"), join(root, "init"));
+  await chmod(join(root, "init"), 0o755);
+  await rm(file, { force: true });
+  await appendArchive(root, file);
+  await rm(root, { recursive: true });
+}
+
+/** The shared part and a kernel's modules in one file, because QEMU takes one. */
+export async function completeInitrd(shared: string, modules: string, file: string): Promise<void> {
+  await copyFile(shared, file);
+  await appendArchive(modules, file);
+}

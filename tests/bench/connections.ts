@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// What rules cost a connection: a loop of short connections with matching rules, with rules that do
+// not match, and without tcpx, in turn.
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Lab } from "../support/lab.ts";
+import { tcpx } from "../support/tcpx.ts";
+import { quantile, type Sample, summary } from "./stats.ts";
+
+const ROUNDS = 20;
+const CONNECTIONS = 3000;
+
+const RULES: Record<string, string[][]> = {
+  "no tcpx": [],
+  "no match": [
+    ["uto", "set", "30s", "--to", "192.0.2.0/24"],
+    ["uto", "accept", "--from", "192.0.2.0/24"],
+  ],
+  "set and accept match": [
+    ["uto", "set", "30s"],
+    ["uto", "accept", "--min", "5s"],
+  ],
+};
+
+interface Run {
+  perSecond: number;
+  cpuMicros: number;
+}
+
+async function loop(lab: Lab, program: string, netns: string, cgroup: string): Promise<Run> {
+  const child = lab.spawn([program, String(CONNECTIONS)], { netns, cgroup });
+  const out = await new Response(child.stdout as ReadableStream).text();
+  if ((await child.exited) !== 0) throw new Error("the loop failed");
+  const [wall = 0, cpu = 0] = out.trim().split(" ").map(Number);
+  return { perSecond: (CONNECTIONS * 1e6) / wall, cpuMicros: cpu / CONNECTIONS };
+}
+
+function compile(dir: string): string {
+  const program = join(dir, "loop");
+  const source = join(import.meta.dir, "loop.c");
+  const { exitCode, stderr } = Bun.spawnSync(["cc", "-O2", "-Wall", "-pthread", source, "-o", program]);
+  if (exitCode !== 0) throw new Error(String(stderr));
+  return program;
+}
+
+/** Runs all cases 20 times in turn and returns the table's rows. */
+export async function connectionRows(): Promise<string[][]> {
+  const dir = mkdtempSync(join(tmpdir(), "tcpx-bench-"));
+  await using lab = await Lab.create();
+  const netns = await lab.netns("loop");
+  const perSecond = new Map<string, Sample>(Object.keys(RULES).map((name) => [name, []]));
+  const cpu = new Map<string, Sample>(Object.keys(RULES).map((name) => [name, []]));
+  const cgroups = Object.keys(RULES).map((_, i) => lab.cgroup(`case${i}`));
+  try {
+    const program = compile(dir);
+    for (const [i, commands] of Object.values(RULES).entries()) {
+      for (const command of commands) await tcpx([...command, "--cgroup", cgroups[i]!, "--wait"]);
+    }
+    for (let round = -1; round < ROUNDS; round++) {
+      for (const [i, name] of Object.keys(RULES).entries()) {
+        const run = await loop(lab, program, netns, cgroups[i]!);
+        if (round < 0) continue; // warms up
+        perSecond.get(name)!.push(run.perSecond);
+        cpu.get(name)!.push(run.cpuMicros);
+      }
+    }
+  } finally {
+    for (const cgroup of cgroups) await tcpx(["uto", "unset", "--all", "--cgroup", cgroup, "--wait"]);
+    rmSync(dir, { recursive: true });
+  }
+  return Object.keys(RULES).map((name) => {
+    const [speed, micros] = [perSecond.get(name)!, cpu.get(name)!];
+    return [
+      name,
+      quantile(speed, 0.5).toFixed(0),
+      summary(speed, perSecond.get("no tcpx")!).ratio,
+      quantile(micros, 0.5).toFixed(1),
+      summary(micros, cpu.get("no tcpx")!).ratio,
+    ];
+  });
+}

@@ -1,0 +1,17 @@
+#!/usr/bin/env bun
+// SPDX-License-Identifier: MIT
+// `bun run bench`: prints tables, asserts nothing. Needs root and a built dist/tcpx.
+
+import { table } from "../../cli/output/table.ts";
+import { commandRows } from "./commands.ts";
+import { connectionRows } from "./connections.ts";
+
+const only = process.argv[2];
+if (only === undefined || only === "commands") {
+  console.log("Wall time of commands, ms: median and quartiles of 20 runs, in turn\n");
+  console.log(table(["COMMAND", "MEDIAN", "QUARTILES", "RATIO TO version", "GOAL"], commandRows(), [1]));
+}
+if (only === undefined || only === "connections") {
+  console.log("\nConnect, request, response, close over loopback: in turn, against no tcpx\n");
+  console.log(table(["RULES", "CONN/S", "RATIO", "CPU us/CONN", "RATIO"], await connectionRows(), [1, 3]));
+}

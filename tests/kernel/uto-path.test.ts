@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+// Paths that drop the User Timeout Option: they cost one timeout, never the connection.
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { IPPROTO_TCP, TCP_FASTOPEN, TCP_SAVE_SYN } from "../support/constants.ts";
+import { connectPeers } from "../support/lab.ts";
+import {
+  captureRequirement,
+  describeIf,
+  every,
+  labRequirement,
+  nftRequirement,
+} from "../support/requires.ts";
+import { trace, UtoLab, utoOf } from "../support/uto-lab.ts";
+
+const needs = every("all", labRequirement, captureRequirement, nftRequirement);
+const UTO_30S = "1c04001e";
+const UTO_60S = "1c04003c";
+const DROP = "tcp option 28 exists drop";
+const DROP_SYN = `tcp flags syn / fin,syn,rst,ack ${DROP}`;
+const DROP_SYN_ACK = `tcp flags syn,ack / fin,syn,rst,ack ${DROP}`;
+const DROP_LATER = `tcp flags & syn == 0 ${DROP}`;
+const PATIENT = { timeoutMs: 15_000 };
+
+describeIf(needs.ok, needs.reason)("a path that drops segments with the option", () => {
+  let u: UtoLab;
+
+  beforeAll(async () => {
+    u = await UtoLab.create();
+  });
+  afterEach(async () => {
+    await u.filter(u.client, "");
+    await u.filter(u.server, "");
+    await u.clear();
+  });
+  afterAll(() => u[Symbol.asyncDispose]());
+
+  test.each([
+    ["IPv4", "v4"],
+    ["IPv6", "v6"],
+  ] as const)("%s SYNs: the second one goes out plain, and nothing more is asked", async (_, family) => {
+    await u.rule(u.client, "set 30s");
+    await u.rule(u.server, "accept --min 1s");
+    await u.filter(u.server, DROP_SYN);
+    const capture = await u.capture();
+    const start = performance.now();
+    const c = await connectPeers(u.client.peer, u.server.peer, u.server[family], PATIENT);
+    const took = performance.now() - start;
+    await u.exchange(c);
+    expect(await u.timeouts(c)).toEqual({ client: 30_000, server: 0 });
+    expect(took).toBeGreaterThan(900);
+    expect(took).toBeLessThan(2900); // the third SYN would leave after 3 s at the earliest (1 + 2)
+    await capture.stop();
+    const { client } = await trace(capture, c.port);
+    expect(client.slice(0, 4).map((p) => [p.flags, utoOf(p)])).toEqual([
+      ["S", UTO_30S],
+      ["S", ""],
+      ["A", ""],
+      ["PA", ""],
+    ]);
+    expect(client.slice(4).map(utoOf).join("")).toBe("");
+    expect(await u.counters(u.client)).toMatchObject({ sent: 1, fallback: 1, applied: 1 });
+    expect(await u.counters(u.server)).toMatchObject({ received: 0, malformed: 0 });
+  });
+
+  test.each([
+    ["IPv4", "v4"],
+    ["IPv6", "v6"],
+  ] as const)("%s SYN-ACKs: a plain one follows, and the server says nothing more", async (_, family) => {
+    await u.rule(u.server, "set 30s");
+    await u.rule(u.client, "accept --min 1s");
+    await u.filter(u.client, DROP_SYN_ACK);
+    const capture = await u.capture();
+    const c = await connectPeers(u.client.peer, u.server.peer, u.server[family], PATIENT);
+    await u.exchange(c);
+    expect(await u.timeouts(c)).toEqual({ client: 0, server: 30_000 });
+    await capture.stop();
+    const { server } = await trace(capture, c.port);
+    expect(server.map(utoOf).filter(Boolean)).toEqual([UTO_30S]);
+    const synAcks = server.filter((p) => p.flags === "SA");
+    expect(synAcks.length).toBeGreaterThanOrEqual(2);
+    expect(synAcks[1]!.time - synAcks[0]!.time).toBeLessThan(1.9);
+    expect(await u.counters(u.server)).toMatchObject({ sent: 1, fallback: 1, applied: 1 });
+    expect(await u.counters(u.client)).toMatchObject({ received: 0 });
+  });
+
+  test("everything in both directions: the connection is up after a timeout for each side, and plain", async () => {
+    for (const [side, seconds] of [[u.client, 30] as const, [u.server, 60] as const]) {
+      await u.rule(side, `set ${seconds}s`);
+      await u.rule(side, "accept --min 1s");
+      await u.filter(side, DROP);
+    }
+    const capture = await u.capture();
+    const c = await connectPeers(u.client.peer, u.server.peer, u.server.v4, PATIENT);
+    await u.exchange(c);
+    expect(await u.timeouts(c)).toEqual({ client: 30_000, server: 60_000 });
+    await capture.stop();
+    const { client, server, all } = await trace(capture, c.port);
+    expect(client.map(utoOf).filter(Boolean)).toEqual([UTO_30S]);
+    expect(server.map(utoOf).filter(Boolean)).toEqual([UTO_60S]);
+    const data = all.find((p) => p.length > 0)!;
+    expect(data.time - all[0]!.time).toBeLessThan(4);
+    for (const side of [u.client, u.server]) {
+      expect(await u.counters(side)).toMatchObject({ sent: 1, fallback: 1, received: 0 });
+    }
+  });
+
+  test("the client's third ACK and first data: the data arrives with its retransmission", async () => {
+    await u.rule(u.client, "set 30s");
+    await u.rule(u.server, "accept --min 1s");
+    await u.filter(u.server, DROP_LATER);
+    const capture = await u.capture();
+    const { fd: listener, port } = await u.server.peer.listen(u.server.v4);
+    const fd = await u.client.peer.connect(u.server.v4, port);
+    const sent = await u.client.peer.send(fd, 5000);
+    const accepted = await u.server.peer.accept(listener, 10_000);
+    expect(await u.server.peer.recv(accepted.fd, 5000)).toBe(sent);
+    const c = { listener, port, client: fd, server: accepted.fd };
+    await u.exchange(c);
+    expect(await u.timeouts(c)).toEqual({ client: 30_000, server: 30_000 }); // learned from the SYN
+    await capture.stop();
+    const { client } = await trace(capture, port);
+    const first = client.findIndex((p) => p.length > 0);
+    const plain = client.findIndex((p, i) => i > first && p.seq === client[first]!.seq && p.length > 0);
+    expect(utoOf(client[first]!)).toBe(UTO_30S);
+    expect(plain).toBeGreaterThan(first);
+    expect(client.slice(plain).map(utoOf).join("")).toBe("");
+    expect(client[plain]!.time - client[first]!.time).toBeLessThan(1.5);
+    expect(await u.counters(u.client)).toMatchObject({ fallback: 1 });
+  });
+
+  test("the server's first data: it arrives with its retransmission", async () => {
+    await u.rule(u.server, "set 30s");
+    await u.rule(u.client, "accept --min 1s");
+    await u.filter(u.client, DROP_LATER);
+    const capture = await u.capture();
+    const c = await connectPeers(u.client.peer, u.server.peer, u.server.v6);
+    await u.exchange(c);
+    expect(await u.timeouts(c)).toEqual({ client: 30_000, server: 30_000 });
+    await capture.stop();
+    const { server } = await trace(capture, c.port);
+    const data = server.filter((p) => p.length > 0);
+    expect(utoOf(data[0]!)).toBe(UTO_30S);
+    const plain = server.findIndex((p) => p.length > 0 && utoOf(p) === "");
+    expect(server.slice(plain).map(utoOf).join("")).toBe("");
+    expect(await u.counters(u.server)).toMatchObject({ fallback: 1 });
+  });
+
+  test("a listener older than the rules falls back, too", async () => {
+    const { fd: listener, port } = await u.server.peer.listen(u.server.v4);
+    await u.rule(u.server, "set 30s");
+    await u.filter(u.client, DROP);
+    const fd = await u.client.peer.connect(u.server.v4, port);
+    const c = { listener, port, client: fd, server: (await u.server.peer.accept(listener)).fd };
+    await u.exchange(c);
+    const { sent, fallback } = await u.counters(u.server);
+    expect(fallback).toBe(1);
+    expect(sent).toBeWithin(1, 3); // the data, and the acknowledgment before it if that was faster
+  });
+
+  test("SYN cookies: the server, which remembers nothing, must not repeat its option on every SYN-ACK", async () => {
+    await u.rule(u.server, "set 30s");
+    await u.filter(u.client, DROP_SYN_ACK);
+    await u.lab.sysctl(u.server.netns, "net.ipv4.tcp_syncookies", 2);
+    try {
+      const c = await connectPeers(u.client.peer, u.server.peer, u.server.v4, { timeoutMs: 5000 });
+      await u.exchange(c);
+      expect(await u.timeouts(c)).toEqual({ client: 0, server: 30_000 });
+    } finally {
+      await u.lab.sysctl(u.server.netns, "net.ipv4.tcp_syncookies", 1);
+    }
+  });
+
+  test.each([1, 2])(
+    "a listener whose application set TCP_SAVE_SYN to %i: the second SYN-ACK is plain",
+    async (mode) => {
+      await u.rule(u.server, "set 30s");
+      await u.filter(u.client, DROP_SYN_ACK);
+      const listener = await u.server.peer.socket(4);
+      await u.server.peer.setopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, mode);
+      await u.server.peer.bind(listener, u.server.v4);
+      const port = await u.server.peer.listenFd(listener);
+      const client = await u.client.peer.connect(u.server.v4, port, { timeoutMs: 5000 });
+      const c = { listener, port, client, server: (await u.server.peer.accept(listener)).fd };
+      await u.exchange(c);
+      expect(await u.timeouts(c)).toEqual({ client: 0, server: 30_000 });
+    },
+  );
+
+  test("Fast Open: data on a SYN that is dropped arrives all the same", async () => {
+    for (const side of [u.client, u.server]) {
+      await u.lab.sysctl(side.netns, "net.ipv4.tcp_fastopen", 3);
+      await u.rule(side, "set 30s");
+    }
+    const { fd: listener, port } = await u.server.peer.listen(u.server.v4);
+    await u.server.peer.setopt(listener, IPPROTO_TCP, TCP_FASTOPEN, 16);
+    for (const dropped of [false, true]) {
+      if (dropped) for (const side of [u.client, u.server]) await u.filter(side, DROP);
+      const client = await u.client.peer.socket(4);
+      await u.client.peer.sendFastOpen(client, u.server.v4, port, 100);
+      const server = (await u.server.peer.accept(listener, 15_000)).fd;
+      await u.server.peer.recv(server, 100, 15_000);
+      await u.exchange({ listener, port, client, server });
+    }
+    expect(await u.counters(u.client)).toMatchObject({ fallback: 1 });
+  });
+
+  test("only some connections: the next one on a clean path asks again", async () => {
+    await u.rule(u.client, "set 30s");
+    await u.rule(u.server, "accept --min 1s");
+    await u.filter(u.server, DROP_SYN);
+    const c = await connectPeers(u.client.peer, u.server.peer, u.server.v4, PATIENT);
+    expect((await u.timeouts(c)).server).toBe(0);
+    await u.filter(u.server, "");
+    const d = await connectPeers(u.client.peer, u.server.peer, u.server.v4);
+    expect((await u.timeouts(d)).server).toBe(30_000);
+  });
+});

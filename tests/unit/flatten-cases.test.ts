@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+// The look-up table, case by case: what stands in it, and how it is encoded.
+import { describe, expect, test } from "bun:test";
+import { structs } from "../../cli/loader/layout.generated.ts";
+import { encodeNamespaces, encodePolicies } from "../../cli/loader/records.ts";
+import { decode, sizeOf } from "../../cli/loader/struct.ts";
+import { flatten, type Table } from "../../cli/policy/flatten.ts";
+import { KINDS, type Rule } from "../../cli/policy/rule.ts";
+import { formatCidr, parseSelectors } from "../../cli/policy/selector.ts";
+
+const NETNS = { cookie: 17n, inode: 4_026_531_840 };
+const EXTENSIONS = ["first", "second", "third"];
+
+function rule(selector: Parameters<typeof parseSelectors>[0], value: number, more: Partial<Rule> = {}): Rule {
+  return {
+    ext: "first",
+    kind: "local",
+    selector: parseSelectors(selector)[0]!,
+    netns: null,
+    none: false,
+    force: false,
+    value: [value, 0],
+    ...more,
+  };
+}
+
+const table = (...rules: Rule[]) => flatten(rules, (name) => EXTENSIONS.indexOf(name));
+
+/** "to 4 :443 @0 10.0.0.0/8": slots that are taken, by value. */
+function shown({ entries }: Table): Record<string, Record<string, number>> {
+  return Object.fromEntries(
+    entries.map((e) => {
+      const cidr = formatCidr({ ...e, prefix: e.family === 4 ? e.bits - 96 : e.bits });
+      const slots = [...e.slots.entries()].flatMap(([i, slot]) =>
+        slot
+          ? [[`${EXTENSIONS[Math.floor(i / KINDS.length)]} ${KINDS[i % KINDS.length]}`, slot.rule.value[0]]]
+          : [],
+      );
+      return [`${e.direction} ${e.family} :${e.port} @${e.netns} ${cidr}`, Object.fromEntries(slots)];
+    }),
+  );
+}
+
+describe("flatten", () => {
+  test("no rules, no entries", () => {
+    expect(table()).toEqual({ entries: [], namespaces: new Map(), usePorts: false });
+  });
+
+  test("a narrower prefix inherits what it does not say itself", () => {
+    const wide = rule({ to: "10.0.0.0/8" }, 1);
+    const other = rule({ to: "10.0.0.0/8" }, 2, { ext: "third", kind: "ask" });
+    const narrow = rule({ to: "10.1.0.0/16" }, 3);
+    expect(shown(table(narrow, wide, other))).toEqual({
+      "to 4 :0 @0 10.0.0.0/8": { "first local": 1, "third ask": 2 },
+      "to 4 :0 @0 10.1.0.0/16": { "first local": 3, "third ask": 2 },
+    });
+  });
+
+  test("siblings inherit nothing from each other", () => {
+    const rules = [rule({ to: "10.1.0.0/16" }, 1), rule({ to: "10.2.0.0/16" }, 2, { kind: "ask" })];
+    expect(shown(table(...rules))).toEqual({
+      "to 4 :0 @0 10.1.0.0/16": { "first local": 1 },
+      "to 4 :0 @0 10.2.0.0/16": { "first ask": 2 },
+    });
+  });
+
+  test("an inherited rule keeps its own prefix length, to be compared with the other look-up", () => {
+    const { entries } = table(rule({ to: "10.0.0.0/8" }, 1), rule({ to: "10.1.0.0/16" }, 2, { kind: "ask" }));
+    const narrow = entries.find((e) => e.bits === 112)!;
+    expect(narrow.slots[KINDS.indexOf("local")]!.bits).toBe(104);
+    expect(narrow.slots[KINDS.indexOf("ask")]!.bits).toBe(112);
+  });
+
+  test("a selector of neither direction nor family is in all four spaces", () => {
+    const { entries, usePorts } = table(rule({ port: "443" }, 1));
+    expect(entries.map((e) => `${e.direction} ${e.family} ${e.port} ${e.bits}`).sort()).toEqual([
+      "from 4 443 0",
+      "from 6 443 0",
+      "to 4 443 0",
+      "to 6 443 0",
+    ]);
+    expect(usePorts).toBe(true);
+  });
+
+  test("a namespace with a rule of its own sees the rules for all namespaces too", () => {
+    const all = rule({ to: "10.0.0.0/8" }, 1);
+    const own = rule({ to: "10.0.0.0/8" }, 2, { netns: NETNS, kind: "ask" });
+    const flat = table(own, all);
+    expect(flat.namespaces).toEqual(new Map([[17n, 1]]));
+    expect(shown(flat)).toEqual({
+      "to 4 :0 @0 10.0.0.0/8": { "first local": 1 },
+      "to 4 :0 @1 10.0.0.0/8": { "first local": 1, "first ask": 2 },
+    });
+  });
+
+  test("at the same prefix the own namespace is the narrower one, whatever came first", () => {
+    const [all, own] = [rule({ to: "10.0.0.1" }, 1), rule({ to: "10.0.0.1" }, 2, { netns: NETNS })];
+    for (const flat of [table(all, own), table(own, all)]) {
+      expect(shown(flat)).toEqual({
+        "to 4 :0 @0 10.0.0.1": { "first local": 1 },
+        "to 4 :0 @1 10.0.0.1": { "first local": 2 },
+      });
+    }
+  });
+
+  test("at /0 the own family is the narrower one", () => {
+    const flat = table(rule({ to: "::/0" }, 1), rule({}, 2));
+    expect(shown(flat)["to 6 :0 @0 ::/0"]).toEqual({ "first local": 1 });
+    expect(shown(flat)["from 6 :0 @0 ::/0"]).toEqual({ "first local": 2 });
+  });
+});
+
+describe("bytes of the maps", () => {
+  test("a key is 64 significant bits and the address", () => {
+    const utoTable = flatten([rule({ from: "10.1.0.0/16", port: "443" }, 7, { netns: NETNS })], () => 0);
+    const { keys, values } = encodePolicies(utoTable);
+    expect(decode("tcpx_policy_key", keys)).toEqual({
+      prefixlen: 64 + 96 + 16,
+      direction: 2,
+      family: 4,
+      port: 443,
+      netns: 1,
+      address: new Uint8Array([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 10, 1, 0, 0]),
+    });
+    expect(
+      structs.tcpx_policy_key.fields.address.offset - structs.tcpx_policy_key.fields.direction.offset,
+    ).toBe(8);
+    expect(decode("tcpx_policy", values).rules[0]![KINDS.indexOf("local")]).toEqual({
+      flags: 1,
+      prefix: 112,
+      reserved: 0,
+      value: [7, 0],
+    });
+    expect(decode("tcpx_policy", values).rules[0]![KINDS.indexOf("ask")]!.flags).toBe(0);
+    const namespaces = encodeNamespaces(utoTable);
+    expect(new BigUint64Array(namespaces.keys.buffer)).toEqual(new BigUint64Array([17n]));
+    expect(new Uint32Array(namespaces.values.buffer)).toEqual(new Uint32Array([1]));
+  });
+
+  test("as many values as keys", () => {
+    const rules = [rule({ port: "22" }, 1), rule({ to: "10.0.0.0/8" }, 2), rule({ from: "::1" }, 3)];
+    const { keys, values } = encodePolicies(flatten(rules, () => 0));
+    expect(keys.length / sizeOf("tcpx_policy_key")).toBe(6);
+    expect(values.length / sizeOf("tcpx_policy")).toBe(6);
+  });
+});

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+// Every help page and every example in it.
+import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { checkArguments } from "../../cli/args.ts";
+import { commands, extensionCommands, findCommand } from "../../cli/commands/index.ts";
+import type { Leaf } from "../../cli/commands/types.ts";
+import type { Example } from "../../cli/extensions/types.ts";
+
+const MAIN = join(import.meta.dir, "..", "..", "cli", "main.ts");
+
+async function help(...words: string[]): Promise<{ code: number; out: string; err: string }> {
+  const child = Bun.spawn([process.execPath, MAIN, ...words, "--help"], {
+    env: { ...process.env, NO_COLOR: undefined, FORCE_COLOR: "1" },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  return { code, out, err };
+}
+
+interface Page {
+  words: string[];
+  leaf?: Leaf;
+  examples: readonly Example[];
+}
+
+/** All of them, by the tables that the dispatcher uses. */
+async function pages(): Promise<Page[]> {
+  const found: Page[] = [{ words: [], examples: [] }];
+  for (const name of Object.keys({ ...(await extensionCommands()), ...commands })) {
+    const command = (await findCommand(name))!;
+    if (command.kind === "leaf") found.push({ words: [name], leaf: command, examples: command.examples });
+    else {
+      found.push({ words: [name], examples: command.examples });
+      for (const [verb, leaf] of Object.entries(command.commands)) {
+        found.push({ words: [name, verb], leaf, examples: leaf.examples });
+      }
+    }
+  }
+  return found;
+}
+
+/** The words of the tcpx command in a shell line, without pipes and redirections. */
+function wordsOf(line: string): string[] {
+  const [command = ""] = line.split(/ [|>;&]/);
+  const [first, ...words] = [...command.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
+    ([, single, double, plain]) => single ?? double ?? plain!,
+  );
+  expect(first).toMatch(/^(sudo|tcpx)$/);
+  return first === "sudo" ? words.slice(1) : words;
+}
+
+/** Parses an example as the dispatcher would. */
+async function checkExample(line: string): Promise<void> {
+  const [name = "", ...words] = wordsOf(line);
+  const command = await findCommand(name);
+  expect(command, line).toBeDefined();
+  const leaf = command?.kind === "group" ? command.commands[words.shift()!] : command;
+  expect(leaf, line).toBeDefined();
+  checkArguments(words, (leaf as Leaf).args, line);
+}
+
+const all = await pages();
+const texts = await Promise.all(all.map(async ({ words }) => ({ words, ...(await help(...words)) })));
+
+describe.each(texts.map((text) => ({ name: ["tcpx", ...text.words].join(" "), ...text })))(
+  "$name",
+  (page) => {
+    const lines = page.out.split("\n");
+
+    test("help is a success on stdout", () => {
+      expect([page.code, page.err]).toEqual([0, ""]);
+      expect(page.out).toContain(`Usage: ${page.name}`);
+      expect(page.out.endsWith("\n")).toBe(true);
+    });
+
+    test("says what it does, first", () => {
+      expect(lines[0]!.trim()).not.toBe("");
+    });
+
+    test("has examples, and says what each does", () => {
+      const at = lines.indexOf("Examples:");
+      expect(at).toBeGreaterThan(0);
+      expect(lines[at + 1]).toMatch(/^ {2}(sudo )?tcpx /);
+      expect(lines[at + 2]).toMatch(/^ {6}\S/);
+    });
+
+    test("every example in the page parses", async () => {
+      const examples = lines.filter((line) => /^ {2}(sudo )?tcpx /.test(line)).map((line) => line.trim());
+      for (const line of examples) await checkExample(line);
+    });
+
+    test("fits into 80 columns, without blanks at the ends of lines", () => {
+      for (const line of lines) {
+        expect(line.length, line).toBeLessThanOrEqual(80);
+        expect(line).toBe(line.trimEnd());
+      }
+    });
+
+    test("no colour in a pipe, whatever FORCE_COLOR says", () => {
+      expect(page.out).not.toContain("\x1b");
+    });
+  },
+);
+
+describe.each(
+  all.flatMap(({ words, leaf }) => (leaf ? [{ name: ["tcpx", ...words].join(" "), leaf, words }] : [])),
+)("$name", ({ words, leaf }) => {
+  test("every argument is described", () => {
+    const page = texts.find((text) => text.words.join() === words.join())!.out;
+    for (const [name, def] of Object.entries(leaf.args)) {
+      const negative = def.type === "boolean" ? def.negativeDescription : undefined;
+      expect(def.description || negative, name).toBeTruthy();
+      if (def.type !== "positional") expect(page).toMatch(new RegExp(`--(no-)?${name}\\b`));
+    }
+  });
+
+  test("takes the flags that every command takes", () => {
+    for (const flag of ["json", "quiet", "verbose", "help"]) expect(Object.keys(leaf.args)).toContain(flag);
+  });
+
+  test("names no file that the user, who has one executable, does not have", () => {
+    expect(texts.find((text) => text.words.join() === words.join())!.out).not.toMatch(/\bdocs\//);
+  });
+});
+
+test("examples that are not in a page of their own parse, too", async () => {
+  for (const { examples } of all) for (const [line] of examples) await checkExample(line);
+});

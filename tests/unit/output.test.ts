@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+// What goes to stdout and stderr, and in which form.
+import { afterEach, beforeEach, describe, expect, spyOn, test } from "bun:test";
+import { TcpxError, usageError } from "../../cli/errors.ts";
+import { Io, type IoFlags, useColour } from "../../cli/output/io.ts";
+import { changeLines, ruleJson, ruleTable } from "../../cli/output/rules.ts";
+import { table } from "../../cli/output/table.ts";
+import { setRules, unsetRules } from "../../cli/policy/change.ts";
+import type { Rule } from "../../cli/policy/rule.ts";
+import { parseSelectors } from "../../cli/policy/selector.ts";
+
+const ANSI = "\x1b";
+const HERE = { cookie: 2n ** 60n, inode: 4_026_531_840 };
+const ENVIRONMENT = ["NO_COLOR", "TERM"] as const;
+
+let written: { out: string; err: string };
+let restore: (() => void)[] = [];
+
+beforeEach(() => {
+  written = { out: "", err: "" };
+  const keep = (into: "out" | "err") => (text: unknown) => {
+    written[into] += text;
+    return true;
+  };
+  const spies = [
+    spyOn(process.stdout, "write").mockImplementation(keep("out")),
+    spyOn(process.stderr, "write").mockImplementation(keep("err")),
+  ];
+  const before = ENVIRONMENT.map((name) => [name, process.env[name]] as const);
+  const tty = [process.stdout.isTTY, process.stderr.isTTY] as const;
+  restore = [
+    ...spies.map((spy) => () => spy.mockRestore()),
+    ...before.map(([name, value]) => () => {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }),
+    () => terminal(...tty),
+  ];
+  delete process.env.NO_COLOR;
+  process.env.TERM = "xterm";
+  terminal(false, false);
+});
+
+afterEach(() => {
+  for (const undo of restore) undo();
+});
+
+function terminal(out: boolean, err: boolean): void {
+  process.stdout.isTTY = out;
+  process.stderr.isTTY = err;
+}
+
+const io = (flags: Partial<IoFlags> = {}) => new Io({ json: false, quiet: false, verbose: false, ...flags });
+
+/** What all three of print, json and the levels of messages leave on both streams. */
+function everything(flags: Partial<IoFlags>): typeof written {
+  const all = io(flags);
+  all.print("text");
+  all.json({ a: 1 });
+  all.messages.error("error");
+  all.messages.warn("warn");
+  all.messages.info("info");
+  all.messages.debug("debug");
+  return written;
+}
+
+describe("Io", () => {
+  test("results to stdout, messages to stderr", () => {
+    expect(everything({})).toEqual({
+      out: "text\n",
+      err: "tcpx: error\ntcpx: warning: warn\ntcpx: info\n",
+    });
+  });
+
+  test("--json prints the document and no text; messages stay on stderr", () => {
+    const { out, err } = everything({ json: true });
+    expect(out).toBe('{"schema":1,"a":1}\n');
+    expect(err).toBe("tcpx: error\ntcpx: warning: warn\ntcpx: info\n");
+  });
+
+  test("--quiet prints errors only, but a document that was asked for", () => {
+    expect(everything({ quiet: true })).toEqual({ out: "", err: "tcpx: error\n" });
+    written = { out: "", err: "" };
+    expect(everything({ quiet: true, json: true }).out).toBe('{"schema":1,"a":1}\n');
+  });
+
+  test("--verbose adds what is for debugging", () => {
+    expect(everything({ verbose: true }).err).toContain("tcpx: debug\n");
+  });
+
+  test("nothing is printed for no text", () => {
+    io().print("");
+    expect(written.out).toBe("");
+  });
+
+  test("a 64-bit number is a string in JSON: JavaScript and jq would round it", () => {
+    io({ json: true }).json({ cookie: HERE.cookie, list: [1n] });
+    expect(JSON.parse(written.out)).toEqual({ schema: 1, cookie: "1152921504606846976", list: ["1"] });
+  });
+
+  test("a failure is one line, and one document with --json", () => {
+    io({ json: true }).fail(usageError("--to 'x' is wrong", "x", "accepted is y"));
+    expect(JSON.parse(written.out)).toEqual({
+      schema: 1,
+      error: { code: 2, what: "--to 'x' is wrong", value: "x", hint: "accepted is y" },
+    });
+    expect(written.err).toBe("tcpx: --to 'x' is wrong; accepted is y\n");
+  });
+
+  test("a failure without value and hint has them as null", () => {
+    io({ json: true, quiet: true }).fail(new TcpxError(1, "it broke"));
+    expect(JSON.parse(written.out)).toEqual({
+      schema: 1,
+      error: { code: 1, what: "it broke", value: null, hint: null },
+    });
+    expect(written.err).toBe("tcpx: it broke\n");
+  });
+});
+
+describe("colour", () => {
+  test("only on a terminal, and each stream for itself", () => {
+    terminal(true, false);
+    expect([useColour(process.stdout), useColour(process.stderr)]).toEqual([true, false]);
+    expect(table(["A"], [["x"]])).toContain(ANSI);
+    io().messages.error("e");
+    expect(written.err).not.toContain(ANSI);
+    terminal(false, true);
+    expect(table(["A"], [["x"]])).not.toContain(ANSI);
+    io().messages.error("e");
+    expect(written.err).toContain(`${ANSI}[31mtcpx:${ANSI}[0m e\n`);
+  });
+
+  test("not with NO_COLOR, and not on a dumb terminal", () => {
+    terminal(true, true);
+    process.env.NO_COLOR = "1";
+    expect(table(["A"], [["x"]])).not.toContain(ANSI);
+    delete process.env.NO_COLOR;
+    process.env.TERM = "dumb";
+    everything({});
+    expect(written.err).not.toContain(ANSI);
+  });
+
+  test("an empty NO_COLOR counts as unset (no-color.org)", () => {
+    terminal(true, true);
+    process.env.NO_COLOR = "";
+    expect(useColour(process.stdout)).toBe(true);
+  });
+});
+
+describe("table", () => {
+  test("columns are aligned, two spaces apart, without blanks at the ends of lines", () => {
+    const text = table(
+      ["NAME", "N", "TEXT"],
+      [
+        ["a", 5, "x"],
+        ["longer", 100, ""],
+      ],
+      [1],
+    );
+    expect(text).toBe("NAME      N  TEXT\na         5  x\nlonger  100");
+  });
+
+  test("no rows: the headings", () => {
+    expect(table(["A", "B"], [])).toBe("A  B");
+  });
+});
+
+describe("rules", () => {
+  const rule = (to: string | undefined, more: Partial<Rule> = {}): Rule => {
+    const plain = { ext: "uto", kind: "local", netns: null, none: false, force: false } as const;
+    return { ...plain, selector: parseSelectors({ to })[0]!, value: [30_000, 0], ...more };
+  };
+
+  test("one line per change, with what was there", () => {
+    const present = [rule("10.0.0.0/8", { netns: HERE }), rule("::1")];
+    const wanted = [
+      rule("10.0.0.0/8", { netns: HERE, value: [60_000, 0] }),
+      rule("::1"),
+      rule(undefined, { none: true }),
+    ];
+    expect(changeLines(setRules(present, wanted), "/", HERE)).toEqual([
+      "+ uto local 1min --to 10.0.0.0/8, netns this (was 30s)",
+      "+ uto local none all connections, netns all",
+      "= uto local 30s --to ::1, netns all",
+    ]);
+    expect(changeLines(unsetRules(present, { ext: "uto", netns: null }), "/", null)).toEqual([
+      "- uto local 30s --to 10.0.0.0/8, netns 4026531840",
+      "- uto local 30s --to ::1, netns all",
+    ]);
+    expect(changeLines(setRules([], [rule("::1")]), "/a.slice", null)).toEqual([
+      "+ uto local 30s --to ::1, cgroup /a.slice",
+    ]);
+  });
+
+  test("as JSON", () => {
+    expect(ruleJson(rule("10.0.0.0/8", { netns: HERE, force: true }))).toEqual({
+      extension: "uto",
+      kind: "local",
+      direction: "to",
+      address: "10.0.0.0/8",
+      port: null,
+      netns: { inode: 4_026_531_840, cookie: 2n ** 60n },
+      none: false,
+      force: true,
+      timeout_ms: 30_000,
+    });
+    expect(ruleJson(rule(undefined))).toMatchObject({
+      direction: "both",
+      address: null,
+      port: null,
+      netns: null,
+    });
+  });
+
+  test("as a table, within 80 columns as long as the addresses are short", () => {
+    const rows = [
+      rule("10.0.0.0/8", { netns: HERE }),
+      rule("192.0.2.7", { kind: "accept", value: [1, 2] }),
+    ].map((rule, i) => ({ scope: "/system.slice", alive: i === 0, rule }));
+    const text = ruleTable(rows, HERE);
+    expect(text).toBe(
+      [
+        "EXT  KIND    VALUE     SELECTOR         NETNS  SCOPE",
+        "uto  local   30s       --to 10.0.0.0/8  this   /system.slice",
+        "uto  accept  1ms..2ms  --to 192.0.2.7   all    /system.slice (gone)",
+      ].join("\n"),
+    );
+  });
+});

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// Rules as the bytes of the `rules` map.
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { extensions } from "../../cli/extensions/index.ts";
+import { RuleFlag } from "../../cli/loader/layout.generated.ts";
+import { decodeRules, encodeRules } from "../../cli/loader/records.ts";
+import { decode, sizeOf } from "../../cli/loader/struct.ts";
+import { KINDS, type Rule } from "../../cli/policy/rule.ts";
+import { parseSelectors } from "../../cli/policy/selector.ts";
+
+const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
+const address = fc.uint8Array({ minLength: 16, maxLength: 16 });
+
+const anyRule = fc.record<Rule>({
+  ext: fc.constantFrom(...extensions.map(({ name }) => name)),
+  kind: fc.constantFrom(...KINDS),
+  selector: fc.record({
+    direction: fc.constantFrom("both" as const, "to" as const, "from" as const),
+    family: fc.constantFrom(0 as const, 4 as const, 6 as const),
+    address,
+    prefix: fc.nat(128),
+    port: fc.nat(65_535),
+  }),
+  netns: fc.option(fc.record({ cookie: fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }), inode: u32 })),
+  none: fc.boolean(),
+  force: fc.boolean(),
+  value: fc.tuple(u32, u32),
+});
+
+describe("rules", () => {
+  test("survive encoding and decoding, in order", () => {
+    fc.assert(
+      fc.property(fc.array(anyRule, { maxLength: 10 }), (rules) => {
+        const bytes = encodeRules(rules);
+        expect(bytes).toHaveLength(rules.length * sizeOf("tcpx_rule_record"));
+        expect(decodeRules(bytes, rules.length)).toEqual(rules);
+      }),
+    );
+  });
+
+  test("no more than were asked for are read", () => {
+    const [rule] = fc.sample(anyRule, 1);
+    expect(decodeRules(encodeRules([rule!, rule!]), 1)).toEqual([rule!]);
+    expect(decodeRules(encodeRules([]), 0)).toEqual([]);
+  });
+
+  test("a record is readable by itself", () => {
+    const [selector] = parseSelectors({ to: "10.0.0.0/8", port: "443" });
+    const netns = { cookie: 2n ** 63n + 1n, inode: 4_026_531_840 };
+    const bytes = encodeRules([
+      {
+        ext: "uto",
+        kind: "accept",
+        selector: selector!,
+        netns,
+        none: false,
+        force: true,
+        value: [1, 0xffff_ffff],
+      },
+    ]);
+    expect(decode("tcpx_rule_record", bytes)).toEqual({
+      ext: 0,
+      kind: 2,
+      flags: RuleFlag.SET | RuleFlag.FORCE,
+      direction: 1,
+      family: 4,
+      prefix: 8,
+      port: 443,
+      value: [1, 0xffff_ffff],
+      netns_cookie: 2n ** 63n + 1n,
+      netns_inode: 4_026_531_840,
+      reserved: 0,
+      address: selector!.address,
+    });
+  });
+
+  test("a record of an extension that this tcpx does not have is an error, not another extension", () => {
+    const [rule] = fc.sample(anyRule, 1);
+    const bytes = encodeRules([rule!]);
+    bytes[0] = 200;
+    expect(() => decodeRules(bytes, 1)).toThrow("200");
+  });
+
+  test("the registry: names and ids are unique", () => {
+    expect(new Set(extensions.map(({ name }) => name)).size).toBe(extensions.length);
+    expect(extensions.map(({ id }) => id).toSorted()).toEqual([...extensions.keys()]);
+  });
+});

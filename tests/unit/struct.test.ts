@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+// C structs by the generated layout.
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { structs } from "../../cli/loader/layout.generated.ts";
+import { decode, encode, encodeAll, type StructName, sizeOf } from "../../cli/loader/struct.ts";
+
+interface Field {
+  readonly offset: number;
+  readonly type: string;
+  readonly dims?: readonly number[];
+}
+
+const NAMES = Object.keys(structs) as StructName[];
+const fieldsOf = (name: StructName): [string, Field][] => Object.entries(structs[name].fields);
+const SCALARS: Record<string, fc.Arbitrary<unknown>> = {
+  u8: fc.nat(0xff),
+  u16: fc.nat(0xffff),
+  u32: fc.integer({ min: 0, max: 0xffff_ffff }),
+  s32: fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 }),
+  u64: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+};
+const WIDTHS: Record<string, number> = { u8: 1, u16: 2, u32: 4, s32: 4, u64: 8, char: 1 };
+
+/** Text that a C string can hold: no NUL, no byte order mark, within so many bytes. */
+const text = (bytes: number) =>
+  fc
+    .string({ unit: "grapheme", maxLength: Math.min(bytes, 60) })
+    .filter((s) => Buffer.byteLength(s) <= bytes && !/[\0\uFEFF]/.test(s));
+
+function value({ type, dims = [] }: Field): fc.Arbitrary<unknown> {
+  const [count, ...inner] = dims;
+  if (count === undefined) return SCALARS[type] ?? struct(type as StructName);
+  if (type === "char") return text(count);
+  if (type === "u8" && inner.length === 0) return fc.uint8Array({ minLength: count, maxLength: count });
+  return fc.array(value({ offset: 0, type, dims: inner }), { minLength: count, maxLength: count });
+}
+
+function struct(name: StructName): fc.Arbitrary<Record<string, unknown>> {
+  return fc.record(Object.fromEntries(fieldsOf(name).map(([key, field]) => [key, value(field)])));
+}
+
+describe("round trips", () => {
+  test.each(NAMES)("%s", (name) => {
+    fc.assert(
+      fc.property(struct(name), (wanted) => {
+        const bytes = encode(name, wanted);
+        expect(bytes).toHaveLength(structs[name].size);
+        expect(decode(name, bytes)).toEqual(wanted as never);
+      }),
+    );
+  });
+
+  test("several structs back to back, and one out of the middle of a buffer", () => {
+    fc.assert(
+      fc.property(fc.array(struct("tcpx_rule_record"), { minLength: 1, maxLength: 5 }), (all) => {
+        const bytes = encodeAll("tcpx_rule_record", all);
+        const shifted = new Uint8Array([1, 2, 3, ...bytes]).subarray(3);
+        for (const [i, wanted] of all.entries()) {
+          expect(decode("tcpx_rule_record", bytes, i * 48)).toEqual(wanted as never);
+          expect(decode("tcpx_rule_record", shifted, i * 48)).toEqual(wanted as never);
+        }
+      }),
+    );
+    expect(encodeAll("tcpx_rule", [])).toHaveLength(0);
+  });
+});
+
+describe("the layout", () => {
+  test.each(NAMES)("fields of %s lie side by side, aligned, within its size", (name) => {
+    const ranges = fieldsOf(name).map(([, { offset, type, dims = [] }]) => {
+      const width = WIDTHS[type] ?? sizeOf(type as StructName);
+      if (WIDTHS[type]) expect(offset % width).toBe(0);
+      return [offset, offset + dims.reduce((product, n) => product * n, width)] as const;
+    });
+    for (const [i, [start]] of ranges.entries()) {
+      expect(start).toBeGreaterThanOrEqual(ranges[i - 1]?.[1] ?? 0);
+    }
+    expect(ranges.at(-1)![1]).toBeLessThanOrEqual(sizeOf(name));
+  });
+
+  test("multi-byte numbers are the machine's, which is little endian on what tcpx supports", () => {
+    const bytes = encode("tcpx_rule", { flags: 1, prefix: 2, reserved: 0x0304, value: [0x05060708, 9] });
+    expect(bytes.toHex()).toBe("010204030807060509000000");
+    expect(encode("tcpx_config", { scope: 0x0102030405060708n }).subarray(8, 16).toHex()).toBe(
+      "0807060504030201",
+    );
+  });
+
+  test("nested arrays are in row order", () => {
+    const rules = [[1, 2, 3].map((n) => ({ flags: n, prefix: 0, reserved: 0, value: [n * 10, n * 100] }))];
+    const bytes = encode("tcpx_policy", { rules });
+    expect([0, 12, 24].map((at) => bytes[at])).toEqual([1, 2, 3]);
+    expect(decode("tcpx_rule", bytes, 12)).toEqual(rules[0]![1]!);
+  });
+});
+
+describe("encode", () => {
+  test("what is left out is zero", () => {
+    expect(encode("tcpx_config", {}).every((byte) => byte === 0)).toBe(true);
+    expect(decode("tcpx_config", encode("tcpx_config", { layout: 1 }))).toMatchObject({
+      layout: 1,
+      scope: 0n,
+      version: "",
+      cgroup: "",
+    });
+    expect(encode("tcpx_policy", { rules: [] })).toHaveLength(36);
+  });
+
+  test("a string ends at its NUL, or at the end of its field", () => {
+    const full = "v".repeat(32);
+    expect(decode("tcpx_config", encode("tcpx_config", { version: full })).version).toBe(full);
+    expect(decode("tcpx_config", encode("tcpx_config", { version: "1.0\0rest" })).version).toBe("1.0");
+  });
+
+  test("a string that is too long is refused, in bytes and not in characters", () => {
+    for (const version of ["v".repeat(33), "é".repeat(17), "🙂".repeat(9)]) {
+      expect(() => encode("tcpx_config", { version })).toThrow(RangeError);
+    }
+    expect(() => encode("tcpx_config", { cgroup: `/${"c".repeat(4040)}` })).toThrow(
+      "4041 bytes do not fit into 4040",
+    );
+  });
+
+  test("bytes that are too many are refused", () => {
+    expect(() => encode("tcpx_policy_key", { address: new Uint8Array(17) })).toThrow(RangeError);
+  });
+
+  test("an array that is too long is refused, and does not reach the fields behind it", () => {
+    expect(() => encode("tcpx_rule_record", { value: [1, 2, 3] })).toThrow(RangeError);
+  });
+});
+
+describe("decode", () => {
+  test("a buffer that is too short is refused", () => {
+    expect(() => decode("tcpx_rule", new Uint8Array(11))).toThrow(RangeError);
+    expect(() => decode("tcpx_rule", new Uint8Array(12), 1)).toThrow(RangeError);
+  });
+
+  test("what was decoded does not change with the buffer", () => {
+    const bytes = encode("tcpx_policy_key", { address: new Uint8Array(16).fill(7) });
+    const { address } = decode("tcpx_policy_key", bytes);
+    bytes.fill(0);
+    expect(address).toEqual(new Uint8Array(16).fill(7));
+  });
+});

@@ -1,0 +1,32 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The guest's first process: mounts what a host has (but no bpffs: tcpx mounts it), runs the tests
+# with the executable under test as their runtime, and powers off whatever happens.
+
+/bin/busybox --install -s /bin
+# iproute2 before busybox's applets of the same names
+export PATH=/usr/sbin:/bin HOME=/tmp TCPX_BIN=/usr/sbin/tcpx TCPX_CACHE_DIR=/tcpx/cache
+
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /run
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mkdir -p /run/netns
+ip link set lo up
+
+(
+	sleep 240
+	echo "guest: out of time"
+	poweroff -f
+) &
+
+for module in veth tun sch_netem sch_fq tcp_bbr; do
+	modprobe "$module" || echo "guest: no module $module"
+done
+
+echo "VM: begin $(uname -r)"
+BUN_BE_BUN=1 tcpx run /tcpx/tests/vm/guest.ts 2>&1
+echo "guest: the tests ended with $?"
+sync
+poweroff -f
