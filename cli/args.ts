@@ -122,7 +122,7 @@ function flagOf(token: OptionToken, word: string, known: Map<string, Flag>, help
 function normalized(token: OptionToken, flag: Flag, known: Map<string, Flag>, help: string): string {
   const { value, rawName } = token;
   if (!flag.takesValue) {
-    if (value !== undefined) throw usageError(`${rawName} takes no value`, value, help);
+    if (value !== undefined) throw usageError(`${rawName} takes no value, but has '${value}'`, value, help);
     return `--${token.name}`;
   }
   // a negative number is a value, if a wrong one; a flag is none

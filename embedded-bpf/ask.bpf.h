@@ -79,9 +79,11 @@ static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_con
 {
 	bool retransmission, done = false;
 
-	if (conn->silent)
+	if (conn->silent) {
+		callback_flags(ctx, 0, TCPX_WRITE);
 		return false;
-	if (ctx->state == BPF_TCP_SYN_SENT) {
+	}
+	if (!conn->since_ns) { /* a SYN, or the SYN-ACK of a simultaneous open */
 		retransmission = ctx->total_retrans;
 	} else {
 		retransmission = ctx->total_retrans != conn->retrans;
@@ -98,15 +100,18 @@ static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_con
 /* HDR_OPT_LEN and WRITE_HDR_OPT of a connection's own segments. */
 static __always_inline void ask_segment(struct bpf_sock_ops *ctx)
 {
-	struct tcpx_conn *conn = conn_own(ctx);
+	struct tcpx_conn *conn = conn_of(ctx);
 	struct tcpx_option o;
 	bool reserve = ctx->op == BPF_SOCK_OPS_HDR_OPT_LEN_CB;
 
-	if (!conn || (reserve && !ask_wanted(ctx, conn)))
+	if (!conn) /* left over from rules that are gone */
+		callback_flags(ctx, 0, TCPX_WRITE);
+	/* another scope's program ends the asking, too, should the owner be gone */
+	if (!conn || (reserve && !ask_wanted(ctx, conn)) || conn->scope != config.scope)
 		return;
 	if (reserve)
 		conn->reserved = 0;
-	else if (ctx->state != BPF_TCP_SYN_SENT && conn->reserved)
+	else if (conn->since_ns && conn->reserved)
 		conn->segments++;
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		ask_option(ext, &conn->policy.rules[ext][TCPX_KIND_ASK], &o);

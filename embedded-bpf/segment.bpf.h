@@ -13,10 +13,14 @@ struct tcpx_option {
 	__u32 len; /* 0: nothing */
 };
 
-/* Other programs on the path have flags of their own: only OR and AND-NOT. */
+/*
+ * The flags of a socket are shared by all programs on it: only OR and AND-NOT.
+ * Nobody can tell who else wants a bit, so with foreign programs about we leave
+ * set what we would clear; our program then runs in vain on every segment.
+ */
 static __always_inline void callback_flags(struct bpf_sock_ops *ctx, __u32 set, __u32 clear)
 {
-	__u32 flags = (ctx->bpf_sock_ops_cb_flags & ~clear) | set;
+	__u32 flags = (ctx->bpf_sock_ops_cb_flags & ~(config.foreign ? 0 : clear)) | set;
 
 	if (flags != ctx->bpf_sock_ops_cb_flags)
 		bpf_sock_ops_cb_flags_set(ctx, flags);

@@ -61,7 +61,7 @@ enum tcpx_counter {
  */
 struct tcpx_rule {
 	__u8 flags;  /* enum tcpx_rule_flag; 0: no rule */
-	__u8 prefix; /* length in bits of the selector's prefix in its 128-bit form */
+	__u8 prefix; /* length of the selector's prefix, as written: 0..32 or 0..128 */
 	__u16 reserved;
 	__u32 value[2];
 };
@@ -104,7 +104,8 @@ struct tcpx_config {
 	__u64 scope;	/* cgroup id */
 	__u8 use_netns; /* rules differ between network namespaces */
 	__u8 use_ports; /* some rule names a port */
-	__u8 reserved[6];
+	__u8 foreign;	/* other sock_ops programs run on these sockets: leave shared flags alone */
+	__u8 reserved[5];
 	char version[32];  /* of the tcpx that loaded it */
 	char cgroup[4040]; /* path below the cgroup2 mount */
 };

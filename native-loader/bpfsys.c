@@ -76,6 +76,11 @@ int tcpx_link_update(int link_fd, int prog_fd)
 	return bpf_link_update(link_fd, prog_fd, NULL);
 }
 
+int tcpx_link_detach(int link_fd)
+{
+	return bpf_link_detach(link_fd);
+}
+
 int tcpx_link_info(int fd, struct tcpx_link_info *out)
 {
 	struct bpf_link_info info = {};

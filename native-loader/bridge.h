@@ -83,6 +83,10 @@ TCPX_API int tcpx_prog_open(unsigned int id);
 TCPX_API int tcpx_map_info(int fd, struct tcpx_map_info *out);
 TCPX_API int tcpx_link_create(int prog_fd, int cgroup_fd, int attach_type);
 TCPX_API int tcpx_link_update(int link_fd, int prog_fd);
+/* At once, where dropping the last reference would leave it to the kernel's leisure; for a
+ * cgroup link of a removed cgroup it does nothing.
+ */
+TCPX_API int tcpx_link_detach(int link_fd);
 TCPX_API int tcpx_link_info(int fd, struct tcpx_link_info *out);
 /* *count: in the room in ids, out how many programs there are (-ENOSPC: more than room).
  * attach_flags and, to count only, ids may be NULL.

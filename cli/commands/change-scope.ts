@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // One change of one scope's rules: read, plan, show or do, report.
 
-import { Exit, type ExitCode } from "../errors.ts";
+import { Exit, type ExitCode, TcpxError } from "../errors.ts";
 import type { Scope } from "../loader/host.ts";
 import { lock, readScope, removeStale, replaceRules } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
@@ -53,6 +53,16 @@ function report(
   else if (places.dryRun) io.print("nothing was changed (--dry-run)");
 }
 
+/** The scope's rules; refuses to go on from a state that nobody knows. */
+function presentRules(host: Host, scope: Scope): Rule[] {
+  const state = readScope(host.lib, scope.id);
+  if (!state?.damaged) return state?.rules ?? [];
+  throw new TcpxError(Exit.FAILED, `the pins of cgroup ${scope.name} were removed by hand`, {
+    value: scope.name,
+    hint: "`tcpx reset` detaches what is left",
+  });
+}
+
 /**
  * Applies a plan to the scope that the flags name.
  * @throws TcpxError with the documented codes; nothing is changed then
@@ -64,11 +74,10 @@ export async function changeScope(io: Io, command: string, places: Places, plan:
   const scope = host.scope(places.cgroup);
   const netns = netnsFor(host, scope, places.allNetns, io);
   if (places.dryRun) {
-    report(io, command, scope, plan(readScope(lib, scope.id)?.rules ?? [], netns), places, netns);
+    report(io, command, scope, plan(presentRules(host, scope), netns), places, netns);
     return Exit.DONE;
   }
-  const present = readScope(lib, scope.id);
-  const early = plan(present?.rules ?? [], netns);
+  const early = plan(presentRules(host, scope), netns);
   if (!isChange(early)) {
     report(io, command, scope, early, places, netns); // a no-op needs no lock and no mount
     return Exit.DONE;
@@ -77,7 +86,7 @@ export async function changeScope(io: Io, command: string, places: Places, plan:
   for (const gone of removeStale(lib, held)) {
     io.messages.info(`cgroup ${gone.name} is gone: removed its ${gone.rules.length} rule(s)`);
   }
-  const change = plan(readScope(lib, scope.id)?.rules ?? [], netns);
+  const change = plan(presentRules(host, scope), netns);
   if (isChange(change)) await replaceRules(lib, held, scope, change.rules);
   report(io, command, scope, change, places, netns);
   return Exit.DONE;

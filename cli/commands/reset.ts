@@ -5,7 +5,7 @@ import { Exit } from "../errors.ts";
 import { removeLeftovers } from "../lab/sandbox.ts";
 import { findBpffs, unmountOwnBpffs } from "../loader/host.ts";
 import { listPins } from "../loader/maps.ts";
-import { removeEverything, topDir } from "../loader/pins.ts";
+import { topDir } from "../loader/pins.ts";
 import { lock, readScopes, type ScopeState } from "../loader/store.ts";
 import { attachedPrograms } from "../loader/survey.ts";
 import type { Io } from "../output/io.ts";
@@ -47,8 +47,8 @@ export const reset = leaf({
     const bpffs = findBpffs(lib);
     const present = bpffs !== undefined && listPins(topDir(bpffs)).length > 0;
     if (bpffs !== undefined && present) {
-      using _held = lock(lib, flagArg(args, "wait"));
-      removeEverything(bpffs);
+      using held = lock(lib, flagArg(args, "wait"));
+      held.removeEverything();
     }
     const unmounted = unmountOwnBpffs(lib);
     const survey = attachedPrograms(lib);

@@ -25,6 +25,7 @@ function scopeJson({ state, counters }: ScopeReport): Record<string, unknown> {
     cgroup: state.name,
     id: state.id,
     alive: state.alive,
+    damaged: state.damaged,
     link_id: state.linkId,
     program_id: state.progId,
     version: state.version,
@@ -35,6 +36,9 @@ function scopeJson({ state, counters }: ScopeReport): Record<string, unknown> {
 }
 
 function scopeText({ state, counters }: ScopeReport, netns: Netns | null): string {
+  if (state.damaged) {
+    return `cgroup ${state.name}: attached, but its pins were removed by hand; \`tcpx reset\` detaches it`;
+  }
   const gone = state.alive ? "" : " (removed: its rules have no effect)";
   const attached = `sock_ops program ${state.progId}, link ${state.linkId}, by tcpx ${state.version}`;
   const rows = state.rules.map((rule) => ({ scope: state.name, alive: state.alive, rule }));

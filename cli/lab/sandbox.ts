@@ -2,12 +2,14 @@
 // Places of our own for demo and doctor: client, router and server in namespaces, and cgroups.
 // Everything is named after this process, so that leftovers of a killed one are recognised.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
 import { cgroupRoot, findCgroupRoot } from "../loader/host.ts";
 
-const NAMES = /^tcpx-(?:demo|doctor)-(\d+)/;
+/** Inode of our pid namespace: a pid of another one tells nothing about who is alive. */
+const PID_NS = statSync("/proc/self/ns/pid").ino;
+const NAMES = new RegExp(`^tcpx-(?:demo|doctor)-${PID_NS}-(\\d+)`);
 const RUN_NETNS = "/run/netns";
 
 /** Runs `ip`; throws with its own words. */
@@ -30,7 +32,10 @@ async function removeCgroup(path: string): Promise<void> {
     if (entry.isDirectory()) await removeCgroup(join(path, entry.name));
   }
   for (let attempt = 0; ; attempt++) {
-    const pids = readFileSync(join(path, "cgroup.procs"), "utf8").split("\n").filter(Boolean).map(Number);
+    const pids = readFileSync(join(path, "cgroup.procs"), "utf8")
+      .split("\n")
+      .map(Number)
+      .filter((pid) => pid > 0); // 0: not of our pid namespace
     for (const pid of pids) {
       try {
         process.kill(pid, "SIGKILL");
@@ -55,7 +60,7 @@ const GATEWAY = { client: "192.0.2.254", server: "198.51.100.254" } as const;
 
 /** client (192.0.2.1) -- router -- server (198.51.100.1); removed when its block ends. */
 export class Sandbox implements AsyncDisposable {
-  private readonly name = `tcpx-demo-${process.pid}`;
+  private readonly name = `tcpx-demo-${PID_NS}-${process.pid}`;
 
   netns(place: Place): string {
     return join(RUN_NETNS, `${this.name}-${place}`);
@@ -108,7 +113,7 @@ async function removeOne(name: string): Promise<void> {
 
 /** A cgroup without a network; removed when its block ends. */
 export function temporaryCgroup(): { path: string } & AsyncDisposable {
-  const name = `tcpx-doctor-${process.pid}`;
+  const name = `tcpx-doctor-${PID_NS}-${process.pid}`;
   const path = join(cgroupRoot(), name);
   mkdirSync(path);
   return { path, [Symbol.asyncDispose]: () => removeOne(name) };

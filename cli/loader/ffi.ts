@@ -25,6 +25,7 @@ export const symbols = {
   tcpx_map_info: { args: [i32, ptr], returns: i32 }, // struct tcpx_map_info *
   tcpx_link_create: { args: [i32, i32, i32], returns: i32 }, // prog, cgroup, attach type
   tcpx_link_update: { args: [i32, i32], returns: i32 }, // link, prog
+  tcpx_link_detach: { args: [i32], returns: i32 },
   tcpx_link_info: { args: [i32, ptr], returns: i32 }, // struct tcpx_link_info *
   tcpx_prog_query: { args: [i32, i32, u32, ptr, ptr, ptr], returns: i32 }, // cgroup, type, flags, u32 *attach_flags, u32 *ids, u32 *count
   tcpx_pin: { args: [i32, ptr], returns: i32 },

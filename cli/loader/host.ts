@@ -69,21 +69,33 @@ export function findBpffs(lib: Bridge): string | undefined {
     .find((path) => fsType(lib, path) === BPFFS_MAGIC);
 }
 
+function mountError(why: string, cause?: unknown): TcpxError {
+  return new TcpxError(Exit.UNSUPPORTED, `bpffs is not mounted and ${why}`, {
+    hint: `mount it on the host with: mount -t bpf bpf ${BPFFS}`,
+    cause,
+  });
+}
+
 /** Finds bpffs, mounting it where it is not; mount source "tcpx" marks it as ours. */
 export function ensureBpffs(lib: Bridge): { path: string; mounted: boolean } {
   const present = findBpffs(lib);
   if (present) return { path: present, mounted: false };
   const host = hostView();
-  const result = lib.tcpx_mount_bpffs(cstr(BPFFS), host.mntNs === null ? null : cstr(host.mntNs));
-  if (result < 0) {
-    const error = new Errno("mount", -result);
-    const what = `bpffs is not mounted and could not be mounted at ${BPFFS} (${error.code})`;
-    throw new TcpxError(Exit.UNSUPPORTED, what, {
-      hint: `mount it with: mount -t bpf bpf ${BPFFS}`,
-      cause: error,
-    });
+  if (!host) throw mountError("this is a private mount namespace, with which the mount would end");
+  const path = host.root + BPFFS;
+  // two first commands at the same time must not mount two of them
+  const lock = lib.tcpx_flock(cstr(path), 0);
+  try {
+    if (fsType(lib, path) === BPFFS_MAGIC) return { path, mounted: false };
+    const result = lib.tcpx_mount_bpffs(cstr(BPFFS), host.mntNs === null ? null : cstr(host.mntNs));
+    if (result < 0) {
+      const error = new Errno("mount", -result);
+      throw mountError(`could not be mounted at ${BPFFS} (${error.code})`, error);
+    }
+    return { path, mounted: true };
+  } finally {
+    if (lock >= 0) lib.tcpx_close(lock);
   }
-  return { path: host.root + BPFFS, mounted: true };
 }
 
 /** Takes back a mount that tcpx made. False when it is not ours, or holds somebody's pins. */
@@ -129,15 +141,20 @@ export function requireCapabilities(lib: Bridge): void {
   });
 }
 
-/** Creates our directory in bpffs, and refuses one that somebody else could have planted. */
+/** Creates our directory in bpffs unless it is there. */
 export function ownDirectory(path: string): void {
   try {
     mkdirSync(path, { mode: 0o700 });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
+  requireOwn(path);
+}
+
+/** Refuses a directory that somebody else could have planted: a bpffs may be writable for all. */
+export function requireOwn(path: string): void {
   const info = lstatSync(path, { throwIfNoEntry: false });
-  if (info?.isDirectory() && info.uid === process.geteuid?.() && (info.mode & 0o022) === 0) return;
+  if (!info || (info.isDirectory() && info.uid === process.geteuid?.() && (info.mode & 0o022) === 0)) return;
   throw new TcpxError(Exit.PERMISSION, `${path} is not a directory of ours`, {
     value: path,
     hint: "somebody else made it: look at it, then remove it",

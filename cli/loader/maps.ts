@@ -100,12 +100,22 @@ export function indexes(count: number): Uint8Array {
   return new Uint8Array(Uint32Array.from({ length: count }, (_, i) => i).buffer);
 }
 
-/** What is attached directly to a cgroup directory, without its ancestors. */
-export function attachedTo(lib: Bridge, cgroupFd: number, type: number): { ids: number[]; flags: number } {
+const BPF_F_QUERY_EFFECTIVE = 1;
+
+/** What is attached directly to a cgroup directory, or with `effective` all that runs for it. */
+export function attachedTo(
+  lib: Bridge,
+  cgroupFd: number,
+  type: number,
+  effective = false,
+): { ids: number[]; flags: number } {
   const ids = new Uint32Array(64);
   const count = new Uint32Array([ids.length]);
   const flags = new Uint32Array(1);
-  unwrap("query", lib.tcpx_prog_query(cgroupFd, type, 0, flags, ids, count));
+  unwrap(
+    "query",
+    lib.tcpx_prog_query(cgroupFd, type, effective ? BPF_F_QUERY_EFFECTIVE : 0, flags, ids, count),
+  );
   return { ids: [...ids.subarray(0, count[0])], flags: flags[0]! };
 }
 

@@ -78,6 +78,7 @@ function loadError(error: Errno): TcpxError {
 
 /**
  * Loads the program with these rules; nothing is attached or pinned yet.
+ * @param foreign whether other sock_ops programs run on the scope's sockets
  * @throws TcpxError when the kernel refuses it
  */
 export async function loadGeneration(
@@ -85,6 +86,7 @@ export async function loadGeneration(
   scope: Scope,
   rules: Rule[],
   shared: SharedMaps,
+  foreign: boolean,
 ): Promise<Generation> {
   const table = flatten(rules, (name) => extensionOf({ ext: name }).id);
   const config = encode("tcpx_config", {
@@ -93,6 +95,7 @@ export async function loadGeneration(
     scope: scope.id,
     use_netns: table.namespaces.size > 0 ? 1 : 0,
     use_ports: table.usePorts ? 1 : 0,
+    foreign: foreign ? 1 : 0,
     version,
     cgroup: scope.name,
   });

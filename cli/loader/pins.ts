@@ -9,10 +9,11 @@
 // The link names the program, the program's id names the generation: whatever a killed command
 // leaves behind, the link shows either the old rules or the new ones.
 
-import { mkdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { mkdirSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
+import type { Bridge } from "./bridge.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
-import { listPins } from "./maps.ts";
+import { listPins, openPin } from "./maps.ts";
 
 export const SHARED = ["conns", "handover"] as const;
 
@@ -50,6 +51,14 @@ export function removeTree(path: string): void {
   }
 }
 
+/** Detaches at once: kernels before 5.15 take their time when only the pin goes. */
+function detach(lib: Bridge, dir: string): void {
+  using link = openPin(lib, join(dir, "link"));
+  if (!link) return;
+  lib.tcpx_link_detach(link.fd);
+  unlinkSync(join(dir, "link"));
+}
+
 /** Removes the generations that the link does not use. */
 export function removeOldGenerations(scope: string, currentProgId: number | undefined): void {
   for (const name of listPins(scope)) {
@@ -57,17 +66,21 @@ export function removeOldGenerations(scope: string, currentProgId: number | unde
   }
 }
 
-/** Detaches a scope and removes all that belongs to it. The link goes first: that is the commit. */
-export function removeScope(bpffs: string, id: bigint): void {
-  const dir = scopeDir(bpffs, id);
-  if (listPins(dir).includes("link")) unlinkSync(join(dir, "link"));
-  removeTree(dir);
+/** Detaches a scope and removes all that belongs to it. */
+export function removeScope(lib: Bridge, bpffs: string, id: bigint): void {
+  detach(lib, scopeDir(bpffs, id));
+  removeTree(scopeDir(bpffs, id));
 }
 
-/** Removes all of it, whatever layout: links first, so that nothing runs on half of its maps. */
-export function removeEverything(bpffs: string): void {
-  for (const id of scopeIds(bpffs)) removeScope(bpffs, id);
-  removeTree(topDir(bpffs));
+/** Detaches all scopes, of whatever layout, and removes every pin of ours. */
+export function removeEverything(lib: Bridge, bpffs: string): void {
+  const top = topDir(bpffs);
+  for (const layout of listPins(top)) {
+    for (const scope of readdirSync(join(top, layout))) {
+      if (/^\d+$/.test(scope)) detach(lib, join(top, layout, scope));
+    }
+  }
+  removeTree(top);
 }
 
 /** Removes our directories and shared maps when no scope is left. */

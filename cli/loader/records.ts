@@ -2,7 +2,7 @@
 // Rules and look-up tables as the bytes of the maps.
 
 import { extensionById, extensionOf } from "../extensions/index.ts";
-import type { Entry, Slot, Table } from "../policy/flatten.ts";
+import type { Entry, Table } from "../policy/flatten.ts";
 import { type Direction, KINDS, type Rule } from "../policy/rule.ts";
 import { Direction as D, Ext, Family, RuleFlag } from "./layout.generated.ts";
 import { decode, encodeAll, type Struct, sizeOf } from "./struct.ts";
@@ -59,9 +59,8 @@ export function decodeRules(bytes: Uint8Array, count: number): Rule[] {
   });
 }
 
-function encodeSlot(slot: Slot | undefined): Partial<Struct<"tcpx_rule">> {
-  if (!slot) return {};
-  return { flags: flagsOf(slot.rule), prefix: slot.bits, value: [...slot.rule.value] };
+function encodeSlot(rule: Rule | undefined): Partial<Struct<"tcpx_rule">> {
+  return rule ? { flags: flagsOf(rule), prefix: rule.selector.prefix, value: [...rule.value] } : {};
 }
 
 function policyOf(entry: Entry): Partial<Struct<"tcpx_policy">> {

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 // The rules of a scope as the kernel holds them: reading, replacing and removing them.
 
-import { closeSync, openSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
 import type { Rule } from "../policy/rule.ts";
 import { attachError } from "./attach-error.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
-import { ensureBpffs, findBpffs, ownDirectory, type Scope, unmountOwnBpffs } from "./host.ts";
+import { ensureBpffs, findBpffs, ownDirectory, requireOwn, type Scope, unmountOwnBpffs } from "./host.ts";
 import {
   arrayValues,
+  attachedTo,
   Fd,
   linkInfo,
   listPins,
@@ -32,6 +33,8 @@ export interface ScopeState {
   name: string;
   /** False: the cgroup has been removed and the rules with it have no effect. */
   alive: boolean;
+  /** Somebody removed pins by hand: attached, but nobody knows the rules any more. */
+  damaged: boolean;
   linkId: number;
   progId: number;
   /** Version of the tcpx that put it there. */
@@ -46,35 +49,27 @@ function readGeneration(lib: Bridge, dir: string, id: bigint): ScopeState | unde
   if (!link) return undefined; // a killed first attach: nothing is in force
   const { linkId, progId, cgroupId } = linkInfo(lib, link.fd);
   const generation = pins.generationDir(dir, progId);
+  const alive = cgroupId !== 0n;
   using config = openPin(lib, join(generation, "config"));
   using rules = openPin(lib, join(generation, "rules"));
-  if (!config || !rules)
-    throw new TcpxError(Exit.FAILED, `${generation} is incomplete`, { value: generation });
+  if (!config || !rules) {
+    return { id, name: `id ${id}`, alive, damaged: true, linkId, progId, version: "?", rules: [] };
+  }
   const c = decode("tcpx_config", lookup(lib, config.fd, KEY_ZERO, sizeOf("tcpx_config")));
   const records = arrayValues(lib, rules.fd, c.rule_count, sizeOf("tcpx_rule_record"));
-  const alive = cgroupId !== 0n;
-  return {
-    id,
-    name: c.cgroup,
-    alive,
-    linkId,
-    progId,
-    version: c.version,
-    rules: decodeRules(records, c.rule_count),
-  };
+  const known = { name: c.cgroup, version: c.version, rules: decodeRules(records, c.rule_count) };
+  return { id, alive, damaged: false, linkId, progId, ...known };
 }
 
 /** The state of a scope; undefined when tcpx has nothing there. */
 export function readScope(lib: Bridge, id: bigint): ScopeState | undefined {
   const bpffs = findBpffs(lib);
   if (!bpffs) return undefined;
+  requireOwn(pins.topDir(bpffs));
   for (let attempt = 0; ; attempt++) {
-    try {
-      return readGeneration(lib, pins.scopeDir(bpffs, id), id);
-    } catch (error) {
-      // another command has just replaced the generation that we were about to read
-      if (!(error instanceof TcpxError) || attempt >= 5) throw error;
-    }
+    const state = readGeneration(lib, pins.scopeDir(bpffs, id), id);
+    // another command may just have replaced the generation that we were about to read
+    if (!state?.damaged || attempt >= 5) return state;
   }
 }
 
@@ -88,6 +83,8 @@ export function readScopes(lib: Bridge): ScopeState[] {
 
 /** Holds the lock that changes are made under. */
 export class Lock implements Disposable {
+  private gone = false;
+
   constructor(
     readonly bpffs: string,
     readonly mounted: boolean,
@@ -95,9 +92,15 @@ export class Lock implements Disposable {
     private readonly fd: Fd,
   ) {}
 
+  /** Detaches all scopes and removes every pin of ours, of whatever layout; the lock goes with them. */
+  removeEverything(): void {
+    this.gone = true;
+    pins.removeEverything(this.lib, this.bpffs);
+  }
+
   [Symbol.dispose](): void {
     try {
-      pins.prune(this.bpffs);
+      if (!this.gone) pins.prune(this.bpffs); // else it may be somebody else's directory by now
     } finally {
       this.fd[Symbol.dispose]();
       // a command that left nothing takes the mount back that it made
@@ -135,6 +138,9 @@ function attach(lib: Bridge, scope: Scope, dir: string, generation: Generation):
   }
   const cgroup = openSync(scope.path, "r");
   try {
+    if (fstatSync(cgroup, { bigint: true }).ino !== scope.id) {
+      throw new TcpxError(Exit.FAILED, `cgroup ${scope.name} was made anew meanwhile`, { value: scope.path });
+    }
     const result = lib.tcpx_link_create(generation.program, cgroup, SOCK_OPS);
     if (result < 0) throw attachError(lib, scope, new Errno("attach", -result));
     using created = new Fd(lib, result);
@@ -159,6 +165,17 @@ function openShared(lib: Bridge, path: string, value: StructName): Fd | undefine
   });
 }
 
+/** Do other sock_ops programs than tcpx's run on the scope's sockets? */
+function foreignPrograms(lib: Bridge, scope: Scope): boolean {
+  const cgroup = openSync(scope.path, "r");
+  try {
+    const own = new Set(readScopes(lib).map(({ progId }) => progId));
+    return attachedTo(lib, cgroup, SOCK_OPS, true).ids.some((id) => !own.has(id));
+  } finally {
+    closeSync(cgroup);
+  }
+}
+
 /**
  * Makes these the scope's rules, in one step: a link created and pinned, or updated. A failure
  * or a kill on the way leaves the old state. Call it with the lock held.
@@ -166,7 +183,7 @@ function openShared(lib: Bridge, path: string, value: StructName): Fd | undefine
 export async function replaceRules(lib: Bridge, held: Lock, scope: Scope, rules: Rule[]): Promise<void> {
   const { bpffs } = held;
   if (rules.length === 0) {
-    pins.removeScope(bpffs, scope.id);
+    pins.removeScope(lib, bpffs, scope.id);
     return;
   }
   const layout = pins.layoutDir(bpffs);
@@ -175,7 +192,7 @@ export async function replaceRules(lib: Bridge, held: Lock, scope: Scope, rules:
   using handover = openShared(lib, join(layout, "handover"), "tcpx_handover");
   using counters = openShared(lib, join(dir, "counters"), "tcpx_counters");
   const shared = { conns: conns?.fd, handover: handover?.fd, counters: counters?.fd };
-  using generation = await loadGeneration(lib, scope, rules, shared);
+  using generation = await loadGeneration(lib, scope, rules, shared, foreignPrograms(lib, scope));
   const { id } = progInfo(lib, generation.program);
   const generationDir = pins.generationDir(dir, id);
   try {
@@ -203,7 +220,7 @@ export function removeStale(lib: Bridge, held: Lock): ScopeState[] {
       continue;
     }
     if (state) gone.push(state);
-    pins.removeScope(held.bpffs, id);
+    pins.removeScope(lib, held.bpffs, id);
   }
   return gone;
 }

@@ -72,9 +72,16 @@ export function viewpoints(): View[] {
   return cached;
 }
 
-/** The view that outlives this command: process 1's or the oldest ancestor's, else our own. */
-export function hostView(): View {
-  return viewpoints()[1] ?? OWN;
+/**
+ * The view in which a mount outlives this command: process 1's, or our own when nothing says that it
+ * is a private one. Undefined when it is private and process 1 is out of reach.
+ */
+export function hostView(): View | undefined {
+  const init = namespaceOf("/proc/1/ns/mnt");
+  if (init !== undefined && init === namespaceOf("/proc/self/ns/mnt")) return OWN;
+  const [, other] = viewpoints();
+  if (!other) return OWN;
+  return other.root === "/proc/1/root" ? other : undefined;
 }
 
 export function mountsOf(view: View): Mount[] {

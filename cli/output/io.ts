@@ -20,6 +20,11 @@ export function useColour(stream: NodeJS.WriteStream): boolean {
   return Boolean(stream.isTTY) && !process.env.NO_COLOR && process.env.TERM !== "dumb";
 }
 
+/** Control characters of a value must reach neither the terminal nor make a second line. */
+function oneLine(text: string): string {
+  return text.replace(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
+
 /** stdout and stderr of one command. */
 export class Io {
   readonly messages: ConsolaInstance;
@@ -33,7 +38,9 @@ export class Io {
             const word = type === "error" ? "" : type === "warn" ? "warning: " : "";
             const colour = LEVELS[type];
             const prefix = colour && useColour(process.stderr) ? `\x1b[${colour}mtcpx:\x1b[0m` : "tcpx:";
-            process.stderr.write(`${prefix} ${word}${args.join(" ")}\n`);
+            process.stderr.write(
+              `${prefix} ${word}${type === "debug" ? args.join(" ") : oneLine(args.join(" "))}\n`,
+            );
           },
         },
       ],

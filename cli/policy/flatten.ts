@@ -4,12 +4,6 @@
 
 import { KINDS, type Rule } from "./rule.ts";
 
-/** The winning rule of a slot, and how long its prefix is in the 128-bit form. */
-export interface Slot {
-  rule: Rule;
-  bits: number;
-}
-
 export interface Entry {
   direction: "to" | "from";
   family: 4 | 6;
@@ -20,7 +14,7 @@ export interface Entry {
   /** 0..128; IPv4 prefixes start at 96. */
   bits: number;
   /** Index: extension id * KINDS.length + kind. */
-  slots: (Slot | undefined)[];
+  slots: (Rule | undefined)[];
 }
 
 export interface Table {
@@ -69,7 +63,10 @@ function fillSpace(space: Space, rules: Rule[], slotOf: (rule: Rule) => number):
       found.set(key, entry);
       lengths.add(bits);
     }
-    entry.slots[slotOf(rule)] = { rule, bits };
+    const held = entry.slots[slotOf(rule)];
+    // 0.0.0.0/0 is as short a prefix as no address at all, although it is deeper in the trie
+    const outranked = held && held.selector.prefix === rule.selector.prefix && rank(held) > rank(rule);
+    if (!outranked) entry.slots[slotOf(rule)] = rule;
   }
   return [...found.values()];
 }

@@ -33,15 +33,29 @@ static __always_inline void uto_option(const struct tcpx_rule *ask, struct tcpx_
 	o->len = TCPX_UTO_LEN;
 }
 
+/* The rule that has the say: accept's once the peer has spoken, else the local one. */
+static __always_inline const struct tcpx_rule *uto_rule(const struct tcpx_conn *conn)
+{
+	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_UTO];
+
+	if (conn->uto.remote_ms && rule_active(&rules[TCPX_KIND_ACCEPT]))
+		return &rules[TCPX_KIND_ACCEPT];
+	return &rules[TCPX_KIND_LOCAL];
+}
+
 /* USER_TIMEOUT = min(U_LIMIT, max(ADV_UTO, REMOTE_UTO, L_LIMIT)), RFC 5482 3.1; 0: leave alone. */
 static __always_inline __u32 uto_timeout(const struct tcpx_conn *conn)
 {
-	const struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_LOCAL];
-	const struct tcpx_rule *accept = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ACCEPT];
-	__u32 ours = rule_active(local) ? local->value[0] : 0, timeout = ours;
+	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_UTO];
+	const struct tcpx_rule *accept = &rules[TCPX_KIND_ACCEPT];
+	__u32 timeout = 0;
 
-	if (!conn->uto.remote_ms || !rule_active(accept))
-		return ours;
+	if (rule_active(&rules[TCPX_KIND_LOCAL]))
+		timeout = rules[TCPX_KIND_LOCAL].value[0];
+	if (uto_rule(conn) != accept)
+		return timeout;
+	if (!timeout && rule_active(&rules[TCPX_KIND_ASK]))
+		timeout = rules[TCPX_KIND_ASK].value[0];
 	if (timeout < conn->uto.remote_ms)
 		timeout = conn->uto.remote_ms;
 	if (timeout < accept->value[0])
@@ -57,9 +71,7 @@ static __always_inline __u32 uto_timeout(const struct tcpx_conn *conn)
  */
 static __always_inline void uto_apply(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
-	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_UTO];
-	__u8 force =
-		(rules[TCPX_KIND_LOCAL].flags | rules[TCPX_KIND_ACCEPT].flags) & TCPX_RULE_FORCE;
+	__u8 force = uto_rule(conn)->flags & TCPX_RULE_FORCE;
 	__u32 timeout = uto_timeout(conn), present;
 	struct bpf_sock *sk = ctx->sk;
 	struct tcp_sock *tp;

@@ -91,7 +91,7 @@ export class PrivateApt implements AsyncDisposable {
     if (id !== "debian") throw new Error(`the kernels are Debian's, and this is ${id}`);
     const apt = new PrivateApt(await mkdtemp(join(tmpdir(), "tcpx-apt-")));
     await configure(apt.root, withSuites(await hostEntries(), codename, suites));
-    await apt.run(["apt-get", "-q", "update"]).catch((error: Error) => {
+    await apt.run(["apt-get", "-q", "update", "--error-on=any"]).catch((error: Error) => {
       // Mirror names are nobody's business in a test report.
       const lines = error.message.split("\n").filter((line) => /^[EW]: /.test(line));
       apt.complaints.push(...lines.map((line) => line.replace(/https?:\/\/\S+(\/dists\/|\s)/g, "")));

@@ -106,7 +106,9 @@ describeIf(labRequirement.ok, labRequirement.reason)("bad input", () => {
     if (!writes) return words;
     const last = words.at(-1)!;
     // a flag whose value is missing has to stay the last word
-    return last === "--to" ? [...words.slice(0, 2), `--cgroup=${u.client.cgroup}`, ...words.slice(2)] : [...words, "--cgroup", u.client.cgroup];
+    return last === "--to"
+      ? [...words.slice(0, 2), `--cgroup=${u.client.cgroup}`, ...words.slice(2)]
+      : [...words, "--cgroup", u.client.cgroup];
   }
 
   async function expectRefused(args: string[], named: string, code: number): Promise<void> {

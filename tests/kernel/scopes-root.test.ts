@@ -23,7 +23,8 @@ describeIf(labRequirement.ok, labRequirement.reason)("the root scope", () => {
   });
   afterAll(() => u[Symbol.asyncDispose]());
 
-  const root = (side: Side, words: string) => tcpxOk(["uto", ...words.split(" "), "--wait"], { netns: side.netns, json: true });
+  const root = (side: Side, words: string) =>
+    tcpxOk(["uto", ...words.split(" "), "--wait"], { netns: side.netns, json: true });
   const inode = (side: Side) => statSync(`${NETNS_DIR}/${side.netns}`).ino;
 
   /** Timeouts in seconds of a connection from the client and of one from the server. */
@@ -45,7 +46,9 @@ describeIf(labRequirement.ok, labRequirement.reason)("the root scope", () => {
       }
       const left = (await tcpxOk(["uto", "show"], { json: true })).json.rules;
       const inodes = [inode(u.client), inode(u.server)];
-      expect(left.filter((rule: { netns?: { inode: number } }) => inodes.includes(rule.netns?.inode ?? 0))).toEqual([]);
+      expect(
+        left.filter((rule: { netns?: { inode: number } }) => inodes.includes(rule.netns?.inode ?? 0)),
+      ).toEqual([]);
     }
   }
 
@@ -113,7 +116,11 @@ describeIf(labRequirement.ok, labRequirement.reason)("the root scope", () => {
     expect((await netnsExec("show", host.wrap, true)).json.rules).toEqual(outside);
     expect(outside).toMatchObject([{ scope: "/", kind: "ask", timeout_ms: 20_000 }, { kind: "local" }]);
     const named = await netnsExec(`set 30s --cgroup ${u.server.cgroup}`, host.wrap, true);
-    expect(named).toMatchObject({ code: 0, stderr: "", json: { scope: { cgroup: u.server.cgroup.slice(cgroupMount().length) } } });
+    expect(named).toMatchObject({
+      code: 0,
+      stderr: "",
+      json: { scope: { cgroup: u.server.cgroup.slice(cgroupMount().length) } },
+    });
     const c = await connectPeers(u.server.peer, client, u.client.v4);
     expect(await u.timeout(u.server, c.client)).toBe(30_000);
     expect((await netnsExec("unset", host.wrap, true)).json.removed).toHaveLength(2);

@@ -52,12 +52,18 @@ describeIf(needs.ok, needs.reason)("changes of the state", () => {
   /** SIGKILL after this many milliseconds; whether the command was still running. */
   async function killed(words: string, ms: number): Promise<boolean> {
     const command = `${tcpxPath()} uto ${words} ${scope.join(" ")}`;
-    const status = await host.sh(`timeout -s KILL ${(ms / 1000).toFixed(4)} ${command} >/dev/null 2>&1; echo $?`);
+    const status = await host.sh(
+      `timeout -s KILL ${(ms / 1000).toFixed(4)} ${command} >/dev/null 2>&1; echo $?`,
+    );
     return status.trim() === "137";
   }
 
   /** Kills spread evenly over the whole command and a little more; returns how many met it alive. */
-  async function massacre(rounds: number, wordsOf: (n: number) => string, check: (n: number) => Promise<void>) {
+  async function massacre(
+    rounds: number,
+    wordsOf: (n: number) => string,
+    check: (n: number) => Promise<void>,
+  ) {
     await uto("set 1h");
     const whole = Math.max(await duration("set 2h"), await duration("set 1h"));
     let hits = 0;

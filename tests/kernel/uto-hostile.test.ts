@@ -134,6 +134,24 @@ describeIf(labRequirement.ok, labRequirement.reason)("hostile user timeout optio
     expect(await malformed()).toBe(MALFORMED.length);
   });
 
+  test("a simultaneous open: both send SYNs, and the peer's value on its ACK is adopted", async () => {
+    await u.rule(u.server, "accept --min 1s --max 1h");
+    await u.rule(u.server, "set 10s");
+    await wire.listen(wire.own.v4, 81);
+    const connecting = u.server.peer.connect(wire.own.v4, 81);
+    const syn = await wire.expect();
+    expect(syn.options).toContain("1c04000a");
+    const { sndNxt, rcvNxt } = await wire.numbers(syn.flow);
+    await wire.raw(syn.flow, "S", sndNxt, 0, 0, UTO_30S);
+    expect((await wire.expect(syn.flow)).flags).toBe("SA");
+    await wire.raw(syn.flow, "A", sndNxt + 1, rcvNxt, 0, UTO_30S);
+    const fd = await connecting;
+    expect(await u.timeout(u.server, fd)).toBe(30_000);
+    await u.server.peer.send(fd, 20);
+    expect(await wire.expect(syn.flow)).toMatchObject({ flags: "PA", length: 20 });
+    await u.server.peer.reset(fd);
+  });
+
   test("a host without an accept rule ignores everything", async () => {
     await u.rule(u.server, "set 90s");
     const { flow, fd } = await open("v4", UTO_30S, UTO_60S);

@@ -170,17 +170,24 @@ describeIf(needs.ok, needs.reason)("a path that drops segments with the option",
     }
   });
 
-  test.each([1, 2])(
-    "a listener whose application set TCP_SAVE_SYN to %i: the second SYN-ACK is plain",
-    async (mode) => {
+  test.each([
+    [1, "before"],
+    [2, "before"],
+    [1, "after"],
+    [2, "after"],
+  ] as const)(
+    "an application that sets TCP_SAVE_SYN to %i %s listen(): the second SYN-ACK is plain",
+    async (mode, when) => {
       await u.rule(u.server, "set 30s");
       await u.filter(u.client, DROP_SYN_ACK);
-      const listener = await u.server.peer.socket(4);
-      await u.server.peer.setopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, mode);
-      await u.server.peer.bind(listener, u.server.v4);
-      const port = await u.server.peer.listenFd(listener);
+      const { peer } = u.server;
+      const listener = await peer.socket(4);
+      if (when === "before") await peer.setopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, mode);
+      await peer.bind(listener, u.server.v4);
+      const port = await peer.listenFd(listener);
+      if (when === "after") await peer.setopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, mode);
       const client = await u.client.peer.connect(u.server.v4, port, { timeoutMs: 5000 });
-      const c = { listener, port, client, server: (await u.server.peer.accept(listener)).fd };
+      const c = { listener, port, client, server: (await peer.accept(listener)).fd };
       await u.exchange(c);
       expect(await u.timeouts(c)).toEqual({ client: 0, server: 30_000 });
     },

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Which connections a rule is for: directions, prefixes, ports, lists, exemptions, IPv4 in IPv6 clothes.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { type Connection, connectPeers, run } from "../support/lab.ts";
+import { ECONNREFUSED } from "../support/constants.ts";
+import { type Connection, connectPeers, peerErrorOf, run } from "../support/lab.ts";
 import { describeIf, labRequirement } from "../support/requires.ts";
 import { UtoLab } from "../support/uto-lab.ts";
 
@@ -83,6 +84,28 @@ describeIf(labRequirement.ok, labRequirement.reason)("selectors of tcpx uto", ()
     expect(await secondsTo(v6, 7002)).toBe(0);
   });
 
+  /** A connect() that is refused; Linux answers the next one on the same socket with ECONNABORTED. */
+  async function refused(): Promise<number> {
+    const fd = await u.client.peer.socket(4);
+    expect((await peerErrorOf(u.client.peer.connectFd(fd, v4, 7090))).errno).toBe(ECONNREFUSED);
+    expect((await peerErrorOf(u.client.peer.connectFd(fd, v4, 7090))).code).toBe("ECONNABORTED");
+    return fd;
+  }
+
+  test("a socket that connects again after a refusal is judged anew", async () => {
+    await u.rule(u.client, "set 20s --port 7090");
+    await u.rule(u.client, "set 30s --port 7091");
+    await u.rule(u.server, "accept --min 1s");
+    for (const [port, ms] of [[7091, 30_000] as const, [7092, 0] as const]) {
+      const listener = await u.server.peer.listen(v4, port);
+      const fd = await refused();
+      await u.client.peer.connectFd(fd, v4, port);
+      const accepted = await u.server.peer.accept(listener.fd);
+      expect(await u.timeout(u.client, fd)).toBe(ms);
+      expect(await u.timeout(u.server, accepted.fd)).toBe(ms);
+    }
+  });
+
   test("--port is the listening side's, in both directions, and not the other one's", async () => {
     await u.rule(u.client, "set 20s --port 7100");
     await u.rule(u.server, "set 30s --port 7100");
@@ -134,17 +157,20 @@ describeIf(labRequirement.ok, labRequirement.reason)("selectors of tcpx uto", ()
     expect(await u.timeout(u.client, c.client)).toBe(90_000);
   });
 
-  test("a dual-stack listener's IPv4 client is an IPv4 address to the rules", async () => {
+  test("a dual-stack listener's IPv4 client is an IPv4 address to the rules, on the SYN-ACK and after it", async () => {
     await u.rule(u.client, "set 20s");
+    await u.rule(u.client, "accept --min 1s");
     await u.rule(u.server, `accept --min 1s --from ${clientV4}/32`);
+    await u.rule(u.server, `set 60s --from ${clientV4}`);
     await u.rule(u.server, "set 90s --from ::/0");
     const { fd, port } = await u.server.peer.listen("::", 0, { v6only: false });
-    const client = await u.client.peer.connect(v4, port);
-    const accepted = await u.server.peer.accept(fd);
-    expect(accepted.addr).toBe(`::ffff:${clientV4}`);
-    expect(await u.timeout(u.server, accepted.fd)).toBe(20_000);
-    expect(await u.timeout(u.client, client)).toBe(20_000);
-    await u.client.peer.connect(v6, port); // a real IPv6 client is not 10.77.1.1, and is ::/0
+    const client4 = await u.client.peer.connect(v4, port);
+    expect(await u.timeout(u.client, client4)).toBe(60_000); // from the SYN-ACK: no data was sent
+    const accepted4 = await u.server.peer.accept(fd);
+    expect(accepted4.addr).toBe(`::ffff:${clientV4}`);
+    expect(await u.timeout(u.server, accepted4.fd)).toBe(60_000);
+    const client6 = await u.client.peer.connect(v6, port); // a real IPv6 client is in ::/0
+    expect(await u.timeout(u.client, client6)).toBe(90_000);
     expect(await u.timeout(u.server, (await u.server.peer.accept(fd)).fd)).toBe(90_000);
   });
 

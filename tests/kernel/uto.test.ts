@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Negotiation of the User Timeout Option between two hosts: what is on the wire, what is on the sockets.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { connectPeers } from "../support/lab.ts";
+import { connectPeers, until } from "../support/lab.ts";
 import { captureRequirement, describeIf, every, labRequirement } from "../support/requires.ts";
 import { trace, UtoLab, utoOf } from "../support/uto-lab.ts";
 
@@ -173,5 +173,37 @@ describeIf(needs.ok, needs.reason)("tcpx uto between two hosts", () => {
     await capture.stop();
     const { server } = await trace(capture, port);
     expect(server.filter((p) => p.flags === "SA" || p.length > 0).map(utoOf)).toEqual(["", UTO_60S, "", ""]);
+  });
+
+  test("a side that sends no data stops after 8 segments", async () => {
+    await u.rule(u.server, "set 30s");
+    const capture = await u.capture();
+    const c = await connectPeers(u.client.peer, u.server.peer, u.server.v4);
+    for (let n = 0; n < 20; n++) {
+      await u.client.peer.send(c.client, 100);
+      await u.server.peer.recv(c.server, 100);
+      const acked = async () => (await u.client.peer.tcpInfo(c.client)).unacked === 0;
+      expect(await until(acked)).toBe(true);
+    }
+    await capture.stop();
+    const [synAck, ...acks] = (await trace(capture, c.port)).server;
+    expect(utoOf(synAck!)).toBe(UTO_30S);
+    expect(acks.length).toBeGreaterThanOrEqual(20);
+    expect(acks.slice(0, 8).map(utoOf)).toEqual(Array(8).fill(UTO_30S));
+    expect(acks.slice(8).map(utoOf).join("")).toBe("");
+    expect(await u.counters(u.server)).toMatchObject({ sent: 9, fallback: 0 });
+  });
+
+  test("a connection that is silent for 3 s asks nothing more", async () => {
+    await u.rule(u.client, "set 30s");
+    const capture = await u.capture();
+    const c = await connectPeers(u.client.peer, u.server.peer, u.server.v4);
+    await Bun.sleep(3100); // the limit itself
+    await u.exchange(c);
+    await capture.stop();
+    const [syn, ack, ...later] = (await trace(capture, c.port)).client.map(utoOf);
+    expect([syn, ack]).toEqual([UTO_30S, UTO_30S]);
+    expect(later.length).toBeGreaterThanOrEqual(3);
+    expect(later.join("")).toBe("");
   });
 });

@@ -111,6 +111,7 @@ describe("maps", () => {
     expect(c.tcpx_prog_info(-1, some)).toBe(EBADF);
     expect(c.tcpx_link_info(-1, some)).toBe(EBADF);
     expect(c.tcpx_link_update(-1, -1)).toBe(EBADF);
+    expect(c.tcpx_link_detach(-1)).toBe(EBADF);
     expect(c.tcpx_link_create(-1, -1, CGROUP_SOCK_OPS)).toBe(EBADF);
     expect(c.tcpx_prog_query(-1, CGROUP_SOCK_OPS, 0, null, null, some)).toBe(EBADF);
     expect(c.tcpx_pin(-1, z(join(dir, "x")))).toBeLessThan(0);

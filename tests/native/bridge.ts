@@ -30,6 +30,7 @@ export const SYMBOLS = {
   tcpx_map_info: { args: [i32, p], returns: i32 },
   tcpx_link_create: { args: [i32, i32, i32], returns: i32 },
   tcpx_link_update: { args: [i32, i32], returns: i32 },
+  tcpx_link_detach: { args: [i32], returns: i32 },
   tcpx_link_info: { args: [i32, p], returns: i32 },
   tcpx_prog_query: { args: [i32, i32, u32, p, p, p], returns: i32 },
   tcpx_pin: { args: [i32, p], returns: i32 },

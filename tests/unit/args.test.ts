@@ -88,7 +88,7 @@ describe("values", () => {
     "%s takes no value",
     (word) => {
       const [flag, value] = word.split("=");
-      expectRefused(["30s", word], { message: `${flag} takes no value`, value });
+      expectRefused(["30s", word], { message: `${flag} takes no value, but has '${value}'`, value });
     },
   );
 

@@ -16,7 +16,7 @@ mkdir -p /run/netns
 ip link set lo up
 
 (
-	sleep 240
+	sleep 300
 	echo "guest: out of time"
 	poweroff -f
 ) &

@@ -2,10 +2,10 @@
 // The executable that ships, on the kernels that it claims to work on, in QEMU.
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Boot, boot, TOOLS } from "../../scripts/vm/boot.ts";
+import { type Boot, boot, killBoots, TOOLS } from "../../scripts/vm/boot.ts";
 import { buildInitrd } from "../../scripts/vm/initrd.ts";
 import { type Kernel, kernels, type Missing } from "../../scripts/vm/kernels.ts";
 import { tcpxPath } from "../support/tcpx.ts";
@@ -35,7 +35,17 @@ function missingTool(): string | undefined {
 const noTools = missingTool();
 const entries: (Kernel | Missing)[] = noTools ? [{ series: "any kernel", reason: noTools }] : await kernels();
 const boots = new Map<string, Boot>();
-let temporary: string;
+const temporary = mkdtempSync(join(tmpdir(), "tcpx-vm-"));
+const initrd = join(temporary, "initrd");
+
+function cleanUp(): void {
+  killBoots();
+  rmSync(temporary, { recursive: true, force: true });
+}
+process.on("exit", cleanUp);
+for (const [signal, code] of [["SIGINT", 130] as const, ["SIGTERM", 143] as const]) {
+  process.on(signal, () => process.exit(code));
+}
 
 /** Lets AT_ONCE of them run at a time. */
 const waiting: (() => void)[] = [];
@@ -65,12 +75,11 @@ function surprises(series: string, findings: Finding[]): string[] {
 }
 
 beforeAll(async () => {
-  temporary = await mkdtemp(join(tmpdir(), "tcpx-vm-"));
-  if (entries.some((entry) => "dir" in entry)) await buildInitrd(tcpxPath(), join(temporary, "initrd"));
+  if (entries.some((entry) => "dir" in entry)) await buildInitrd(tcpxPath(), initrd);
 }, LIMIT_MS);
 
-afterAll(async () => {
-  await rm(temporary, { recursive: true });
+afterAll(() => {
+  cleanUp();
   const columns = entries.map((entry) => {
     const title = "dir" in entry ? entry.version.replace(/-.*/, "") : entry.series;
     return { title, findings: parseFindings(boots.get(entry.series)?.console ?? "") };
@@ -92,7 +101,7 @@ for (const entry of entries) {
   test.concurrent(
     name,
     async () => {
-      const run = await inTurn(() => boot(entry, join(temporary, "initrd")));
+      const run = await inTurn(() => boot(entry, initrd));
       boots.set(entry.series, run);
       const wrong = surprises(entry.series, parseFindings(run.console));
       if (run.problem || wrong.length > 0) console.log(`${entry.release}, its console:\n${run.console}`);
