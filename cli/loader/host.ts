@@ -62,6 +62,13 @@ export function findScope(lib: Bridge, cgroup: string | undefined): Scope {
   return { path: real, name: below === "" ? "/" : `/${below}`, id: statSync(real, { bigint: true }).ino };
 }
 
+/** Is the cgroup of this name still the one with this id? True when that cannot be seen from here. */
+export function cgroupExists(name: string, id: bigint): boolean {
+  const root = findCgroupRoot();
+  if (root === undefined) return true;
+  return statSync(join(root, name), { bigint: true, throwIfNoEntry: false })?.ino === id;
+}
+
 /** The bpffs that this host's pins live in, or undefined while none is mounted. */
 export function findBpffs(lib: Bridge): string | undefined {
   return viewpoints()

@@ -7,7 +7,15 @@ import { Exit, TcpxError } from "../errors.ts";
 import type { Rule } from "../policy/rule.ts";
 import { attachError } from "./attach-error.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
-import { ensureBpffs, findBpffs, ownDirectory, requireOwn, type Scope, unmountOwnBpffs } from "./host.ts";
+import {
+  cgroupExists,
+  ensureBpffs,
+  findBpffs,
+  ownDirectory,
+  requireOwn,
+  type Scope,
+  unmountOwnBpffs,
+} from "./host.ts";
 import {
   arrayValues,
   attachedTo,
@@ -49,15 +57,17 @@ function readGeneration(lib: Bridge, dir: string, id: bigint): ScopeState | unde
   if (!link) return undefined; // a killed first attach: nothing is in force
   const { linkId, progId, cgroupId } = linkInfo(lib, link.fd);
   const generation = pins.generationDir(dir, progId);
-  const alive = cgroupId !== 0n;
   using config = openPin(lib, join(generation, "config"));
   using rules = openPin(lib, join(generation, "rules"));
   if (!config || !rules) {
-    return { id, name: `id ${id}`, alive, damaged: true, linkId, progId, version: "?", rules: [] };
+    const name = `id ${id}`;
+    return { id, name, alive: cgroupId !== 0n, damaged: true, linkId, progId, version: "?", rules: [] };
   }
   const c = decode("tcpx_config", lookup(lib, config.fd, KEY_ZERO, sizeOf("tcpx_config")));
   const records = arrayValues(lib, rules.fd, c.rule_count, sizeOf("tcpx_rule_record"));
   const known = { name: c.cgroup, version: c.version, rules: decodeRules(records, c.rule_count) };
+  // the link learns of the removal of its cgroup only after a while
+  const alive = cgroupId !== 0n && cgroupExists(c.cgroup, id);
   return { id, alive, damaged: false, linkId, progId, ...known };
 }
 

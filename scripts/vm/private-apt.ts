@@ -94,7 +94,8 @@ export class PrivateApt implements AsyncDisposable {
     await apt.run(["apt-get", "-q", "update", "--error-on=any"]).catch((error: Error) => {
       // Mirror names are nobody's business in a test report.
       const lines = error.message.split("\n").filter((line) => /^[EW]: /.test(line));
-      apt.complaints.push(...lines.map((line) => line.replace(/https?:\/\/\S+(\/dists\/|\s)/g, "")));
+      const short = lines.map((line) => line.replace(/https?:\/\/\S*?(\/dists\/|(?=\s)|$)/g, ""));
+      apt.complaints.push(...new Set(short));
     });
     return apt;
   }
