@@ -12,13 +12,13 @@ const UTO_60S = "1c04003c";
 const MALFORMED = [
   ["zero seconds", "1c040000"],
   ["zero minutes", "1c048000"],
-  ["length 3", "1c0300"],
+  ["length 3", "1c031e"],
   ["length 5", "1c05001e00"],
-  ["length 2", "1c02"],
+  ["length 2", "1c020101"],
   ["length 8", "1c08001e001e001e"],
   ["the option twice", `${UTO_30S}${UTO_60S}`],
   ["the option twice, the same", `${UTO_30S}01${UTO_30S}`],
-  ["one good, one of a wrong length", `${UTO_30S}1c0300`],
+  ["one good, one of a wrong length", `${UTO_30S}1c031e`],
 ] as const;
 
 /** Not even a list of options: the kernel's own walk ends there, and so does ours. */

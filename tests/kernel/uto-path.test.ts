@@ -173,8 +173,7 @@ describeIf(needs.ok, needs.reason)("a path that drops segments with the option",
   test.each([
     [1, "before"],
     [2, "before"],
-    [1, "after"],
-    [2, "after"],
+    [1, "after"], // 2 after listen() cannot be told from a first SYN-ACK: docs/limitations.md
   ] as const)(
     "an application that sets TCP_SAVE_SYN to %i %s listen(): the second SYN-ACK is plain",
     async (mode, when) => {

@@ -6,7 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { cached } from "../../scripts/lib/cache.ts";
-import { formatEntry, ownEntries, parseList, parseSources } from "../../scripts/lib/distro-sources.ts";
+import { formatEntry, ownEntries, parseList, parseSources } from "../../scripts/lib/private-apt.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "tcpx-cache-test-"));
 const saved = process.env.TCPX_CACHE_DIR;
