@@ -9,24 +9,62 @@
 #define TCPX_ASK_BPF_H
 
 #include "conn.bpf.h"
-#include "ext/uto.bpf.h"
+#include "receive.bpf.h"
 
 #define TCPX_ASK_SEGMENTS 8
 #define TCPX_ASK_NS 3000000000ULL
 #define TCPX_ENOENT 2
 #define TCPX_ENOSPC 28
 #define TCPX_EEXIST 17
+#define TCPX_OPTION_FAST_OPEN 34
+#define TCPX_FAST_OPEN_MAX 18
 
-/* The bytes that an ask rule puts on a segment. Extensions in order of priority. */
-static __always_inline void ask_option(enum tcpx_ext ext, const struct tcpx_rule *ask,
+/* The kind of rule that speaks on a SYN-ACK: advertising asks, requests are answered. */
+#define ASK_SLOT(ext) ((ext) == TCPX_EXT_UTO ? TCPX_KIND_ASK : TCPX_KIND_ACCEPT)
+
+/* What an extension has to say on a segment of this connection. */
+static __always_inline void ask_option(enum tcpx_ext ext, const struct tcpx_conn *conn,
 				       struct tcpx_option *o)
 {
+	const struct tcpx_rule *ask = &conn->policy.rules[ext][TCPX_KIND_ASK];
+
 	__builtin_memset(o, 0, sizeof(*o));
-	if (!rule_active(ask))
+	switch (ext) {
+	case TCPX_EXT_UTO:
+		if (rule_active(ask))
+			uto_option(ask, o);
+		break;
+	case TCPX_EXT_CC_REQUEST:
+		request_option(&conn->requests[0], TCPX_EXID_CC_ASK, TCPX_EXID_CC_ANSWER, o);
+		break;
+	case TCPX_EXT_IW:
+		request_option(&conn->requests[1], TCPX_EXID_IW_ASK, TCPX_EXID_IW_ANSWER, o);
+		break;
+	default:
+		break;
+	}
+}
+
+/* The same for a SYN-ACK, from the rules and the SYN. */
+static __always_inline void ask_option_syn_ack(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
+					       const struct tcpx_rule *rule, struct tcpx_option *o)
+{
+	__u16 asked;
+
+	__builtin_memset(o, 0, sizeof(*o));
+	if (!rule_active(rule))
 		return;
 	switch (ext) {
 	case TCPX_EXT_UTO:
-		uto_option(ask, o);
+		uto_option(rule, o);
+		break;
+	case TCPX_EXT_CC_REQUEST:
+		if (request_on_syn(ctx, TCPX_EXID_CC_ASK, &asked))
+			request_bytes(TCPX_EXID_CC_ANSWER, cc_promise(rule, asked), o);
+		break;
+	case TCPX_EXT_IW:
+		if (request_on_syn(ctx, TCPX_EXID_IW_ASK, &asked) && iw_valid(asked))
+			request_bytes(TCPX_EXID_IW_ANSWER, iw_promise(rule, asked), o);
 		break;
 	default:
 		break;
@@ -45,7 +83,10 @@ static __always_inline bool ask_put(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
 			count(ext, TCPX_COUNTER_NO_ROOM);
 		return !err;
 	}
-	err = bpf_store_hdr_opt(ctx, o->bytes, sizeof(o->bytes) / 2, 0);
+	if (o->len == TCPX_REQUEST_LEN)
+		err = bpf_store_hdr_opt(ctx, o->bytes, TCPX_REQUEST_LEN, 0);
+	else
+		err = bpf_store_hdr_opt(ctx, o->bytes, TCPX_UTO_LEN, 0);
 	if (!err)
 		count(ext, TCPX_COUNTER_SENT);
 	else if (err != -TCPX_EEXIST && err != -TCPX_ENOSPC) /* somebody else's option or space */
@@ -53,25 +94,32 @@ static __always_inline bool ask_put(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
 	return !err;
 }
 
+/* Has this connection anything to say? */
 static __always_inline bool ask_any(const struct tcpx_conn *conn)
 {
-	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++)
-		if (rule_active(&conn->policy.rules[ext][TCPX_KIND_ASK]))
-			return true;
-	return false;
+	__u8 cc = conn->requests[0].state, iw = conn->requests[1].state;
+
+	return rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]) ||
+	       cc == TCPX_REQUEST_ASKED || cc == TCPX_REQUEST_ANSWERED ||
+	       iw == TCPX_REQUEST_ASKED || iw == TCPX_REQUEST_ANSWERED;
 }
 
-/* Stops asking; `fallback` when a loss, and maybe the option, is the reason. */
+/* Stops talking; `fallback` when a loss, and maybe the option, is the reason. */
 static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
 				     bool fallback)
 {
 	conn->silent = 1;
-	callback_flags(ctx, 0, TCPX_WRITE);
-	if (!fallback)
-		return;
-	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++)
-		if (rule_active(&conn->policy.rules[ext][TCPX_KIND_ASK]))
-			count(ext, TCPX_COUNTER_FALLBACK);
+	if (fallback) {
+		if (rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]))
+			count(TCPX_EXT_UTO, TCPX_COUNTER_FALLBACK);
+		if (conn->requests[0].state == TCPX_REQUEST_ASKED)
+			count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_FALLBACK);
+		if (conn->requests[1].state == TCPX_REQUEST_ASKED)
+			count(TCPX_EXT_IW, TCPX_COUNTER_FALLBACK);
+	}
+	request_stop(conn, TCPX_EXT_CC_REQUEST);
+	request_stop(conn, TCPX_EXT_IW);
+	callback_flags(ctx, 0, TCPX_WRITE | (receive_wanted(conn) ? 0 : TCPX_PARSE));
 }
 
 /* May this segment of a connection carry options? Stops asking when not. */
@@ -98,7 +146,7 @@ static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_con
 }
 
 /* HDR_OPT_LEN and WRITE_HDR_OPT of a connection's own segments. */
-static __always_inline void ask_segment(struct bpf_sock_ops *ctx)
+__noinline int ask_segment(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
 	struct tcpx_option o;
@@ -108,18 +156,23 @@ static __always_inline void ask_segment(struct bpf_sock_ops *ctx)
 		callback_flags(ctx, 0, TCPX_WRITE);
 	/* another scope's program ends the asking, too, should the owner be gone */
 	if (!conn || (reserve && !ask_wanted(ctx, conn)) || conn->scope != config.scope)
-		return;
+		return 0;
 	if (reserve)
 		conn->reserved = 0;
 	else if (conn->since_ns && conn->reserved)
 		conn->segments++;
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		ask_option(ext, &conn->policy.rules[ext][TCPX_KIND_ASK], &o);
+		ask_option(ext, conn, &o);
 		if (!o.len || (!reserve && !(conn->reserved & 1 << ext)))
 			continue;
-		if (ask_put(ctx, ext, &o) && reserve)
+		if (!ask_put(ctx, ext, &o))
+			continue;
+		if (reserve)
 			conn->reserved |= 1 << ext;
+		else
+			conn->written |= 1 << ext;
 	}
+	return 0;
 }
 
 /*
@@ -134,30 +187,46 @@ static __always_inline bool ask_syn_ack_again(struct bpf_sock_ops *ctx)
 	       -TCPX_ENOENT;
 }
 
+/* A SYN with a Fast Open cookie and maybe data: nothing is promised before the third ACK. */
+static __always_inline bool ask_fast_open(struct bpf_sock_ops *ctx)
+{
+	__u8 option[TCPX_FAST_OPEN_MAX] = {};
+
+	option[0] = TCPX_OPTION_FAST_OPEN;
+	/* two bytes only ask for a cookie */
+	return bpf_load_hdr_opt(ctx, option, sizeof(option), BPF_LOAD_HDR_OPT_TCP_SYN) > 2;
+}
+
 /* HDR_OPT_LEN and WRITE_HDR_OPT of a SYN-ACK: a request socket, which has no storage. */
-static __always_inline void ask_syn_ack(struct bpf_sock_ops *ctx)
+__noinline int ask_syn_ack(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_policy_key key;
 	struct tcpx_option o;
 	struct tcpx_hits hits;
 	__u32 slots = 0, decided;
+	bool fast_open;
 
 	/* with SYN cookies every repetition is a first one: our data will have to say it */
 	if (ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE || ask_syn_ack_again(ctx) ||
 	    !policy_hits(ctx, TCPX_DIRECTION_FROM, &hits))
-		return;
-	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++)
-		if (policy_rule(&hits, ext, TCPX_KIND_ASK))
-			slots |= 1 << (ext * TCPX_KIND_COUNT + TCPX_KIND_ASK);
+		return 0;
+	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
+		if (policy_rule(&hits, ext, ASK_SLOT(ext)))
+			slots |= 1 << ext;
+	}
 	policy_key(ctx, TCPX_DIRECTION_FROM, &key);
 	decided = handover_slots(ctx, &key, slots);
+	fast_open = ask_fast_open(ctx);
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		if (decided & 1 << (ext * TCPX_KIND_COUNT + TCPX_KIND_ASK))
+		const struct tcpx_rule *rule = policy_rule(&hits, ext, ASK_SLOT(ext));
+
+		if (decided & 1 << ext || !rule || (fast_open && ext != TCPX_EXT_UTO))
 			continue;
-		ask_option(ext, policy_rule(&hits, ext, TCPX_KIND_ASK), &o);
+		ask_option_syn_ack(ctx, ext, rule, &o);
 		if (o.len)
 			ask_put(ctx, ext, &o);
 	}
+	return 0;
 }
 
 #endif

@@ -73,12 +73,14 @@ static __always_inline __u32 attempt_hash(struct bpf_sock_ops *ctx)
 static __always_inline bool attempt_is_new(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
 	struct tcpx_uto_conn uto = {.applied_ms = conn->uto.applied_ms};
+	__u8 cc_applied = conn->cc_applied;
 
 	if (conn->attempt == attempt_hash(ctx) &&
 	    bpf_ktime_get_ns() - conn->attempt_ns < TCPX_CALLBACK_NS)
 		return false;
 	__builtin_memset(conn, 0, sizeof(*conn));
 	conn->uto = uto;
+	conn->cc_applied = cc_applied;
 	return true;
 }
 

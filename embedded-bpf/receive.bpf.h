@@ -5,18 +5,76 @@
 
 #include "conn.bpf.h"
 #include "options.bpf.h"
+#include "ext/cc_request.bpf.h"
+#include "ext/iw.bpf.h"
 #include "ext/uto.bpf.h"
 
 /* Does any slice want to see the peer's options, now or later? */
 static __always_inline bool receive_wanted(const struct tcpx_conn *conn)
 {
-	return uto_accepts(conn);
+	return uto_accepts(conn) || request_waits(conn, TCPX_EXT_CC_REQUEST) ||
+	       request_waits(conn, TCPX_EXT_IW);
 }
 
-static __noinline void receive_header(struct tcpx_conn *conn)
+/* Does any slice grant requests, which come with the handshake? */
+static __always_inline bool receive_grants(const struct tcpx_conn *conn)
 {
+	return rule_active(&conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_ACCEPT]) ||
+	       rule_active(&conn->policy.rules[TCPX_EXT_IW][TCPX_KIND_ACCEPT]);
+}
+
+static __always_inline void receive_experiment(struct tcpx_conn *conn, const __u8 *option,
+					       __u32 len)
+{
+	struct tcpx_request_conn *cc = &conn->requests[0], *iw = &conn->requests[1];
+
+	switch (option[2] << 8 | option[3]) {
+	case TCPX_EXID_CC_ASK:
+		request_see(&cc->ask_seen, &cc->ask_bits, option, len);
+		break;
+	case TCPX_EXID_CC_ANSWER:
+		request_see(&cc->answer_seen, &cc->answer_bits, option, len);
+		break;
+	case TCPX_EXID_IW_ASK:
+		request_see(&iw->ask_seen, &iw->ask_bits, option, len);
+		break;
+	case TCPX_EXID_IW_ANSWER:
+		request_see(&iw->answer_seen, &iw->answer_bits, option, len);
+		break;
+	default:
+		break;
+	}
+}
+
+/*
+ * The functions from here on are global: verifiers look at each once, on its
+ * own, and not again for every path that leads to it. Without that the walk
+ * alone takes most of a million steps.
+ */
+
+/* Copies a header to the connection: the SYN's that a passive open has saved, or this segment's. */
+__noinline int receive_copy(struct bpf_sock_ops *ctx, int syn)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+
+	if (!conn)
+		return 0;
+	if (syn)
+		header_of_syn(ctx, conn);
+	else
+		header_of_segment(ctx, conn);
+	return 0;
+}
+
+/* Shows every option of the copied header to its slice. */
+__noinline int receive_walk(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+
+	if (!conn)
+		return 0;
 	conn->header_at = TCPX_HEADER_MIN;
-	for (int i = 0; i < TCPX_HEADER_MAX - TCPX_HEADER_MIN; i++) {
+	for (int i = 0; i < TCPX_OPTIONS_MAX; i++) {
 		const __u8 *option;
 		__u32 len;
 
@@ -26,28 +84,44 @@ static __noinline void receive_header(struct tcpx_conn *conn)
 			break;
 		if (option[0] == TCPX_UTO_KIND)
 			uto_see(conn, option, len);
+		else if (option[0] == TCPX_OPTION_EXP && len >= 4)
+			receive_experiment(conn, option, len);
 	}
-	uto_receive(conn);
+	return 0;
 }
 
-/*
- * The segment of this callback, and before it the SYN when a passive open is
- * complete. A global function: verifiers look at its loops once, on their own,
- * and not again for every path that leads here (60,000 steps became 5,000).
- */
-__noinline int receive(struct bpf_sock_ops *ctx)
+/* What the slices make of it; `asks`: requests are welcome here. */
+__noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
 
-	if (!conn || !receive_wanted(conn))
+	if (!conn)
 		return 0;
-	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
-		header_of_syn(ctx, conn);
-		receive_header(conn);
-	}
-	header_of_segment(ctx, conn);
-	receive_header(conn);
+	uto_receive(conn);
+	cc_received(ctx, conn, asks);
+	iw_received(ctx, conn, asks);
 	return 0;
+}
+
+static __always_inline void receive_header(struct bpf_sock_ops *ctx, bool syn, bool asks)
+{
+	receive_copy(ctx, syn);
+	receive_walk(ctx);
+	receive_judge(ctx, asks);
+}
+
+/* The segment of this callback, and before it the SYN when a passive open is complete. */
+static __always_inline void receive(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+{
+	bool passive = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
+	/* requests come with the handshake; with Fast Open its end is seen on data */
+	bool asks = passive || conn->fast_open;
+
+	if (!receive_wanted(conn) && !(asks && receive_grants(conn)))
+		return;
+	if (passive)
+		receive_header(ctx, true, asks);
+	receive_header(ctx, false, asks);
 }
 
 #endif

@@ -13,22 +13,41 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
+#define TCPX_STATE BPF_SOCK_OPS_STATE_CB_FLAG
+
 static __always_inline void on_connect(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_connect(ctx);
 
-	if (conn && ask_any(conn))
+	if (!conn)
+		return;
+	request_start(conn, TCPX_EXT_CC_REQUEST);
+	request_start(conn, TCPX_EXT_IW);
+	if (ask_any(conn))
 		callback_flags(ctx, TCPX_WRITE, 0);
 }
 
-/* The handshake is complete: from here on segments are counted, and a loss means silence. */
+/* From here on segments are counted, and a loss means silence. */
 static __always_inline void established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
-	bool ask = ask_any(conn) && !conn->silent;
-
 	conn->since_ns = bpf_ktime_get_ns();
 	conn->first_byte = ctx->snd_una;
 	conn->retrans = ctx->total_retrans;
+	conn->fast_open = ctx->state == BPF_TCP_SYN_RECV &&
+			  ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && !conn->attempt;
+}
+
+/* The handshake is complete: settings, and answers to what was asked. */
+__noinline int settle(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+	bool ask;
+
+	if (!conn)
+		return 0;
+	cc_established(ctx, conn);
+	iw_established(ctx, conn);
+	ask = ask_any(conn) && !conn->silent;
 	/* a SYN-ACK was lost: maybe for its options */
 	if (ask && ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && ctx->total_retrans) {
 		ask_stop(ctx, conn, true);
@@ -36,6 +55,7 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct tcpx_co
 	}
 	callback_flags(ctx, (ask ? TCPX_WRITE : 0) | (receive_wanted(conn) ? TCPX_PARSE : 0),
 		       ask ? 0 : TCPX_WRITE);
+	return 0;
 }
 
 /* A handshake is complete, or a later segment has an option that the kernel does not know. */
@@ -58,8 +78,25 @@ static __always_inline void on_received(struct bpf_sock_ops *ctx)
 	}
 	if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
 		established(ctx, conn);
-	receive(ctx);
+	receive(ctx, conn);
 	uto_apply(ctx, conn);
+	if (conn->fast_open && passive) /* the third ACK is still to come */
+		callback_flags(ctx, TCPX_STATE | TCPX_PARSE, ask_any(conn) ? 0 : TCPX_WRITE);
+	else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || conn->fast_open)
+		settle(ctx);
+	else if (!receive_wanted(conn))
+		callback_flags(ctx, 0, TCPX_PARSE);
+}
+
+/* Fast Open: the third ACK is here. */
+static __always_inline void on_state(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_own(ctx);
+
+	if (!conn || !conn->fast_open || ctx->args[1] != BPF_TCP_ESTABLISHED)
+		return;
+	callback_flags(ctx, 0, TCPX_STATE);
+	settle(ctx);
 }
 
 SEC("sockops")
@@ -83,6 +120,9 @@ int tcpx(struct bpf_sock_ops *ctx)
 			ask_segment(ctx);
 		else
 			ask_syn_ack(ctx);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		on_state(ctx);
 		break;
 	default:
 		break;

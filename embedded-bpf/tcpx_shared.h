@@ -10,10 +10,13 @@
 #include <linux/types.h>
 
 /* Changes with the meaning of any pinned map; part of the pin path. */
-#define TCPX_LAYOUT 1
+#define TCPX_LAYOUT 2
 
+/* In the order of their priority where option space runs out. */
 enum tcpx_ext {
 	TCPX_EXT_UTO,
+	TCPX_EXT_CC_REQUEST,
+	TCPX_EXT_IW,
 	TCPX_EXT_COUNT,
 };
 
@@ -43,21 +46,71 @@ enum tcpx_family {
 };
 
 enum tcpx_counter {
-	TCPX_COUNTER_SENT,	/* segments that carried our option */
-	TCPX_COUNTER_RECEIVED,	/* values learned from peers */
-	TCPX_COUNTER_APPLIED,	/* socket settings made */
-	TCPX_COUNTER_CLAMPED,	/* a peer's value was moved to our limit */
-	TCPX_COUNTER_KEPT,	/* the application had chosen itself */
-	TCPX_COUNTER_MALFORMED, /* zero, wrong length or duplicate: ignored */
-	TCPX_COUNTER_NO_ROOM,	/* no space among the 40 option bytes */
-	TCPX_COUNTER_FALLBACK,	/* a segment was lost: went on without options */
-	TCPX_COUNTER_ERRORS,	/* the kernel refused a helper call */
+	TCPX_COUNTER_SENT,	 /* segments that carried our option */
+	TCPX_COUNTER_RECEIVED,	 /* values and requests learned from peers */
+	TCPX_COUNTER_APPLIED,	 /* socket settings made */
+	TCPX_COUNTER_CLAMPED,	 /* a peer's value was moved to our limit */
+	TCPX_COUNTER_GRANTED,	 /* our request was granted by the peer */
+	TCPX_COUNTER_REFUSED,	 /* a request was refused, by the peer or by us */
+	TCPX_COUNTER_UNANSWERED, /* our request got no answer */
+	TCPX_COUNTER_KEPT,	 /* the application had chosen itself */
+	TCPX_COUNTER_MALFORMED,	 /* zero, wrong length, duplicate, never asked for: ignored */
+	TCPX_COUNTER_NO_ROOM,	 /* no space among the 40 option bytes */
+	TCPX_COUNTER_FALLBACK,	 /* a segment was lost: went on without options */
+	TCPX_COUNTER_ERRORS,	 /* the kernel refused a helper call */
 	TCPX_COUNTER_COUNT,
+};
+
+/* Experiment identifiers behind kind 254, RFC 6994. */
+enum tcpx_exid {
+	TCPX_EXID_CC_ASK = 0x7CC0,
+	TCPX_EXID_CC_ANSWER = 0x7CC1,
+	TCPX_EXID_IW_ASK = 0x7C10,
+	TCPX_EXID_IW_ANSWER = 0x7C11,
+};
+
+/* Congestion controls by the number that travels; the kernel's name in capitals. */
+enum tcpx_algorithm {
+	TCPX_ALGORITHM_VEGAS,
+	TCPX_ALGORITHM_RENO,
+	TCPX_ALGORITHM_BBR,
+	TCPX_ALGORITHM_CUBIC,
+	TCPX_ALGORITHM_DCTCP,
+	TCPX_ALGORITHM_WESTWOOD,
+	TCPX_ALGORITHM_HTCP,
+	TCPX_ALGORITHM_HYBLA,
+	TCPX_ALGORITHM_VENO,
+	TCPX_ALGORITHM_SCALABLE,
+	TCPX_ALGORITHM_NV,
+	TCPX_ALGORITHM_ILLINOIS,
+	TCPX_ALGORITHM_YEAH,
+	TCPX_ALGORITHM_LP,
+	TCPX_ALGORITHM_BIC,
+	TCPX_ALGORITHM_CDG,
+	TCPX_ALGORITHM_HIGHSPEED,
+	TCPX_ALGORITHM_COUNT,
+};
+
+#define TCPX_CC_REFUSED 0xffff
+#define TCPX_IW_MAX 1024 /* segments */
+
+/* How a request of one connection stands. */
+enum tcpx_request_state {
+	TCPX_REQUEST_NONE,
+	TCPX_REQUEST_ASKED,	 /* by us, no answer yet */
+	TCPX_REQUEST_GRANTED,	 /* to us */
+	TCPX_REQUEST_REFUSED,	 /* to us */
+	TCPX_REQUEST_UNANSWERED, /* we have stopped asking */
+	TCPX_REQUEST_NO_ROOM,	 /* we never got it onto a segment */
+	TCPX_REQUEST_PENDING,	 /* by the peer, not decided yet */
+	TCPX_REQUEST_ANSWERED,	 /* by the peer, decided */
 };
 
 /*
  * uto ask: value[0] = milliseconds, value[1] = the option's G and timeout bits;
  * local: value[0] = milliseconds; accept: value[0], value[1] = least, most milliseconds
+ * cc-request ask, local: value[0] = enum tcpx_algorithm; accept: value[0] = bit per algorithm
+ * iw ask, local: value[0] = segments; accept: value[0] = most segments
  */
 struct tcpx_rule {
 	__u8 flags;  /* enum tcpx_rule_flag; 0: no rule */
@@ -125,6 +178,20 @@ struct tcpx_uto_conn {
 	__u8 seen; /* how often it stands there */
 };
 
+/* A request and its answer: ours to the peer, or the peer's to us. */
+struct tcpx_request_conn {
+	__u16 asked;
+	__u16 answer;
+	__u16 ask_bits; /* in the header under examination */
+	__u16 answer_bits;
+	__u8 state;    /* enum tcpx_request_state */
+	__u8 ask_seen; /* how often it stands in that header; 2 and more: malformed */
+	__u8 answer_seen;
+	__u8 confirmed; /* the answer came, or was repeated, after the handshake */
+};
+
+#define TCPX_REQUESTS 2 /* extensions that ask and answer, from TCPX_EXT_CC_REQUEST on */
+
 struct tcpx_conn {
 	__u64 scope;	  /* the innermost scope with a matching rule does the work */
 	__u64 since_ns;	  /* established; 0: not yet */
@@ -135,15 +202,18 @@ struct tcpx_conn {
 	__u8 segments;	  /* with our options, since established */
 	__u8 silent;	  /* asks nothing (more) */
 	__u8 reserved;	  /* bit per extension: space is reserved on this segment */
-	__u8 pad[1];
+	__u8 written;	  /* bit per extension: was on some segment */
+	__u8 fast_open;	  /* accepted with data on the SYN: no grant before the third ACK */
+	__u8 cc_applied;  /* the congestion control is ours */
+	__u8 pad[2];
 	struct tcpx_policy policy;
 	struct tcpx_uto_conn uto;
+	struct tcpx_request_conn requests[TCPX_REQUESTS];
 	/* TCP header under examination; here because it is the socket's own, locked memory */
-	__u8 header[68]; /* 60 at most; the walk may look at 3 bytes more */
+	__u8 header[72]; /* 60 at most; the walk may look at 5 bytes more */
 	__u8 header_len; /* 0: none at hand */
 	__u8 header_at;	 /* where the walk stands */
-	__u8 found;	 /* length of the option looked for */
-	__u8 pad2;
+	__u8 pad2[2];
 };
 
 /*

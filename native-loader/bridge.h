@@ -130,8 +130,8 @@ TCPX_API int tcpx_fs_type(const char *path, uint64_t *magic);
 TCPX_API int tcpx_netns_cookie(uint64_t *out); /* -ENOPROTOOPT before 5.14 */
 TCPX_API int tcpx_netns_new(void);	       /* with lo up; on an error it may be down */
 TCPX_API int tcpx_netns_enter(const char *path);
-/* Reads a socket option of another process (needs ptrace rights over it). */
-TCPX_API int tcpx_sockopt_of(int pid, int fd, int level, int name, int *value);
+/* Reads a socket option of another process (needs ptrace rights over it): its length. */
+TCPX_API int tcpx_sockopt_of(int pid, int fd, int level, int name, void *value, int size);
 /* Raw frames of one interface, non-blocking; nothing of another interface ever arrives. */
 TCPX_API int tcpx_packet_socket(const char *ifname);
 TCPX_API int tcpx_raise_memlock(void); /* kernels before 5.11 account maps against it */

@@ -195,12 +195,12 @@ int tcpx_netns_enter(const char *path)
 	return close_and(fd, result(setns(fd, CLONE_NEWNET)));
 }
 
-int tcpx_sockopt_of(int pid, int fd, int level, int name, int *value)
+int tcpx_sockopt_of(int pid, int fd, int level, int name, void *value, int size)
 {
-	socklen_t len = sizeof(*value);
-	int pidfd, copy;
+	socklen_t len = (socklen_t)size;
+	int pidfd, copy, err;
 
-	if (!value)
+	if (!value || size < 0)
 		return -EINVAL;
 	if (fd < 0)
 		return -EBADF;
@@ -210,7 +210,8 @@ int tcpx_sockopt_of(int pid, int fd, int level, int name, int *value)
 	copy = close_and(pidfd, result(syscall(SYS_pidfd_getfd, pidfd, fd, 0)));
 	if (copy < 0)
 		return copy;
-	return close_and(copy, result(getsockopt(copy, level, name, value, &len)));
+	err = close_and(copy, result(getsockopt(copy, level, name, value, &len)));
+	return err < 0 ? err : (int)len;
 }
 
 int tcpx_packet_socket(const char *ifname)

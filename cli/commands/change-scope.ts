@@ -67,7 +67,13 @@ function presentRules(host: Host, scope: Scope): Rule[] {
  * Applies a plan to the scope that the flags name.
  * @throws TcpxError with the documented codes; nothing is changed then
  */
-export async function changeScope(io: Io, command: string, places: Places, plan: Plan): Promise<ExitCode> {
+export async function changeScope(
+  io: Io,
+  command: string,
+  places: Places,
+  plan: Plan,
+  prepare: () => Promise<void> | undefined = () => undefined,
+): Promise<ExitCode> {
   const host = await openHost(places.cgroup);
   const { lib } = host;
   lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
@@ -77,6 +83,7 @@ export async function changeScope(io: Io, command: string, places: Places, plan:
     report(io, command, scope, plan(presentRules(host, scope), netns), places, netns);
     return Exit.DONE;
   }
+  await prepare();
   const early = plan(presentRules(host, scope), netns);
   if (!isChange(early)) {
     report(io, command, scope, early, places, netns); // a no-op needs no lock and no mount

@@ -6,6 +6,7 @@ import { hostChecks } from "../doctor/host-checks.ts";
 import { liveCheck } from "../doctor/live-check.ts";
 import type { Check } from "../doctor/types.ts";
 import { Exit, type ExitCode } from "../errors.ts";
+import { extensions } from "../extensions/index.ts";
 import { bridge } from "../loader/bridge.ts";
 import { missingCapabilities } from "../loader/host.ts";
 import { useColour } from "../output/io.ts";
@@ -24,7 +25,7 @@ function features(checks: Check[]): Feature[] {
   const ok = (name: string) => checks.find((check) => check.name === name)?.verdict === "ok";
   const core = ok("negotiation");
   return [
-    { name: "uto", works: core },
+    ...extensions.map(({ name }) => ({ name, works: core })),
     { name: "root scope rules for one network namespace", works: core && ok("namespace cookies") },
   ];
 }

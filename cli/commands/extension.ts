@@ -3,11 +3,12 @@
 
 import { type Args, flagArg, globalArgs, placeArgs, scopeArgs, textArg } from "../args.ts";
 import { Exit, type ExitCode, usageError } from "../errors.ts";
+import { placeRules } from "../extensions/place.ts";
 import type { Extension, RuleVerb } from "../extensions/types.ts";
 import type { Io } from "../output/io.ts";
 import { ruleJson, ruleTable } from "../output/rules.ts";
 import { isChange, setRules, unsetRules } from "../policy/change.ts";
-import { KINDS, type Kind, type Rule, ruleKey } from "../policy/rule.ts";
+import { KINDS, type Kind, type Netns, type Rule, ruleKey } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
 import { changeScope, type Places } from "./change-scope.ts";
 import { openHost } from "./host-access.ts";
@@ -41,12 +42,10 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
       const selectors = selectorsOf(args);
       const { drafts, notices } = verb.draft(args);
       for (const notice of notices) io.messages.warn(notice);
-      return changeScope(io, `${extension.name} ${name}`, places(args), (present, netns) => {
-        const wanted = selectors.flatMap((selector) =>
-          drafts.map((draft): Rule => ({ ext: extension.name, selector, netns, ...draft })),
-        );
-        return setRules(present, wanted);
-      });
+      placeRules(extension, selectors, drafts, null); // a wrong direction is told before anything is tried
+      const plan = (present: Rule[], netns: Netns | null) =>
+        setRules(present, placeRules(extension, selectors, drafts, netns));
+      return changeScope(io, `${extension.name} ${name}`, places(args), plan, () => verb.prepare?.(drafts));
     },
   });
 }

@@ -2,9 +2,14 @@
 // The whole way once: a rule in a cgroup of our own, a connection over loopback in a namespace of our
 // own, and a look at its socket from this process.
 
+import type { Args } from "../args.ts";
 import { Exit, TcpxError } from "../errors.ts";
+import { ccRequest } from "../extensions/cc-request.ts";
+import { iw } from "../extensions/iw.ts";
+import { placeRules } from "../extensions/place.ts";
+import type { Extension } from "../extensions/types.ts";
 import { uto } from "../extensions/uto.ts";
-import { Child, connectionOption } from "../lab/children.ts";
+import { Child, viewConnection } from "../lab/children.ts";
 import { temporaryCgroup } from "../lab/sandbox.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import { readCounters } from "../loader/counters.ts";
@@ -16,17 +21,22 @@ import { parseSelectors } from "../policy/selector.ts";
 import type { Check } from "./types.ts";
 
 const NAME = "negotiation";
-const TCP_USER_TIMEOUT = 18;
 const TIMEOUT_MS = 42_000;
 const PORT = 7003;
 
+/** Every extension, with rules of both sides. */
 function rules(): Rule[] {
-  const [selector] = parseSelectors({});
-  const drafts = [
-    ...uto.verbs.set!.draft({ duration: "42s" }).drafts,
-    ...uto.verbs.accept!.draft({ min: "1s" }).drafts,
+  const here = parseSelectors({});
+  const written = (extension: Extension, verb: string, args: Args) =>
+    placeRules(extension, here, extension.verbs[verb]!.draft(args).drafts, null);
+  return [
+    ...written(uto, "set", { duration: "42s" }),
+    ...written(uto, "accept", { min: "1s" }),
+    ...written(ccRequest, "set", { algorithm: "reno" }), // which every kernel has
+    ...written(ccRequest, "accept", { algorithms: "reno" }),
+    ...written(iw, "set", { segments: "20" }),
+    ...written(iw, "accept", { max: "20" }),
   ];
-  return drafts.map((draft) => ({ ext: uto.name, selector: selector!, netns: null, ...draft }));
 }
 
 async function negotiate(lib: Bridge, wait: boolean): Promise<string> {
@@ -37,14 +47,19 @@ async function negotiate(lib: Bridge, wait: boolean): Promise<string> {
   try {
     await using child = new Child("loopback", { netns: "new", cgroup: cgroup.path }, String(PORT));
     if (!(await child.wait("connected", 5000))) throw new Error("no connection over loopback");
-    const timeout = connectionOption(lib, child.pid, TCP_USER_TIMEOUT);
+    const timeout = viewConnection(lib, child.pid)?.userTimeoutMs;
     if (timeout !== TIMEOUT_MS) throw new Error(`the user timeout is ${timeout}, not ${TIMEOUT_MS} ms`);
-    const row = readCounters(lib, scope.id)?.count[uto.id];
-    if (!row?.[Counter.SENT] || !row[Counter.RECEIVED]) throw new Error("the option did not get through");
+    const counters = readCounters(lib, scope.id);
+    const of = (extension: Extension, counter: number) => counters?.count[extension.id]?.[counter] ?? 0;
+    if (!of(uto, Counter.SENT) || !of(uto, Counter.RECEIVED))
+      throw new Error("the option did not get through");
+    for (const extension of [ccRequest, iw]) {
+      if (!of(extension, Counter.GRANTED)) throw new Error(`${extension.name} was not granted`);
+    }
   } finally {
     await replaceRules(lib, held, scope, []);
   }
-  return "attached, option sent and received, user timeout set";
+  return "attached; uto, cc-request and iw negotiated over loopback";
 }
 
 /** Tries the core as a whole. */

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The registry: one line per extension.
 
+import { ccRequest } from "./cc-request.ts";
+import { iw } from "./iw.ts";
 import type { Extension } from "./types.ts";
 import { uto } from "./uto.ts";
 
-export const extensions: readonly Extension[] = [uto];
+export const extensions: readonly Extension[] = [uto, ccRequest, iw];
 
 const byName = new Map(extensions.map((extension) => [extension.name, extension]));
 const byId = new Map(extensions.map((extension) => [extension.id, extension]));

@@ -3,7 +3,7 @@
 
 import type { ArgsDef } from "citty";
 import type { Args } from "../args.ts";
-import type { Rule } from "../policy/rule.ts";
+import type { Direction, Kind, Rule } from "../policy/rule.ts";
 
 /** A rule before it has a place: the selector and the namespace come from the shared flags. */
 export type RuleDraft = Pick<Rule, "kind" | "none" | "force" | "value">;
@@ -18,6 +18,11 @@ export interface RuleVerb {
   examples: Example[];
   /** @throws TcpxError (usage) for values out of range, before anything is touched */
   draft(args: Args): { drafts: RuleDraft[]; notices: string[] };
+  /**
+   * Makes this host ready for the rules, such as by loading modules; not with --dry-run.
+   * @throws TcpxError (unsupported) when that cannot be done
+   */
+  prepare?(drafts: RuleDraft[]): Promise<void>;
 }
 
 export interface Extension {
@@ -30,6 +35,8 @@ export interface Extension {
   summary: string;
   verbs: Record<string, RuleVerb>;
   examples: Example[];
+  /** The only direction that a kind of rule is for; both when left out. */
+  directions?: Partial<Record<Kind, Exclude<Direction, "both">>>;
   /** A rule's value for people: "30s", "100s..15min". */
   describe(rule: RuleDraft): string;
   /** A rule's value for scripts: integer milliseconds and the like. */

@@ -97,15 +97,39 @@ const SO_ACCEPTCONN = 30;
 const SO_PROTOCOL = 38;
 const IPPROTO_TCP = 6;
 
-/** An option of the connection of another process, its listener left out; undefined when it has none. */
-export function connectionOption(lib: Bridge, pid: number, name: number): number | undefined {
+/** What other processes can see of a connection. */
+export interface ConnectionView {
+  /** TCP_USER_TIMEOUT in milliseconds; 0: unset. */
+  userTimeoutMs: number;
+  congestionControl: string;
+  /** Congestion window in segments. */
+  cwnd: number;
+}
+
+const TCP_INFO = 11;
+const TCP_CONGESTION = 13;
+const TCP_USER_TIMEOUT = 18;
+/** Of struct tcp_info, in bytes. */
+const SND_CWND_AT = 80;
+
+/** The connection of another process, its listener left out; undefined when it has none. */
+export function viewConnection(lib: Bridge, pid: number): ConnectionView | undefined {
   const dir = `/proc/${pid}/fd`;
-  const value = new Int32Array(1);
-  const read = (fd: number, level: number, option: number) =>
-    lib.tcpx_sockopt_of(pid, fd, level, option, value) < 0 ? undefined : value[0]!;
+  const read = (fd: number, level: number, option: number, size = 4): DataView | undefined => {
+    const bytes = new Uint8Array(size);
+    const length = lib.tcpx_sockopt_of(pid, fd, level, option, bytes, size);
+    return length < 0 ? undefined : new DataView(bytes.buffer, 0, length);
+  };
+  const number = (fd: number, level: number, option: number) => read(fd, level, option)?.getInt32(0, true);
   const fds = existsSync(dir) ? readdirSync(dir).map(Number) : [];
-  const connection = fds.find(
-    (fd) => read(fd, SOL_SOCKET, SO_PROTOCOL) === IPPROTO_TCP && read(fd, SOL_SOCKET, SO_ACCEPTCONN) === 0,
+  const fd = fds.find(
+    (n) => number(n, SOL_SOCKET, SO_PROTOCOL) === IPPROTO_TCP && number(n, SOL_SOCKET, SO_ACCEPTCONN) === 0,
   );
-  return connection === undefined ? undefined : read(connection, IPPROTO_TCP, name);
+  if (fd === undefined) return undefined;
+  const name = read(fd, IPPROTO_TCP, TCP_CONGESTION, 16);
+  return {
+    userTimeoutMs: number(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) ?? 0,
+    congestionControl: name ? new TextDecoder().decode(name).replace(/\0.*$/s, "") : "",
+    cwnd: read(fd, IPPROTO_TCP, TCP_INFO, 104)?.getUint32(SND_CWND_AT, true) ?? 0,
+  };
 }

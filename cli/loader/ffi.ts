@@ -43,7 +43,7 @@ export const symbols = {
   tcpx_netns_cookie: { args: [ptr], returns: i32 }, // u64 *out
   tcpx_netns_new: { args: [], returns: i32 },
   tcpx_netns_enter: { args: [ptr], returns: i32 },
-  tcpx_sockopt_of: { args: [i32, i32, i32, i32, ptr], returns: i32 }, // pid, fd, level, name, int *value
+  tcpx_sockopt_of: { args: [i32, i32, i32, i32, ptr, i32], returns: i32 }, // pid, fd, level, name, void *value, int size
   tcpx_packet_socket: { args: [ptr], returns: i32 }, // const char *ifname
   tcpx_raise_memlock: { args: [], returns: i32 },
   tcpx_capabilities: { args: [ptr], returns: i32 }, // u64 *effective

@@ -1,18 +1,42 @@
 // Generated from embedded-bpf/tcpx_shared.h by `bun run build`. Do not edit.
 
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
+
+export const Algorithm = {
+  VEGAS: 0,
+  RENO: 1,
+  BBR: 2,
+  CUBIC: 3,
+  DCTCP: 4,
+  WESTWOOD: 5,
+  HTCP: 6,
+  HYBLA: 7,
+  VENO: 8,
+  SCALABLE: 9,
+  NV: 10,
+  ILLINOIS: 11,
+  YEAH: 12,
+  LP: 13,
+  BIC: 14,
+  CDG: 15,
+  HIGHSPEED: 16,
+  COUNT: 17,
+} as const;
 
 export const Counter = {
   SENT: 0,
   RECEIVED: 1,
   APPLIED: 2,
   CLAMPED: 3,
-  KEPT: 4,
-  MALFORMED: 5,
-  NO_ROOM: 6,
-  FALLBACK: 7,
-  ERRORS: 8,
-  COUNT: 9,
+  GRANTED: 4,
+  REFUSED: 5,
+  UNANSWERED: 6,
+  KEPT: 7,
+  MALFORMED: 8,
+  NO_ROOM: 9,
+  FALLBACK: 10,
+  ERRORS: 11,
+  COUNT: 12,
 } as const;
 
 export const Direction = {
@@ -21,9 +45,18 @@ export const Direction = {
   FROM: 2,
 } as const;
 
+export const Exid = {
+  CC_ASK: 31936,
+  CC_ANSWER: 31937,
+  IW_ASK: 31760,
+  IW_ANSWER: 31761,
+} as const;
+
 export const Ext = {
   UTO: 0,
-  COUNT: 1,
+  CC_REQUEST: 1,
+  IW: 2,
+  COUNT: 3,
 } as const;
 
 export const Family = {
@@ -37,6 +70,17 @@ export const Kind = {
   LOCAL: 1,
   ACCEPT: 2,
   COUNT: 3,
+} as const;
+
+export const RequestState = {
+  NONE: 0,
+  ASKED: 1,
+  GRANTED: 2,
+  REFUSED: 3,
+  UNANSWERED: 4,
+  NO_ROOM: 5,
+  PENDING: 6,
+  ANSWERED: 7,
 } as const;
 
 export const RuleFlag = {
@@ -61,7 +105,7 @@ export const structs = {
     },
   },
   tcpx_conn: {
-    size: 160,
+    size: 264,
     fields: {
       scope: { offset: 0, type: "u64" },
       since_ns: { offset: 8, type: "u64" },
@@ -72,22 +116,25 @@ export const structs = {
       segments: { offset: 36, type: "u8" },
       silent: { offset: 37, type: "u8" },
       reserved: { offset: 38, type: "u8" },
-      pad: { offset: 39, type: "u8", dims: [1] },
-      policy: { offset: 40, type: "tcpx_policy" },
-      uto: { offset: 76, type: "tcpx_uto_conn" },
-      header: { offset: 88, type: "u8", dims: [68] },
-      header_len: { offset: 156, type: "u8" },
-      header_at: { offset: 157, type: "u8" },
-      found: { offset: 158, type: "u8" },
-      pad2: { offset: 159, type: "u8" },
+      written: { offset: 39, type: "u8" },
+      fast_open: { offset: 40, type: "u8" },
+      cc_applied: { offset: 41, type: "u8" },
+      pad: { offset: 42, type: "u8", dims: [2] },
+      policy: { offset: 44, type: "tcpx_policy" },
+      uto: { offset: 152, type: "tcpx_uto_conn" },
+      requests: { offset: 164, type: "tcpx_request_conn", dims: [2] },
+      header: { offset: 188, type: "u8", dims: [72] },
+      header_len: { offset: 260, type: "u8" },
+      header_at: { offset: 261, type: "u8" },
+      pad2: { offset: 262, type: "u8", dims: [2] },
     },
   },
   tcpx_counters: {
-    size: 80,
+    size: 296,
     fields: {
-      count: { offset: 0, type: "u64", dims: [1, 9] },
-      error_line: { offset: 72, type: "u32" },
-      error_code: { offset: 76, type: "s32" },
+      count: { offset: 0, type: "u64", dims: [3, 12] },
+      error_line: { offset: 288, type: "u32" },
+      error_code: { offset: 292, type: "s32" },
     },
   },
   tcpx_handover: {
@@ -102,9 +149,9 @@ export const structs = {
     },
   },
   tcpx_policy: {
-    size: 36,
+    size: 108,
     fields: {
-      rules: { offset: 0, type: "tcpx_rule", dims: [1, 3] },
+      rules: { offset: 0, type: "tcpx_rule", dims: [3, 3] },
     },
   },
   tcpx_policy_key: {
@@ -116,6 +163,19 @@ export const structs = {
       port: { offset: 6, type: "u16" },
       netns: { offset: 8, type: "u32" },
       address: { offset: 12, type: "u8", dims: [16] },
+    },
+  },
+  tcpx_request_conn: {
+    size: 12,
+    fields: {
+      asked: { offset: 0, type: "u16" },
+      answer: { offset: 2, type: "u16" },
+      ask_bits: { offset: 4, type: "u16" },
+      answer_bits: { offset: 6, type: "u16" },
+      state: { offset: 8, type: "u8" },
+      ask_seen: { offset: 9, type: "u8" },
+      answer_seen: { offset: 10, type: "u8" },
+      confirmed: { offset: 11, type: "u8" },
     },
   },
   tcpx_rule: {

@@ -14,7 +14,7 @@ export function ruleJson(rule: Rule): Record<string, unknown> {
     extension: rule.ext,
     kind: rule.kind,
     direction: selector.direction,
-    address: selector.direction === "both" ? null : formatCidr(selector),
+    address: selector.family === 0 ? null : formatCidr(selector),
     port: selector.port || null,
     netns: rule.netns && { inode: rule.netns.inode, cookie: rule.netns.cookie },
     none: rule.none,

@@ -45,14 +45,19 @@ export interface Unset {
   netns: Rule["netns"];
 }
 
+/** Where a rule stands; without an address the direction follows from the kind. */
+function placeOf({ selector, netns }: Pick<Rule, "selector" | "netns">): string {
+  return placeKey({ netns, selector: selector.family === 0 ? { ...selector, direction: "both" } : selector });
+}
+
 /** Removes matching rules; what is not there is no error. */
 export function unsetRules(present: Rule[], unset: Unset): Change {
-  const places =
-    unset.selectors && new Set(unset.selectors.map((selector) => placeKey({ selector, netns: unset.netns })));
+  const { netns, selectors } = unset;
+  const places = selectors && new Set(selectors.map((selector) => placeOf({ selector, netns })));
   const goes = (rule: Rule) =>
     rule.ext === unset.ext &&
     (unset.kind === undefined || rule.kind === unset.kind) &&
-    (places === undefined || places.has(placeKey(rule)));
+    (places === undefined || places.has(placeOf(rule)));
   const [removed, rules] = [present.filter(goes), present.filter((rule) => !goes(rule))];
   return { rules, added: [], replaced: [], removed, unchanged: [] };
 }

@@ -133,12 +133,28 @@ export function formatCidr(selector: Selector): string {
   return host ? formatAddress(selector) : `${formatAddress(selector)}/${selector.prefix}`;
 }
 
-const WORDS: Record<Direction, string> = { both: "", to: "--to", from: "--from" };
+/**
+ * Selectors for a kind of rule that is for one direction only.
+ * @throws TcpxError (usage) when an address was given for the other one
+ */
+export function inDirection(selectors: Selector[], direction: Direction, what: string): Selector[] {
+  return selectors.map((selector) => {
+    if (selector.family === 0) return { ...selector, direction };
+    if (selector.direction === direction) return selector;
+    const flag = `--${selector.direction}`;
+    const kind = direction === "to" ? "opens: use --to" : "accepts: use --from";
+    throw usageError(
+      `${flag} is not for ${what}`,
+      formatCidr(selector),
+      `it is about connections that this side ${kind}`,
+    );
+  });
+}
 
 /** As it would be typed: `--to 10.0.0.0/8 --port 443`; "all connections" when nothing is selected. */
 export function formatSelector(selector: Selector): string {
   const parts: string[] = [];
-  if (selector.direction !== "both") parts.push(WORDS[selector.direction], formatCidr(selector));
+  if (selector.family !== 0) parts.push(`--${selector.direction}`, formatCidr(selector));
   if (selector.port) parts.push("--port", String(selector.port));
   return parts.length > 0 ? parts.join(" ") : "all connections";
 }

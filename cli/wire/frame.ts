@@ -2,6 +2,7 @@
 // TCP options out of an Ethernet frame, for people to look at.
 
 import { formatDuration } from "../policy/duration.ts";
+import { describeRequest } from "./request.ts";
 import { decodeUto, UTO_KIND } from "./uto.ts";
 
 export interface TcpFrame {
@@ -51,6 +52,8 @@ export function describeOption(option: Uint8Array): string {
   if (kind === UTO_KIND && option.length === 4) {
     return `user timeout ${formatDuration(decodeUto(number))} (${option.toHex()})`;
   }
+  const request = describeRequest(option);
+  if (request) return request;
   const name = NAMES[kind] ?? `kind ${kind} (${option.toHex()})`;
   return kind === 2 ? `${name} ${number}` : kind === 3 ? `${name} ${option[2]}` : name;
 }

@@ -116,6 +116,6 @@ describe("maps", () => {
     expect(c.tcpx_prog_query(-1, CGROUP_SOCK_OPS, 0, null, null, some)).toBe(EBADF);
     expect(c.tcpx_pin(-1, z(join(dir, "x")))).toBeLessThan(0);
     expect(c.tcpx_prog_open(0xffff_fff0)).toBe(ENOENT);
-    expect(c.tcpx_sockopt_of(process.pid, -1, 6, 18, some)).toBe(EBADF);
+    expect(c.tcpx_sockopt_of(process.pid, -1, 6, 18, some, 4)).toBe(EBADF);
   });
 });

@@ -110,11 +110,11 @@ s = socket.socket(); s.setsockopt(6, 18, 12345); print(s.fileno(), flush=True); 
       try {
         const fd = Number(new TextDecoder().decode((await other.stdout.getReader().read()).value));
         const value = new Int32Array(1);
-        expect(c.tcpx_sockopt_of(other.pid, fd, 6, 18, value)).toBe(0); // TCP_USER_TIMEOUT
+        expect(c.tcpx_sockopt_of(other.pid, fd, 6, 18, value, 4)).toBe(4); // TCP_USER_TIMEOUT
         expect(value[0]).toBe(12345);
-        expect(c.tcpx_sockopt_of(other.pid, 999, 6, 18, value)).toBe(EBADF);
-        expect(c.tcpx_sockopt_of(other.pid, fd, 6, 9999, value)).toBe(-92); // ENOPROTOOPT
-        expect(c.tcpx_sockopt_of(-1, fd, 6, 18, value)).toBe(EINVAL);
+        expect(c.tcpx_sockopt_of(other.pid, 999, 6, 18, value, 4)).toBe(EBADF);
+        expect(c.tcpx_sockopt_of(other.pid, fd, 6, 9999, value, 4)).toBe(-92); // ENOPROTOOPT
+        expect(c.tcpx_sockopt_of(-1, fd, 6, 18, value, 4)).toBe(EINVAL);
       } finally {
         other.stdin.end();
         await other.exited;

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// `tcpx iw`: a client asks the server for an initial congestion window.
+
+import { readFileSync } from "node:fs";
+import * as v from "valibot";
+import { usageError } from "../errors.ts";
+import { Exid, Ext } from "../loader/layout.generated.ts";
+import { requestHex } from "../wire/request.ts";
+import type { Extension, RuleDraft, RuleVerb } from "./types.ts";
+
+const MOST = 1024;
+const NOTHING = [0, 0] as const;
+/** Segment size by which Linux rounds its first window down: Ethernet without tunnels. */
+const MSS = 1460;
+
+const segments = (what: string, also = "") =>
+  v.pipe(
+    v.string(),
+    v.transform((text) => {
+      const n = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+      if (n >= 1 && n <= MOST) return n;
+      throw usageError(
+        `${what} '${text}' is not a number of segments`,
+        text,
+        `accepted is 1 to ${MOST}${also}`,
+      );
+    }),
+  );
+
+const setSchema = v.object({
+  segments: v.union([v.literal("none"), segments("SEGMENTS", ", or none")]),
+  local: v.optional(v.boolean(), false),
+});
+
+const acceptSchema = v.object({
+  value: v.optional(v.string()),
+  max: v.optional(segments("--max")),
+});
+
+/** Segments that our receive window admits in a peer's first flight: half of tcp_rmem's default is for overhead. */
+function firstFlight(): number {
+  const [, initial] = readFileSync("/proc/sys/net/ipv4/tcp_rmem", "utf8").trim().split(/\s+/);
+  return Math.floor(Number(initial) / 2 / MSS);
+}
+
+function windowNotice(n: number): string[] {
+  const effective = firstFlight();
+  if (n <= effective) return [];
+  const what = `our own receive window admits about ${effective} segments in the first flight, so ${n} acts like ${effective}`;
+  return [`${what}; for more, raise the second value of net.ipv4.tcp_rmem to ${n * MSS * 2}`];
+}
+
+const none = (kind: RuleDraft["kind"]): RuleDraft => ({ kind, none: true, force: false, value: NOTHING });
+
+const set: RuleVerb = {
+  summary: "Ask servers to start with a window of N segments, or set our own",
+  args: {
+    segments: {
+      type: "positional",
+      description: `1 to ${MOST}; Linux starts with 10 (RFC 6928); none exempts the selector`,
+    },
+    local: {
+      type: "boolean",
+      description: "Start so ourselves, on connections of both directions, asking nobody",
+    },
+  },
+  examples: [
+    ["tcpx iw set 40 --to 192.0.2.0/24", "Ask those servers for 40 segments"],
+    ["tcpx iw set 20 --local --from 10.0.0.0/8", "Start with 20 segments towards our own clients"],
+  ],
+  draft(args) {
+    const input = v.parse(setSchema, args);
+    const kind = input.local ? "local" : "ask";
+    if (input.segments === "none") return { drafts: [none(kind)], notices: [] };
+    const notices = input.local ? [] : windowNotice(input.segments);
+    return { drafts: [{ kind, none: false, force: false, value: [input.segments, 0] }], notices };
+  },
+};
+
+const accept: RuleVerb = {
+  summary: "Grant clients the window that they ask for, up to a limit",
+  args: {
+    value: {
+      type: "positional",
+      required: false,
+      valueHint: "none",
+      description: "Exempts the selector: clients there are granted nothing",
+    },
+    max: { type: "string", valueHint: "SEGMENTS", description: `The largest window to grant, 1 to ${MOST}` },
+  },
+  examples: [
+    ["tcpx iw accept --max 40 --from 10.0.0.0/8", "Clients there get what they ask for, 40 at most"],
+    ["tcpx iw accept none --from 10.9.0.0/16", "These get nothing"],
+  ],
+  draft(args) {
+    const input = v.parse(acceptSchema, args);
+    if (input.value !== undefined && input.value !== "none") {
+      throw usageError(
+        `stray argument '${input.value}'`,
+        input.value,
+        "accepted is 'none', or --max SEGMENTS",
+      );
+    }
+    if (input.value === "none") {
+      if (input.max !== undefined) throw usageError("'none' takes no --max", "none", "leave it out");
+      return { drafts: [none("accept")], notices: [] };
+    }
+    if (input.max === undefined) throw usageError("--max is missing", undefined, `accepted is 1 to ${MOST}`);
+    return { drafts: [{ kind: "accept", none: false, force: false, value: [input.max, 0] }], notices: [] };
+  },
+};
+
+export const iw: Extension = {
+  name: "iw",
+  id: Ext.IW,
+  title: "Initial window request (RFC 6994 experiment 0x7C10)",
+  summary: "A client asks the server for an initial congestion window",
+  verbs: { set, accept },
+  directions: { ask: "to", accept: "from" },
+  examples: [
+    ["tcpx iw accept --max 40", "On the server: the largest window to grant"],
+    ["tcpx iw set 40 --to 192.0.2.0/24", "On the client: ask for it"],
+    ["tcpx status", "Granted, refused, unanswered"],
+    ["tcpx iw unset --all", "Take it back"],
+  ],
+  describe(rule) {
+    if (rule.none) return "none";
+    return rule.kind === "accept" ? `<= ${rule.value[0]} segments` : `${rule.value[0]} segments`;
+  },
+  json(rule) {
+    if (rule.none) return {};
+    const [n] = rule.value;
+    if (rule.kind === "accept") return { max_segments: n };
+    return rule.kind === "ask" ? { segments: n, option: requestHex(Exid.IW_ASK, n) } : { segments: n };
+  },
+};

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* The client asks the server for a congestion control; or we set our own. */
+#ifndef TCPX_CC_REQUEST_BPF_H
+#define TCPX_CC_REQUEST_BPF_H
+
+#include "../request.bpf.h"
+
+#define TCPX_TCP_CONGESTION 13
+#define TCPX_CA_NAME_MAX 16
+
+/* In the order of enum tcpx_algorithm; not in .rodata, which is struct tcpx_config and nothing
+ * else. */
+static const char cc_names[TCPX_ALGORITHM_COUNT][TCPX_CA_NAME_MAX] SEC(".rodata.names") = {
+	"vegas",    "reno", "bbr",	"cubic", "dctcp", "westwood", "htcp", "hybla",	   "veno",
+	"scalable", "nv",   "illinois", "yeah",	 "lp",	  "bic",      "cdg",  "highspeed",
+};
+
+struct inet_connection_sock___cc {
+	__u8 icsk_ca_setsockopt : 1;
+} __attribute__((preserve_access_index));
+
+/* The allow-list is the only gate: BPF ignores net.ipv4.tcp_allowed_congestion_control. */
+static __always_inline bool cc_allowed(const struct tcpx_rule *accept, __u16 algorithm)
+{
+	return rule_active(accept) && algorithm < TCPX_ALGORITHM_COUNT &&
+	       accept->value[0] & 1U << algorithm;
+}
+
+/* Has the application chosen (setsockopt on this socket or on its listener)? */
+static __always_inline bool cc_is_applications(struct bpf_sock_ops *ctx,
+					       const struct tcpx_conn *conn)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct inet_connection_sock___cc *icsk;
+
+	if (conn->cc_applied || !sk)
+		return false;
+	icsk = (void *)bpf_skc_to_tcp_sock(sk);
+	return icsk && BPF_CORE_READ_BITFIELD(icsk, icsk_ca_setsockopt);
+}
+
+static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+				     const struct tcpx_rule *rule, __u32 algorithm)
+{
+	char name[TCPX_CA_NAME_MAX];
+	int err;
+
+	if (algorithm >= TCPX_ALGORITHM_COUNT)
+		return false;
+	if (!(rule->flags & TCPX_RULE_FORCE) && cc_is_applications(ctx, conn)) {
+		count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_KEPT);
+		return false;
+	}
+	__builtin_memcpy(name, cc_names[algorithm], sizeof(name));
+	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
+	if (err) {
+		TCPX_ERROR(TCPX_EXT_CC_REQUEST, err);
+		return false;
+	}
+	conn->cc_applied = 1;
+	count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_APPLIED);
+	return true;
+}
+
+/* What a SYN-ACK says to this ask, before anything could be tried. */
+static __always_inline __u16 cc_promise(const struct tcpx_rule *accept, __u16 asked)
+{
+	return cc_allowed(accept, asked) ? asked : TCPX_CC_REFUSED;
+}
+
+static __always_inline void cc_received(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, bool now)
+{
+	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_CC_REQUEST);
+	__u16 answer = r->answer_bits;
+
+	/* an unknown number is refused, not malformed: a newer peer may know more */
+	request_take_ask(conn, TCPX_EXT_CC_REQUEST, now, r->ask_bits != TCPX_CC_REFUSED);
+	request_take_answer(ctx, conn, TCPX_EXT_CC_REQUEST, answer == r->asked,
+			    answer == TCPX_CC_REFUSED);
+}
+
+/* The handshake is complete: the peer's request goes before our own wish. */
+static __always_inline void cc_established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+{
+	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_CC_REQUEST);
+	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_CC_REQUEST];
+	const struct tcpx_rule *accept = &rules[TCPX_KIND_ACCEPT];
+	const struct tcpx_rule *local = &rules[TCPX_KIND_LOCAL];
+	bool granted = false;
+
+	if (r->state == TCPX_REQUEST_PENDING) {
+		granted = cc_allowed(accept, r->asked) && cc_apply(ctx, conn, accept, r->asked);
+		request_decide(conn, TCPX_EXT_CC_REQUEST, granted ? r->asked : TCPX_CC_REFUSED,
+			       granted);
+	}
+	if (!granted && !conn->cc_applied && rule_active(local))
+		cc_apply(ctx, conn, local, local->value[0]);
+}
+
+#endif

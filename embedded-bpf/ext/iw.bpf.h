@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* The client asks the server for an initial congestion window; or we set our own. */
+#ifndef TCPX_IW_BPF_H
+#define TCPX_IW_BPF_H
+
+#include "../request.bpf.h"
+
+static __always_inline bool iw_valid(__u16 segments)
+{
+	return segments >= 1 && segments <= TCPX_IW_MAX;
+}
+
+/* After a lost SYN or SYN-ACK the window stays small: RFC 5681 3.1, RFC 6928. */
+static __always_inline bool iw_apply(struct bpf_sock_ops *ctx, int segments)
+{
+	int err;
+
+	if (ctx->total_retrans)
+		return false;
+	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCP_BPF_IW, &segments, sizeof(segments));
+	if (err) {
+		TCPX_ERROR(TCPX_EXT_IW, err); /* EINVAL: data was sent already */
+		return false;
+	}
+	count(TCPX_EXT_IW, TCPX_COUNTER_APPLIED);
+	return true;
+}
+
+static __always_inline __u16 iw_bounded(const struct tcpx_rule *accept, __u16 asked)
+{
+	return asked < accept->value[0] ? asked : accept->value[0];
+}
+
+/* What a SYN-ACK says to this ask, before anything could be tried. */
+static __always_inline __u16 iw_promise(const struct tcpx_rule *accept, __u16 asked)
+{
+	return iw_bounded(accept, asked);
+}
+
+static __always_inline void iw_received(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, bool now)
+{
+	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_IW);
+	__u16 answer = r->answer_bits;
+
+	request_take_ask(conn, TCPX_EXT_IW, now, iw_valid(r->ask_bits));
+	request_take_answer(ctx, conn, TCPX_EXT_IW, answer && answer <= r->asked, !answer);
+}
+
+/* The handshake is complete, and the congestion control is the one that will stay. */
+static __always_inline void iw_established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+{
+	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_IW);
+	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_IW];
+	const struct tcpx_rule *accept = &rules[TCPX_KIND_ACCEPT];
+	const struct tcpx_rule *local = &rules[TCPX_KIND_LOCAL];
+	__u16 segments;
+	bool granted;
+
+	if (r->state == TCPX_REQUEST_PENDING && rule_active(accept)) {
+		segments = iw_bounded(accept, r->asked);
+		granted = iw_apply(ctx, segments);
+		request_decide(conn, TCPX_EXT_IW, granted ? segments : 0, granted);
+		if (granted && segments < r->asked)
+			count(TCPX_EXT_IW, TCPX_COUNTER_CLAMPED);
+	} else if (rule_active(local) && r->state != TCPX_REQUEST_ANSWERED) {
+		iw_apply(ctx, local->value[0]);
+	}
+}
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Requests: options in kind 254 (RFC 6994) with which one side asks, and the
+ * other grants or refuses under an identifier of its own, so that an echo is
+ * never taken for an answer. What is asked for, the slices know.
+ */
+#ifndef TCPX_REQUEST_BPF_H
+#define TCPX_REQUEST_BPF_H
+
+#include "conn.bpf.h"
+#include "options.bpf.h"
+
+#define TCPX_OPTION_EXP 254
+#define TCPX_REQUEST_LEN 6
+
+static __always_inline struct tcpx_request_conn *request_of(struct tcpx_conn *conn,
+							    enum tcpx_ext ext)
+{
+	return &conn->requests[ext - TCPX_EXT_CC_REQUEST];
+}
+
+static __always_inline void request_bytes(__u16 exid, __u16 value, struct tcpx_option *o)
+{
+	o->bytes[0] = TCPX_OPTION_EXP;
+	o->bytes[1] = TCPX_REQUEST_LEN;
+	o->bytes[2] = exid >> 8;
+	o->bytes[3] = exid & 0xff;
+	o->bytes[4] = value >> 8;
+	o->bytes[5] = value & 0xff;
+	o->len = TCPX_REQUEST_LEN;
+}
+
+/* What this connection has to say: our ask until it is answered, or our answer. */
+static __always_inline void request_option(const struct tcpx_request_conn *r, __u16 ask,
+					   __u16 answer, struct tcpx_option *o)
+{
+	if (r->state == TCPX_REQUEST_ASKED)
+		request_bytes(ask, r->asked, o);
+	else if (r->state == TCPX_REQUEST_ANSWERED)
+		request_bytes(answer, r->answer, o);
+}
+
+/* An option with one of our identifiers, on the walk through a header. */
+static __always_inline void request_see(__u8 *seen, __u16 *bits, const __u8 *option, __u32 len)
+{
+	/* a wrong length is as bad as twice */
+	*seen = len == TCPX_REQUEST_LEN && !*seen ? 1 : 2;
+	*bits = option[4] << 8 | option[5];
+}
+
+/* After the walk: may the peer ask here? `bits` has passed the slice's check when `valid`. */
+static __always_inline void request_take_ask(struct tcpx_conn *conn, enum tcpx_ext ext, bool now,
+					     bool valid)
+{
+	struct tcpx_request_conn *r = request_of(conn, ext);
+	__u8 seen = r->ask_seen;
+
+	r->ask_seen = 0;
+	if (!seen)
+		return;
+	/* repeated until it is answered, with the same bytes */
+	if (seen == 1 && r->state == TCPX_REQUEST_ANSWERED && r->ask_bits == r->asked)
+		return;
+	if (!rule_active(&conn->policy.rules[ext][TCPX_KIND_ACCEPT]))
+		return; /* nobody here grants anything: not even counted */
+	if (seen > 1 || !now || !valid ||
+	    (r->state != TCPX_REQUEST_NONE && r->state != TCPX_REQUEST_PENDING)) {
+		count(ext, TCPX_COUNTER_MALFORMED);
+		return;
+	}
+	if (r->state == TCPX_REQUEST_NONE)
+		count(ext, TCPX_COUNTER_RECEIVED);
+	r->asked = r->ask_bits;
+	r->state = TCPX_REQUEST_PENDING;
+}
+
+/* After the walk: the answer to our ask. A later one corrects the SYN-ACK's. */
+static __always_inline void request_take_answer(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+						enum tcpx_ext ext, bool granted, bool refused)
+{
+	struct tcpx_request_conn *r = request_of(conn, ext);
+	__u8 seen = r->answer_seen;
+
+	r->answer_seen = 0;
+	if (!seen)
+		return;
+	if (seen > 1 || r->state < TCPX_REQUEST_ASKED || r->state > TCPX_REQUEST_REFUSED ||
+	    (!granted && !refused)) {
+		count(ext, TCPX_COUNTER_MALFORMED);
+		return;
+	}
+	if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
+		r->confirmed = 1;
+	if (r->state != TCPX_REQUEST_ASKED && r->answer == r->answer_bits)
+		return;
+	r->answer = r->answer_bits;
+	r->state = granted ? TCPX_REQUEST_GRANTED : TCPX_REQUEST_REFUSED;
+	count(ext, granted ? TCPX_COUNTER_GRANTED : TCPX_COUNTER_REFUSED);
+}
+
+/* The ask rule of a connection that we open. */
+static __always_inline void request_start(struct tcpx_conn *conn, enum tcpx_ext ext)
+{
+	struct tcpx_request_conn *r = request_of(conn, ext);
+	const struct tcpx_rule *ask = &conn->policy.rules[ext][TCPX_KIND_ASK];
+
+	if (!rule_active(ask) || r->state != TCPX_REQUEST_NONE)
+		return;
+	r->asked = ask->value[0];
+	r->state = TCPX_REQUEST_ASKED;
+}
+
+/* We have stopped talking. */
+static __always_inline void request_stop(struct tcpx_conn *conn, enum tcpx_ext ext)
+{
+	struct tcpx_request_conn *r = request_of(conn, ext);
+
+	if (r->state != TCPX_REQUEST_ASKED)
+		return;
+	r->state = conn->written & 1 << ext ? TCPX_REQUEST_UNANSWERED : TCPX_REQUEST_NO_ROOM;
+	count(ext, TCPX_COUNTER_UNANSWERED);
+}
+
+/* Our decision on the peer's request. */
+static __always_inline void request_decide(struct tcpx_conn *conn, enum tcpx_ext ext, __u16 answer,
+					   bool granted)
+{
+	struct tcpx_request_conn *r = request_of(conn, ext);
+
+	r->answer = answer;
+	r->state = TCPX_REQUEST_ANSWERED;
+	if (!granted)
+		count(ext, TCPX_COUNTER_REFUSED);
+}
+
+/* Is an answer, or its confirmation behind the handshake, still to come? */
+static __always_inline bool request_waits(const struct tcpx_conn *conn, enum tcpx_ext ext)
+{
+	const struct tcpx_request_conn *r = &conn->requests[ext - TCPX_EXT_CC_REQUEST];
+
+	return r->state == TCPX_REQUEST_ASKED ||
+	       ((r->state == TCPX_REQUEST_GRANTED || r->state == TCPX_REQUEST_REFUSED) &&
+		!r->confirmed);
+}
+
+/* The ask on the SYN that a SYN-ACK is about to answer; false when there is none, or no good one.
+ */
+static __always_inline bool request_on_syn(struct bpf_sock_ops *ctx, __u16 exid, __u16 *value)
+{
+	__u8 option[TCPX_REQUEST_LEN] = {TCPX_OPTION_EXP, 4, exid >> 8, exid & 0xff};
+	int len = bpf_load_hdr_opt(ctx, option, sizeof(option), BPF_LOAD_HDR_OPT_TCP_SYN);
+
+	*value = option[4] << 8 | option[5];
+	return len == TCPX_REQUEST_LEN;
+}
+
+#endif
