@@ -133,6 +133,15 @@ static __always_inline void request_decide(struct tcpx_conn *conn, enum tcpx_ext
 		count(ext, TCPX_COUNTER_REFUSED);
 }
 
+/* Has the peer asked for something that is not decided yet? */
+static __always_inline bool request_pending(const struct tcpx_conn *conn)
+{
+	for (int i = 0; i < TCPX_REQUESTS; i++)
+		if (conn->requests[i].state == TCPX_REQUEST_PENDING)
+			return true;
+	return false;
+}
+
 /* Is an answer, or its confirmation behind the handshake, still to come? */
 static __always_inline bool request_waits(const struct tcpx_conn *conn, enum tcpx_ext ext)
 {

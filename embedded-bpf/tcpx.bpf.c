@@ -14,6 +14,7 @@
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 #define TCPX_STATE BPF_SOCK_OPS_STATE_CB_FLAG
+#define TCPX_SYN 0x02
 
 static __always_inline void on_connect(struct bpf_sock_ops *ctx)
 {
@@ -33,8 +34,9 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct tcpx_co
 	conn->since_ns = bpf_ktime_get_ns();
 	conn->first_byte = ctx->snd_una;
 	conn->retrans = ctx->total_retrans;
-	conn->fast_open = ctx->state == BPF_TCP_SYN_RECV &&
-			  ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && !conn->attempt;
+	/* a handshake that is complete on a SYN; that of a simultaneous open was our own attempt */
+	conn->fast_open = ctx->skb_tcp_flags & TCPX_SYN && !conn->attempt &&
+			  ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
 }
 
 /* The handshake is complete: settings, and answers to what was asked. */
@@ -49,7 +51,7 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 	iw_established(ctx, conn);
 	ask = ask_any(conn) && !conn->silent;
 	/* a SYN-ACK was lost: maybe for its options */
-	if (ask && ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && ctx->total_retrans) {
+	if (ask && !conn->attempt && ctx->total_retrans) {
 		ask_stop(ctx, conn, true);
 		ask = false;
 	}
@@ -82,7 +84,7 @@ static __always_inline void on_received(struct bpf_sock_ops *ctx)
 	uto_apply(ctx, conn);
 	if (conn->fast_open && passive) /* the third ACK is still to come */
 		callback_flags(ctx, TCPX_STATE | TCPX_PARSE, ask_any(conn) ? 0 : TCPX_WRITE);
-	else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || conn->fast_open)
+	else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || request_pending(conn))
 		settle(ctx);
 	else if (!receive_wanted(conn))
 		callback_flags(ctx, 0, TCPX_PARSE);

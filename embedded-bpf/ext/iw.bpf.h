@@ -62,7 +62,8 @@ static __always_inline void iw_established(struct bpf_sock_ops *ctx, struct tcpx
 		request_decide(conn, TCPX_EXT_IW, granted ? segments : 0, granted);
 		if (granted && segments < r->asked)
 			count(TCPX_EXT_IW, TCPX_COUNTER_CLAMPED);
-	} else if (rule_active(local) && r->state != TCPX_REQUEST_ANSWERED) {
+	} else if (rule_active(local) && r->state != TCPX_REQUEST_ANSWERED &&
+		   ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB) {
 		iw_apply(ctx, local->value[0]);
 	}
 }
