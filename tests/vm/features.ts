@@ -7,6 +7,7 @@ import { until } from "../support/lab.ts";
 import { tcpx } from "../support/tcpx.ts";
 import { type BpfObjects, newObjects } from "./bpf-objects.ts";
 import { degrades, type Result, works } from "./report.ts";
+import { lateRequests, requests } from "./requests.ts";
 import { rootScope } from "./root-scope.ts";
 import { check, Pair, tcpxOk, Unsupported } from "./support.ts";
 
@@ -134,6 +135,8 @@ export const features: Feature[] = [
   { name: "uto IPv4", run: uto("v4") },
   { name: "uto IPv6", run: uto("v6") },
   { name: "SYN cookies", run: synCookies },
+  { name: "requests", run: requests },
+  { name: "late requests", run: lateRequests },
   { name: "root scope", run: rootScope },
   { name: "demo", run: demo },
   { name: "reset", run: reset },

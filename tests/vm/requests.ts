@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// cc-request and iw in the guest: a client asks, a server grants, and the client learns the answer.
+
+import { connectPeers } from "../support/lab.ts";
+import { type Result, works } from "./report.ts";
+import { check, Pair, type Side, tcpxOk } from "./support.ts";
+
+const ASKED = { algorithm: "reno", segments: 40, most: 32 };
+
+async function counter({ cgroup }: Side, extension: string, name: string): Promise<number> {
+  const { json } = await tcpxOk(["status", "--cgroup", cgroup]);
+  return json.scopes[0]?.counters[extension][name] ?? 0;
+}
+
+/** A new connection: the server's socket as it is right after accept(), then a few exchanges. */
+async function negotiate(pair: Pair, address: string): Promise<{ algorithm: string; cwnd: number }> {
+  const { client, server } = await connectPeers(pair.client.peer, pair.server.peer, address);
+  const algorithm = await pair.server.peer.getcc(server);
+  const cwnd = Number((await pair.server.peer.tcpInfo(server)).snd_cwnd);
+  await pair.server.peer.echo(server);
+  await pair.client.peer.exchange(client, 3, 100);
+  return { algorithm, cwnd };
+}
+
+async function expectGrant(pair: Pair, address: string): Promise<void> {
+  const seen = await negotiate(pair, address);
+  const wanted = { algorithm: ASKED.algorithm, cwnd: ASKED.most };
+  check(Bun.deepEquals(seen, wanted), `${address}: ${JSON.stringify(seen)}, not ${JSON.stringify(wanted)}`);
+}
+
+async function setRules(pair: Pair): Promise<void> {
+  await pair.rule(pair.client, `cc-request set ${ASKED.algorithm}`);
+  await pair.rule(pair.client, `iw set ${ASKED.segments}`);
+  await pair.rule(pair.server, `cc-request accept ${ASKED.algorithm}`);
+  await pair.rule(pair.server, `iw accept --max ${ASKED.most}`);
+}
+
+/** Both requests over IPv4 and IPv6, the client's knowledge of the answer, and silence without accept. */
+export async function requests(): Promise<Result> {
+  await using pair = await Pair.create();
+  const before = await negotiate(pair, pair.server.v4);
+  check(before.algorithm !== ASKED.algorithm && before.cwnd === 10, `not stock: ${JSON.stringify(before)}`);
+  await setRules(pair);
+  for (const address of [pair.server.v4, pair.server.v6]) await expectGrant(pair, address);
+  for (const extension of ["cc-request", "iw"]) {
+    check(
+      (await counter(pair.client, extension, "granted")) === 2,
+      `${extension}: the client knows of no grant`,
+    );
+  }
+  await tcpxOk(["cc-request", "unset", "--all", "--cgroup", pair.server.cgroup]);
+  await tcpxOk(["iw", "unset", "--all", "--cgroup", pair.server.cgroup]);
+  const after = await negotiate(pair, pair.server.v4);
+  check(Bun.deepEquals(after, before), `without accept: ${JSON.stringify(after)}`);
+  return works("granted, answered, v4 and v6");
+}
+
+/** A server that remembers nothing of the SYN, and a listener that is older than the rules. */
+export async function lateRequests(): Promise<Result> {
+  await using pair = await Pair.create();
+  const port = 7300;
+  const { fd } = await pair.server.peer.listen(pair.server.v4, port);
+  await setRules(pair);
+  const client = await pair.client.peer.connect(pair.server.v4, port);
+  const old = await pair.server.peer.accept(fd);
+  check(
+    (await pair.server.peer.getcc(old.fd)) === ASKED.algorithm,
+    "an old listener's connection is not granted",
+  );
+  await pair.server.peer.echo(old.fd);
+  await pair.client.peer.exchange(client, 3, 100);
+  await pair.lab.sysctl("server", "net.ipv4.tcp_syncookies", 2);
+  for (const address of [pair.server.v4, pair.server.v6]) await expectGrant(pair, address);
+  check(
+    (await counter(pair.client, "cc-request", "granted")) === 3,
+    "the client does not know of all grants",
+  );
+  return works("old listener, SYN cookies v4 and v6");
+}
