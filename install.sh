@@ -151,6 +151,12 @@ list_missing() {
 	need procps ps
 	need ethtool ethtool
 	need git git
+	# The VM ring boots kernels of this architecture only.
+	[ "$(uname -m)" = x86_64 ] || return 0
+	need qemu-system-x86 qemu-system-x86_64
+	need busybox-static busybox
+	need cpio cpio
+	need zstd zstd
 }
 
 # No daemon of a package starts now; nginx, which only the tests use, not at boot either.

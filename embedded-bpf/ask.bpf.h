@@ -97,11 +97,8 @@ static __always_inline bool ask_put(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
 /* Has this connection anything to say? */
 static __always_inline bool ask_any(const struct tcpx_conn *conn)
 {
-	__u8 cc = conn->requests[0].state, iw = conn->requests[1].state;
-
 	return rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]) ||
-	       cc == TCPX_REQUEST_ASKED || cc == TCPX_REQUEST_ANSWERED ||
-	       iw == TCPX_REQUEST_ASKED || iw == TCPX_REQUEST_ANSWERED;
+	       request_speaks(&conn->requests[0]) || request_speaks(&conn->requests[1]);
 }
 
 /* Stops talking; `fallback` when a loss, and maybe the option, is the reason. */
@@ -112,9 +109,9 @@ static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	if (fallback) {
 		if (rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]))
 			count(TCPX_EXT_UTO, TCPX_COUNTER_FALLBACK);
-		if (conn->requests[0].state == TCPX_REQUEST_ASKED)
+		if (request_speaks(&conn->requests[0]))
 			count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_FALLBACK);
-		if (conn->requests[1].state == TCPX_REQUEST_ASKED)
+		if (request_speaks(&conn->requests[1]))
 			count(TCPX_EXT_IW, TCPX_COUNTER_FALLBACK);
 	}
 	request_stop(conn, TCPX_EXT_CC_REQUEST);

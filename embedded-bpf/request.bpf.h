@@ -40,6 +40,11 @@ static __always_inline void request_option(const struct tcpx_request_conn *r, __
 		request_bytes(answer, r->answer, o);
 }
 
+static __always_inline bool request_speaks(const struct tcpx_request_conn *r)
+{
+	return r->state == TCPX_REQUEST_ASKED || r->state == TCPX_REQUEST_ANSWERED;
+}
+
 /* An option with one of our identifiers, on the walk through a header. */
 static __always_inline void request_see(__u8 *seen, __u16 *bits, const __u8 *option, __u32 len)
 {

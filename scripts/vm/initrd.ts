@@ -7,7 +7,7 @@
 import { existsSync } from "node:fs";
 import { chmod, copyFile, cp, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { buildSupport } from "../../tests/support/build.ts";
+import { supportFolder } from "../../tests/support/build.ts";
 import { run } from "../lib/run.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
@@ -30,15 +30,10 @@ async function addProgram(root: string, path: string, to: string): Promise<void>
 
 /** The test programs go where tests/support/build.ts looks for them, so the guest compiles nothing. */
 async function addTests(root: string): Promise<void> {
-  const tests = join(root, "tcpx/tests");
-  for (const dir of ["support", "vm"])
-    await cp(join(ROOT, "tests", dir), join(tests, dir), { recursive: true });
-  for (const program of Object.values(await buildSupport())) {
-    const hash = basename(dirname(program));
-    const to = join(root, "tcpx/cache/tcpx/test-support", hash, basename(program));
-    await mkdir(dirname(to), { recursive: true });
-    await copyFile(program, to);
-  }
+  for (const dir of ["tests/support", "tests/vm", "scripts/lib"])
+    await cp(join(ROOT, dir), join(root, "tcpx", dir), { recursive: true });
+  const programs = await supportFolder();
+  await cp(programs, join(root, "tcpx/cache/build", basename(programs)), { recursive: true });
 }
 
 /** Appends a folder as a cpio archive: the kernel unpacks archives that follow one another. */

@@ -6,7 +6,7 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promise
 import { basename, dirname, join } from "node:path";
 import { cacheDir, cached } from "../lib/cache.ts";
 import { run } from "../lib/run.ts";
-import { PrivateApt } from "./private-apt.ts";
+import { Archive, complaintsIn } from "./archive.ts";
 
 export interface Kernel {
   series: string;
@@ -65,33 +65,35 @@ async function extract(unpacked: string, release: string, out: string): Promise<
 }
 
 /** Newer kernels come in parts: image, binary, modules. */
-async function partsOf(apt: PrivateApt, release: string, version: string): Promise<string[]> {
+async function partsOf(archive: Archive, release: string, version: string): Promise<string[]> {
   const image = `linux-image-${release}`;
-  const record = (await apt.show(image)).find(({ Version }) => Version === version);
+  const record = (await archive.show(image)).find(({ Version }) => Version === version);
   if (!record) throw new Error(`${image} ${version} is not in the archive`);
   const depends = (record.Depends ?? "").split(/[,|]\s*/).map((word) => word.split(" ")[0]!);
   const parts = depends.filter((name) => /^linux-(binary|modules)-/.test(name) && name.endsWith(release));
   return [image, ...parts].map((name) => `${name}=${version}`);
 }
 
-async function fetchKernel(apt: PrivateApt, { series, version }: Series): Promise<Kernel | Missing> {
-  const record = (await apt.show(META)).find(({ Version }) => version.test(Version ?? ""));
+async function fetchKernel(archive: Archive, { series, version, suites }: Series): Promise<Kernel | Missing> {
+  const record = (await archive.show(META)).find(({ Version }) => version.test(Version ?? ""));
   const release = record?.Depends?.match(/\blinux-image-(\d[^\s,]*)/)?.[1];
   if (!record?.Version || !release) {
-    return { series, reason: `a ${series} cloud kernel in the mirror's suites` };
+    const why = archive.complaintAbout(suites);
+    return { series, reason: `a ${series} cloud kernel in the mirror's suites${why ? ` (${why})` : ""}` };
   }
   const found = { series, version: record.Version, release };
   const recipe = ["1", release, record.Version, MODULES.source];
   try {
     const dir = await cached(`kernel-${release}`, recipe, async (out) => {
       const unpacked = join(out, ".unpacked");
-      await apt.unpack(await partsOf(apt, release, found.version), unpacked);
+      await archive.unpack(await partsOf(archive, release, found.version), unpacked);
       await extract(unpacked, release, out);
       await rm(unpacked, { recursive: true });
     });
     return { ...found, dir };
   } catch (error) {
-    return { series, reason: `a download of ${release}: ${(error as Error).message.split("\n")[0]}` };
+    const [why = (error as Error).message.split("\n")[0]] = complaintsIn(error as Error);
+    return { series, reason: `a download of ${release} (${why})` };
   }
 }
 
@@ -115,10 +117,10 @@ async function remember(kernels: Kernel[]): Promise<void> {
 }
 
 async function lookUp(): Promise<(Kernel | Missing)[]> {
-  await using apt = await PrivateApt.create(SERIES.flatMap(({ suites }) => [...suites]));
+  await using archive = await Archive.create(SERIES.flatMap(({ suites }) => [...suites]));
   const found: (Kernel | Missing)[] = [];
-  for (const series of SERIES) found.push(await fetchKernel(apt, series));
-  for (const complaint of apt.complaints) console.log(`apt: ${complaint}`);
+  for (const series of SERIES) found.push(await fetchKernel(archive, series));
+  for (const complaint of archive.complaints) console.log(`apt: ${complaint}`);
   return found;
 }
 

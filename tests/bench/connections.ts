@@ -7,21 +7,28 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Lab } from "../support/lab.ts";
 import { tcpx } from "../support/tcpx.ts";
-import { quantile, type Sample, summary } from "./stats.ts";
+import { interval, quantile, type Sample, summary } from "./stats.ts";
 
-const ROUNDS = 20;
+const ROUNDS = Number(process.env.ROUNDS ?? 40);
 const CONNECTIONS = 3000;
+
+const rulesFor = (selectors: { to: string[]; from: string[] }): string[][] => [
+  ["uto", "set", "30s", ...selectors.to],
+  ["uto", "accept", "--min", "5s", ...selectors.from],
+  ["cc-request", "set", "cubic", ...selectors.to],
+  ["cc-request", "accept", "cubic", ...selectors.from],
+  ["iw", "set", "20", ...selectors.to],
+  ["iw", "accept", "--max", "20", ...selectors.from],
+];
+
+const ELSEWHERE = { to: ["--to", "192.0.2.0/24"], from: ["--from", "192.0.2.0/24"] };
+const EVERYWHERE = { to: [], from: [] };
 
 const RULES: Record<string, string[][]> = {
   "no tcpx": [],
-  "no match": [
-    ["uto", "set", "30s", "--to", "192.0.2.0/24"],
-    ["uto", "accept", "--from", "192.0.2.0/24"],
-  ],
-  "set and accept match": [
-    ["uto", "set", "30s"],
-    ["uto", "accept", "--min", "5s"],
-  ],
+  "no match": rulesFor(ELSEWHERE),
+  "uto matches": rulesFor(EVERYWHERE).slice(0, 2),
+  "uto, cc-request, iw match": rulesFor(EVERYWHERE),
 };
 
 interface Run {
@@ -45,7 +52,7 @@ function compile(dir: string): string {
   return program;
 }
 
-/** Runs all cases 20 times in turn and returns the table's rows. */
+/** Runs all cases ROUNDS times in turn and returns the table's rows. */
 export async function connectionRows(): Promise<string[][]> {
   const dir = mkdtempSync(join(tmpdir(), "tcpx-bench-"));
   await using lab = await Lab.create();
@@ -67,7 +74,10 @@ export async function connectionRows(): Promise<string[][]> {
       }
     }
   } finally {
-    for (const cgroup of cgroups) await tcpx(["uto", "unset", "--all", "--cgroup", cgroup, "--wait"]);
+    for (const cgroup of cgroups) {
+      for (const ext of ["uto", "cc-request", "iw"])
+        await tcpx([ext, "unset", "--all", "--cgroup", cgroup, "--wait"]);
+    }
     rmSync(dir, { recursive: true });
   }
   return Object.keys(RULES).map((name) => {
@@ -77,7 +87,7 @@ export async function connectionRows(): Promise<string[][]> {
       quantile(speed, 0.5).toFixed(0),
       summary(speed, perSecond.get("no tcpx")!).ratio,
       quantile(micros, 0.5).toFixed(1),
-      summary(micros, cpu.get("no tcpx")!).ratio,
+      interval(micros, cpu.get("no tcpx")!),
     ];
   });
 }

@@ -30,3 +30,12 @@ export function summary(sample: Sample, base: Sample): Summary {
     ratio: `${ratio[0]} (${ratio[1]}..${ratio[2]})`,
   };
 }
+
+/** Mean of the paired ratios with its 95 % confidence interval (normal approximation). */
+export function interval(sample: Sample, base: Sample): string {
+  const ratios = sample.map((value, i) => value / base[i]!);
+  const mean = ratios.reduce((sum, r) => sum + r, 0) / ratios.length;
+  const variance = ratios.reduce((sum, r) => sum + (r - mean) ** 2, 0) / (ratios.length - 1);
+  const half = 1.96 * Math.sqrt(variance / ratios.length);
+  return `${mean.toFixed(3)} +- ${half.toFixed(3)}`;
+}
