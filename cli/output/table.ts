@@ -16,12 +16,13 @@ const NO_BORDERS = Object.fromEntries(
 
 /** Rows under their headings; columns whose index is in `numeric` are aligned right. */
 export function table(head: string[], rows: (string | number)[][], numeric: number[] = []): string {
-  const colour = useColour(process.stdout);
+  // written here, because cli-table3's own colours have another idea of when they are wanted
+  const bold = (word: string) => (useColour(process.stdout) && word !== "" ? `\x1b[1m${word}\x1b[0m` : word);
   const text = new Table({
-    head,
+    head: head.map(bold),
     chars: { ...NO_BORDERS, middle: "  " },
     colAligns: head.map((_, i) => (numeric.includes(i) ? "right" : "left")),
-    style: { "padding-left": 0, "padding-right": 0, head: colour ? ["bold"] : [], border: [] },
+    style: { "padding-left": 0, "padding-right": 0, head: [], border: [] },
   });
   text.push(...rows.map((row) => row.map(String)));
   return text

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Scopes: nested cgroups, one cgroup in several network namespaces, cgroups that are gone.
+
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readdirSync, rmdirSync } from "node:fs";
+import { LAYOUT_VERSION } from "../../cli/loader/layout.generated.ts";
 import { type Connection, connectPeers, type Peer } from "../support/lab.ts";
 import { captureRequirement, describeIf, every, labRequirement } from "../support/requires.ts";
 import { tcpx } from "../support/tcpx.ts";
@@ -163,7 +165,8 @@ describeIf(needs.ok, needs.reason)("nested scopes", () => {
     const next = await tcpxOk(["uto", "set", "30s", "--cgroup", u.client.cgroup, "--wait"]);
     expect(next.stderr).toMatch(/doomed is gone: removed its 2 rule/);
     expect(await gone()).toBeUndefined();
-    expect(readdirSync("/sys/fs/bpf/tcpx/v1")).not.toContain(id);
+    const pins = `/sys/fs/bpf/tcpx/v${LAYOUT_VERSION}`;
+    expect(readdirSync(pins)).not.toContain(id);
     await u.rule(u.client, "unset");
   });
 
