@@ -164,6 +164,7 @@ export function checkArguments(args: string[], defs: ArgsDef, command: string): 
   const stray = words[places.length];
   if (stray !== undefined) throw usageError(`stray argument '${stray}'`, stray, help);
   const missing = places.slice(words.length).find(([, def]) => def.required !== false);
-  if (missing) throw usageError(`${missing[0].toUpperCase()} is missing`, undefined, help);
+  if (missing)
+    throw usageError(`${missing[1].valueHint ?? missing[0].toUpperCase()} is missing`, undefined, help);
   return [...flags.values(), "--", ...words];
 }

@@ -94,11 +94,17 @@ static __always_inline bool ask_put(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
 	return !err;
 }
 
-/* Has this connection anything to say? */
+/*
+ * Has this connection anything to say, or to wait for? The latter ends on one of
+ * our segments, too: see ask_wanted().
+ */
 static __always_inline bool ask_any(const struct tcpx_conn *conn)
 {
+	const struct tcpx_request_conn *cc = &conn->requests[0], *iw = &conn->requests[1];
+
 	return rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]) ||
-	       request_speaks(&conn->requests[0]) || request_speaks(&conn->requests[1]);
+	       request_speaks(cc) || request_speaks(iw) || request_listens(cc) ||
+	       request_listens(iw);
 }
 
 /* Stops talking; `fallback` when a loss, and maybe the option, is the reason. */

@@ -20,6 +20,7 @@ static __always_inline void header_of_segment(struct bpf_sock_ops *ctx, struct t
 {
 	__u8 *data = ctx->skb_data, *end = ctx->skb_data_end;
 
+	conn->header_is_syn = 0;
 	conn->header_len = 0;
 	if (data + TCPX_HEADER_MIN > end)
 		return;
@@ -37,6 +38,7 @@ static __always_inline void header_of_syn(struct bpf_sock_ops *ctx, struct tcpx_
 {
 	int len = bpf_getsockopt(ctx, TCPX_SOL_TCP, TCP_BPF_SYN, conn->header, TCPX_HEADER_MAX);
 
+	conn->header_is_syn = 1;
 	conn->header_len = len > 0 ? len : 0;
 }
 

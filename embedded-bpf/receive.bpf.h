@@ -12,8 +12,8 @@
 /* Does any slice want to see the peer's options, now or later? */
 static __always_inline bool receive_wanted(const struct tcpx_conn *conn)
 {
-	return uto_accepts(conn) || request_waits(conn, TCPX_EXT_CC_REQUEST) ||
-	       request_waits(conn, TCPX_EXT_IW);
+	return uto_accepts(conn) || (!conn->silent && (request_listens(&conn->requests[0]) ||
+						       request_listens(&conn->requests[1])));
 }
 
 /* Does any slice grant requests, which come with the handshake? */
@@ -44,6 +44,15 @@ static __always_inline void receive_experiment(struct tcpx_conn *conn, const __u
 	default:
 		break;
 	}
+}
+
+/*
+ * No operation, MSS, window scale, SACK permitted, timestamps: beside these and
+ * nothing else a SYN-ACK has room for all of ours.
+ */
+static __always_inline bool receive_ordinary(__u8 kind)
+{
+	return (kind >= 1 && kind <= 4) || kind == 8;
 }
 
 /*
@@ -86,6 +95,8 @@ __noinline int receive_walk(struct bpf_sock_ops *ctx)
 			uto_see(conn, option, len);
 		else if (option[0] == TCPX_OPTION_EXP && len >= 4)
 			receive_experiment(conn, option, len);
+		else if (conn->header_is_syn && !receive_ordinary(option[0]))
+			conn->crowded = 1;
 	}
 	return 0;
 }
@@ -98,8 +109,8 @@ __noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
 	if (!conn)
 		return 0;
 	uto_receive(conn);
-	cc_received(ctx, conn, asks);
-	iw_received(ctx, conn, asks);
+	cc_received(conn, asks);
+	iw_received(conn, asks);
 	return 0;
 }
 
@@ -114,8 +125,8 @@ static __always_inline void receive_header(struct bpf_sock_ops *ctx, bool syn, b
 static __always_inline void receive(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
 	bool passive = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
-	/* requests come with the handshake; with Fast Open its end is seen on data */
-	bool asks = passive || conn->fast_open;
+	/* requests come with the handshake; with Fast Open its end is seen on the first data */
+	bool asks = passive || (conn->fast_open && ctx->rcv_nxt == conn->third_ack);
 
 	if (!receive_wanted(conn) && !(asks && receive_grants(conn)))
 		return;

@@ -30,19 +30,27 @@ static __always_inline void request_bytes(__u16 exid, __u16 value, struct tcpx_o
 	o->len = TCPX_REQUEST_LEN;
 }
 
+/* Has it something to put on segments? */
+static __always_inline bool request_speaks(const struct tcpx_request_conn *r)
+{
+	return r->state == TCPX_REQUEST_ASKED ||
+	       (r->state == TCPX_REQUEST_ANSWERED && !r->promised);
+}
+
+/* Is an answer, or a correction of the SYN-ACK's, still to come? */
+static __always_inline bool request_listens(const struct tcpx_request_conn *r)
+{
+	return r->state >= TCPX_REQUEST_ASKED && r->state <= TCPX_REQUEST_REFUSED;
+}
+
 /* What this connection has to say: our ask until it is answered, or our answer. */
 static __always_inline void request_option(const struct tcpx_request_conn *r, __u16 ask,
 					   __u16 answer, struct tcpx_option *o)
 {
 	if (r->state == TCPX_REQUEST_ASKED)
 		request_bytes(ask, r->asked, o);
-	else if (r->state == TCPX_REQUEST_ANSWERED)
+	else if (request_speaks(r))
 		request_bytes(answer, r->answer, o);
-}
-
-static __always_inline bool request_speaks(const struct tcpx_request_conn *r)
-{
-	return r->state == TCPX_REQUEST_ASKED || r->state == TCPX_REQUEST_ANSWERED;
 }
 
 /* An option with one of our identifiers, on the walk through a header. */
@@ -75,13 +83,16 @@ static __always_inline void request_take_ask(struct tcpx_conn *conn, enum tcpx_e
 	}
 	if (r->state == TCPX_REQUEST_NONE)
 		count(ext, TCPX_COUNTER_RECEIVED);
+	/* the header at hand is the SYN's before it is the third ACK's */
+	r->promised = r->state == TCPX_REQUEST_NONE && conn->armed && !conn->crowded &&
+		      conn->header_is_syn && !conn->fast_open && !conn->retrans;
 	r->asked = r->ask_bits;
 	r->state = TCPX_REQUEST_PENDING;
 }
 
 /* After the walk: the answer to our ask. A later one corrects the SYN-ACK's. */
-static __always_inline void request_take_answer(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
-						enum tcpx_ext ext, bool granted, bool refused)
+static __always_inline void request_take_answer(struct tcpx_conn *conn, enum tcpx_ext ext,
+						bool granted, bool refused)
 {
 	struct tcpx_request_conn *r = request_of(conn, ext);
 	__u8 seen = r->answer_seen;
@@ -94,8 +105,6 @@ static __always_inline void request_take_answer(struct bpf_sock_ops *ctx, struct
 		count(ext, TCPX_COUNTER_MALFORMED);
 		return;
 	}
-	if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
-		r->confirmed = 1;
 	if (r->state != TCPX_REQUEST_ASKED && r->answer == r->answer_bits)
 		return;
 	r->answer = r->answer_bits;
@@ -126,14 +135,18 @@ static __always_inline void request_stop(struct tcpx_conn *conn, enum tcpx_ext e
 	count(ext, TCPX_COUNTER_UNANSWERED);
 }
 
-/* Our decision on the peer's request. */
+/*
+ * Our decision on the peer's request. `promise` is what a SYN-ACK says to it:
+ * when it went out and is right, nothing more has to be said.
+ */
 static __always_inline void request_decide(struct tcpx_conn *conn, enum tcpx_ext ext, __u16 answer,
-					   bool granted)
+					   bool granted, __u16 promise)
 {
 	struct tcpx_request_conn *r = request_of(conn, ext);
 
 	r->answer = answer;
 	r->state = TCPX_REQUEST_ANSWERED;
+	r->promised = r->promised && answer == promise;
 	if (!granted)
 		count(ext, TCPX_COUNTER_REFUSED);
 }
@@ -145,16 +158,6 @@ static __always_inline bool request_pending(const struct tcpx_conn *conn)
 		if (conn->requests[i].state == TCPX_REQUEST_PENDING)
 			return true;
 	return false;
-}
-
-/* Is an answer, or its confirmation behind the handshake, still to come? */
-static __always_inline bool request_waits(const struct tcpx_conn *conn, enum tcpx_ext ext)
-{
-	const struct tcpx_request_conn *r = &conn->requests[ext - TCPX_EXT_CC_REQUEST];
-
-	return r->state == TCPX_REQUEST_ASKED ||
-	       ((r->state == TCPX_REQUEST_GRANTED || r->state == TCPX_REQUEST_REFUSED) &&
-		!r->confirmed);
 }
 
 /* The ask on the SYN that a SYN-ACK is about to answer; false when there is none, or no good one.

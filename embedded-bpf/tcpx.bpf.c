@@ -34,6 +34,7 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct tcpx_co
 	conn->since_ns = bpf_ktime_get_ns();
 	conn->first_byte = ctx->snd_una;
 	conn->retrans = ctx->total_retrans;
+	conn->armed = (ctx->bpf_sock_ops_cb_flags & TCPX_WRITE) != 0;
 	/* a handshake that is complete on a SYN; that of a simultaneous open was our own attempt */
 	conn->fast_open = ctx->skb_tcp_flags & TCPX_SYN && !conn->attempt &&
 			  ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
@@ -97,6 +98,7 @@ static __always_inline void on_state(struct bpf_sock_ops *ctx)
 
 	if (!conn || !conn->fast_open || ctx->args[1] != BPF_TCP_ESTABLISHED)
 		return;
+	conn->third_ack = ctx->rcv_nxt;
 	callback_flags(ctx, 0, TCPX_STATE);
 	settle(ctx);
 }

@@ -187,7 +187,7 @@ struct tcpx_request_conn {
 	__u8 state;    /* enum tcpx_request_state */
 	__u8 ask_seen; /* how often it stands in that header; 2 and more: malformed */
 	__u8 answer_seen;
-	__u8 confirmed; /* the answer came, or was repeated, after the handshake */
+	__u8 promised; /* the SYN-ACK has given this very answer */
 };
 
 #define TCPX_REQUESTS 2 /* extensions that ask and answer, from TCPX_EXT_CC_REQUEST on */
@@ -199,21 +199,24 @@ struct tcpx_conn {
 	__u32 attempt;	  /* its addresses and ports, hashed */
 	__u32 first_byte; /* snd_una when established */
 	__u32 retrans;	  /* total_retrans when established */
+	__u32 third_ack;  /* Fast Open: rcv_nxt when the third ACK came */
 	__u8 segments;	  /* with our options, since established */
 	__u8 silent;	  /* asks nothing (more) */
 	__u8 reserved;	  /* bit per extension: space is reserved on this segment */
 	__u8 written;	  /* bit per extension: was on some segment */
 	__u8 fast_open;	  /* accepted with data on the SYN: no grant before the third ACK */
 	__u8 cc_applied;  /* the congestion control is ours */
-	__u8 pad[2];
+	__u8 armed;	  /* the listener's SYN-ACK could carry options */
+	__u8 crowded;	  /* the SYN has options that may have kept ours off the SYN-ACK */
 	struct tcpx_policy policy;
 	struct tcpx_uto_conn uto;
 	struct tcpx_request_conn requests[TCPX_REQUESTS];
 	/* TCP header under examination; here because it is the socket's own, locked memory */
-	__u8 header[72]; /* 60 at most; the walk may look at 5 bytes more */
-	__u8 header_len; /* 0: none at hand */
-	__u8 header_at;	 /* where the walk stands */
-	__u8 pad2[2];
+	__u8 header[72];    /* 60 at most; the walk may look at 5 bytes more */
+	__u8 header_len;    /* 0: none at hand */
+	__u8 header_at;	    /* where the walk stands */
+	__u8 header_is_syn; /* the SYN of a passive open, not this segment */
+	__u8 pad2;
 };
 
 /*

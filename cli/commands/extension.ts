@@ -37,12 +37,13 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
     notes: [
       "Longest prefix first, then the exact port. A rule replaces the one at the same selector; it holds for " +
         `connections set up from now on, until \`tcpx ${extension.name} unset\` takes it back.`,
+      ...(verb.directionNote ? [verb.directionNote] : []),
     ],
     async run(args, io) {
       const selectors = selectorsOf(args);
       const { drafts, notices } = verb.draft(args);
+      placeRules(extension, selectors, drafts, null); // a wrong direction is told before anything else
       for (const notice of notices) io.messages.warn(notice);
-      placeRules(extension, selectors, drafts, null); // a wrong direction is told before anything is tried
       const plan = (present: Rule[], netns: Netns | null) =>
         setRules(present, placeRules(extension, selectors, drafts, netns));
       return changeScope(io, `${extension.name} ${name}`, places(args), plan, () => verb.prepare?.(drafts));

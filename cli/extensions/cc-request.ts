@@ -13,6 +13,7 @@ const NOTHING = [0, 0] as const;
 function algorithmId(name: string): number {
   const id = ALGORITHMS.indexOf(name);
   if (id >= 0) return id;
+  if (name === "none") throw usageError("'none' stands alone", name, "it exempts from all algorithms");
   throw usageError(`ALGORITHM '${name}' is not known`, name, `accepted is ${ALGORITHMS.join(", ")}, or none`);
 }
 
@@ -64,6 +65,7 @@ const set: RuleVerb = {
     ["tcpx cc-request set bbr --local --port 443", "Send with BBR ourselves on port 443"],
     ["tcpx cc-request set none --to 192.0.2.9", "Ask nothing of this one"],
   ],
+  directionNote: "Asking is for connections that this side opens: --from is an error without --local.",
   draft(args) {
     const input = v.parse(setSchema, args);
     const kind = input.local ? "local" : "ask";
@@ -100,6 +102,7 @@ const accept: RuleVerb = {
     ["tcpx cc-request accept bbr,cubic --from 10.0.0.0/8", "Clients there may choose between two"],
     ["tcpx cc-request accept none --from 10.9.0.0/16", "These may not"],
   ],
+  directionNote: "Granting is for connections that this side accepts: --to is an error.",
   draft(args) {
     const input = v.parse(acceptSchema, args);
     if (input.algorithms === "none") {

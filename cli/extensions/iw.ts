@@ -68,6 +68,7 @@ const set: RuleVerb = {
     ["tcpx iw set 40 --to 192.0.2.0/24", "Ask those servers for 40 segments"],
     ["tcpx iw set 20 --local --from 10.0.0.0/8", "Start with 20 segments towards our own clients"],
   ],
+  directionNote: "Asking is for connections that this side opens: --from is an error without --local.",
   draft(args) {
     const input = v.parse(setSchema, args);
     const kind = input.local ? "local" : "ask";
@@ -92,6 +93,7 @@ const accept: RuleVerb = {
     ["tcpx iw accept --max 40 --from 10.0.0.0/8", "Clients there get what they ask for, 40 at most"],
     ["tcpx iw accept none --from 10.9.0.0/16", "These get nothing"],
   ],
+  directionNote: "Granting is for connections that this side accepts: --to is an error.",
   draft(args) {
     const input = v.parse(acceptSchema, args);
     if (input.value !== undefined && input.value !== "none") {

@@ -16,6 +16,8 @@ export interface RuleVerb {
   /** Positional arguments and flags of its own; the shared ones are added. */
   args: ArgsDef;
   examples: Example[];
+  /** For the help, when a kind of its rules is for one direction only. */
+  directionNote?: string;
   /** @throws TcpxError (usage) for values out of range, before anything is touched */
   draft(args: Args): { drafts: RuleDraft[]; notices: string[] };
   /**

@@ -31,7 +31,8 @@ export function parseFrame(frame: Uint8Array): TcpFrame | undefined {
   const ip = frame.subarray(14);
   const view = new DataView(ip.buffer, ip.byteOffset, ip.length);
   const headerLength = (ip[0]! & 15) * 4;
-  if (ip.length < headerLength + 20 || ip[0]! >> 4 !== 4 || ip[9] !== 6) return undefined;
+  if (headerLength < 20 || ip.length < headerLength + 20 || ip[0]! >> 4 !== 4 || ip[9] !== 6)
+    return undefined;
   const end = headerLength + (ip[headerLength + 12]! >> 4) * 4;
   const flags = ip[headerLength + 13]!;
   return {
@@ -44,16 +45,17 @@ export function parseFrame(frame: Uint8Array): TcpFrame | undefined {
 }
 
 const NAMES: Record<number, string> = { 1: "nop", 2: "mss", 3: "wscale", 4: "sackOK", 8: "timestamps" };
+/** Lengths that these kinds have to have. */
+const LENGTHS: Record<number, number> = { 1: 1, 2: 4, 3: 3, 4: 2, 8: 10, [UTO_KIND]: 4 };
 
 /** "mss 1460", "user timeout 3s (1c040003)". */
 export function describeOption(option: Uint8Array): string {
   const kind = option[0]!;
-  const number = (option[2]! << 8) | option[3]!;
-  if (kind === UTO_KIND && option.length === 4) {
-    return `user timeout ${formatDuration(decodeUto(number))} (${option.toHex()})`;
-  }
   const request = describeRequest(option);
   if (request) return request;
-  const name = NAMES[kind] ?? `kind ${kind} (${option.toHex()})`;
+  if (LENGTHS[kind] !== option.length) return `kind ${kind} (${option.toHex()})`;
+  const number = (option[2]! << 8) | option[3]!;
+  if (kind === UTO_KIND) return `user timeout ${formatDuration(decodeUto(number))} (${option.toHex()})`;
+  const name = NAMES[kind]!;
   return kind === 2 ? `${name} ${number}` : kind === 3 ? `${name} ${option[2]}` : name;
 }

@@ -68,14 +68,14 @@ static __always_inline __u16 cc_promise(const struct tcpx_rule *accept, __u16 as
 	return cc_allowed(accept, asked) ? asked : TCPX_CC_REFUSED;
 }
 
-static __always_inline void cc_received(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, bool now)
+static __always_inline void cc_received(struct tcpx_conn *conn, bool now)
 {
 	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_CC_REQUEST);
 	__u16 answer = r->answer_bits;
 
 	/* an unknown number is refused, not malformed: a newer peer may know more */
 	request_take_ask(conn, TCPX_EXT_CC_REQUEST, now, r->ask_bits != TCPX_CC_REFUSED);
-	request_take_answer(ctx, conn, TCPX_EXT_CC_REQUEST, answer == r->asked,
+	request_take_answer(conn, TCPX_EXT_CC_REQUEST, answer == r->asked,
 			    answer == TCPX_CC_REFUSED);
 }
 
@@ -91,7 +91,7 @@ static __always_inline void cc_established(struct bpf_sock_ops *ctx, struct tcpx
 	if (r->state == TCPX_REQUEST_PENDING) {
 		granted = cc_allowed(accept, r->asked) && cc_apply(ctx, conn, accept, r->asked);
 		request_decide(conn, TCPX_EXT_CC_REQUEST, granted ? r->asked : TCPX_CC_REFUSED,
-			       granted);
+			       granted, cc_promise(accept, r->asked));
 	}
 	if (!granted && !conn->cc_applied && rule_active(local))
 		cc_apply(ctx, conn, local, local->value[0]);

@@ -15,11 +15,11 @@ static __always_inline bool iw_apply(struct bpf_sock_ops *ctx, int segments)
 {
 	int err;
 
-	if (ctx->total_retrans)
+	if (ctx->total_retrans || ctx->data_segs_out) /* the latter with Fast Open */
 		return false;
 	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCP_BPF_IW, &segments, sizeof(segments));
 	if (err) {
-		TCPX_ERROR(TCPX_EXT_IW, err); /* EINVAL: data was sent already */
+		TCPX_ERROR(TCPX_EXT_IW, err);
 		return false;
 	}
 	count(TCPX_EXT_IW, TCPX_COUNTER_APPLIED);
@@ -37,13 +37,13 @@ static __always_inline __u16 iw_promise(const struct tcpx_rule *accept, __u16 as
 	return iw_bounded(accept, asked);
 }
 
-static __always_inline void iw_received(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, bool now)
+static __always_inline void iw_received(struct tcpx_conn *conn, bool now)
 {
 	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_IW);
 	__u16 answer = r->answer_bits;
 
 	request_take_ask(conn, TCPX_EXT_IW, now, iw_valid(r->ask_bits));
-	request_take_answer(ctx, conn, TCPX_EXT_IW, answer && answer <= r->asked, !answer);
+	request_take_answer(conn, TCPX_EXT_IW, answer && answer <= r->asked, !answer);
 }
 
 /* The handshake is complete, and the congestion control is the one that will stay. */
@@ -59,7 +59,7 @@ static __always_inline void iw_established(struct bpf_sock_ops *ctx, struct tcpx
 	if (r->state == TCPX_REQUEST_PENDING && rule_active(accept)) {
 		segments = iw_bounded(accept, r->asked);
 		granted = iw_apply(ctx, segments);
-		request_decide(conn, TCPX_EXT_IW, granted ? segments : 0, granted);
+		request_decide(conn, TCPX_EXT_IW, granted ? segments : 0, granted, segments);
 		if (granted && segments < r->asked)
 			count(TCPX_EXT_IW, TCPX_COUNTER_CLAMPED);
 	} else if (rule_active(local) && r->state != TCPX_REQUEST_ANSWERED &&

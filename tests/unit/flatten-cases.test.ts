@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The look-up table, case by case: what stands in it, and how it is encoded.
 import { describe, expect, test } from "bun:test";
-import { structs } from "../../cli/loader/layout.generated.ts";
+import { extensionOf, extensions } from "../../cli/extensions/index.ts";
+import { placeRules } from "../../cli/extensions/place.ts";
+import { Ext, RuleFlag, structs } from "../../cli/loader/layout.generated.ts";
 import { encodeNamespaces, encodePolicies } from "../../cli/loader/records.ts";
 import { decode, sizeOf } from "../../cli/loader/struct.ts";
 import { flatten, type Table } from "../../cli/policy/flatten.ts";
@@ -108,6 +110,36 @@ describe("flatten", () => {
     expect(shown(flat)["to 6 :0 @0 ::/0"]).toEqual({ "first local": 1 });
     expect(shown(flat)["from 6 :0 @0 ::/0"]).toEqual({ "first local": 2 });
   });
+
+  test("a rule for one direction without an address is in that direction only, for both families", () => {
+    const [selector] = parseSelectors({ port: "443" });
+    const ask = rule({}, 1, { kind: "ask", selector: { ...selector!, direction: "to" } });
+    const grant = rule({}, 2, { kind: "accept", selector: { ...selector!, direction: "from" } });
+    const held = table(ask, grant).entries.map((e) => {
+      const taken = e.slots.flatMap((slot) => (slot ? [`${slot.kind} ${slot.value[0]}`] : []));
+      return `${e.direction} ${e.family} ${e.port}/${e.bits}: ${taken}`;
+    });
+    expect(held.toSorted()).toEqual([
+      "from 4 443/0: accept 2",
+      "from 6 443/0: accept 2",
+      "to 4 443/0: ask 1",
+      "to 6 443/0: ask 1",
+    ]);
+  });
+
+  test("at no prefix at all the rule for one direction is the narrower one, whatever came first", () => {
+    const both = rule({}, 1);
+    const one = rule({}, 2, { selector: { ...both.selector, direction: "to" } });
+    for (const flat of [table(both, one), table(one, both)]) {
+      const slots = flat.entries.map((e) => [e.direction, e.slots[KINDS.indexOf("local")]!.value[0]]);
+      expect(slots.toSorted()).toEqual([
+        ["from", 1],
+        ["from", 1],
+        ["to", 2],
+        ["to", 2],
+      ]);
+    }
+  });
 });
 
 describe("bytes of the maps", () => {
@@ -142,5 +174,31 @@ describe("bytes of the maps", () => {
     const { keys, values } = encodePolicies(flatten(rules, () => 0));
     expect(keys.length / sizeOf("tcpx_policy_key")).toBe(6);
     expect(values.length / sizeOf("tcpx_policy")).toBe(6);
+  });
+
+  test("three extensions times three kinds: each has a slot of its own", () => {
+    const rules = extensions.flatMap((extension) =>
+      KINDS.flatMap((kind, i) => {
+        const draft = { kind, none: false, force: i === 1, value: [extension.id + 1, i + 1] } as const;
+        return placeRules(extension, parseSelectors({}), [draft], null);
+      }),
+    );
+    expect([extensions.length, rules.length]).toEqual([Ext.COUNT, 9]);
+    const { keys, values } = encodePolicies(flatten(rules, (ext) => extensionOf({ ext }).id));
+    const count = keys.length / sizeOf("tcpx_policy_key");
+    expect(count).toBe(4);
+    for (let at = 0; at < count; at++) {
+      const { direction } = decode("tcpx_policy_key", keys, at * sizeOf("tcpx_policy_key"));
+      const policy = decode("tcpx_policy", values, at * sizeOf("tcpx_policy"));
+      for (const { id, directions } of extensions) {
+        for (const [i, kind] of KINDS.entries()) {
+          const only = directions?.[kind];
+          const holds = only === undefined || direction === { to: 1, from: 2 }[only];
+          const flags = RuleFlag.SET | (i === 1 ? RuleFlag.FORCE : 0);
+          const wanted = holds ? { flags, value: [id + 1, i + 1] } : { flags: 0, value: [0, 0] };
+          expect(policy.rules[id]![i]).toEqual({ ...wanted, prefix: 0, reserved: 0 });
+        }
+      }
+    }
   });
 });

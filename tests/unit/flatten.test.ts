@@ -3,7 +3,8 @@
 // embedded-bpf/policy.bpf.h does them on the bytes of the maps, is what the rules say.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Direction as D, Ext, RuleFlag } from "../../cli/loader/layout.generated.ts";
+import { extensionOf, extensions } from "../../cli/extensions/index.ts";
+import { Direction as D, RuleFlag } from "../../cli/loader/layout.generated.ts";
 import { encodeNamespaces, encodePolicies } from "../../cli/loader/records.ts";
 import { decode, type Struct, sizeOf } from "../../cli/loader/struct.ts";
 import { setRules } from "../../cli/policy/change.ts";
@@ -137,6 +138,7 @@ const place = fc.oneof(
 
 const rule = fc
   .record({
+    ext: fc.constantFrom(...extensions.map(({ name }) => name)),
     kind: fc.constantFrom(...KINDS),
     place,
     direction: fc.constantFrom("both" as const, "to" as const, "from" as const),
@@ -145,13 +147,13 @@ const rule = fc
     none: fc.boolean(),
     force: fc.boolean(),
   })
-  .map(({ kind, place, direction, port, cookie, none, force }) => {
+  .map(({ place, direction, port, cookie, ...rest }) => {
     const netns = cookie === null ? null : { cookie, inode: Number(cookie) + 4_026_531_840 };
-    return { ext: "uto", kind, selector: { direction, port, ...place }, netns, none, force } as const;
+    return { ...rest, selector: { direction, port, ...place }, netns };
   });
 
 /** A rule set: one rule per place, the number of the rule as its value. */
-const ruleSet = fc.array(rule, { maxLength: 14 }).map(
+const ruleSet = fc.array(rule, { maxLength: 20 }).map(
   (rules) =>
     setRules(
       [],
@@ -169,7 +171,11 @@ const connection = family.chain((f) =>
   }),
 );
 
-const table = (rules: Rule[]) => flatten(rules, () => Ext.UTO);
+const table = (rules: Rule[]) => flatten(rules, (ext) => extensionOf({ ext }).id);
+/** What a connection is looked up for: every kind of every extension. */
+const SLOTS = extensions.flatMap(({ name, id }) =>
+  KINDS.map((kindName, kind) => ({ name, id, kindName, kind })),
+);
 
 describe("flatten", () => {
   test("two look-ups find what the rules say", () => {
@@ -177,8 +183,8 @@ describe("flatten", () => {
       fc.property(ruleSet, fc.array(connection, { minLength: 1, maxLength: 8 }), (rules, connections) => {
         const maps = mapsOf(table(rules));
         for (const c of connections) {
-          for (const [kind, name] of KINDS.entries()) {
-            const [found, wanted] = [kernel(maps, c, Ext.UTO, kind), naive(rules, c, "uto", name)];
+          for (const { name, id, kindName, kind } of SLOTS) {
+            const [found, wanted] = [kernel(maps, c, id, kind), naive(rules, c, name, kindName)];
             expect(found?.value).toEqual(wanted && [...wanted.value]);
             if (!found || !wanted) continue;
             expect((found.flags & RuleFlag.NONE) !== 0).toBe(wanted.none);
@@ -201,8 +207,8 @@ describe("flatten", () => {
     fc.assert(
       fc.property(shuffled, connection, ([rules, others], c) => {
         const [maps, otherMaps] = [mapsOf(table(rules)), mapsOf(table(others))];
-        for (const kind of KINDS.keys()) {
-          expect(kernel(otherMaps, c, Ext.UTO, kind)).toEqual(kernel(maps, c, Ext.UTO, kind));
+        for (const { id, kind } of SLOTS) {
+          expect(kernel(otherMaps, c, id, kind)).toEqual(kernel(maps, c, id, kind));
         }
       }),
     );

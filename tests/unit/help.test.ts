@@ -126,6 +126,77 @@ describe.each(
   });
 });
 
+describe("what a page must say", () => {
+  const page = (name: string) => {
+    const found = texts.find(({ words }) => words.join(" ") === name);
+    expect(found, name).toBeDefined();
+    return found!.out.replace(/\s+/g, " ");
+  };
+
+  test("every extension has its pages, and is named in the first one", () => {
+    for (const ext of ["uto", "cc-request", "iw"]) {
+      expect(page("")).toContain(` ${ext} `);
+      for (const verb of ["set", "accept", "show", "unset"]) {
+        expect(page(`${ext} ${verb}`)).toContain(`Usage: tcpx ${ext} ${verb}`);
+        expect(page(ext)).toContain(` ${verb} `);
+      }
+    }
+  });
+
+  test("cc-request: modules are loaded by the command, and never by a request", () => {
+    expect(page("cc-request accept")).toMatch(/modules are loaded now, never by a request/);
+    expect(page("cc-request accept")).toContain("and no others");
+  });
+
+  test("cc-request and iw: which experiment it is, and what none and --local do", () => {
+    for (const [ext, exid] of [
+      ["cc-request", "0x7CC0"],
+      ["iw", "0x7C10"],
+    ] as const) {
+      for (const verb of ["set", "accept"]) {
+        expect(page(`${ext} ${verb}`)).toContain(`RFC 6994 experiment ${exid}`);
+        expect(page(`${ext} ${verb}`)).toMatch(/none exempts the selector|Exempts the selector/);
+      }
+      expect(page(`${ext} set`)).toMatch(/--local [^-]*asking nobody/);
+      expect(page(`${ext} unset`)).toContain("[ask|local|accept]");
+    }
+  });
+
+  test("iw: the range, and that --max is needed", () => {
+    expect(page("iw set")).toContain("1 to 1024");
+    expect(page("iw accept")).toMatch(/--max SEGMENTS The largest window to grant, 1 to 1024/);
+  });
+
+  // the shared flags stand in every page, and here one of them is an error
+  test.each([
+    ["cc-request set", "--from"],
+    ["cc-request accept", "--to"],
+    ["iw set", "--from"],
+    ["iw accept", "--to"],
+  ])("%s offers %s only with a word about when it is an error", (name, flag) => {
+    const text = page(name).replace(/ Examples: .*?(?=Longest prefix)/, " ");
+    const [, ...mentions] = text.split(`${flag} CIDR,...`);
+    expect(mentions.length === 0 || text.replace(`${flag} CIDR,...`, "").includes(flag)).toBe(true);
+  });
+});
+
+test("a missing word is named as in the usage line", () => {
+  for (const { words, leaf } of all) {
+    const line = /Usage: (.*)/.exec(texts.find((text) => text.words.join() === words.join())!.out)![1]!;
+    const required = Object.values(leaf?.args ?? {}).some(
+      (def) => def.type === "positional" && def.required !== false,
+    );
+    if (!leaf || !required) continue;
+    try {
+      checkArguments([], leaf.args, "x");
+      expect.unreachable(line);
+    } catch (error) {
+      const [name = ""] = (error as Error).message.split(" is missing");
+      expect(line.split(" ")).toContain(name);
+    }
+  }
+});
+
 test("examples that are not in a page of their own parse, too", async () => {
   for (const { examples } of all) for (const [line] of examples) await checkExample(line);
 });

@@ -156,6 +156,23 @@ describe("mistakes", () => {
     [["uto", "accept", "--min", "2h", "--max", "1h"], /--min 2h is longer than --max 1h/, "2h"],
     [["uto", "unset", "locl"], /'locl'.*ask, local, accept/, "locl"],
     [["uto", "unset", "--all", "--to", "10.0.0.0/8"], /--all and --to exclude each other/, "--all"],
+    [
+      ["cc-request", "set", "BBR", "--dry-run"],
+      /ALGORITHM 'BBR' is not known; accepted is .*bbr.* none$/m,
+      "BBR",
+    ],
+    [["cc-request", "set", "bbr", "--force", "--dry-run"], /--force is for --local and accept/, "--force"],
+    [
+      ["cc-request", "set", "bbr", "--from", "10.0.0.0/8", "--dry-run"],
+      /--from is not for.*use --to$/m,
+      "10.0.0.0/8",
+    ],
+    [["cc-request", "accept", "bbr", "--to", "::1", "--dry-run"], /--to is not for.*use --from$/m, "::1"],
+    [["cc-request", "accept", "bbr", "cubic", "--dry-run"], /stray argument 'cubic'/, "cubic"],
+    [["iw", "set", "1025", "--dry-run"], /SEGMENTS '1025' is not.*1 to 1024, or none/, "1025"],
+    [["iw", "set", "1024", "--from", "::1", "--dry-run"], /--from is not for iw ask rules/, "::1"],
+    [["iw", "accept", "--dry-run"], /--max is missing; accepted is 1 to 1024/, null],
+    [["iw", "accept", "40", "--dry-run"], /stray argument '40'.*--max SEGMENTS/, "40"],
     [["version", "extra"], /stray argument 'extra'.*tcpx version --help/, "extra"],
     [["version", "--json=true"], /--json takes no value/, "true"],
   ];

@@ -2,12 +2,15 @@
 // Rules as the bytes of the `rules` map.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { extensions } from "../../cli/extensions/index.ts";
-import { RuleFlag } from "../../cli/loader/layout.generated.ts";
+import { extensionOf, extensions } from "../../cli/extensions/index.ts";
+import { placeRules } from "../../cli/extensions/place.ts";
+import { Ext, RuleFlag } from "../../cli/loader/layout.generated.ts";
 import { decodeRules, encodeRules } from "../../cli/loader/records.ts";
 import { decode, sizeOf } from "../../cli/loader/struct.ts";
+import { ruleJson } from "../../cli/output/rules.ts";
 import { KINDS, type Rule } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
+import { ALGORITHMS } from "../../cli/wire/request.ts";
 
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 const address = fc.uint8Array({ minLength: 16, maxLength: 16 });
@@ -75,6 +78,33 @@ describe("rules", () => {
     });
   });
 
+  test("what the verbs draft survives, for every extension, kind and direction", () => {
+    const drafts: [name: string, verb: string, args: Record<string, unknown>][] = [
+      ["uto", "set", { duration: "32767min", force: true }],
+      ["uto", "accept", { value: "none" }],
+      ["cc-request", "set", { algorithm: "vegas" }],
+      ["cc-request", "set", { algorithm: "highspeed", local: true, force: true }],
+      ["cc-request", "accept", { algorithms: ALGORITHMS.join() }],
+      ["iw", "set", { segments: "1" }],
+      ["iw", "set", { segments: "none", local: true }],
+      ["iw", "accept", { max: "1024" }],
+    ];
+    const rules = drafts.flatMap(([ext, verb, args]) => {
+      const extension = extensionOf({ ext });
+      return placeRules(
+        extension,
+        parseSelectors({ port: "443" }),
+        extension.verbs[verb]!.draft(args).drafts,
+        null,
+      );
+    });
+    expect(new Set(rules.map(({ ext, kind }) => `${ext} ${kind}`)).size).toBe(9);
+    expect(new Set(rules.map(({ selector }) => selector.direction))).toEqual(new Set(["to", "from", "both"]));
+    const read = decodeRules(encodeRules(rules), rules.length);
+    expect(read).toEqual(rules);
+    expect(read.map(ruleJson)).toEqual(rules.map(ruleJson));
+  });
+
   test("a record of an extension that this tcpx does not have is an error, not another extension", () => {
     const [rule] = fc.sample(anyRule, 1);
     const bytes = encodeRules([rule!]);
@@ -85,5 +115,11 @@ describe("rules", () => {
   test("the registry: names and ids are unique", () => {
     expect(new Set(extensions.map(({ name }) => name)).size).toBe(extensions.length);
     expect(extensions.map(({ id }) => id).toSorted()).toEqual([...extensions.keys()]);
+    expect(extensions.map(({ name, id }) => [name, id])).toEqual([
+      ["uto", Ext.UTO],
+      ["cc-request", Ext.CC_REQUEST],
+      ["iw", Ext.IW],
+    ]);
+    expect(extensions).toHaveLength(Ext.COUNT);
   });
 });

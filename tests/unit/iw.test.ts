@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+// `tcpx iw`: from arguments to rules, and from rules to text.
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import fc from "fast-check";
+import { checkArguments } from "../../cli/args.ts";
+import { iw } from "../../cli/extensions/iw.ts";
+
+const set = (args: Record<string, unknown>) => iw.verbs.set!.draft(args);
+const accept = (args: Record<string, unknown>) => iw.verbs.accept!.draft(args);
+
+const refused = (details: object) => expect.objectContaining({ name: "TcpxError", code: 2, ...details });
+const EXEMPT = { none: true, force: false, value: [0, 0] };
+const WRONG = [
+  "",
+  "0",
+  "00",
+  "1025",
+  "ten",
+  "1e3",
+  "1E3",
+  "-5",
+  "+5",
+  "4.0",
+  "0x10",
+  " 40",
+  "40 ",
+  "9".repeat(20),
+];
+const segments = fc.integer({ min: 1, max: 1024 });
+
+describe("iw set", () => {
+  test("1 to 1024 segments, asked for or our own", () => {
+    fc.assert(
+      fc.property(segments, (n) => {
+        const plain = { none: false, force: false, value: [n, 0] as const };
+        expect(set({ segments: String(n) }).drafts).toEqual([{ kind: "ask", ...plain }]);
+        expect(set({ segments: String(n), local: true })).toEqual({
+          drafts: [{ kind: "local", ...plain }],
+          notices: [],
+        });
+      }),
+    );
+  });
+
+  test("none exempts one kind", () => {
+    expect(set({ segments: "none" })).toEqual({ drafts: [{ kind: "ask", ...EXEMPT } as never], notices: [] });
+    expect(set({ segments: "none", local: true })).toEqual({
+      drafts: [{ kind: "local", ...EXEMPT } as never],
+      notices: [],
+    });
+  });
+
+  test.each([...WRONG, "None", "none,5"])("%j is refused", (text) => {
+    const error = refused({
+      message: `SEGMENTS '${text}' is not a number of segments`,
+      value: text,
+      hint: "accepted is 1 to 1024, or none",
+    });
+    expect(() => set({ segments: text })).toThrow(error);
+    expect(() => set({ segments: text, local: true })).toThrow(error);
+  });
+});
+
+describe("our own receive window", () => {
+  const TCP_RMEM = "/proc/sys/net/ipv4/tcp_rmem";
+  const bytes = Number(readFileSync(TCP_RMEM, "utf8").split(/\s+/)[1]);
+  /** Half of the buffer is for overhead; whole segments of Ethernet. */
+  const admitted = Math.floor(bytes / 2 / 1460);
+  const notices = (n: number) => set({ segments: String(n) }).notices;
+
+  test.skipIf(admitted < 1 || admitted >= 1024)("is named with what to change, when it is too small", () => {
+    expect(notices(admitted)).toEqual([]);
+    fc.assert(
+      fc.property(fc.integer({ min: admitted + 1, max: 1024 }), (n) => {
+        const [text, ...more] = notices(n);
+        expect(more).toEqual([]);
+        expect(text).toContain(
+          `about ${admitted} segments in the first flight, so ${n} acts like ${admitted}`,
+        );
+        const needed = Number(/second value of net\.ipv4\.tcp_rmem to (\d+)$/.exec(text!)?.[1]);
+        expect(Math.floor(needed / 2 / 1460)).toBe(n);
+        expect(needed).toBeGreaterThan(bytes);
+      }),
+    );
+  });
+
+  test("has nothing to do with what we send, or grant", () => {
+    expect(set({ segments: "1024", local: true }).notices).toEqual([]);
+    expect(accept({ max: "1024" }).notices).toEqual([]);
+    expect(notices(1)).toEqual([]);
+  });
+});
+
+describe("iw accept", () => {
+  test("--max, 1 to 1024", () => {
+    fc.assert(
+      fc.property(segments, (n) => {
+        expect(accept({ max: String(n) })).toEqual({
+          drafts: [{ kind: "accept", none: false, force: false, value: [n, 0] }],
+          notices: [],
+        });
+      }),
+    );
+  });
+
+  test("there is no default: a limit is the administrator's decision", () => {
+    expect(() => accept({})).toThrow(
+      refused({ message: "--max is missing", value: undefined, hint: "accepted is 1 to 1024" }),
+    );
+  });
+
+  test.each([...WRONG, "none"])("--max %j is refused", (max) => {
+    expect(() => accept({ max })).toThrow(
+      refused({
+        message: `--max '${max}' is not a number of segments`,
+        value: max,
+        hint: "accepted is 1 to 1024",
+      }),
+    );
+  });
+
+  test("none", () => {
+    expect(accept({ value: "none" })).toEqual({
+      drafts: [{ kind: "accept", ...EXEMPT } as never],
+      notices: [],
+    });
+    expect(() => accept({ value: "none", max: "5" })).toThrow(
+      refused({ message: "'none' takes no --max", value: "none", hint: "leave it out" }),
+    );
+  });
+
+  test.each([[{ value: "40" }], [{ value: "40", max: "50" }], [{ value: "" }], [{ value: "None" }]])(
+    "%j: a number that is not behind the flag is told how",
+    (args) => {
+      expect(() => accept(args)).toThrow(
+        refused({
+          message: `stray argument '${args.value}'`,
+          value: args.value,
+          hint: "accepted is 'none', or --max SEGMENTS",
+        }),
+      );
+    },
+  );
+});
+
+describe("a rule in words", () => {
+  const rule = { none: false, force: false } as const;
+
+  test("for people", () => {
+    expect(iw.describe({ kind: "ask", ...rule, value: [40, 0] })).toBe("40 segments");
+    expect(iw.describe({ kind: "local", ...rule, value: [20, 0] })).toBe("20 segments");
+    expect(iw.describe({ kind: "accept", ...rule, value: [32, 0] })).toBe("<= 32 segments");
+    for (const kind of ["ask", "local", "accept"] as const) {
+      expect(iw.describe({ kind, none: true, force: false, value: [0, 0] })).toBe("none");
+    }
+  });
+
+  test("for scripts: integers, and the option's bytes where there is one", () => {
+    expect(iw.json({ kind: "ask", ...rule, value: [40, 0] })).toEqual({
+      segments: 40,
+      option: "fe067c100028",
+    });
+    expect(iw.json({ kind: "ask", ...rule, value: [1024, 0] })).toMatchObject({ option: "fe067c100400" });
+    expect(iw.json({ kind: "local", ...rule, value: [20, 0] })).toEqual({ segments: 20 });
+    expect(iw.json({ kind: "accept", ...rule, value: [32, 0] })).toEqual({ max_segments: 32 });
+    for (const kind of ["ask", "local", "accept"] as const) {
+      expect(iw.json({ kind, none: true, force: false, value: [0, 0] })).toEqual({});
+    }
+  });
+});
+
+describe("on the command line", () => {
+  const check = (verb: string, ...words: string[]) =>
+    checkArguments(words, iw.verbs[verb]!.args, `tcpx iw ${verb}`);
+
+  test("each verb has its own flags, and nothing is there to be forced", () => {
+    expect(check("set", "40", "--local")).toEqual(["--local", "--", "40"]);
+    expect(check("accept", "--max", "40")).toEqual(["--max=40", "--"]);
+    expect(check("accept", "none")).toEqual(["--", "none"]);
+    for (const verb of ["set", "accept"]) {
+      expect(() => check(verb, "none", "--force")).toThrow(refused({ message: "unknown flag '--force'" }));
+    }
+    expect(() => check("set", "40", "--max", "40")).toThrow(refused({ message: "unknown flag '--max'" }));
+  });
+
+  test("what is missing is named", () => {
+    expect(() => check("set")).toThrow(refused({ message: "SEGMENTS is missing" }));
+    expect(() => check("accept", "--max")).toThrow(refused({ message: "--max needs a value" }));
+    expect(() => check("accept", "--max", "1", "--max", "2")).toThrow(
+      refused({ message: "--max is given twice", hint: "give it once" }),
+    );
+  });
+
+  test("a negative number is judged as one", () => {
+    expect(check("set", "-5")).toEqual(["--", "-5"]);
+    expect(check("accept", "--max", "-5")).toEqual(["--max=-5", "--"]);
+  });
+
+  test("requests are about connections that we open, grants about those that we accept", () => {
+    expect(iw.directions).toEqual({ ask: "to", accept: "from" });
+  });
+});
