@@ -160,10 +160,12 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 	/* another scope's program ends the asking, too, should the owner be gone */
 	if (!conn || (reserve && !ask_wanted(ctx, conn)) || conn->scope != config.scope)
 		return 0;
-	if (reserve)
+	if (reserve) {
 		conn->reserved = 0;
-	else if (conn->since_ns && conn->reserved)
-		conn->segments++;
+		/* those without options as well: a listener's flags have to go, too */
+		if (conn->since_ns && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
+			conn->segments++;
+	}
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		ask_option(ext, conn, &o);
 		if (!o.len || (!reserve && !(conn->reserved & 1 << ext)))

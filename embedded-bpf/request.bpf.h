@@ -100,8 +100,8 @@ static __always_inline void request_take_answer(struct tcpx_conn *conn, enum tcp
 	r->answer_seen = 0;
 	if (!seen)
 		return;
-	if (seen > 1 || r->state < TCPX_REQUEST_ASKED || r->state > TCPX_REQUEST_REFUSED ||
-	    (!granted && !refused)) {
+	if (seen > 1 || conn->silent || r->state < TCPX_REQUEST_ASKED ||
+	    r->state > TCPX_REQUEST_REFUSED || (!granted && !refused)) {
 		count(ext, TCPX_COUNTER_MALFORMED);
 		return;
 	}

@@ -200,7 +200,7 @@ struct tcpx_conn {
 	__u32 first_byte; /* snd_una when established */
 	__u32 retrans;	  /* total_retrans when established */
 	__u32 third_ack;  /* Fast Open: rcv_nxt when the third ACK came */
-	__u8 segments;	  /* with our options, since established */
+	__u8 segments;	  /* of ours since established, while we ask or listen */
 	__u8 silent;	  /* asks nothing (more) */
 	__u8 reserved;	  /* bit per extension: space is reserved on this segment */
 	__u8 written;	  /* bit per extension: was on some segment */

@@ -22,7 +22,8 @@ const rulesFor = (selectors: { to: string[]; from: string[] }): string[][] => [
 ];
 
 const ELSEWHERE = { to: ["--to", "192.0.2.0/24"], from: ["--from", "192.0.2.0/24"] };
-const EVERYWHERE = { to: [], from: [] };
+/** One side asks, the other grants: as between two hosts. */
+const EVERYWHERE = { to: ["--to", "127.0.0.0/8"], from: ["--from", "127.0.0.0/8"] };
 
 const RULES: Record<string, string[][]> = {
   "no tcpx": [],
