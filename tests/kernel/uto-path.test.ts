@@ -154,7 +154,7 @@ describeIf(needs.ok, needs.reason)("a path that drops segments with the option",
     await u.exchange(c);
     const { sent, fallback } = await u.counters(u.server);
     expect(fallback).toBe(1);
-    expect(sent).toBeWithin(1, 3); // the data, and the acknowledgment before it if that was faster
+    expect(sent).toBeWithin(1, 9); // the data, acknowledgments before it, and no more than 8 in all
   });
 
   test("SYN cookies: the server, which remembers nothing, must not repeat its option on every SYN-ACK", async () => {

@@ -4,12 +4,20 @@
 import { readFileSync } from "node:fs";
 import { buildSupport } from "./build.ts";
 import { IPPROTO_TCP, TCP_INFO } from "./constants.ts";
-import { type Capture, type Connection, congestionOf, connectPeers, type Packet } from "./lab.ts";
+import {
+  type Capture,
+  type Connection,
+  congestionOf,
+  connectPeers,
+  type Packet,
+  splitOptions,
+} from "./lab.ts";
 import type { ConnectOptions } from "./peer.ts";
 import { run } from "./process.ts";
 import { requirement } from "./requires.ts";
 import type { TcpxResult } from "./tcpx.ts";
 import { type Side, scopeOf, type Trace, tcpxOk, trace, UtoLab } from "./uto-lab.ts";
+import type { Wire, WirePacket } from "./wire.ts";
 
 export const CUBIC = 3;
 export const RENO = 1;
@@ -23,9 +31,6 @@ export const ccAsk = option("c0");
 export const ccAnswer = option("c1");
 export const iwAsk = option("10");
 export const iwAnswer = option("11");
-
-/** The options of a SYN from another stack with Linux's usual ones, so that windows are scaled. */
-export const WSCALE_7 = "030307";
 
 export type Extension = "uto" | "cc-request" | "iw";
 
@@ -43,6 +48,12 @@ export function requestsOf(packet: Packet): string {
   return optionsOf(packet, 254);
 }
 
+/** The same of what a wire endpoint has received. */
+export function requestsIn(packet: WirePacket): string {
+  const found = splitOptions(packet.options).filter(({ kind }) => kind === 254);
+  return found.map(({ hex }) => hex).join(",");
+}
+
 /** All options of these kinds in hex. */
 export function optionsOf(packet: Packet, ...kinds: number[]): string {
   const found = packet.optionList.filter(({ kind }) => kinds.includes(kind));
@@ -58,6 +69,7 @@ export async function windowOf(pid: number, fd: number): Promise<number> {
 
 export class RequestLab implements AsyncDisposable {
   private readonly used = new Set<string>();
+  private wirePort = 9000;
 
   private constructor(readonly u: UtoLab) {}
 
@@ -112,7 +124,7 @@ export class RequestLab implements AsyncDisposable {
   }
 
   /** A connection from the client to the server. */
-  open(family: "v4" | "v6" = "v4", how: ConnectOptions = {}): Promise<Connection> {
+  open(family: "v4" | "v6" = "v4", how: ConnectOptions & { port?: number } = {}): Promise<Connection> {
     return connectPeers(this.client.peer, this.server.peer, this.server[family], how);
   }
 
@@ -140,6 +152,17 @@ export class RequestLab implements AsyncDisposable {
     return { cc: await this.counters(where, "cc-request"), iw: await this.counters(where, "iw") };
   }
 
+  /** Starts counting; what it returns tells what both requests' counters of a side have gone up by. */
+  async counting(where: Side | string) {
+    const start = await this.counted(where);
+    return async () => {
+      const { cc, iw } = await this.counted(where);
+      const minus = (now: typeof cc, then: typeof cc) =>
+        Object.fromEntries(Object.entries(now).map(([name, n]) => [name, n - (then[name] ?? 0)]));
+      return { cc: minus(cc, start.cc), iw: minus(iw, start.iw) };
+    };
+  }
+
   /** Captures what happens between the two meanwhile. */
   async record<T>(work: () => Promise<T>): Promise<{ value: T; capture: Capture }> {
     const capture = await this.u.capture();
@@ -156,6 +179,27 @@ export class RequestLab implements AsyncDisposable {
       return c;
     });
     return { c, t: await trace(capture, c.port) };
+  }
+
+  /** A connection that a wire endpoint in the server's namespace opens to the server. */
+  async fromWire(wire: Wire, { syn = "-", ack = "-", family = "v4" as "v4" | "v6" } = {}) {
+    const { fd: listener, port } = await this.server.peer.listen(wire.kernel[family]);
+    const from = { addr: wire.own[family], port: ++this.wirePort };
+    const synAck = await wire.connect(from, { addr: wire.kernel[family], port }, syn, ack);
+    const { fd } = await this.server.peer.accept(listener);
+    return { flow: synAck.flow, fd, listener, port, synAck };
+  }
+
+  /** A connection that the client opens to a wire endpoint in its namespace, which answers so. */
+  async toWire(wire: Wire, synAck = "-") {
+    const port = ++this.wirePort;
+    await wire.listen(wire.own.v4, port);
+    const connecting = this.client.peer.connect(wire.own.v4, port);
+    let syn = await wire.expect();
+    while (!syn.flags.startsWith("S")) syn = await wire.expect(); // the end of a connection before
+    await wire.synack(syn.flow, synAck === "echo" ? `=${syn.options}` : synAck);
+    const fd = await connecting;
+    return { flow: syn.flow, fd, syn, ack: await wire.expect(syn.flow) };
   }
 
   filter = (side: Side, rule: string) => this.u.filter(side, rule);

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+// Once asked and answered, no segment runs the sock_ops program: its own run count is the witness.
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { run } from "../support/lab.ts";
+import { RequestLab } from "../support/request-lab.ts";
+import { describeIf, every, labRequirement, requirement } from "../support/requires.ts";
+import { type Side, scopeOf } from "../support/uto-lab.ts";
+
+const STATS = "/proc/sys/kernel/bpf_stats_enabled";
+const tool = requirement("bpftool", Bun.which("bpftool") !== null, "the program bpftool");
+const needs = every("all", labRequirement, tool);
+
+describeIf(needs.ok, needs.reason)("the steady state of requests", () => {
+  let r: RequestLab;
+  let before: string;
+
+  beforeAll(async () => {
+    r = await RequestLab.create();
+    before = readFileSync(STATS, "utf8");
+    writeFileSync(STATS, "1\n");
+  });
+  afterEach(() => r.clear());
+  afterAll(async () => {
+    writeFileSync(STATS, before);
+    await r[Symbol.asyncDispose]();
+  });
+
+  /** Runs of a side's program so far. */
+  async function runs(side: Side): Promise<number> {
+    const scope = await scopeOf(side.cgroup);
+    if (!scope) return 0;
+    return JSON.parse(await run(["bpftool", "prog", "show", "id", `${scope.program_id}`, "-j"])).run_cnt ?? 0;
+  }
+
+  const both = async () => (await runs(r.client)) + (await runs(r.server));
+
+  test.each([
+    ["granted", ["cc-request accept cubic", "iw accept --max 32"]],
+    ["refused", ["cc-request accept reno", "iw accept --max 1"]],
+    ["granted, with uto", ["cc-request accept cubic", "iw accept --max 32", "uto accept --min 1s"]],
+    ["unanswered", []],
+    ["unanswered by a host with other rules", ["uto accept --min 1s"]],
+  ])("%s: at most 4 runs in 1,000 exchanges, both ends together", async (_, server) => {
+    for (const words of server) await r.rule(r.server, words);
+    for (const words of ["cc-request set cubic", "iw set 40", "uto set 30s", "uto accept --min 1s"]) {
+      await r.rule(r.client, words);
+    }
+    const start = await both();
+    const c = await r.open();
+    await r.exchange(c, 1);
+    const first = await both();
+    expect(first - start).toBeWithin(3, 60); // the statistics do count: a handshake takes 12 to 16
+    await r.client.peer.exchange(c.client, 1000, 100, 20_000);
+    expect((await both()) - first).toBeLessThanOrEqual(4);
+  });
+
+  test("--local costs its handshake and nothing else", async () => {
+    for (const side of [r.client, r.server]) {
+      await r.rule(side, "cc-request set cubic --local");
+      await r.rule(side, "iw set 20 --local");
+    }
+    const c = await r.open("v6");
+    expect(await r.sending(r.server, c.server)).toEqual({ cc: "cubic", cwnd: 20 });
+    expect(await r.sending(r.client, c.client)).toEqual({ cc: "cubic", cwnd: 20 });
+    await r.exchange(c, 1);
+    const first = await both();
+    await r.client.peer.exchange(c.client, 1000, 100, 20_000);
+    expect((await both()) - first).toBe(0);
+  });
+
+  test.each([
+    ["granted", true],
+    ["unanswered", false],
+  ] as const)(
+    "a server that sends at once to a client that never does, %s: a few runs, not one per segment",
+    async (_, granted) => {
+      await r.usual();
+      if (!granted)
+        for (const extension of ["cc-request", "iw"]) await r.rule(r.server, `${extension} unset`);
+      const start = await both();
+      const c = await r.open();
+      const [sent, received] = await Promise.all([
+        r.server.peer.send(c.server, 20_000_000, 20_000),
+        r.client.peer.recv(c.client, 20_000_000, 20_000),
+      ]);
+      expect(received).toBe(sent);
+      expect((await r.client.peer.tcpInfo(c.client)).segs_out).toBeGreaterThan(100);
+      expect((await both()) - start).toBeLessThanOrEqual(60);
+    },
+  );
+
+  test("a bulk transfer: none after its beginning", async () => {
+    await r.usual();
+    const c = await r.open();
+    await r.exchange(c, 1);
+    const first = await both();
+    const [sent, received] = await Promise.all([
+      r.client.peer.send(c.client, 20_000_000, 20_000),
+      r.client.peer.recv(c.client, 20_000_000, 20_000), // the server echoes
+    ]);
+    expect(received).toBe(sent);
+    expect((await both()) - first).toBeLessThanOrEqual(4);
+  });
+});
