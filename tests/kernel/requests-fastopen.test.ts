@@ -130,6 +130,7 @@ describeIf(needs.ok, needs.reason)("requests with TCP Fast Open", () => {
 
   test("asks on a SYN with a cookie: applied with the third ACK, not before, not with a forged one", async () => {
     await r.usual();
+    await r.rule(r.server, "uto set 30s"); // so that there is something on the SYN-ACK
     const { listener, port } = await listen(wire.kernel.v4);
     const tfo = await cookie(port);
     await r.server.peer.accept(listener).catch(() => undefined); // the one that fetched it
@@ -138,6 +139,7 @@ describeIf(needs.ok, needs.reason)("requests with TCP Fast Open", () => {
     const flow = await wire.syn({ addr: wire.own.v4, port: 8001 }, to, `${tfo}${asks}`);
     const synAck = await wire.expect(flow);
     expect([synAck.flags, requestsIn(synAck)]).toEqual(["SA", ""]); // nothing is promised
+    expect(synAck.options).toContain("1c04001e");
     const { fd } = await r.server.peer.accept(listener);
     expect(await state(fd)).toBe(SYN_RECV);
     expect(await r.sending(r.server, fd)).toEqual(DEFAULT);
