@@ -55,26 +55,29 @@ struct {
 	__type(value, struct tcpx_handover);
 } handover SEC(".maps");
 
-static __always_inline void count(enum tcpx_ext ext, enum tcpx_counter counter)
+/* Global functions: verifiers look at them once, not at every place that counts. */
+__noinline int count(__u32 ext, __u32 counter)
 {
 	__u32 zero = 0;
 	struct tcpx_counters *c = bpf_map_lookup_elem(&counters, &zero);
 
 	/* a softirq may interrupt a process on the same CPU */
-	if (c)
+	if (c && ext < TCPX_EXT_COUNT && counter < TCPX_COUNTER_COUNT)
 		__sync_fetch_and_add(&c->count[ext][counter], 1);
+	return 0;
 }
 
-static __always_inline void count_error(enum tcpx_ext ext, int line, int code)
+__noinline int count_error(__u32 ext, int line, int code)
 {
 	__u32 zero = 0;
 	struct tcpx_counters *c = bpf_map_lookup_elem(&counters, &zero);
 
+	count(ext, TCPX_COUNTER_ERRORS);
 	if (!c)
-		return;
-	__sync_fetch_and_add(&c->count[ext][TCPX_COUNTER_ERRORS], 1);
+		return 0;
 	c->error_line = line;
 	c->error_code = code;
+	return 0;
 }
 
 /* Leaves a trace that `tcpx status` shows. */

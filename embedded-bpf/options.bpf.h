@@ -8,7 +8,8 @@
 #define TCPX_HEADER_MIN 20 /* bytes of a TCP header without options */
 #define TCPX_HEADER_MAX 60
 
-#define TCPX_OPTIONS_MAX 24 /* NOPs included; what stands behind them is not read */
+#define TCPX_EXPERIMENTS_MAX 4
+#define TCPX_OPTIONS_MAX 16 /* NOPs included; what stands behind them is not read */
 
 #define TCPX_OPTION_END 0
 #define TCPX_OPTION_NOP 1

@@ -46,6 +46,17 @@ static __always_inline void receive_experiment(struct tcpx_conn *conn, const __u
 	}
 }
 
+/* Remembers where an experiment stands: telling them apart on the walk costs verifiers too much. */
+static __always_inline void receive_note(struct tcpx_conn *conn, __u32 len)
+{
+	__u32 n = conn->experiments;
+
+	if (n >= TCPX_EXPERIMENTS_MAX)
+		return;
+	conn->experiment_at[n] = conn->header_at - len;
+	conn->experiments = n + 1;
+}
+
 /*
  * No operation, MSS, window scale, SACK permitted, timestamps: beside these and
  * nothing else a SYN-ACK has room for all of ours.
@@ -83,6 +94,7 @@ __noinline int receive_walk(struct bpf_sock_ops *ctx)
 	if (!conn)
 		return 0;
 	conn->header_at = TCPX_HEADER_MIN;
+	conn->experiments = 0;
 	for (int i = 0; i < TCPX_OPTIONS_MAX; i++) {
 		const __u8 *option;
 		__u32 len;
@@ -94,7 +106,7 @@ __noinline int receive_walk(struct bpf_sock_ops *ctx)
 		if (option[0] == TCPX_UTO_KIND)
 			uto_see(conn, option, len);
 		else if (option[0] == TCPX_OPTION_EXP && len >= 4)
-			receive_experiment(conn, option, len);
+			receive_note(conn, len);
 		else if (conn->header_is_syn && !receive_ordinary(option[0]))
 			conn->crowded = 1;
 	}
@@ -108,6 +120,12 @@ __noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
 
 	if (!conn)
 		return 0;
+	for (int i = 0; i < TCPX_EXPERIMENTS_MAX && i < conn->experiments; i++) {
+		const __u8 *option = &conn->header[conn->experiment_at[i] & 63];
+
+		barrier_var(option);
+		receive_experiment(conn, option, option[1]);
+	}
 	uto_receive(conn);
 	cc_received(conn, asks);
 	iw_received(conn, asks);

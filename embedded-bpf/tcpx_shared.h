@@ -212,11 +212,12 @@ struct tcpx_conn {
 	struct tcpx_uto_conn uto;
 	struct tcpx_request_conn requests[TCPX_REQUESTS];
 	/* TCP header under examination; here because it is the socket's own, locked memory */
-	__u8 header[72];    /* 60 at most; the walk may look at 5 bytes more */
-	__u8 header_len;    /* 0: none at hand */
-	__u8 header_at;	    /* where the walk stands */
-	__u8 header_is_syn; /* the SYN of a passive open, not this segment */
-	__u8 pad2;
+	__u8 header[72];       /* 60 at most; the walk may look at 5 bytes more */
+	__u8 header_len;       /* 0: none at hand */
+	__u8 header_at;	       /* where the walk stands */
+	__u8 header_is_syn;    /* the SYN of a passive open, not this segment */
+	__u8 experiments;      /* options of kind 254 in it */
+	__u8 experiment_at[4]; /* where the first ones stand */
 };
 
 /*

@@ -129,7 +129,8 @@ export const structs = {
       header_len: { offset: 264, type: "u8" },
       header_at: { offset: 265, type: "u8" },
       header_is_syn: { offset: 266, type: "u8" },
-      pad2: { offset: 267, type: "u8" },
+      experiments: { offset: 267, type: "u8" },
+      experiment_at: { offset: 268, type: "u8", dims: [4] },
     },
   },
   tcpx_counters: {
