@@ -213,13 +213,12 @@ __noinline int ask_syn_ack(struct bpf_sock_ops *ctx)
 
 	/* with SYN cookies every repetition is a first one: our data will have to say it */
 	if (ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE || ask_syn_ack_again(ctx) ||
-	    !policy_hits(ctx, TCPX_DIRECTION_FROM, &hits))
+	    !policy_hits(ctx, TCPX_DIRECTION_FROM, &key, &hits))
 		return 0;
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		if (policy_rule(&hits, ext, ASK_SLOT(ext)))
 			slots |= 1 << ext;
 	}
-	policy_key(ctx, TCPX_DIRECTION_FROM, &key);
 	decided = handover_slots(ctx, &key, slots);
 	fast_open = ask_fast_open(ctx);
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {

@@ -16,11 +16,12 @@ static __always_inline struct tcpx_conn *conn_claim(struct bpf_sock_ops *ctx,
 						    enum tcpx_direction direction)
 {
 	struct bpf_sock *sk = ctx->sk;
+	struct tcpx_policy_key key;
 	struct tcpx_hits hits;
 	struct tcpx_conn *conn;
 	bool claimed = false;
 
-	if (!sk || !policy_hits(ctx, direction, &hits))
+	if (!sk || !policy_hits(ctx, direction, &key, &hits))
 		return NULL;
 	conn = bpf_sk_storage_get(&conns, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!conn) {

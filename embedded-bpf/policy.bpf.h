@@ -44,16 +44,17 @@ static __always_inline void policy_key(struct bpf_sock_ops *ctx, enum tcpx_direc
 	}
 }
 
-/* Two look-ups for all extensions: the planner has flattened wider selectors in. */
+/*
+ * Two look-ups for all extensions: the planner has flattened wider selectors in.
+ * Leaves the key of the second one behind.
+ */
 static __always_inline bool policy_hits(struct bpf_sock_ops *ctx, enum tcpx_direction direction,
-					struct tcpx_hits *hits)
+					struct tcpx_policy_key *key, struct tcpx_hits *hits)
 {
-	struct tcpx_policy_key key;
-
-	policy_key(ctx, direction, &key);
-	hits->port = config.use_ports ? bpf_map_lookup_elem(&policies, &key) : NULL;
-	key.port = 0;
-	hits->any = bpf_map_lookup_elem(&policies, &key);
+	policy_key(ctx, direction, key);
+	hits->port = config.use_ports ? bpf_map_lookup_elem(&policies, key) : NULL;
+	key->port = 0;
+	hits->any = bpf_map_lookup_elem(&policies, key);
 	return hits->port || hits->any;
 }
 

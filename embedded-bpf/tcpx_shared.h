@@ -230,7 +230,7 @@ struct tcpx_handover {
 	__u32 remote[4];
 	__u32 ports; /* remote ^ local << 16 */
 	__u32 op;
-	__u32 slots; /* bit ext * TCPX_KIND_COUNT + kind: decided */
+	__u32 slots; /* bit per extension: decided what it says on the SYN-ACK */
 	__u32 pad;
 };
 

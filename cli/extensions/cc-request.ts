@@ -6,9 +6,8 @@ import { usageError } from "../errors.ts";
 import { Exid, Ext } from "../loader/layout.generated.ts";
 import { requireAlgorithms } from "../system/algorithms.ts";
 import { ALGORITHMS, requestHex } from "../wire/request.ts";
-import type { Extension, RuleDraft, RuleVerb } from "./types.ts";
-
-const NOTHING = [0, 0] as const;
+import { exemption } from "./exemption.ts";
+import type { Extension, RuleVerb } from "./types.ts";
 
 function algorithmId(name: string): number {
   const id = ALGORITHMS.indexOf(name);
@@ -40,8 +39,6 @@ function namesOf(bits: number): string[] {
   return ALGORITHMS.filter((_, id) => (bits >>> id) & 1);
 }
 
-const none = (kind: RuleDraft["kind"]): RuleDraft => ({ kind, none: true, force: false, value: NOTHING });
-
 const force = {
   type: "boolean",
   description: "Also where the application has chosen a congestion control itself",
@@ -71,7 +68,7 @@ const set: RuleVerb = {
     const kind = input.local ? "local" : "ask";
     if (input.algorithm === "none") {
       if (input.force) throw usageError("'none' takes no --force", "none", "leave it out");
-      return { drafts: [none(kind)], notices: [] };
+      return { drafts: [exemption(kind)], notices: [] };
     }
     if (input.force && !input.local) {
       throw usageError(
@@ -107,7 +104,7 @@ const accept: RuleVerb = {
     const input = v.parse(acceptSchema, args);
     if (input.algorithms === "none") {
       if (input.force) throw usageError("'none' takes no --force", "none", "leave it out");
-      return { drafts: [none("accept")], notices: [] };
+      return { drafts: [exemption("accept")], notices: [] };
     }
     const bits = input.algorithms.reduce((set, id) => set | (1 << id), 0) >>> 0;
     return { drafts: [{ kind: "accept", none: false, force: input.force, value: [bits, 0] }], notices: [] };

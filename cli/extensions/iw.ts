@@ -6,10 +6,10 @@ import * as v from "valibot";
 import { usageError } from "../errors.ts";
 import { Exid, Ext } from "../loader/layout.generated.ts";
 import { requestHex } from "../wire/request.ts";
-import type { Extension, RuleDraft, RuleVerb } from "./types.ts";
+import { exemption } from "./exemption.ts";
+import type { Extension, RuleVerb } from "./types.ts";
 
 const MOST = 1024;
-const NOTHING = [0, 0] as const;
 /** Segment size by which Linux rounds its first window down: Ethernet without tunnels. */
 const MSS = 1460;
 
@@ -50,8 +50,6 @@ function windowNotice(n: number): string[] {
   return [`${what}; for more, raise the second value of net.ipv4.tcp_rmem to ${n * MSS * 2}`];
 }
 
-const none = (kind: RuleDraft["kind"]): RuleDraft => ({ kind, none: true, force: false, value: NOTHING });
-
 const set: RuleVerb = {
   summary: "Ask servers to start with a window of N segments, or set our own",
   args: {
@@ -72,7 +70,7 @@ const set: RuleVerb = {
   draft(args) {
     const input = v.parse(setSchema, args);
     const kind = input.local ? "local" : "ask";
-    if (input.segments === "none") return { drafts: [none(kind)], notices: [] };
+    if (input.segments === "none") return { drafts: [exemption(kind)], notices: [] };
     const notices = input.local ? [] : windowNotice(input.segments);
     return { drafts: [{ kind, none: false, force: false, value: [input.segments, 0] }], notices };
   },
@@ -105,7 +103,7 @@ const accept: RuleVerb = {
     }
     if (input.value === "none") {
       if (input.max !== undefined) throw usageError("'none' takes no --max", "none", "leave it out");
-      return { drafts: [none("accept")], notices: [] };
+      return { drafts: [exemption("accept")], notices: [] };
     }
     if (input.max === undefined) throw usageError("--max is missing", undefined, `accepted is 1 to ${MOST}`);
     return { drafts: [{ kind: "accept", none: false, force: false, value: [input.max, 0] }], notices: [] };

@@ -7,6 +7,7 @@ import { usageError } from "../errors.ts";
 import { Ext } from "../loader/layout.generated.ts";
 import { formatDuration, parseDuration } from "../policy/duration.ts";
 import { encodeUto, UTO_MAX_MS } from "../wire/uto.ts";
+import { exemption } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb } from "./types.ts";
 
 /** RFC 5482 section 3.1: L_LIMIT SHOULD be at least 100 seconds. */
@@ -15,8 +16,6 @@ const DEFAULT_MIN_MS = 100_000;
 const DEFAULT_MAX_MS = 900_000;
 /** Below this most connections would end at their first retransmission (RFC 6298: RTO of 1 s at first). */
 const SHORT_MS = 1000;
-
-const NOTHING = [0, 0] as const;
 
 const duration = (what: string, also = "") =>
   v.pipe(
@@ -80,8 +79,7 @@ const set: RuleVerb = {
     const { force } = input;
     if (input.duration === "none") {
       if (force || !input.advertise) throw noneTakes("--force or --no-advertise");
-      const none = (kind: "ask" | "local"): RuleDraft => ({ kind, none: true, force: false, value: NOTHING });
-      return { drafts: [none("local"), none("ask")], notices: [] };
+      return { drafts: [exemption("local"), exemption("ask")], notices: [] };
     }
     const ms = input.duration;
     const notices =
@@ -89,7 +87,7 @@ const set: RuleVerb = {
     // not advertising is an exemption, so that a wider rule does not advertise its own value here
     const ask: RuleDraft = input.advertise
       ? { kind: "ask", none: false, force: false, value: [ms, encodeUto(ms)] }
-      : { kind: "ask", none: true, force: false, value: NOTHING };
+      : exemption("ask");
     return { drafts: [{ kind: "local", none: false, force, value: [ms, 0] }, ask], notices };
   },
 };
@@ -130,7 +128,7 @@ const accept: RuleVerb = {
       if (input.min !== undefined || input.max !== undefined || input.force) {
         throw noneTakes("--min, --max or --force");
       }
-      return { drafts: [{ kind: "accept", none: true, force: false, value: NOTHING }], notices: [] };
+      return { drafts: [exemption("accept")], notices: [] };
     }
     const [min, max] = [input.min ?? DEFAULT_MIN_MS, input.max ?? DEFAULT_MAX_MS];
     if (min > max) throw limitsCross(args, min, max);

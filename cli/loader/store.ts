@@ -176,10 +176,14 @@ function openShared(lib: Bridge, path: string, value: StructName): Fd | undefine
 }
 
 /** Do other sock_ops programs than tcpx's run on the scope's sockets? */
-function foreignPrograms(lib: Bridge, scope: Scope): boolean {
+function foreignPrograms(lib: Bridge, bpffs: string, scope: Scope): boolean {
+  const own = new Set<number>();
+  for (const id of pins.scopeIds(bpffs)) {
+    using link = openPin(lib, join(pins.scopeDir(bpffs, id), "link"));
+    if (link) own.add(linkInfo(lib, link.fd).progId);
+  }
   const cgroup = openSync(scope.path, "r");
   try {
-    const own = new Set(readScopes(lib).map(({ progId }) => progId));
     return attachedTo(lib, cgroup, SOCK_OPS, true).ids.some((id) => !own.has(id));
   } finally {
     closeSync(cgroup);
@@ -202,7 +206,7 @@ export async function replaceRules(lib: Bridge, held: Lock, scope: Scope, rules:
   using handover = openShared(lib, join(layout, "handover"), "tcpx_handover");
   using counters = openShared(lib, join(dir, "counters"), "tcpx_counters");
   const shared = { conns: conns?.fd, handover: handover?.fd, counters: counters?.fd };
-  using generation = await loadGeneration(lib, scope, rules, shared, foreignPrograms(lib, scope));
+  using generation = await loadGeneration(lib, scope, rules, shared, foreignPrograms(lib, bpffs, scope));
   const { id } = progInfo(lib, generation.program);
   const generationDir = pins.generationDir(dir, id);
   try {
