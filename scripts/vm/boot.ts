@@ -15,7 +15,9 @@ const LIMIT_MS = 340_000;
 
 const MACHINE = [
   ...["-accel", "tcg", "-cpu", "max"], // the default CPU lacks SSE4.2, which Bun needs
-  ...["-smp", "2", "-m", "1500", "-net", "none", "-no-reboot"],
+  // one CPU: under TCG a second one now and then runs into the int3 of a jump label being patched
+  // (seen: "Oops: int3" in cookie_hash at the first SYN cookie), which no real machine does
+  ...["-smp", "1", "-m", "1500", "-net", "none", "-no-reboot"],
   ...["-display", "none", "-monitor", "none", "-serial", "stdio"],
 ];
 /** A guest that is starved of CPU time by its host is no lockup. */
