@@ -10,13 +10,14 @@
 #include <linux/types.h>
 
 /* Changes with the meaning of any pinned map; part of the pin path. */
-#define TCPX_LAYOUT 2
+#define TCPX_LAYOUT 3
 
 /* In the order of their priority where option space runs out. */
 enum tcpx_ext {
 	TCPX_EXT_UTO,
 	TCPX_EXT_CC_REQUEST,
 	TCPX_EXT_IW,
+	TCPX_EXT_ACK,
 	TCPX_EXT_COUNT,
 };
 
@@ -67,6 +68,9 @@ enum tcpx_exid {
 	TCPX_EXID_CC_ANSWER = 0x7CC1,
 	TCPX_EXID_IW_ASK = 0x7C10,
 	TCPX_EXID_IW_ANSWER = 0x7C11,
+	TCPX_EXID_ACK_ASK = 0x7CA0,
+	TCPX_EXID_ACK_ANSWER = 0x7CA1,
+	TCPX_EXID_TARR = 0x00AC, /* draft-ietf-tcpm-ack-rate-request */
 };
 
 /* Congestion controls by the number that travels; the kernel's name in capitals. */
@@ -111,12 +115,25 @@ enum tcpx_request_state {
  * local: value[0] = milliseconds; accept: value[0], value[1] = least, most milliseconds
  * cc-request ask, local: value[0] = enum tcpx_algorithm; accept: value[0] = bit per algorithm
  * iw ask, local: value[0] = segments; accept: value[0] = most segments
+ * ack local: value[0] = TCPX_ACK_* fields, value[1] = longest delay in microseconds, 0: none;
+ * ask: value[0] = TCPX_ACK_* fields; accept: value[0] = most segments and the mark bit in
+ * TCPX_ACK_* fields, value[1] = longest delay in microseconds
  */
 struct tcpx_rule {
 	__u8 flags;  /* enum tcpx_rule_flag; 0: no rule */
 	__u8 prefix; /* length of the selector's prefix, as written: 0..32 or 0..128 */
 	__u16 reserved;
+	__u32 id; /* under which the thinner counts */
 	__u32 value[2];
+};
+
+/* Fields of value[0] of an ack rule, by their lowest bit. */
+enum tcpx_ack_field {
+	TCPX_ACK_EVERY = 0,	/* 8 bits: segments per ACK; 0: unspecified, 1: at once */
+	TCPX_ACK_DIVISOR = 8,	/* 8 bits: the delay is the RTT by this; 0: unspecified */
+	TCPX_ACK_FLOOR = 16,	/* 8 bits: least ACKs per RTT; 0: none */
+	TCPX_ACK_MARK_BIT = 24, /* 5 bits: the bit of SO_MARK for acknowledging at once */
+	TCPX_ACK_TARR = 31,	/* 1 bit: ask with TARR */
 };
 
 /* Everything that matches one selector, flattened over wider ones by the planner. */
@@ -158,7 +175,8 @@ struct tcpx_config {
 	__u8 use_netns; /* rules differ between network namespaces */
 	__u8 use_ports; /* some rule names a port */
 	__u8 foreign;	/* other sock_ops programs run on these sockets: leave shared flags alone */
-	__u8 reserved[5];
+	__u8 use_from;	/* some rule is for connections that this side accepts */
+	__u32 jiffy_us; /* the kernel's tick */
 	char version[32];  /* of the tcpx that loaded it */
 	char cgroup[4040]; /* path below the cgroup2 mount */
 };
@@ -190,7 +208,20 @@ struct tcpx_request_conn {
 	__u8 promised; /* the SYN-ACK has given this very answer */
 };
 
-#define TCPX_REQUESTS 2 /* extensions that ask and answer, from TCPX_EXT_CC_REQUEST on */
+#define TCPX_REQUESTS 3 /* extensions that ask and answer, from TCPX_EXT_CC_REQUEST on */
+
+/* How this side acknowledges on one connection; the thinner reads it, too. */
+struct tcpx_ack_conn {
+	__u32 rule;	  /* id of the rule that decided; 0: no strategy here */
+	__u32 delay_us;	  /* longest delay; 0: no such limit */
+	__u32 applied_us; /* TCP_BPF_DELACK_MAX as we set it; 0: not ours */
+	__u8 every;	  /* segments per ACK; 0: the kernel's way, 1: at once, more: thinned */
+	__u8 divisor;	  /* longest delay as the RTT by this; 0: no such limit */
+	__u8 floor;	  /* least ACKs per RTT; 0: none */
+	__u8 samples;	  /* of the RTT that are still to be taken */
+	__u8 tarr;	  /* enum tcpx_tarr_flag */
+	__u8 reserved[3];
+};
 
 struct tcpx_conn {
 	__u64 scope;	  /* the innermost scope with a matching rule does the work */
@@ -210,6 +241,7 @@ struct tcpx_conn {
 	__u8 crowded;	  /* the SYN has options that may have kept ours off the SYN-ACK */
 	struct tcpx_policy policy;
 	struct tcpx_uto_conn uto;
+	struct tcpx_ack_conn ack;
 	struct tcpx_request_conn requests[TCPX_REQUESTS];
 	/* TCP header under examination; here because it is the socket's own, locked memory */
 	__u8 header[72];       /* 60 at most; the walk may look at 5 bytes more */
@@ -218,6 +250,27 @@ struct tcpx_conn {
 	__u8 header_is_syn;    /* the SYN of a passive open, not this segment */
 	__u8 experiments;      /* options of kind 254 in it */
 	__u8 experiment_at[4]; /* where the first ones stand */
+};
+
+/* Why a pure ACK went out, or that it did not; counted per rule by the thinner. */
+enum tcpx_thin_counter {
+	TCPX_THIN_FIRST,     /* went: among the first of the connection */
+	TCPX_THIN_EVERY,     /* went: enough segments since the last one */
+	TCPX_THIN_TIME,	     /* went: enough time since the last one */
+	TCPX_THIN_DUPLICATE, /* went: the same number again (duplicate, window update, probe) */
+	TCPX_THIN_OPTIONS,   /* went: has options that carry news (SACK, MPTCP, ...) */
+	TCPX_THIN_ECN,	     /* went: carries an ECN signal, or is the first one after it */
+	TCPX_THIN_GROWTH,    /* went: the sender's window is growing */
+	TCPX_THIN_SMALL,     /* went: the last segment was not full-sized */
+	TCPX_THIN_WINDOW,    /* went: opens half of the receive window */
+	TCPX_THIN_UNSERVED,  /* went: could not be sent later (NAT, namespace, table full) */
+	TCPX_THIN_DROPPED,   /* held back */
+	TCPX_THIN_FLUSHED,   /* held back, and handed to the agent when its time came */
+	TCPX_THIN_COUNT,
+};
+
+struct tcpx_thin_counters {
+	__u64 count[TCPX_THIN_COUNT];
 };
 
 /*

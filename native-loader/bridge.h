@@ -134,6 +134,7 @@ TCPX_API int tcpx_netns_enter(const char *path);
 TCPX_API int tcpx_sockopt_of(int pid, int fd, int level, int name, void *value, int size);
 /* Raw frames of one interface, non-blocking; nothing of another interface ever arrives. */
 TCPX_API int tcpx_packet_socket(const char *ifname);
+TCPX_API int tcpx_jiffy_us(void);      /* the kernel's tick: 4000 at CONFIG_HZ=250 */
 TCPX_API int tcpx_raise_memlock(void); /* kernels before 5.11 account maps against it */
 TCPX_API int tcpx_capabilities(uint64_t *effective);
 

@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bridge.h"
@@ -255,4 +256,14 @@ int tcpx_capabilities(uint64_t *effective)
 		return -errno;
 	*effective = data[0].effective | (uint64_t)data[1].effective << 32;
 	return 0;
+}
+
+/* The coarse clock moves once a tick. */
+int tcpx_jiffy_us(void)
+{
+	struct timespec tick;
+
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick))
+		return -errno;
+	return (int)(tick.tv_nsec / 1000);
 }

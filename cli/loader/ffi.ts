@@ -45,6 +45,7 @@ export const symbols = {
   tcpx_netns_enter: { args: [ptr], returns: i32 },
   tcpx_sockopt_of: { args: [i32, i32, i32, i32, ptr, i32], returns: i32 }, // pid, fd, level, name, void *value, int size
   tcpx_packet_socket: { args: [ptr], returns: i32 }, // const char *ifname
+  tcpx_jiffy_us: { args: [], returns: i32 },
   tcpx_raise_memlock: { args: [], returns: i32 },
   tcpx_capabilities: { args: [ptr], returns: i32 }, // u64 *effective
 } as const;

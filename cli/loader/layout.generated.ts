@@ -1,6 +1,14 @@
 // Generated from embedded-bpf/tcpx_shared.h by `bun run build`. Do not edit.
 
-export const LAYOUT_VERSION = 2;
+export const LAYOUT_VERSION = 3;
+
+export const AckField = {
+  EVERY: 0,
+  DIVISOR: 8,
+  FLOOR: 16,
+  MARK_BIT: 24,
+  TARR: 31,
+} as const;
 
 export const Algorithm = {
   VEGAS: 0,
@@ -50,13 +58,17 @@ export const Exid = {
   CC_ANSWER: 31937,
   IW_ASK: 31760,
   IW_ANSWER: 31761,
+  ACK_ASK: 31904,
+  ACK_ANSWER: 31905,
+  TARR: 172,
 } as const;
 
 export const Ext = {
   UTO: 0,
   CC_REQUEST: 1,
   IW: 2,
-  COUNT: 3,
+  ACK: 3,
+  COUNT: 4,
 } as const;
 
 export const Family = {
@@ -89,7 +101,37 @@ export const RuleFlag = {
   FORCE: 4,
 } as const;
 
+export const ThinCounter = {
+  FIRST: 0,
+  EVERY: 1,
+  TIME: 2,
+  DUPLICATE: 3,
+  OPTIONS: 4,
+  ECN: 5,
+  GROWTH: 6,
+  SMALL: 7,
+  WINDOW: 8,
+  UNSERVED: 9,
+  DROPPED: 10,
+  FLUSHED: 11,
+  COUNT: 12,
+} as const;
+
 export const structs = {
+  tcpx_ack_conn: {
+    size: 20,
+    fields: {
+      rule: { offset: 0, type: "u32" },
+      delay_us: { offset: 4, type: "u32" },
+      applied_us: { offset: 8, type: "u32" },
+      every: { offset: 12, type: "u8" },
+      divisor: { offset: 13, type: "u8" },
+      floor: { offset: 14, type: "u8" },
+      samples: { offset: 15, type: "u8" },
+      tarr: { offset: 16, type: "u8" },
+      reserved: { offset: 17, type: "u8", dims: [3] },
+    },
+  },
   tcpx_config: {
     size: 4096,
     fields: {
@@ -99,13 +141,14 @@ export const structs = {
       use_netns: { offset: 16, type: "u8" },
       use_ports: { offset: 17, type: "u8" },
       foreign: { offset: 18, type: "u8" },
-      reserved: { offset: 19, type: "u8", dims: [5] },
+      use_from: { offset: 19, type: "u8" },
+      jiffy_us: { offset: 20, type: "u32" },
       version: { offset: 24, type: "char", dims: [32] },
       cgroup: { offset: 56, type: "char", dims: [4040] },
     },
   },
   tcpx_conn: {
-    size: 272,
+    size: 392,
     fields: {
       scope: { offset: 0, type: "u64" },
       since_ns: { offset: 8, type: "u64" },
@@ -123,22 +166,23 @@ export const structs = {
       armed: { offset: 46, type: "u8" },
       crowded: { offset: 47, type: "u8" },
       policy: { offset: 48, type: "tcpx_policy" },
-      uto: { offset: 156, type: "tcpx_uto_conn" },
-      requests: { offset: 168, type: "tcpx_request_conn", dims: [2] },
-      header: { offset: 192, type: "u8", dims: [72] },
-      header_len: { offset: 264, type: "u8" },
-      header_at: { offset: 265, type: "u8" },
-      header_is_syn: { offset: 266, type: "u8" },
-      experiments: { offset: 267, type: "u8" },
-      experiment_at: { offset: 268, type: "u8", dims: [4] },
+      uto: { offset: 240, type: "tcpx_uto_conn" },
+      ack: { offset: 252, type: "tcpx_ack_conn" },
+      requests: { offset: 272, type: "tcpx_request_conn", dims: [3] },
+      header: { offset: 308, type: "u8", dims: [72] },
+      header_len: { offset: 380, type: "u8" },
+      header_at: { offset: 381, type: "u8" },
+      header_is_syn: { offset: 382, type: "u8" },
+      experiments: { offset: 383, type: "u8" },
+      experiment_at: { offset: 384, type: "u8", dims: [4] },
     },
   },
   tcpx_counters: {
-    size: 296,
+    size: 392,
     fields: {
-      count: { offset: 0, type: "u64", dims: [3, 12] },
-      error_line: { offset: 288, type: "u32" },
-      error_code: { offset: 292, type: "s32" },
+      count: { offset: 0, type: "u64", dims: [4, 12] },
+      error_line: { offset: 384, type: "u32" },
+      error_code: { offset: 388, type: "s32" },
     },
   },
   tcpx_handover: {
@@ -153,9 +197,9 @@ export const structs = {
     },
   },
   tcpx_policy: {
-    size: 108,
+    size: 192,
     fields: {
-      rules: { offset: 0, type: "tcpx_rule", dims: [3, 3] },
+      rules: { offset: 0, type: "tcpx_rule", dims: [4, 3] },
     },
   },
   tcpx_policy_key: {
@@ -183,12 +227,13 @@ export const structs = {
     },
   },
   tcpx_rule: {
-    size: 12,
+    size: 16,
     fields: {
       flags: { offset: 0, type: "u8" },
       prefix: { offset: 1, type: "u8" },
       reserved: { offset: 2, type: "u16" },
-      value: { offset: 4, type: "u32", dims: [2] },
+      id: { offset: 4, type: "u32" },
+      value: { offset: 8, type: "u32", dims: [2] },
     },
   },
   tcpx_rule_record: {
@@ -206,6 +251,12 @@ export const structs = {
       netns_inode: { offset: 24, type: "u32" },
       reserved: { offset: 28, type: "u32" },
       address: { offset: 32, type: "u8", dims: [16] },
+    },
+  },
+  tcpx_thin_counters: {
+    size: 96,
+    fields: {
+      count: { offset: 0, type: "u64", dims: [12] },
     },
   },
   tcpx_uto_conn: {

@@ -96,6 +96,8 @@ export async function loadGeneration(
     use_netns: table.namespaces.size > 0 ? 1 : 0,
     use_ports: table.usePorts ? 1 : 0,
     foreign: foreign ? 1 : 0,
+    use_from: rules.some((rule) => rule.selector.direction !== "to") ? 1 : 0,
+    jiffy_us: unwrap("tick", lib.tcpx_jiffy_us()),
     version,
     cgroup: scope.name,
   });
@@ -113,7 +115,7 @@ export async function loadGeneration(
     }
     const loaded = lib.tcpx_object_load(object);
     if (loaded < 0) throw loadError(new Errno("load", -loaded));
-    const policies = encodePolicies(table);
+    const policies = encodePolicies(scope.id, table);
     const namespaces = encodeNamespaces(table);
     update(lib, generation.map("policies"), policies.keys, policies.values, sizes.policies);
     update(lib, generation.map("namespaces"), namespaces.keys, namespaces.values, sizes.namespaces);

@@ -3,7 +3,7 @@
 
 import { extensionById, extensionOf } from "../extensions/index.ts";
 import type { Entry, Table } from "../policy/flatten.ts";
-import { type Direction, KINDS, type Rule } from "../policy/rule.ts";
+import { type Direction, KINDS, type Rule, ruleId } from "../policy/rule.ts";
 import { Direction as D, Ext, Family, RuleFlag } from "./layout.generated.ts";
 import { decode, encodeAll, type Struct, sizeOf } from "./struct.ts";
 
@@ -59,17 +59,20 @@ export function decodeRules(bytes: Uint8Array, count: number): Rule[] {
   });
 }
 
-function encodeSlot(rule: Rule | undefined): Partial<Struct<"tcpx_rule">> {
-  return rule ? { flags: flagsOf(rule), prefix: rule.selector.prefix, value: [...rule.value] } : {};
+function encodeSlot(scope: bigint, rule: Rule | undefined): Partial<Struct<"tcpx_rule">> {
+  if (!rule) return {};
+  const { selector, value } = rule;
+  return { flags: flagsOf(rule), prefix: selector.prefix, id: ruleId(scope, rule), value: [...value] };
 }
 
-function policyOf(entry: Entry): Partial<Struct<"tcpx_policy">> {
-  const slots = (ext: number) => KINDS.map((_, kind) => encodeSlot(entry.slots[ext * KINDS.length + kind]));
+function policyOf(scope: bigint, entry: Entry): Partial<Struct<"tcpx_policy">> {
+  const slots = (ext: number) =>
+    KINDS.map((_, kind) => encodeSlot(scope, entry.slots[ext * KINDS.length + kind]));
   return { rules: Array.from({ length: Ext.COUNT }, (_, ext) => slots(ext)) as Struct<"tcpx_rule">[][] };
 }
 
-/** The `policies` map: LPM keys and their values, back to back. */
-export function encodePolicies({ entries }: Table): { keys: Uint8Array; values: Uint8Array } {
+/** The `policies` map of a scope: LPM keys and their values, back to back. */
+export function encodePolicies(scope: bigint, { entries }: Table): { keys: Uint8Array; values: Uint8Array } {
   const keys = entries.map((entry) => ({
     prefixlen: KEY_BITS + entry.bits,
     direction: DIRECTIONS[entry.direction],
@@ -80,7 +83,10 @@ export function encodePolicies({ entries }: Table): { keys: Uint8Array; values: 
   }));
   return {
     keys: encodeAll("tcpx_policy_key", keys),
-    values: encodeAll("tcpx_policy", entries.map(policyOf)),
+    values: encodeAll(
+      "tcpx_policy",
+      entries.map((entry) => policyOf(scope, entry)),
+    ),
   };
 }
 

@@ -59,3 +59,8 @@ export function sameRule(a: Rule, b: Rule): boolean {
     a.value[1] === b.value[1]
   );
 }
+
+/** A number for a rule by its place in a scope, under which the kernel's side counts; never 0. */
+export function ruleId(scope: bigint, rule: Pick<Rule, "ext" | "kind" | "selector" | "netns">): number {
+  return Bun.hash.crc32(`${scope} ${ruleKey(rule)}`) || 1;
+}

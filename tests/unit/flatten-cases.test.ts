@@ -145,7 +145,7 @@ describe("flatten", () => {
 describe("bytes of the maps", () => {
   test("a key is 64 significant bits and the address", () => {
     const utoTable = flatten([rule({ from: "10.1.0.0/16", port: "443" }, 7, { netns: NETNS })], () => 0);
-    const { keys, values } = encodePolicies(utoTable);
+    const { keys, values } = encodePolicies(1n, utoTable);
     expect(decode("tcpx_policy_key", keys)).toEqual({
       prefixlen: 64 + 96 + 16,
       direction: 2,
@@ -171,7 +171,7 @@ describe("bytes of the maps", () => {
 
   test("as many values as keys", () => {
     const rules = [rule({ port: "22" }, 1), rule({ to: "10.0.0.0/8" }, 2), rule({ from: "::1" }, 3)];
-    const { keys, values } = encodePolicies(flatten(rules, () => 0));
+    const { keys, values } = encodePolicies(1n, flatten(rules, () => 0));
     expect(keys.length / sizeOf("tcpx_policy_key")).toBe(6);
     expect(values.length / sizeOf("tcpx_policy")).toBe(6);
   });
@@ -184,7 +184,7 @@ describe("bytes of the maps", () => {
       }),
     );
     expect([extensions.length, rules.length]).toEqual([Ext.COUNT, 9]);
-    const { keys, values } = encodePolicies(flatten(rules, (ext) => extensionOf({ ext }).id));
+    const { keys, values } = encodePolicies(1n, flatten(rules, (ext) => extensionOf({ ext }).id));
     const count = keys.length / sizeOf("tcpx_policy_key");
     expect(count).toBe(4);
     for (let at = 0; at < count; at++) {

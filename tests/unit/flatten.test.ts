@@ -55,7 +55,7 @@ function naive(rules: Rule[], c: Connection, ext: string, kind: string): Rule | 
 
 /** A table as the maps hold it: entries of the LPM trie, longest first, and the namespaces. */
 function mapsOf(table: Table) {
-  const { keys, values } = encodePolicies(table);
+  const { keys, values } = encodePolicies(1n, table);
   const namespaces = encodeNamespaces(table);
   const indexes = new Uint32Array(namespaces.values.buffer);
   const size = sizeOf("tcpx_policy_key");
@@ -217,7 +217,7 @@ describe("flatten", () => {
   test("no two entries have the same key", () => {
     fc.assert(
       fc.property(ruleSet, (rules) => {
-        const { keys } = encodePolicies(table(rules));
+        const { keys } = encodePolicies(1n, table(rules));
         const size = sizeOf("tcpx_policy_key");
         const texts = Array.from({ length: keys.length / size }, (_, i) =>
           keys.subarray(i * size, (i + 1) * size).toHex(),
