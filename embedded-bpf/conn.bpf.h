@@ -53,7 +53,10 @@ static __always_inline struct tcpx_conn *conn_claim(struct bpf_sock_ops *ctx,
 /* The connection, when some scope has a rule for it. */
 static __always_inline struct tcpx_conn *conn_of(struct bpf_sock_ops *ctx)
 {
-	struct bpf_sock *sk = ctx->sk;
+	struct bpf_sock *sk;
+
+	barrier_var(ctx); /* or clang keeps &ctx->sk, which no verifier takes */
+	sk = ctx->sk;
 
 	return sk ? bpf_sk_storage_get(&conns, sk, NULL, 0) : NULL;
 }

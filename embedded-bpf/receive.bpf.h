@@ -170,7 +170,8 @@ static __always_inline void receive(struct bpf_sock_ops *ctx, struct tcpx_conn *
 		return;
 	if (passive)
 		receive_header(ctx, conn, true, asks);
-	receive_header(ctx, conn, false, asks);
+	if (!header_is_plain(ctx))
+		receive_header(ctx, conn, false, asks);
 }
 
 #endif

@@ -100,6 +100,18 @@ static __always_inline void on_received(struct bpf_sock_ops *ctx)
 		callback_flags(ctx, 0, TCPX_PARSE);
 }
 
+/* Nothing is on this segment: the kernel still remembers an option of an earlier one. */
+static __always_inline void on_plain(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_own(ctx);
+
+	if (!conn)
+		return;
+	ask_settled(ctx, conn);
+	if (!receive_wanted(conn))
+		callback_flags(ctx, 0, TCPX_PARSE);
+}
+
 /* Fast Open: the third ACK is here. */
 static __always_inline void on_state(struct bpf_sock_ops *ctx)
 {
@@ -134,7 +146,10 @@ int tcpx(struct bpf_sock_ops *ctx)
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:
-		on_received(ctx);
+		if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB && header_is_plain(ctx))
+			on_plain(ctx);
+		else
+			on_received(ctx);
 		break;
 	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
 	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
