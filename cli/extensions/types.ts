@@ -57,6 +57,6 @@ export interface Extension {
   describe(rule: RuleDraft): string;
   /** A rule's value for scripts: integer milliseconds and the like. */
   json(rule: RuleDraft): Record<string, unknown>;
-  /** Does nothing, or not all, without the agent. */
+  /** Must the agent run for it? */
   needsAgent?(rule: RuleDraft): boolean;
 }
