@@ -6,6 +6,7 @@ import { describeIf, labRequirement } from "../support/requires.ts";
 import { BIT, RoutesLab, TABLE } from "../support/routes-lab.ts";
 
 const EOPNOTSUPP = 95;
+const RTN_THROW = "9";
 const MANY = 10_000;
 const NOTHING = { rules: 0, routes: 0 };
 const many = (verb: string) =>
@@ -26,7 +27,8 @@ describeIf(labRequirement.ok, labRequirement.reason)("the copy of the main table
     r = await RoutesLab.create(lab, `n${++n}`);
   });
 
-  const gone = async () => expect(await until(async () => Bun.deepEquals(await r.traces(), NOTHING))).toBe(true);
+  const gone = async () =>
+    expect(await until(async () => Bun.deepEquals(await r.traces(), NOTHING))).toBe(true);
   const equal = async () => {
     for (const version of [4, 6] as const) {
       const { main, copy } = await r.tables(version);
@@ -54,10 +56,26 @@ describeIf(labRequirement.ok, labRequirement.reason)("the copy of the main table
       await equal();
       const start = performance.now();
       r.driver.child.kill("SIGKILL");
-      expect(await until(async () => (await r.rules(4)).every((rule) => rule.table !== `${TABLE}`))).toBe(true);
+      expect(await until(async () => (await r.rules(4)).every((rule) => rule.table !== `${TABLE}`))).toBe(
+        true,
+      );
       console.log(`no rule ${(performance.now() - start).toFixed(0)} ms after SIGKILL (as seen through ip)`);
       await gone();
       console.log(`and none of ${MANY} routes after ${(performance.now() - start).toFixed(0)} ms`);
+    });
+
+    test("and the guard of the one before does not take what the next agent has made", async () => {
+      await r.batch(many("add"));
+      await r.driver.open();
+      r.driver.child.kill("SIGKILL");
+      await r.driver.child.exited;
+      await r.restart();
+      await r.driver.open(); // while it sweeps
+      expect(await until(() => r.guards().length === 1)).toBe(true);
+      await equal();
+      expect((await r.traces()).rules).toBe(2);
+      await r.driver.ask("close");
+      expect(await r.traces()).toEqual(NOTHING);
     });
 
     test("when the guard was killed before: there is another one", async () => {
@@ -91,7 +109,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the copy of the main table
           await refusal();
           await r.ip("rule del fwmark 0x2000 lookup 100");
         } else {
-          expect((await r.driver.ask("sweep"))["result"]).toBeGreaterThan(2);
+          expect((await r.driver.ask("sweep")).result).toBeGreaterThan(2);
         }
         expect(await r.traces()).toEqual(NOTHING);
         await r.ip("route del 10.30.0.0/16", "route del 10.31.0.0/16");
@@ -102,8 +120,14 @@ describeIf(labRequirement.ok, labRequirement.reason)("the copy of the main table
   test("the guard holds three sockets, has no terminal and no directory, and is nobody's child", async () => {
     await r.driver.open();
     const [guard] = r.guards();
-    const look = (path: string) => Bun.spawnSync(["readlink", `/proc/${guard}/${path}`]).stdout.toString().trim();
-    const fds = Bun.spawnSync(["ls", `/proc/${guard}/fd`]).stdout.toString().trim().split("\n");
+    const look = (path: string) =>
+      Bun.spawnSync(["readlink", `/proc/${guard}/${path}`])
+        .stdout.toString()
+        .trim();
+    const fds = Bun.spawnSync(["ls", `/proc/${guard}/fd`])
+      .stdout.toString()
+      .trim()
+      .split("\n");
     expect(fds.map((fd) => look(`fd/${fd}`).split(":")[0])).toEqual(["socket", "socket", "socket"]);
     expect(look("cwd")).toBe("/");
     const stat = (await Bun.file(`/proc/${guard}/stat`).text()).split(") ")[1]!.split(" ");
@@ -126,7 +150,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the copy of the main table
       test(command, async () => {
         await r.ip(command);
         expect((await refusal()).code).toMatch(reason);
-        const own = [...(await r.rules(4)), ...(await r.rules(6))].filter((rule) => rule["protocol"] === "202");
+        const own = [...(await r.rules(4)), ...(await r.rules(6))].filter((rule) => rule.protocol === "202");
         expect(own).toEqual([]);
         expect((await r.copy(4)).filter((route) => route.protocol === "202")).toEqual([]);
         expect(await until(() => r.guards().length === 0)).toBe(true);
@@ -136,10 +160,10 @@ describeIf(labRequirement.ok, labRequirement.reason)("the copy of the main table
     test("later as well, and comes back when the way is free", async () => {
       await r.driver.open();
       await r.ip("rule add fwmark 0x2000/0x2000 lookup 100");
-      expect((await r.driver.stats())["last"]).toBe(-EOPNOTSUPP);
+      expect((await r.driver.stats()).last).toBe(-EOPNOTSUPP);
       expect((await r.traces()).rules).toBe(0);
       await r.ip("rule del fwmark 0x2000/0x2000 lookup 100");
-      expect((await r.driver.stats())["last"]).toBe(1);
+      expect((await r.driver.stats()).last).toBe(1);
       expect((await r.traces()).rules).toBe(2);
       await r.ip("rule add fwmark 0x4/0x4 lookup 100");
       await refusal("bits 4");
@@ -157,11 +181,25 @@ describeIf(labRequirement.ok, labRequirement.reason)("the copy of the main table
   });
 
   test("a route that cannot be copied is left to main", async () => {
-    // Made when that address was there; nobody can make it again.
-    await r.ip("addr add 10.3.0.1/32 dev lo", "route add default via 10.1.0.2");
-    await r.ip("route add 10.60.0.0/16 via 10.1.0.9 dev d1 onlink", "link set d1 down", "link set d1 up");
+    // Its gateway was a neighbour once: nobody could add it again as it is.
+    await r.ip(
+      "addr add 10.3.0.1/24 dev d1",
+      "route add 10.60.0.0/16 via 10.3.0.9",
+      "addr add 10.3.9.1/32 dev d1",
+    );
+    await r.ip("addr del 10.3.0.1/24 dev d1", "route add default via 10.2.0.2");
     await r.driver.open();
+    const copied = async () => (await r.copy(4)).find((route) => route.dst === "10.60.0.0/16");
+    expect(await copied()).toMatchObject({ type: RTN_THROW });
+    const way = (mark: number) => r.lab.exec(r.netns, ["ip", "route", "get", "10.60.0.1", "mark", `${mark}`]);
+    expect(await way(BIT)).toMatch(/via 10\.3\.0\.9 dev d1/);
+    // Changes elsewhere leave it there; when it can be copied, it is.
+    await r.ip("addr del 10.3.9.1/32 dev d1");
+    await r.driver.stats();
+    expect(await copied()).toMatchObject({ type: RTN_THROW });
+    await r.ip("route replace 10.60.0.0/16 via 10.1.0.9");
     await equal();
+    expect((await r.driver.stats()).errors).toBe(0);
     await r.driver.ask("close");
   });
 
@@ -181,16 +219,16 @@ describeIf(labRequirement.ok, labRequirement.reason)("the copy of the main table
     process.kill(r.driver.pid, "SIGCONT");
     await equal();
     const after = await r.driver.stats();
-    expect(after["changes"]! - followed["changes"]!).toBeLessThan(2 * MANY);
-    expect(after["errors"]).toBe(0);
+    expect(after.changes! - followed.changes!).toBeLessThan(2 * MANY);
+    expect(after.errors).toBe(0);
     const closed = await r.driver.ask("close");
     expect(await r.traces()).toEqual(NOTHING);
     const ms = (us: number | undefined) => ((us ?? 0) / 1000).toFixed(1);
     console.log(
-      `2 x ${MANY} routes: open ${ms(opened["wall"])} ms (CPU ${ms(opened["cpu"])}), ` +
-        `followed ${followed["changes"]! - before["changes"]!} removals with ${ms(followed["total"]! - before["total"]!)} ms of CPU, ` +
-        `lost in a flood and compared: ${ms(after["total"]! - followed["total"]!)} ms, ` +
-        `longest call ${ms(after["longest"])} ms, close ${ms(closed["wall"])} ms`,
+      `2 x ${MANY} routes: open ${ms(opened.wall)} ms (CPU ${ms(opened.cpu)}), ` +
+        `followed ${followed.changes! - before.changes!} removals with ${ms(followed.total! - before.total!)} ms of CPU, ` +
+        `lost in a flood and compared: ${ms(after.total! - followed.total!)} ms, ` +
+        `longest call ${ms(after.longest)} ms, close ${ms(closed.wall)} ms`,
     );
   }, 60_000);
 });

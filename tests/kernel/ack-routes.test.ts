@@ -107,14 +107,23 @@ describeIf(labRequirement.ok, labRequirement.reason)("the copy of the main table
   });
 
   test("follows devices that go down, come up and go away", async () => {
-    await r.ip("route add 10.9.0.0/24 nexthop via 10.1.0.3 nexthop via 10.2.0.3", "route add default via 10.2.0.2");
+    await r.ip(
+      "route add 10.9.0.0/24 nexthop via 10.1.0.3 nexthop via 10.2.0.3",
+      "route add default via 10.2.0.2",
+    );
     await r.ip("link add d3 type veth peer name d4", "link set d3 up", "addr add 10.4.0.1/24 dev d3");
     await r.ip("route add 10.40.0.0/16 via 10.4.0.2", "link set d2 down");
     await r.driver.open(); // while a next hop is dead
-    expect((await r.copy(4)).find((route) => route.dst === "10.9.0.0/24")?.["gateway"]).toBe("10.1.0.3");
+    expect((await r.copy(4)).find((route) => route.dst === "10.9.0.0/24")?.gateway).toBe("10.1.0.3");
     await r.ip("link set d2 up");
     await equal(5, 3);
-    for (const step of ["link set d1 down", "link set d1 up", "link del d3", "link set d2 down", "link set d2 up"]) {
+    for (const step of [
+      "link set d1 down",
+      "link set d1 up",
+      "link del d3",
+      "link set d2 down",
+      "link set d2 up",
+    ]) {
       await r.ip(step);
       await r.driver.stats();
     }
@@ -135,9 +144,17 @@ describeIf(labRequirement.ok, labRequirement.reason)("the copy of the main table
     }
     await r.ip("rule add from 10.51.0.0/16 pref 32765 lookup 102");
     await r.driver.stats();
-    expect((await r.rules(4)).map((rule) => rule.table).slice(-5)).toEqual(["102", "31904", "31904", "254", "253"]);
+    expect((await r.rules(4)).map((rule) => rule.table).slice(-5)).toEqual([
+      "102",
+      "31904",
+      "31904",
+      "254",
+      "253",
+    ]);
     await r.driver.ask("bits 2");
-    expect((await r.rules(4)).filter((rule) => rule.table === "31904").map((rule) => rule.fwmark)).toEqual(["0x2"]);
+    expect((await r.rules(4)).filter((rule) => rule.table === "31904").map((rule) => rule.fwmark)).toEqual([
+      "0x2",
+    ]);
     await r.driver.ask("bits 0");
     expect((await r.traces()).rules).toBe(0);
   });
@@ -186,8 +203,12 @@ describeIf(needs.ok, needs.reason)("a server that thinks before it replies", () 
       await Promise.all([flow(7001, BIT), flow(7002, 0), flow(7003, BIT | 4), flow(7004, 4)]);
       await capture.stop();
       const packets = await capture.packets();
-      const [marked, none, both, other] = [7001, 7002, 7003, 7004].map((port) => median(delays(packets, port)));
-      console.log(`IPv${version} ms to the ACK: bit ${marked}, none ${none}, with another ${both}, other ${other}`);
+      const [marked, none, both, other] = [7001, 7002, 7003, 7004].map((port) =>
+        median(delays(packets, port)),
+      );
+      console.log(
+        `IPv${version} ms to the ACK: bit ${marked}, none ${none}, with another ${both}, other ${other}`,
+      );
       expect(marked).toBeLessThan(THINKING_MS / 4);
       expect(both).toBeLessThan(THINKING_MS / 4);
       expect(none).toBeGreaterThan(THINKING_MS * 0.9);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The routes of immediate ACKs (native-loader/routes.c) in a namespace, judged by iproute2.
-import { readFileSync, readdirSync } from "node:fs";
-import { buildSupport } from "./build.ts";
-import { Lab } from "./lab.ts";
+import { readdirSync, readFileSync } from "node:fs";
+import { buildRoutes } from "./build.ts";
+import type { Lab } from "./lab.ts";
 import { LineClient, pairs } from "./line-protocol.ts";
 import type { Child } from "./process.ts";
 
@@ -75,8 +75,7 @@ export class RoutesLab {
   }
 
   private static async driver(lab: Lab, netns: string): Promise<Driver> {
-    const { routes } = await buildSupport();
-    return new Driver(lab.spawn([routes], { netns }) as Child);
+    return new Driver(lab.spawn([await buildRoutes()], { netns }) as Child);
   }
 
   /** Another process like the first. */
@@ -86,16 +85,29 @@ export class RoutesLab {
 
   /** Runs ip commands, all of one family when they begin with -4 or -6. */
   async ip(...commands: string[]): Promise<void> {
-    for (const command of commands) await this.lab.exec(undefined, ["ip", "-n", this.netns, ...command.split(" ")]);
+    for (const command of commands)
+      await this.lab.exec(undefined, ["ip", "-n", this.netns, ...command.split(" ")]);
   }
 
   async batch(lines: string[], version: Version = 4): Promise<void> {
-    await this.lab.exec(undefined, ["ip", `-${version}`, "-n", this.netns, "-batch", "-"], `${lines.join("\n")}\n`);
+    await this.lab.exec(
+      undefined,
+      ["ip", `-${version}`, "-n", this.netns, "-batch", "-"],
+      `${lines.join("\n")}\n`,
+    );
   }
 
   private async json<T>(version: Version, ...words: string[]): Promise<T[]> {
     // A table that nothing was ever put into does not exist.
-    const text = await this.lab.exec(undefined, ["ip", "-j", "-N", `-${version}`, "-n", this.netns, ...words]);
+    const text = await this.lab.exec(undefined, [
+      "ip",
+      "-j",
+      "-N",
+      `-${version}`,
+      "-n",
+      this.netns,
+      ...words,
+    ]);
     return text.trim() ? JSON.parse(text) : [];
   }
 
@@ -114,7 +126,9 @@ export class RoutesLab {
   /** Both tables in the form in which they have to be equal; IPv4's order counts. */
   async tables(version: Version): Promise<{ main: string[]; copy: string[] }> {
     await this.driver.stats();
-    const main = (await this.json<Route>(version, "route", "show", "table", "254")).map((r) => plain(r, false));
+    const main = (await this.json<Route>(version, "route", "show", "table", "254")).map((r) =>
+      plain(r, false),
+    );
     const copy = (await this.copy(version)).map((r) => plain(r, true));
     return version === 4 ? { main, copy } : { main: main.sort(), copy: copy.sort() };
   }
@@ -134,7 +148,9 @@ export class RoutesLab {
   }
 
   private inode(pid: number): string | undefined {
-    const got = Bun.spawnSync(["readlink", `/proc/${pid}/ns/net`]).stdout.toString().trim();
+    const got = Bun.spawnSync(["readlink", `/proc/${pid}/ns/net`])
+      .stdout.toString()
+      .trim();
     return got || undefined;
   }
 }
