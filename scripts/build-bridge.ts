@@ -24,6 +24,10 @@ export interface Bridge {
 
 const NATIVE = resolve(import.meta.dir, "../native-loader");
 const OWN = ["object.c", "bpfsys.c", "log.c", "sys.c", "compat.c"];
+const ROUTES = [
+  ...["routes.c", "routes-follow.c", "routes-guard.c", "route-copy.c", "route-rules.c", "route-set.c"],
+  ...["route-sync.c", "netlink.c", "netlink-batch.c", "guard-memory.c"],
+];
 const LIBRARIES: Library[] = ["libbpf", "elfutils", "zlib"];
 const ZLIB =
   "adler32 crc32 deflate inflate inffast inftrees trees zutil gzclose gzlib gzread gzwrite compress uncompr";
@@ -167,7 +171,7 @@ async function compilePlan(dirs: Record<Library, string>, work: string): Promise
     ZLIB.split(" ").map((file) => `${file}.c`),
     z,
   );
-  add("own", NATIVE, OWN, own);
+  add("own", NATIVE, [...OWN, ...ROUTES], own);
   return units;
 }
 

@@ -34,6 +34,21 @@ async function build(): Promise<string> {
   });
 }
 
+/** The program of tests/support/routes; not one of the others: guests have no source of the bridge. */
+export async function buildRoutes(): Promise<string> {
+  const parts = /^(routes?|netlink|guard)\b.*\.[ch]$/;
+  const files = [...sources("routes", /\.c$/), ...sources("../../native-loader", parts)];
+  const folder = await cached(
+    "test-routes",
+    [...FLAGS, ...files.map((path) => `file:${path}`)],
+    async (out) => {
+      const units = files.filter((path) => path.endsWith(".c"));
+      await run([process.env.CC || "cc", ...FLAGS, "-o", join(out, "routes"), ...units]);
+    },
+  );
+  return join(folder, "routes");
+}
+
 function sources(name: string, kind: RegExp): string[] {
   const dir = join(import.meta.dir, name);
   const files = readdirSync(dir).filter((file) => kind.test(file));
