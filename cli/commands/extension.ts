@@ -111,8 +111,13 @@ async function showRules(extension: Extension, cgroup: string | undefined, io: I
     rules.filter((rule) => rule.ext === extension.name).map((rule) => ({ scope: name, alive, rule })),
   );
   rows.sort((a, b) => (ruleKey(a.rule) < ruleKey(b.rule) ? -1 : 1));
-  io.json({ rules: rows.map(({ scope, alive, rule }) => ({ scope, alive, ...ruleJson(rule) })) });
+  const figures = extension.needsAgent && (await (await import("../agent/section.ts")).agentSection(states, io, false));
+  io.json({
+    rules: rows.map(({ scope, alive, rule }) => ({ scope, alive, ...ruleJson(rule) })),
+    ...(figures && figures.json),
+  });
   io.print(rows.length > 0 ? ruleTable(rows, host.netns()) : `no ${extension.name} rules`);
+  if (figures && figures.text) io.print(`\n${figures.text}`);
   return Exit.DONE;
 }
 

@@ -43,4 +43,6 @@ export interface Extension {
   describe(rule: RuleDraft): string;
   /** A rule's value for scripts: integer milliseconds and the like. */
   json(rule: RuleDraft): Record<string, unknown>;
+  /** Must the agent run for it? */
+  needsAgent?(rule: RuleDraft): boolean;
 }

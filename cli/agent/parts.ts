@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// The real parts of the agent: pinned maps, the thinner's object, the thread in the bridge.
+
+import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { type Bridge, cstr, Errno, unwrap } from "../loader/bridge.ts";
+import { findBpffs, findScope } from "../loader/host.ts";
+import { type Fd, mapId, openPin } from "../loader/maps.ts";
+import { layoutDir } from "../loader/pins.ts";
+import type { Maps, Parts, Thinner, Thread, ThreadStats } from "./engine.ts";
+import type { AgentScope } from "./sync.ts";
+
+/** Longer than any ACK is held back: RFC 9293's 500 ms is the most, 200 ms the longest delay of a rule. */
+const LINGER_MS = 250;
+
+const PINNED = ["conns", "served", "notices"] as const;
+
+function openMaps(lib: Bridge): Maps | undefined {
+  const bpffs = findBpffs(lib);
+  if (!bpffs) return undefined;
+  const open: Fd[] = [];
+  const close = () => {
+    for (const fd of open) fd[Symbol.dispose]();
+  };
+  for (const name of PINNED) {
+    const fd = openPin(lib, join(layoutDir(bpffs), name));
+    if (!fd) {
+      close();
+      return undefined;
+    }
+    open.push(fd);
+  }
+  const [conns, served, notices] = open.map(({ fd }) => fd) as [number, number, number];
+  const ids = open.map(({ fd }) => mapId(lib, fd)).join(" ");
+  return { identity: ids, conns, served, notices, [Symbol.dispose]: close };
+}
+
+/** struct tcpx_agent_stats: seven u64 */
+function readStats(lib: Bridge, agent: bigint): ThreadStats {
+  const raw = new BigUint64Array(7);
+  unwrap("agent statistics", lib.tcpx_agent_stats(agent, raw));
+  const [flushed, failed, notices, namespaces, cpuNs, routeChanges, routeErrors] = [...raw].map(Number);
+  return {
+    flushed: flushed!,
+    failed: failed!,
+    notices: notices!,
+    namespaces: namespaces!,
+    cpuNs: cpuNs!,
+    routeChanges: routeChanges!,
+    routeErrors: routeErrors!,
+  };
+}
+
+function startThread(lib: Bridge, heldFd: number, maps: Maps): Thread {
+  const out = new BigUint64Array(1);
+  unwrap("start of the agent's thread", lib.tcpx_agent_start(heldFd, maps.notices, maps.served, out));
+  const agent = out[0]!;
+  return {
+    atOnce: (bits) => void unwrap("ACKs at once", lib.tcpx_agent_at_once(agent, bits)),
+    serve(path) {
+      const result = lib.tcpx_agent_serve(agent, cstr(path));
+      if (result >= 0) return;
+      const { code } = new Errno("serve", -result);
+      throw new Error(`the routing of this network namespace cannot carry ACKs at once (${code})`);
+    },
+    stats: () => readStats(lib, agent),
+    stop: () => void unwrap("stop of the agent's thread", lib.tcpx_agent_stop(agent)),
+  };
+}
+
+function attach(lib: Bridge, thinner: Thinner, scope: AgentScope): Disposable {
+  const { path, id } = findScope(lib, scope.name);
+  if (id !== scope.id) throw new Error(`cgroup ${scope.name} was made anew meanwhile`);
+  const cgroup = openSync(path, "r");
+  try {
+    return thinner.attach(cgroup);
+  } finally {
+    closeSync(cgroup);
+  }
+}
+
+export function openParts(lib: Bridge): Parts {
+  return {
+    lingerMs: LINGER_MS,
+    maps: () => openMaps(lib),
+    thinner: async ({ conns, served }) =>
+      (await import("./thinner.ts")).Thinner.load(lib, { conns, served }),
+    thread: (heldFd, maps) => startThread(lib, heldFd, maps),
+    attach: (thinner, scope) => attach(lib, thinner, scope),
+  };
+}
