@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What the thinner has counted, per rule.
 
+import { extensionOf } from "../extensions/index.ts";
 import { ThinCounter } from "../loader/layout.generated.ts";
 import type { ScopeState } from "../loader/store.ts";
 import { ruleJson } from "../output/rules.ts";
 import { table } from "../output/table.ts";
 import { type Rule, ruleId } from "../policy/rule.ts";
 import { formatSelector } from "../policy/selector.ts";
-import { extensionOf } from "../extensions/index.ts";
 import type { AgentAnswer } from "./health.ts";
 import { needsAgent } from "./wish.ts";
 
@@ -28,23 +28,25 @@ export interface Figures {
 
 /** One entry per rule that needs the agent; all zero where it has nothing to tell. */
 export function figuresOf(
-  states: readonly Pick<ScopeState, "id" | "name" | "rules">[],
+  states: readonly Pick<ScopeState, "id" | "name" | "alive" | "rules">[],
   answer: Pick<AgentAnswer, "counters"> | undefined,
 ): Figures[] {
   const counters = new Map(answer?.counters ?? []);
-  return states.flatMap(({ id, name, rules }) =>
-    rules.filter(needsAgent).map((rule) => {
-      const count = counters.get(ruleId(id, rule)) ?? [];
-      const reasons = Object.fromEntries(REASONS.map((reason) => [reason.name, count[reason.index] ?? 0]));
-      return {
-        scope: name,
-        rule,
-        passed: Object.values(reasons).reduce((sum, n) => sum + n, 0),
-        dropped: count[ThinCounter.DROPPED] ?? 0,
-        flushed: count[ThinCounter.FLUSHED] ?? 0,
-        reasons,
-      };
-    }),
+  return states.flatMap(({ id, name, alive, rules }) =>
+    rules
+      .filter((rule) => alive && needsAgent(rule))
+      .map((rule) => {
+        const count = counters.get(ruleId(id, rule)) ?? [];
+        const reasons = Object.fromEntries(REASONS.map((reason) => [reason.name, count[reason.index] ?? 0]));
+        return {
+          scope: name,
+          rule,
+          passed: Object.values(reasons).reduce((sum, n) => sum + n, 0),
+          dropped: count[ThinCounter.DROPPED] ?? 0,
+          flushed: count[ThinCounter.FLUSHED] ?? 0,
+          reasons,
+        };
+      }),
   );
 }
 

@@ -64,7 +64,10 @@ export function oursAmong(rules: string): string[] {
 
 function leftIn(family: "-4" | "-6"): number {
   const rules = oursAmong(ip(family, "rule", "show").stdout.toString()).length;
-  return rules + ip(family, "route", "show", "table", String(TABLE)).stdout.toString().split("\n").filter(Boolean).length;
+  return (
+    rules +
+    ip(family, "route", "show", "table", String(TABLE)).stdout.toString().split("\n").filter(Boolean).length
+  );
 }
 
 function removeIn(family: "-4" | "-6"): void {

@@ -7,7 +7,7 @@ import { Exit, TcpxError } from "../errors.ts";
 import { type Bridge, cstr, unwrap } from "../loader/bridge.ts";
 import { self } from "../system/self.ts";
 import type { AgentAnswer } from "./health.ts";
-import { lockHolder, waitLock } from "./lock.ts";
+import { lockHolder, tryLock, waitLock } from "./lock.ts";
 import { checkRunDir, clearRunDir, ensureRunDir, FAILURE } from "./run-dir.ts";
 import { ask } from "./socket.ts";
 import { QUIET, systemdRun } from "./unit.ts";
@@ -70,9 +70,13 @@ function takeFailure(): string | undefined {
   }
 }
 
-function startError(why: string): TcpxError {
+/** @param told whether the agent itself gave the reason */
+function startError(lib: Bridge, why: string, told = false): TcpxError {
+  const held = tryLock(lib);
+  if (held) clearRunDir(); // else it still tries
+  held?.[Symbol.dispose]();
   return new TcpxError(Exit.FAILED, `the agent did not start: ${why}`, {
-    hint: "`tcpx agent` in the foreground shows the reason",
+    hint: told ? "`tcpx agent --start` tries again" : "`tcpx agent` in the foreground shows the reason",
   });
 }
 
@@ -95,10 +99,10 @@ export async function startAgent(lib: Bridge): Promise<AgentAnswer | undefined> 
     const answer = await ask<AgentAnswer>({ op: "status" });
     if (answer && !answer.ending) return answer;
     const why = takeFailure();
-    if (why !== undefined) throw startError(why);
+    if (why !== undefined) throw startError(lib, why, true);
     if (ended?.code === 0) return undefined;
-    if (ended) throw startError(`it ended with code ${ended.code}`);
-    if (performance.now() > end) throw startError(`it did not answer within ${START_MS / 1000} s`);
+    if (ended) throw startError(lib, `it ended with code ${ended.code}`);
+    if (performance.now() > end) throw startError(lib, `it did not answer within ${START_MS / 1000} s`);
   }
 }
 
@@ -129,7 +133,6 @@ export async function stopAgent(lib: Bridge): Promise<Stopped | undefined> {
   held[Symbol.dispose]();
   return pid === undefined ? undefined : { pid, killed };
 }
-
 
 /** The pid of the agent that runs; undefined when none does. */
 export async function agentPid(): Promise<number | undefined> {

@@ -5,10 +5,14 @@ import { existsSync } from "node:fs";
 
 export const UNIT = "tcpx-agent.service";
 
-/** The runtime's own timer and compiler threads would wake up ten times a second for nothing. */
+/**
+ * Without these the runtime wakes up ten times a second for a collector that has nothing to do, and keeps
+ * threads for compilers that we have no work for. (Not useJIT=0: bun:ffi needs it.)
+ */
 export const QUIET = {
   BUN_GC_TIMER_DISABLE: "1",
-  BUN_JSC_useJIT: "0",
+  BUN_JSC_useDFGJIT: "0",
+  BUN_JSC_useConcurrentJIT: "0",
   BUN_JSC_numberOfGCMarkers: "1",
 } as const;
 
@@ -57,7 +61,15 @@ export function unitCommand(argv: string[]): string[] {
   const properties = Object.entries(PROPERTIES).map(([name, value]) => `--property=${name}=${value}`);
   const env = Object.entries(QUIET).map(([name, value]) => `--setenv=${name}=${value}`);
   const flags = ["--quiet", "--collect", "--no-ask-password", `--unit=${UNIT}`, "--service-type=exec"];
-  return ["systemd-run", ...flags, "--description=tcpx: agent for ACKs", ...properties, ...env, "--", ...argv];
+  return [
+    "systemd-run",
+    ...flags,
+    "--description=tcpx: agent for ACKs",
+    ...properties,
+    ...env,
+    "--",
+    ...argv,
+  ];
 }
 
 /**

@@ -3,8 +3,8 @@
 import { writeFileSync } from "node:fs";
 import { healthJson, healthText } from "../agent/health.ts";
 import { notifyAgent } from "../agent/notify.ts";
-import { ensureRunDir, FAILURE } from "../agent/run-dir.ts";
 import { type Outcome, runAgent } from "../agent/run.ts";
+import { ensureRunDir, FAILURE } from "../agent/run-dir.ts";
 import { stopAgent } from "../agent/start.ts";
 import { QUIET } from "../agent/unit.ts";
 import { flagArg, globalArgs } from "../args.ts";
@@ -73,7 +73,8 @@ async function stop(io: Io): Promise<ExitCode> {
     killed: stopped?.killed ?? false,
     agent: healthJson(undefined),
   });
-  if (stopped) io.print(`ended the agent, pid ${stopped.pid}${stopped.killed ? ", which had to be killed" : ""}`);
+  if (stopped)
+    io.print(`ended the agent, pid ${stopped.pid}${stopped.killed ? ", which had to be killed" : ""}`);
   else io.print("no agent runs");
   return Exit.DONE;
 }

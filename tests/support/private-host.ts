@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A host of its own as far as tcpx can see: a mount namespace with another bpffs, and a pid namespace whose
-// process 1 lives there. What happens to pins, mounts and the lock happens to nobody else, and all of it is
+// A host of its own as far as tcpx can see: a mount namespace with another bpffs and another /run, and a pid
+// namespace whose process 1 lives there. What happens to pins, mounts and the lock happens to nobody else, and all of it is
 // gone with its last process. Cgroups and network namespaces are those of the machine.
 import { existsSync } from "node:fs";
 import type { Lab } from "./lab.ts";
@@ -28,13 +28,16 @@ export class PrivateHost {
     lab: Lab,
     { bpffs = true, setup = "true" }: PrivateHostOptions = {},
   ): Promise<PrivateHost> {
+    // Ignored, and so across exec: process 1 need not wait for orphans, such as an agent that has ended.
     // The pid outside is read from the machine's /proc, before the new one is mounted over it.
     const script = `
       read -r pid rest </proc/self/stat
       mount -t proc proc /proc
+      mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/netns
       while umount ${BPFFS} 2>/dev/null; do :; done
       ${bpffs} && mount -t bpf bpf ${BPFFS}
       ${setup}
+      trap '' CHLD
       echo "$pid"
       exec cat`;
     const flags = ["--mount", "--pid", "--fork", "--kill-child"];
