@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+// The rules of the ACK thinner, segment by segment, against a sender in user space.
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { until } from "../support/lab.ts";
+import { describeIf, labRequirement } from "../support/requires.ts";
+import { ThinnerLab } from "../support/thinner-lab.ts";
+import { SACK_PERMITTED, strides, TIMESTAMPS, WireSender } from "../support/thinner-wire.ts";
+
+const { ok, reason } = labRequirement;
+
+describeIf(ok, reason)("the ACK thinner, segment by segment", () => {
+  let t: ThinnerLab;
+  let rule = 100;
+  beforeAll(async () => {
+    t = await ThinnerLab.create();
+    t.agent!.serve(t.receiver.netns);
+  });
+  afterAll(async () => await t?.[Symbol.asyncDispose]());
+
+  const kinds = {
+    IPv4: {},
+    IPv6: { v6: true },
+    "IPv4 with timestamps": { syn: TIMESTAMPS, options: TIMESTAMPS },
+    "IPv6 with timestamps": { v6: true, syn: TIMESTAMPS, options: TIMESTAMPS },
+  };
+  for (const [name, how] of Object.entries(kinds)) {
+    test(`${name}: one ACK for four segments, and the last one within its time`, async () => {
+      const s = await WireSender.open(t, { rule: ++rule, every: 4, delay_us: 50_000 }, how);
+      await s.warmUp();
+      const from = await s.receivedAll();
+      const flushed = t.agent!.stats().flushed;
+      const counted = await s.counted(async () => {
+        await s.full(11);
+        const sent = performance.now();
+        const acks = [await s.wire.expect(s.flow)];
+        while ((acks.at(-1)!.ack - from) >>> 0 !== 11_000) acks.push(await s.wire.expect(s.flow));
+        expect(performance.now() - sent).toBeWithin(35, 95); // held for 50 ms
+        expect(acks.every((p) => p.goodChecksum && p.flags === "A")).toBe(true);
+        // the very first one may go at once: more than 50 ms have passed since the one before
+        const expected = acks.length === 4 ? [1, 4, 4, 2] : [4, 4, 3];
+        expect(strides(acks, from)).toEqual(expected);
+        expect(await s.acks()).toEqual([]);
+      }, rule);
+      expect(counted).toMatchObject({ every: 2, flushed: 1 });
+      expect(t.agent!.stats().flushed - flushed).toBe(1);
+      expect(t.agent!.stats().failed).toBe(0);
+    });
+  }
+
+  test("the divisor counts in round trips, the shorter of two limits holds, and none is RTT/4", async () => {
+    for (const [ack, least, most] of [
+      [{ divisor: 2 }, 45, 85],
+      [{ divisor: 2, delay_us: 20_000 }, 15, 45],
+      [{}, 20, 50],
+    ] as const) {
+      const s = await WireSender.open(t, { rule: ++rule, every: 100, ...ack });
+      await s.warmUp();
+      await s.full(2); // the second one is held: the first may go for its time
+      await s.acks(5);
+      await s.full(1);
+      const sent = performance.now();
+      expect((await s.wire.expect(s.flow)).ack).toBe(await s.receivedAll());
+      expect(performance.now() - sent).toBeWithin(0, most);
+      await s.acks();
+      await s.full(3);
+      const again = performance.now();
+      while ((await s.wire.expect(s.flow)).ack !== (await s.receivedAll()));
+      expect(performance.now() - again).toBeWithin(least - 15, most);
+    }
+  });
+
+  test("a floor keeps that many ACKs per round trip", async () => {
+    const s = await WireSender.open(t, { rule: ++rule, every: 100, floor: 4, delay_us: 90_000 });
+    await s.warmUp(); // 16 segments per round trip, at the most
+    const counted = await s.counted(async () => {
+      await s.full(12);
+      const acks = await s.acks();
+      expect(acks.length).toBeGreaterThanOrEqual(3);
+    }, rule);
+    expect(counted.dropped).toBeGreaterThan(3);
+  });
+
+  test("what carries news goes at once: short segments, duplicates, gaps", async () => {
+    const s = await WireSender.open(
+      t,
+      { rule: ++rule, every: 100, delay_us: 90_000 },
+      { syn: SACK_PERMITTED },
+    );
+    await s.warmUp();
+    await s.full(3);
+    await s.acks(); // flushed by now
+    const { sndNxt, rcvNxt } = await s.wire.numbers(s.flow);
+
+    const small = await s.counted(async () => {
+      await s.full(1);
+      await s.wire.data(s.flow, 10);
+      await until(async () => (await s.wire.maybe(s.flow, 40))?.ack === sndNxt + 1010);
+    }, rule);
+    expect(small.small).toBeGreaterThan(0);
+
+    const next = sndNxt + 1010;
+    const gap = await s.counted(async () => {
+      await s.wire.raw(s.flow, "A", next + 1000, rcvNxt, 1000);
+      const p = await s.wire.expect(s.flow, 60);
+      expect(p.ack).toBe(next);
+      expect(p.options).toContain("050a"); // SACK
+    }, rule);
+    expect(gap).toEqual({ options: 1 });
+  });
+
+  test("a repeated number goes at once", async () => {
+    const s = await WireSender.open(t, { rule: ++rule, every: 100, delay_us: 90_000 });
+    await s.warmUp();
+    const { sndNxt, rcvNxt } = await s.wire.numbers(s.flow);
+    const counted = await s.counted(async () => {
+      await s.wire.raw(s.flow, "A", sndNxt - 1000, rcvNxt, 1000);
+      expect((await s.wire.expect(s.flow, 60)).ack).toBe(sndNxt);
+    }, rule);
+    expect(counted).toEqual({ duplicate: 1 });
+  });
+
+  test("a growing window is not held back", async () => {
+    const s = await WireSender.open(t, { rule: ++rule, every: 100, delay_us: 90_000 });
+    await s.warmUp();
+    await s.full(4);
+    await s.acks();
+    await s.full(4);
+    await s.acks();
+    // four per round trip before: the first ACK after it ends the count, then eight make it grow
+    await s.full(8);
+    await s.acks();
+    const counted = await s.counted(async () => {
+      await s.full(24);
+      await s.acks();
+    }, rule);
+    expect(counted.growth ?? 0).toBeGreaterThan(0);
+  });
+
+  test("nothing is held without a strategy, or with every 1", async () => {
+    for (const every of [0, 1]) {
+      const s = await WireSender.open(t, { rule: ++rule, every, delay_us: 90_000 });
+      await s.warmUp();
+      await s.full(12);
+      await s.acks();
+      expect(t.thinner.counters().has(rule)).toBe(false);
+    }
+  });
+
+  test("a reset or closed connection leaves no timer behind", async () => {
+    const s = await WireSender.open(t, { rule: ++rule, every: 100, delay_us: 90_000 });
+    await s.warmUp();
+    await s.full(4);
+    await s.acks();
+    const before = t.holds();
+    expect(before).toBeGreaterThan(0);
+    await s.wire.fin(s.flow);
+    expect((await s.wire.expect(s.flow, 60)).ack).toBe((await s.wire.numbers(s.flow)).sndNxt);
+    expect(t.holds()).toBe(before - 1);
+  });
+});
+
+describe.skipIf(!ok)("entries of the thinner", () => {
+  test("go when nothing was held for the idle time", async () => {
+    await using t = await ThinnerLab.create({ idleMs: 300, stallMs: 500 });
+    t.agent!.serve(t.receiver.netns);
+    const s = await WireSender.open(t, { every: 100, delay_us: 50_000 });
+    await s.warmUp();
+    await s.full(4);
+    await Bun.sleep(100);
+    expect(t.holds()).toBe(1);
+    expect(await until(() => t.holds() === 0, 1000)).toBe(true);
+    // and the connection gets a new one
+    await s.acks();
+    await s.full(4);
+    await Bun.sleep(20);
+    expect(t.holds()).toBe(1);
+  });
+});

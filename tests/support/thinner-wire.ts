@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+// A sender in user space whose segments are counted one by one, against a receiver that is thinned.
+
+import type { Peer, Wire, WirePacket } from "./lab.ts";
+import type { Strategy, ThinCounters, ThinnerLab } from "./thinner-lab.ts";
+
+/** Payload of a full-sized segment. */
+export const MSS = 1000;
+/** Round-trip time that the receiver measures in the handshake, milliseconds. */
+export const RTT_MS = 100;
+export const TIMESTAMPS = "0101080a0000000100000000";
+export const SACK_PERMITTED = "0402";
+
+export interface WireFlow {
+  /** Addresses of IPv6. */
+  v6?: boolean;
+  /** Option bytes of the SYN, and of every segment after it. */
+  syn?: string;
+  options?: string;
+}
+
+export class WireSender {
+  private constructor(
+    private readonly t: ThinnerLab,
+    readonly wire: Wire,
+    readonly flow: number,
+    /** The receiver's socket. */
+    readonly fd: number,
+    private readonly options: string,
+  ) {}
+
+  static async open(t: ThinnerLab, ack: Strategy, how: WireFlow = {}): Promise<WireSender> {
+    const { v6 = false, syn = "", options = "-" } = how;
+    const peer: Peer = t.receiver.peer;
+    const wire = await t.lab.wire(t.receiver.netns);
+    const [own, kernel] = v6 ? [wire.own.v6, wire.kernel.v6] : [wire.own.v4, wire.kernel.v4];
+    const { fd: listener, port } = await peer.listen(kernel);
+    const flow = await wire.syn({ addr: own, port: 4000 }, { addr: kernel, port }, syn);
+    await wire.expect(flow);
+    await Bun.sleep(RTT_MS);
+    await wire.ack(flow, options);
+    const { fd } = await peer.accept(listener);
+    await peer.sink(fd);
+    t.strategy(peer, fd, ack);
+    return new WireSender(t, wire, flow, fd, options);
+  }
+
+  /** Past the first ACKs and the growth of the first round trips. */
+  async warmUp(): Promise<void> {
+    for (let round = 0; round < 2; round++) {
+      await this.full(16);
+      await this.acks();
+    }
+  }
+
+  /** Sends n full-sized segments. */
+  async full(n: number): Promise<void> {
+    for (let i = 0; i < n; i++) await this.wire.data(this.flow, MSS, this.options);
+  }
+
+  /** What comes until nothing has come for ms. */
+  async acks(ms = RTT_MS + 20): Promise<WirePacket[]> {
+    const list: WirePacket[] = [];
+    for (let p = await this.wire.maybe(this.flow, ms); p; p = await this.wire.maybe(this.flow, ms)) list.push(p);
+    return list;
+  }
+
+  /** What the thinner counted meanwhile, without the zeros. */
+  async counted(work: () => Promise<unknown>, rule = 1): Promise<Partial<ThinCounters>> {
+    const before = this.t.counters(rule);
+    await work();
+    const after = Object.entries(this.t.counters(rule)).map(([name, n]) => [name, n - before[name]!] as const);
+    return Object.fromEntries(after.filter(([, n]) => n !== 0));
+  }
+
+  async receivedAll(): Promise<number> {
+    return (await this.wire.numbers(this.flow)).sndNxt;
+  }
+}
+
+/** How many segments each ACK covers, counted from the one before. */
+export function strides(acks: WirePacket[], from: number): number[] {
+  return acks.map((p, i) => ((p.ack - (acks[i - 1]?.ack ?? from)) >>> 0) / MSS);
+}
