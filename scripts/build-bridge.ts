@@ -26,7 +26,11 @@ const NATIVE = resolve(import.meta.dir, "../native-loader");
 /** What the bridge shares with the programs. */
 const SHARED = resolve(import.meta.dir, "../embedded-bpf/tcpx_shared.h");
 const OWN = ["object.c", "bpfsys.c", "log.c", "sys.c", "compat.c", "agent.c", "served.c", "find-netns.c"];
-OWN.push("flush.c", "routes-stub.c");
+OWN.push("flush.c");
+const ROUTES = [
+  ...["routes.c", "routes-follow.c", "routes-guard.c", "route-copy.c", "route-rules.c", "route-set.c"],
+  ...["route-sync.c", "netlink.c", "netlink-batch.c"],
+];
 const LIBRARIES: Library[] = ["libbpf", "elfutils", "zlib"];
 const ZLIB =
   "adler32 crc32 deflate inflate inffast inftrees trees zutil gzclose gzlib gzread gzwrite compress uncompr";
@@ -170,7 +174,7 @@ async function compilePlan(dirs: Record<Library, string>, work: string): Promise
     ZLIB.split(" ").map((file) => `${file}.c`),
     z,
   );
-  add("own", NATIVE, OWN, own);
+  add("own", NATIVE, [...OWN, ...ROUTES], own);
   return units;
 }
 

@@ -6,7 +6,10 @@ import { cached } from "../../scripts/lib/cache.ts";
 import { run } from "../../scripts/lib/run.ts";
 
 /** Folders with the sources of one program each. */
-const PROGRAMS = ["peer", "wire"] as const;
+const PROGRAMS = ["peer", "wire", "routes"] as const;
+/** Parts of the bridge that a program is made of, too. */
+const NATIVE = join(import.meta.dir, "../../native-loader");
+const BRIDGE: Record<string, RegExp> = { routes: /^(routes?|netlink)\b/ };
 const FLAGS = ["-O1", "-Wall", "-Wextra", "-Werror", "-static", "-pthread"];
 
 export type Support = Record<(typeof PROGRAMS)[number], string>;
@@ -22,7 +25,7 @@ export function supportFolder(): Promise<string> {
 /** The paths of the test programs. */
 export async function buildSupport(): Promise<Support> {
   const dir = await supportFolder();
-  return { peer: join(dir, "peer"), wire: join(dir, "wire") };
+  return { peer: join(dir, "peer"), wire: join(dir, "wire"), routes: join(dir, "routes") };
 }
 
 async function build(): Promise<string> {
@@ -35,7 +38,12 @@ async function build(): Promise<string> {
 }
 
 function sources(name: string, kind: RegExp): string[] {
-  const dir = join(import.meta.dir, name);
-  const files = readdirSync(dir).filter((file) => kind.test(file));
+  const own = filesOf(join(import.meta.dir, name), kind);
+  const shared = BRIDGE[name] ? filesOf(NATIVE, kind, BRIDGE[name]) : [];
+  return [...own, ...shared];
+}
+
+function filesOf(dir: string, kind: RegExp, names = /./): string[] {
+  const files = readdirSync(dir).filter((file) => kind.test(file) && names.test(file));
   return files.sort().map((file) => join(dir, file));
 }

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The guard lives in a copy of a process with many threads, of which only one was copied: locks
+ * may be held for ever, so nothing but system calls and the stack. It inherits sockets of the
+ * namespace and need not be there itself.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fib_rules.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "routes-internal.h"
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+#define ROUNDS 100     /* of a sweep; a dump may miss what moves while it runs */
+#define MOST_FDS 65536 /* to close one by one */
+#define SIGNALS 8      /* bytes of the kernel's signal set */
+
+static const int FAMILIES[] = {AF_INET, AF_INET6};
+
+static int drop_rule(const struct nlmsghdr *h, void *context)
+{
+	const struct rtattr *a[FRA_PROTOCOL + 1];
+	const struct fib_rule_hdr *r = NLMSG_DATA(h);
+
+	if (h->nlmsg_type != RTM_NEWRULE || h->nlmsg_len < NLMSG_LENGTH(sizeof(*r)))
+		return 0;
+	nl_attributes((const struct rtattr *)(r + 1), h->nlmsg_len - NLMSG_LENGTH(sizeof(*r)), a,
+		      FRA_PROTOCOL + 1);
+	if (nl_u32(a[FRA_TABLE], r->table) != ROUTES_TABLE || !a[FRA_PROTOCOL] ||
+	    *(unsigned char *)RTA_DATA(a[FRA_PROTOCOL]) != ROUTES_PROTOCOL)
+		return 0;
+	return nl_batch_add(context, h, RTM_DELRULE, 0);
+}
+
+static int drop_route(const struct nlmsghdr *h, void *context)
+{
+	struct nl_request m;
+	struct route_view v;
+	int err;
+
+	if (route_view(h, &v) || v.rt->rtm_protocol != ROUTES_PROTOCOL ||
+	    route_table(&v) != ROUTES_TABLE)
+		return 0;
+	err = route_key(&v, &m);
+	return err ? err : nl_batch_add(context, &m.h, RTM_DELROUTE, 0);
+}
+
+static void count_failure(void *context, uint32_t number, int error)
+{
+	(void)number;
+	(void)error;
+	++*(int *)context;
+}
+
+/* One round: how many were removed. */
+static int sweep_once(const struct nl_pair *nl, int family, bool rules)
+{
+	struct nl_batch b;
+	int failures = 0, err;
+
+	nl_batch_start(&b, nl->ask, count_failure, &failures);
+	if (rules)
+		err = nl_dump_rules(nl->dump, family, drop_rule, &b);
+	else
+		err = nl_dump_routes(nl->dump, family, ROUTES_TABLE, drop_route, &b);
+	if (nl_batch_flush(&b))
+		return 0;
+	if (err && err != -EINTR)
+		return 0;
+	return (int)b.count - failures;
+}
+
+int sweep(const struct nl_pair *nl)
+{
+	int removed = 0, n;
+
+	for (int rules = 1; rules >= 0; rules--) {
+		for (int f = 0; f < 2; f++) {
+			for (int i = 0; i < ROUNDS; i++) {
+				n = sweep_once(nl, FAMILIES[f], rules);
+				removed += n;
+				if (n <= 0)
+					break;
+			}
+		}
+	}
+	return removed;
+}
+
+static void close_from(unsigned int first)
+{
+	struct rlimit most = {.rlim_cur = MOST_FDS};
+
+	if (!syscall(SYS_close_range, first, ~0U, 0))
+		return;
+	syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &most);
+	if (most.rlim_cur > MOST_FDS)
+		most.rlim_cur = MOST_FDS;
+	for (unsigned int fd = first; fd < most.rlim_cur; fd++)
+		syscall(SYS_close, fd);
+}
+
+/* To 0, 1 and 2, out of the reach of each other. */
+static void keep_only(int *line, struct nl_pair *nl)
+{
+	int *fds[] = {line, &nl->dump, &nl->ask};
+
+	for (int i = 0; i < 3; i++)
+		*fds[i] = (int)syscall(SYS_fcntl, *fds[i], F_DUPFD, 3);
+	for (int i = 0; i < 3; i++) {
+		syscall(SYS_dup3, *fds[i], i, 0);
+		*fds[i] = i;
+	}
+	close_from(3);
+}
+
+static void __attribute__((noreturn)) watch(int line, struct nl_pair nl)
+{
+	char goodbye;
+	long n;
+
+	keep_only(&line, &nl);
+	syscall(SYS_setsid);
+	syscall(SYS_chdir, "/");
+	syscall(SYS_prctl, PR_SET_NAME, "tcpx-guard", 0, 0, 0);
+	do
+		n = syscall(SYS_read, line, &goodbye, 1);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		sweep(&nl);
+	for (;;)
+		syscall(SYS_exit_group, 0);
+}
+
+/* Not fork(): that takes the locks of the C library and runs what others have registered. No
+ * signal at the child's end either, so nobody else's wait() ever sees it.
+ */
+static long split(void)
+{
+	return syscall(SYS_clone, 0UL, NULL, NULL, NULL, NULL);
+}
+
+/* Returns the middle process's pid, or -errno. Two generations, so that init waits for the guard.
+ */
+static long launch(const int line[2], const struct nl_pair *nl)
+{
+	unsigned long all = ~0UL, before;
+	long pid;
+
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, SIGNALS);
+	pid = split();
+	if (!pid) {
+		pid = split();
+		if (!pid)
+			watch(line[1], *nl);
+		syscall(SYS_exit_group, pid < 0 ? errno : 0);
+	}
+	if (pid < 0)
+		pid = -errno;
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, SIGNALS);
+	return pid;
+}
+
+int guard_start(struct guard *g, const struct nl_pair *nl)
+{
+	int line[2], status = 0;
+	long pid, n;
+
+	if (syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line))
+		return -errno;
+	pid = launch(line, nl);
+	close(line[1]);
+	if (pid > 0) {
+		do
+			n = syscall(SYS_wait4, pid, &status, __WALL, NULL);
+		while (n < 0 && errno == EINTR);
+		if (n < 0 || !WIFEXITED(status) || WEXITSTATUS(status))
+			pid = n < 0 ? -errno : -EAGAIN;
+	}
+	if (pid < 0) {
+		close(line[0]);
+		return (int)pid;
+	}
+	g->fd = line[0];
+	return 0;
+}
+
+void guard_end(struct guard *g)
+{
+	if (g->fd < 0)
+		return;
+	syscall(SYS_sendto, g->fd, "q", 1, MSG_NOSIGNAL, NULL, 0);
+	close(g->fd);
+	g->fd = -1;
+}

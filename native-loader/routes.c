@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <arpa/inet.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "routes-internal.h"
+#include "routes-follow.h"
+
+#define DEATHS 5	  /* of the guard, until we do without */
+#define NEWS_ROOM 1048576 /* bytes; what does not fit is made good by a full comparison */
+#define REASON 200
+
+static __thread char reason[REASON];
+
+const char *routes_reason(void)
+{
+	return reason;
+}
+
+/* Our own changes are no news. Filters read numbers in network order. */
+static int ignore_own(int news, int ask)
+{
+	struct sockaddr_nl own = {0};
+	socklen_t len = sizeof(own);
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_pid)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	struct sock_fprog program = {.len = sizeof(code) / sizeof(*code), .filter = code};
+
+	if (syscall(SYS_getsockname, ask, &own, &len))
+		return -errno;
+	code[1].k = htonl(own.nl_pid);
+	if (syscall(SYS_setsockopt, news, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)))
+		return -errno;
+	return 0;
+}
+
+static int subscribe(int news)
+{
+	static const int groups[] = {RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,  RTNLGRP_IPV4_RULE,
+				     RTNLGRP_IPV6_RULE,	 RTNLGRP_IPV4_IFADDR, RTNLGRP_LINK};
+	int room = NEWS_ROOM;
+
+	syscall(SYS_setsockopt, news, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
+	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++) {
+		if (syscall(SYS_setsockopt, news, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i],
+			    sizeof(*groups)))
+			return -errno;
+	}
+	return 0;
+}
+
+static int watch_fd(struct routes *r, int fd)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+	return syscall(SYS_epoll_ctl, r->epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static int open_sockets(struct routes *r)
+{
+	int *fds[] = {&r->news, &r->nl.dump, &r->nl.ask, &r->last.dump, &r->last.ask};
+	int err;
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
+		*fds[i] = nl_open();
+		if (*fds[i] < 0)
+			return *fds[i];
+	}
+	r->epoll = (int)syscall(SYS_epoll_create1, EPOLL_CLOEXEC);
+	if (r->epoll < 0)
+		return -errno;
+	err = ignore_own(r->news, r->nl.ask);
+	if (!err)
+		err = subscribe(r->news);
+	return err ? err : watch_fd(r, r->news);
+}
+
+static int guard(struct routes *r)
+{
+	int err = guard_start(&r->guard, &r->last);
+
+	return err ? err : watch_fd(r, r->guard.fd);
+}
+
+static void let_go(struct routes *r)
+{
+	int fds[] = {r->news, r->nl.dump, r->nl.ask, r->last.dump, r->last.ask, r->epoll};
+
+	guard_end(&r->guard);
+	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+	free(r->plan);
+	free(r);
+}
+
+static int judge(struct routes *r, unsigned int bits)
+{
+	int err = rules_judge(&r->nl, AF_INET, bits, reason, REASON);
+
+	if (err == -EAFNOSUPPORT) {
+		snprintf(reason, REASON, "this kernel has no routing rules");
+		return -EOPNOTSUPP;
+	}
+	if (err)
+		return err;
+	err = rules_judge(&r->nl, AF_INET6, bits, reason, REASON);
+	r->ipv6 = err != -EAFNOSUPPORT;
+	return r->ipv6 ? err : 0;
+}
+
+/* Routes first: a rule must not lead to a table that is not complete. */
+static int bring_up_to_date(struct routes *r)
+{
+	int err;
+
+	for (int f = 0; f < 2; f++) {
+		int family = f ? AF_INET6 : AF_INET;
+
+		if (f && !r->ipv6)
+			break;
+		if (r->stale[f]) {
+			err = route_sync(&r->nl, family);
+			if (err == -EEXIST)
+				snprintf(reason, REASON, "table %d holds routes of somebody else",
+					 ROUTES_TABLE);
+			if (err)
+				return err == -EEXIST ? -EOPNOTSUPP : err;
+			r->stale[f] = false;
+		}
+	}
+	if (!r->stale_rules)
+		return 0;
+	err = judge(r, r->bits);
+	if (!err)
+		err = rules_set(&r->nl, AF_INET, r->bits, reason, REASON);
+	if (!err && r->ipv6)
+		err = rules_set(&r->nl, AF_INET6, r->bits, reason, REASON);
+	r->stale_rules = err != 0;
+	return err;
+}
+
+int routes_open(unsigned int mark_bits, struct routes **out)
+{
+	struct routes *r = calloc(1, sizeof(*r));
+	int err;
+
+	if (!r)
+		return -ENOMEM;
+	r->news = r->epoll = r->guard.fd = -1;
+	r->nl = r->last = (struct nl_pair){-1, -1};
+	r->bits = mark_bits;
+	r->stale[0] = r->stale[1] = r->stale_rules = true;
+	err = open_sockets(r);
+	if (!err)
+		err = judge(r, mark_bits);
+	if (!err)
+		err = guard(r);
+	if (!err)
+		err = bring_up_to_date(r);
+	if (err) {
+		if (r->last.ask >= 0)
+			sweep(&r->nl);
+		let_go(r);
+		return err;
+	}
+	*out = r;
+	return 0;
+}
+
+int routes_fd(const struct routes *r)
+{
+	return r->epoll;
+}
+
+/* A guard that was killed is followed by another, unless somebody insists. */
+static void look_after_guard(struct routes *r)
+{
+	char c;
+	long n;
+
+	if (r->guard.fd < 0)
+		return;
+	n = syscall(SYS_recvfrom, r->guard.fd, &c, 1, MSG_DONTWAIT, NULL, NULL);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	close(r->guard.fd);
+	r->guard.fd = -1;
+	if (++r->guard.deaths < DEATHS)
+		guard(r);
+}
+
+static void withdraw(struct routes *r)
+{
+	char unused[REASON];
+
+	rules_set(&r->nl, AF_INET, 0, unused, REASON);
+	if (r->ipv6)
+		rules_set(&r->nl, AF_INET6, 0, unused, REASON);
+	r->stale_rules = true;
+}
+
+int routes_handle(struct routes *r)
+{
+	int changes, err;
+
+	look_after_guard(r);
+	changes = routes_follow(r);
+	err = changes < 0 ? changes : bring_up_to_date(r);
+	if (!err)
+		return changes;
+	withdraw(r);
+	return err;
+}
+
+int routes_bits(struct routes *r, unsigned int mark_bits)
+{
+	int err = judge(r, mark_bits);
+
+	if (err)
+		return err;
+	r->bits = mark_bits;
+	r->stale_rules = true;
+	err = bring_up_to_date(r);
+	if (err)
+		withdraw(r);
+	return err;
+}
+
+void routes_close(struct routes *r)
+{
+	if (!r)
+		return;
+	sweep(&r->nl);
+	let_go(r);
+}
+
+int routes_sweep(void)
+{
+	struct nl_pair nl = {.dump = nl_open(), .ask = nl_open()};
+	int removed = nl.dump < 0 ? nl.dump : nl.ask;
+
+	if (nl.dump >= 0 && nl.ask >= 0)
+		removed = sweep(&nl);
+	if (nl.dump >= 0)
+		close(nl.dump);
+	if (nl.ask >= 0)
+		close(nl.ask);
+	return removed;
+}
