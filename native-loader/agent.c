@@ -321,3 +321,8 @@ int tcpx_agent_stop(void *agent)
 	destroy(a);
 	return 0;
 }
+
+int tcpx_routes_sweep(void)
+{
+	return routes_sweep();
+}

@@ -170,5 +170,9 @@ TCPX_API int tcpx_agent_reason(void *agent, char *out, int cap);
 TCPX_API int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out);
 /* Ends and joins the thread, empties `served`, removes rules and tables; the handle is gone. */
 TCPX_API int tcpx_agent_stop(void *agent);
+/* Removes what an agent and its guard, both killed, have left in the network namespace of the
+ * calling thread: the number of rules and routes. Not while an agent serves it.
+ */
+TCPX_API int tcpx_routes_sweep(void);
 
 #endif

@@ -8,7 +8,8 @@ import type { AgentPlan, AgentScope } from "./sync.ts";
 export interface Thinner extends Disposable {
   /** Ring buffer with the ACKs whose time has come. */
   readonly heldFd: number;
-  attach(cgroupFd: number): Disposable;
+  attach(cgroupId: bigint, cgroupFd: number): void;
+  detach(cgroupId: bigint): void;
   /** By rule id, in the order of enum tcpx_thin_counter. */
   counters(): Map<number, number[]>;
 }

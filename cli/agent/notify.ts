@@ -13,7 +13,7 @@ import { anyNeedsAgent } from "./wish.ts";
 const PATIENCE_MS = 15_000;
 
 /** The caller's network namespace, for an agent elsewhere. */
-function ownNetns(): AgentRequest["netns"] {
+export function ownNetns(): AgentRequest["netns"] {
   const path = `/proc/${process.pid}/ns/net`;
   try {
     return { path, inode: Number(/\d+/.exec(readlinkSync(path))?.[0]) };
@@ -25,12 +25,16 @@ function ownNetns(): AgentRequest["netns"] {
 /**
  * Brings the agent to the rules in force. Call it after the change and without the lock, which the agent's
  * start would have to wait for otherwise.
+ * @param netns a network namespace that is to be served at once, and not only with its first connection
  * @returns the agent's state afterwards; undefined when none is needed and none runs
  * @throws TcpxError when it is needed and does not start
  */
-export async function notifyAgent(lib: Bridge): Promise<AgentAnswer | undefined> {
+export async function notifyAgent(
+  lib: Bridge,
+  netns?: AgentRequest["netns"],
+): Promise<AgentAnswer | undefined> {
   for (const end = performance.now() + PATIENCE_MS; ; await Bun.sleep(10)) {
-    const answer = await ask<AgentAnswer>({ op: "sync", netns: ownNetns() });
+    const answer = await ask<AgentAnswer>({ op: "sync", netns });
     const other = answer !== undefined && !isCurrent(answer);
     if (answer && !answer.ending && !other) {
       if (answer.error !== undefined) throw new TcpxError(Exit.FAILED, `the agent: ${answer.error}`);

@@ -10,7 +10,7 @@ import { layoutDir } from "../loader/pins.ts";
 import type { Maps, Parts, Thinner, Thread, ThreadStats } from "./engine.ts";
 import type { AgentScope } from "./sync.ts";
 
-/** Longer than any ACK is held back: RFC 9293's 500 ms is the most, 200 ms the longest delay of a rule. */
+/** Longer than any ACK is held back (HELD_MOST_MS in thinner.ts). */
 const LINGER_MS = 250;
 
 const PINNED = ["conns", "served", "notices"] as const;
@@ -51,18 +51,25 @@ function readStats(lib: Bridge, agent: bigint): ThreadStats {
   };
 }
 
+/** Why routing could last not carry ACKs at once, in the thread's own words. */
+function reasonOf(lib: Bridge, agent: bigint): string {
+  const text = new Uint8Array(256);
+  const length = lib.tcpx_agent_reason(agent, text, text.length);
+  return new TextDecoder().decode(text.subarray(0, Math.min(Math.max(length, 0), text.length - 1)));
+}
+
 function startThread(lib: Bridge, heldFd: number, maps: Maps): Thread {
   const out = new BigUint64Array(1);
   unwrap("start of the agent's thread", lib.tcpx_agent_start(heldFd, maps.notices, maps.served, out));
   const agent = out[0]!;
+  const routed = (result: number) => {
+    if (result >= 0) return;
+    const { code } = new Errno("routes", -result);
+    throw new Error(`ACKs at once: ${reasonOf(lib, agent) || code}`);
+  };
   return {
-    atOnce: (bits) => void unwrap("ACKs at once", lib.tcpx_agent_at_once(agent, bits)),
-    serve(path) {
-      const result = lib.tcpx_agent_serve(agent, cstr(path));
-      if (result >= 0) return;
-      const { code } = new Errno("serve", -result);
-      throw new Error(`the routing of this network namespace cannot carry ACKs at once (${code})`);
-    },
+    atOnce: (bits) => routed(lib.tcpx_agent_at_once(agent, bits)),
+    serve: (path) => routed(lib.tcpx_agent_serve(agent, cstr(path))),
     stats: () => readStats(lib, agent),
     stop: () => void unwrap("stop of the agent's thread", lib.tcpx_agent_stop(agent)),
   };
@@ -73,7 +80,8 @@ function attach(lib: Bridge, thinner: Thinner, scope: AgentScope): Disposable {
   if (id !== scope.id) throw new Error(`cgroup ${scope.name} was made anew meanwhile`);
   const cgroup = openSync(path, "r");
   try {
-    return thinner.attach(cgroup);
+    thinner.attach(id, cgroup);
+    return { [Symbol.dispose]: () => thinner.detach(id) };
   } finally {
     closeSync(cgroup);
   }
@@ -83,8 +91,7 @@ export function openParts(lib: Bridge): Parts {
   return {
     lingerMs: LINGER_MS,
     maps: () => openMaps(lib),
-    thinner: async ({ conns, served }) =>
-      (await import("./thinner.ts")).Thinner.load(lib, { conns, served }),
+    thinner: async ({ conns, served }) => (await import("./thinner.ts")).Thinner.load(lib, { conns, served }),
     thread: (heldFd, maps) => startThread(lib, heldFd, maps),
     attach: (thinner, scope) => attach(lib, thinner, scope),
   };

@@ -5,9 +5,6 @@
 import { closeSync, openSync, readdirSync, readlinkSync, statSync } from "node:fs";
 import { type Bridge, cstr, unwrap } from "../loader/bridge.ts";
 
-/** Number of the routing table, and priority of the rules that lead to it. */
-export const TABLE = 31904;
-
 /** Distinct namespaces by inode number, with a file that stands for each. */
 export function visibleNamespaces(): Map<number, string> {
   const found = new Map<number, string>();
@@ -53,54 +50,26 @@ function inNetns<T>(lib: Bridge, path: string, action: () => T): T | undefined {
   }
 }
 
-const ip = (...args: string[]) =>
-  Bun.spawnSync(["ip", ...args], { stdin: "ignore", stdout: "pipe", stderr: "ignore" });
-
-/** Lines of `ip rule` that are ours. */
-export function oursAmong(rules: string): string[] {
-  const ours = new RegExp(`^${TABLE}:.*\\bfwmark\\b.*\\blookup ${TABLE}\\b`);
-  return rules.split("\n").filter((line) => ours.test(line));
-}
-
-function leftIn(family: "-4" | "-6"): number {
-  const rules = oursAmong(ip(family, "rule", "show").stdout.toString()).length;
-  return (
-    rules +
-    ip(family, "route", "show", "table", String(TABLE)).stdout.toString().split("\n").filter(Boolean).length
-  );
-}
-
-function removeIn(family: "-4" | "-6"): void {
-  for (const _ of oursAmong(ip(family, "rule", "show").stdout.toString())) {
-    ip(family, "rule", "del", "priority", String(TABLE), "table", String(TABLE));
-  }
-  ip(family, "route", "flush", "table", String(TABLE));
-}
-
 export interface RouteSurvey {
   namespaces: number;
   /** Rules and routes that were removed. */
   removed: number;
-  /** Rules and routes that are still there. */
-  left: number;
+  /** Namespaces where some may still be: their removal failed. */
+  failed: number;
 }
 
-/** Looks everywhere, removes what it finds, and looks again. Undefined without the program `ip`. */
-export function removeRoutesLeft(lib: Bridge, dryRun = false): RouteSurvey | undefined {
-  if (!Bun.which("ip")) return undefined;
-  const survey: RouteSurvey = { namespaces: 0, removed: 0, left: 0 };
+/** Removes what it finds, and looks again. Not while an agent runs. */
+export function removeRoutesLeft(lib: Bridge): RouteSurvey {
+  const survey: RouteSurvey = { namespaces: 0, removed: 0, failed: 0 };
   for (const path of visibleNamespaces().values()) {
-    const count = inNetns(lib, path, () => {
-      const before = leftIn("-4") + leftIn("-6");
-      if (before === 0 || dryRun) return { before, after: before };
-      removeIn("-4");
-      removeIn("-6");
-      return { before, after: leftIn("-4") + leftIn("-6") };
+    const found = inNetns(lib, path, () => {
+      const removed = lib.tcpx_routes_sweep();
+      return { removed, again: removed > 0 ? lib.tcpx_routes_sweep() : removed };
     });
-    if (!count) continue;
+    if (!found) continue;
     survey.namespaces++;
-    survey.removed += count.before - count.after;
-    survey.left += count.after;
+    survey.removed += Math.max(found.removed, 0);
+    if (found.again !== 0) survey.failed++;
   }
   return survey;
 }

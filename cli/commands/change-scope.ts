@@ -103,7 +103,7 @@ export async function changeScope(
   // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
   const change = isChange(early) ? await commit(host, scope, planned, places.wait, io) : early;
   const { toldAgent } = await import("../agent/told.ts");
-  const agent = await toldAgent(lib, change, io);
+  const agent = await toldAgent(lib, scope, change, io);
   report(io, command, scope, change, places, netns, agent);
   return agent?.failed ? Exit.FAILED : Exit.DONE;
 }

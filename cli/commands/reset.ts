@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-import { type RouteSurvey, removeRoutesLeft, TABLE } from "../agent/routes-left.ts";
+import { type RouteSurvey, removeRoutesLeft } from "../agent/routes-left.ts";
 import { checkRunDir, RUN_DIR } from "../agent/run-dir.ts";
 import { agentPid, stopAgent } from "../agent/start.ts";
 import { changeArgs, flagArg, globalArgs } from "../args.ts";
@@ -41,7 +41,7 @@ interface Proof {
   programs: string[];
   pins: string[];
   agent: boolean;
-  routes: RouteSurvey | undefined;
+  routes: RouteSurvey;
 }
 
 async function prove(lib: Bridge, pins: string[]): Promise<Proof> {
@@ -50,7 +50,7 @@ async function prove(lib: Bridge, pins: string[]): Promise<Proof> {
   const agent = (await agentPid()) !== undefined || checkRunDir();
   const left = [...programs, ...pins];
   if (agent) left.push(RUN_DIR);
-  if (routes && routes.left > 0) left.push(`${routes.left} rules or routes of table ${TABLE}`);
+  if (routes.failed > 0) left.push(`routes for ACKs at once in ${routes.failed} network namespace(s)`);
   return { cgroups, programs, pins, agent, routes, left };
 }
 
@@ -82,16 +82,16 @@ export const reset = leaf({
     const unmounted = unmountOwnBpffs(lib);
     const pins = bpffs === undefined || unmounted ? [] : listPins(topDir(bpffs));
     const proof = await prove(lib, pins);
-    const routes = proof.routes?.removed ?? 0;
+    const { routes } = proof;
     const rules = states.reduce((sum, state) => sum + state.rules.length, 0);
     io.json({
-      changed: present || leftovers.length > 0 || unmounted || agent !== undefined || routes > 0,
+      changed: present || leftovers.length > 0 || unmounted || agent !== undefined || routes.removed > 0,
       removed: {
         scopes: states.map(({ name }) => name),
         rules,
         leftovers,
         agent: agent?.pid ?? null,
-        routes,
+        routes: routes.removed,
       },
       unmounted,
       proof: {
@@ -99,22 +99,21 @@ export const reset = leaf({
         programs_left: proof.programs,
         pins_left: proof.pins,
         agent_left: proof.agent,
-        namespaces_checked: proof.routes?.namespaces ?? null,
-        routes_left: proof.routes?.left ?? null,
+        namespaces_checked: routes.namespaces,
+        namespaces_with_routes_left: routes.failed,
       },
     });
     if (agent) io.print(`ended the agent, pid ${agent.pid}${agent.killed ? ", which had to be killed" : ""}`);
     io.print(present ? `removed ${rules} rule(s) in ${states.length} scope(s)` : "there were no rules");
     for (const name of leftovers) io.print(`removed ${name}, left by a killed command`);
-    if (routes > 0) io.print(`removed ${routes} rules and routes of table ${TABLE}, left by a killed agent`);
+    if (routes.removed > 0) io.print(`removed ${routes.removed} rules and routes that an agent had left`);
     if (unmounted) io.print("unmounted /sys/fs/bpf, which tcpx had mounted");
     if (proof.left.length > 0) {
       io.messages.error(`still there: ${proof.left.join(", ")}`);
       return Exit.FAILED;
     }
-    io.print(`checked: no tcpx program in any of ${proof.cgroups} cgroups, nothing pinned, no agent`);
-    const where = proof.routes && `no route of ours in ${proof.routes.namespaces} network namespace(s)`;
-    io.print(where ? `checked: ${where}` : "not checked: routes of ours (the program 'ip' is missing)");
+    io.print(`checked: no tcpx program in any of ${proof.cgroups} cgroups, nothing pinned, no agent,`);
+    io.print(`no routes of ours in any of ${routes.namespaces} network namespaces`);
     return Exit.DONE;
   },
 });

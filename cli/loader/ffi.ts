@@ -54,4 +54,5 @@ export const symbols = {
   tcpx_agent_reason: { args: [u64, ptr, i32], returns: i32 }, // void *agent, char *out, int cap
   tcpx_agent_stats: { args: [u64, ptr], returns: i32 }, // void *agent, struct tcpx_agent_stats *
   tcpx_agent_stop: { args: [u64], returns: i32 },
+  tcpx_routes_sweep: { args: [], returns: i32 },
 } as const;

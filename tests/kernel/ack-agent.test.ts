@@ -124,6 +124,34 @@ describeIf(labRequirement.ok, labRequirement.reason)("the ACK agent", () => {
     expect((await host.sh("stat -c '%a %u' /run/tcpx")).trim()).toBe("700 0");
   });
 
+  test("routes for ACKs at once come with the rule, and go with it, and with a killed agent", async () => {
+    const netns = await lab.netns("routed");
+    const ours = async () =>
+      (await lab.exec(netns, ["sh", "-c", "ip rule; ip -6 rule"]))
+        .split("\n")
+        .filter((l) => l.includes("31904"));
+    const set = () =>
+      host.ok(["ack", "set", "--every", "1", "--cgroup", outer], { json: true, netns: lab.ns("routed") });
+    const sleeper = lab.spawn([...host.wrap, "sleep", "600"], { netns, cgroup: inner });
+    expect((await set()).json.agent).toMatchObject({ namespaces: 1, problems: [], mark_bits: 1 << 13 });
+    expect(await ours()).toHaveLength(2);
+    await ack("unset --all");
+    expect(await ours()).toEqual([]);
+    await set();
+    expect(await ours()).toHaveLength(2);
+    await kill();
+    expect(await until(async () => (await ours()).length === 0)).toBe(true);
+    sleeper.kill("SIGKILL");
+    await sleeper.exited;
+  });
+
+  test("a namespace in which no process of the scope lives is left alone", async () => {
+    const netns = await lab.netns("other");
+    const { json } = await host.ok(["ack", "set", "--every", "1", "--cgroup", outer], { json: true, netns });
+    expect(json.agent).toMatchObject({ running: true, namespaces: 0 });
+    expect(await lab.exec(netns, ["ip", "rule"])).not.toContain("31904");
+  });
+
   test("two commands at the same time: one agent serves both", async () => {
     const cgroups = Array.from({ length: 4 }, (_, i) => lab.cgroup(`many${i}`));
     const set = (cgroup: string) =>
@@ -313,7 +341,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the ACK agent", () => {
     const { json } = await alone.tcpx(["reset"], { json: true });
     expect(json).toMatchObject({
       removed: { agent: pid, rules: 1 },
-      proof: { agent_left: false, routes_left: 0, pins_left: [] },
+      proof: { agent_left: false, namespaces_with_routes_left: 0, pins_left: [] },
     });
     expect(
       await alone.sh("ls -d /run/tcpx 2>/dev/null; ps -eo args= | grep '[i]nternal-agent' || true"),

@@ -28,7 +28,7 @@ export class PrivateHost {
     lab: Lab,
     { bpffs = true, setup = "true" }: PrivateHostOptions = {},
   ): Promise<PrivateHost> {
-    // Ignored, and so across exec: process 1 need not wait for orphans, such as an agent that has ended.
+    // Process 1 is a shell that waits: for cat, and so for every orphan, such as an agent that has ended.
     // The pid outside is read from the machine's /proc, before the new one is mounted over it.
     const script = `
       read -r pid rest </proc/self/stat
@@ -37,9 +37,10 @@ export class PrivateHost {
       while umount ${BPFFS} 2>/dev/null; do :; done
       ${bpffs} && mount -t bpf bpf ${BPFFS}
       ${setup}
-      trap '' CHLD
       echo "$pid"
-      exec cat`;
+      exec 3<&0
+      cat <&3 &
+      wait`;
     const flags = ["--mount", "--pid", "--fork", "--kill-child"];
     const child = lab.spawn(["unshare", ...flags, "sh", "-c", script]);
     let said = "";

@@ -39,7 +39,8 @@ function create(world: Partial<World> = {}) {
       if (w.thinnerError) throw new Error(w.thinnerError);
       return {
         heldFd: 7,
-        attach: () => open("never"),
+        attach() {},
+        detach() {},
         counters: () => new Map([[5, [1]]]),
         ...open("thinner"),
       };

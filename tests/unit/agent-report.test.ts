@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { figuresJson, figuresOf, figuresTable, REASONS } from "../../cli/agent/figures.ts";
 import { type AgentAnswer, healthJson, healthText, identity, isCurrent } from "../../cli/agent/health.ts";
 import { holders } from "../../cli/agent/lock.ts";
-import { oursAmong } from "../../cli/agent/routes-left.ts";
 import { checkRunDir, clearRunDir, ensureRunDir } from "../../cli/agent/run-dir.ts";
 import { PROPERTIES, unitCommand } from "../../cli/agent/unit.ts";
 import { ack } from "../../cli/extensions/ack.ts";
@@ -120,18 +119,6 @@ test("the holder of a lock, from /proc/locks", () => {
   expect(holders(locks, { ino: 1234, dev: 0x19 })).toEqual([708]);
   expect(holders(locks, { ino: 1235, dev: 0x19 })).toEqual([]);
   expect(holders(locks, { ino: 99, dev: (0x103 << 8) | 2 })).toEqual([]); // of another pid namespace
-});
-
-test("which routing rules are ours", () => {
-  const ours = "31904:\tfrom all fwmark 0x2000/0x2000 lookup 31904";
-  const others = [
-    "0:\tfrom all lookup local",
-    "31904:\tfrom 10.0.0.1 lookup 31904",
-    "31904:\tfrom all fwmark 0x1 lookup main",
-    "31905:\tfrom all fwmark 0x2000/0x2000 lookup 31904",
-    "32766:\tfrom all lookup main",
-  ];
-  expect(oursAmong([...others, ours, ""].join("\n"))).toEqual([ours]);
 });
 
 describe("the directory", () => {
