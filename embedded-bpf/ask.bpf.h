@@ -254,7 +254,9 @@ static __always_inline int ask_syn_ack_write(struct bpf_sock_ops *ctx)
 	struct tcpx_handover *h = handover_slot();
 	struct tcpx_option o;
 
-	for (int ext = 0; h && ext < TCPX_EXT_COUNT; ext++) {
+	if (!h)
+		return 0;
+	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		o.len = h->len[ext];
 		__builtin_memcpy(o.bytes, h->bytes[ext], sizeof(o.bytes));
 		if (o.len)
@@ -302,6 +304,8 @@ __noinline int ask_syn_ack(struct bpf_sock_ops *ctx)
 		return ask_syn_ack_write(ctx);
 	if (!policy_hits(ctx, TCPX_DIRECTION_FROM, &key, &hits) || ask_syn_ack_again(ctx))
 		return 0;
+/* 5.10 takes no loop whose end falls through to its beginning, as clang lays this one out */
+#pragma clang loop unroll(full)
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		if (ask_syn_ack_rule(&hits, ext))
 			slots |= 1 << ext;
