@@ -5,13 +5,16 @@ import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { type Bridge, cstr, Errno, unwrap } from "../loader/bridge.ts";
 import { findBpffs, findScope } from "../loader/host.ts";
-import { type Fd, mapId, openPin } from "../loader/maps.ts";
+import { type Fd, mapId, openPin, valueSize } from "../loader/maps.ts";
 import { layoutDir } from "../loader/pins.ts";
 import type { Maps, Parts, Thinner, Thread, ThreadStats } from "./engine.ts";
 import type { AgentScope } from "./sync.ts";
 
 /** Longer than any ACK is held back (HELD_MOST_MS in thinner.ts). */
 const LINGER_MS = 250;
+
+/** Bytes of enum tcpx_served_flag as the bridge keeps it. */
+const SERVED_SIZE = 1;
 
 const PINNED = ["conns", "served", "notices"] as const;
 
@@ -31,6 +34,10 @@ function openMaps(lib: Bridge): Maps | undefined {
     open.push(fd);
   }
   const [conns, served, notices] = open.map(({ fd }) => fd) as [number, number, number];
+  if (valueSize(lib, served) !== SERVED_SIZE) {
+    close(); // the bridge would write beyond its variables
+    throw new Error("the map `served` was pinned by another build of tcpx: `tcpx reset` removes it");
+  }
   const ids = open.map(({ fd }) => mapId(lib, fd)).join(" ");
   return { identity: ids, conns, served, notices, [Symbol.dispose]: close };
 }
