@@ -10,7 +10,7 @@ import type { AgentAnswer } from "./health.ts";
 import { lockHolder, tryLock, waitLock } from "./lock.ts";
 import { checkRunDir, clearRunDir, ensureRunDir, FAILURE } from "./run-dir.ts";
 import { ask } from "./socket.ts";
-import { QUIET, systemdRun } from "./unit.ts";
+import { QUIET, stopUnit, systemdRun } from "./unit.ts";
 
 const START_MS = 5000;
 const END_MS = 5000;
@@ -124,7 +124,7 @@ export async function stopAgent(lib: Bridge): Promise<Stopped | undefined> {
   let killed = false;
   let held = await waitLock(lib, END_MS);
   if (!held && pid !== undefined && lockHolder() === pid) {
-    process.kill(pid, "SIGKILL");
+    if (!(await stopUnit(pid))) process.kill(pid, "SIGKILL");
     killed = true;
     held = await waitLock(lib, END_MS);
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The agent as a transient unit of systemd: outside every session, hardened, started again when it is killed.
 
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 
 export const UNIT = "tcpx-agent.service";
 
@@ -50,11 +50,23 @@ export const PROPERTIES: Record<string, string> = {
   LimitMEMLOCK: "infinity",
   // a guard process may still have routes to take back when the agent is gone
   KillMode: "control-group",
-  TimeoutStopSec: "10",
+  TimeoutStopSec: "5",
   // not after a failure with an exit code: that would only repeat itself
   Restart: "on-abnormal",
   RestartSec: "1",
 };
+
+/** Ends the unit, by SIGKILL when it must; false when this process is not of it. */
+export async function stopUnit(pid: number): Promise<boolean> {
+  try {
+    if (!readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(`/${UNIT}`)) return false;
+  } catch {
+    return false;
+  }
+  // killed by us it would be started again
+  const child = Bun.spawn(["systemctl", "stop", UNIT], { stdio: ["ignore", "ignore", "ignore"] });
+  return (await child.exited) === 0;
+}
 
 /** The command that starts `argv` as the unit. */
 export function unitCommand(argv: string[]): string[] {

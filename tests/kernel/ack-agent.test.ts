@@ -2,7 +2,7 @@
 // The life of the ACK agent: one per host, started by the rules that need it and ended with the last of
 // them, whatever befalls it meanwhile. In private hosts with a /run of their own, where it is alone.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { Lab, until } from "../support/lab.ts";
+import { type Connection, connectPeers, Lab, until } from "../support/lab.ts";
 import { PrivateHost } from "../support/private-host.ts";
 import { describeIf, labRequirement } from "../support/requires.ts";
 import { tcpxPath } from "../support/tcpx.ts";
@@ -143,6 +143,42 @@ describeIf(labRequirement.ok, labRequirement.reason)("the ACK agent", () => {
     expect(await until(async () => (await ours()).length === 0)).toBe(true);
     sleeper.kill("SIGKILL");
     await sleeper.exited;
+  });
+
+  test("status and show tell what was thinned, by rule; a killed agent's connection goes on", async () => {
+    await lab.netns("sender");
+    await lab.netns("receiver");
+    const { b } = await lab.link("sender", "receiver");
+    // a process of the private host, by which its agent finds the namespace
+    lab.spawn([...host.wrap, "sleep", "600"], { netns: "receiver" });
+    // one segment, one packet: a receiver that is given 64 KB at once has few ACKs to hold back
+    await lab.exec("sender", ["ip", "link", "set", "to-receiver", "gso_max_segs", "1"]);
+    await ack("set --every 8 --min-acks-per-rtt 0");
+    const sender = await lab.peer("sender");
+    const receiver = await lab.peer("receiver", outer);
+    const bulk = async (c: Connection) => {
+      const [sent, got] = await Promise.all([
+        sender.send(c.client, 3_000_000, 20_000),
+        receiver.recv(c.server, 3_000_000, 20_000),
+      ]);
+      expect(got).toBe(sent);
+    };
+    const c = await connectPeers(sender, receiver, b.v4);
+    await bulk(c);
+    const [figures] = (await host.ok(["status"], { json: true })).json.ack;
+    expect(figures).toMatchObject({ extension: "ack", every: 8, kind: "local" });
+    const { passed, dropped, reasons } = figures.counters;
+    expect(dropped).toBeGreaterThan(0);
+    expect((await agentOf()).namespaces).toBe(1);
+    expect(Object.values<number>(reasons).reduce((sum, n) => sum + n, 0)).toBe(passed);
+    expect((await ack("show")).json.ack[0].counters.dropped).toBeGreaterThanOrEqual(dropped);
+    expect((await host.ok(["status"])).stdout).toMatch(
+      /\nlocal every 8, min 0\/rtt all connections, .* \d+ +\d+ +\d+\n {2}.*every \d+/,
+    );
+    await kill();
+    await bulk(c);
+    expect((await ack("set --every 8")).json.agent.running).toBe(true);
+    await bulk(c);
   });
 
   test("a namespace in which no process of the scope lives is left alone", async () => {

@@ -13,6 +13,8 @@ const BPFFS = "/sys/fs/bpf";
 export interface PrivateHostOptions {
   /** false: nobody has mounted bpffs yet. */
   bpffs?: boolean;
+  /** false: the machine's /run, with its named network namespaces and its agent. */
+  ownRun?: boolean;
   /** More shell commands before it is ready, such as mounts. */
   setup?: string;
 }
@@ -26,14 +28,14 @@ export class PrivateHost {
   /** It ends with the lab. */
   static async create(
     lab: Lab,
-    { bpffs = true, setup = "true" }: PrivateHostOptions = {},
+    { bpffs = true, ownRun = true, setup = "true" }: PrivateHostOptions = {},
   ): Promise<PrivateHost> {
     // Process 1 is a shell that waits: for cat, and so for every orphan, such as an agent that has ended.
     // The pid outside is read from the machine's /proc, before the new one is mounted over it.
     const script = `
       read -r pid rest </proc/self/stat
       mount -t proc proc /proc
-      mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/netns
+      ${ownRun} && mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/netns
       while umount ${BPFFS} 2>/dev/null; do :; done
       ${bpffs} && mount -t bpf bpf ${BPFFS}
       ${setup}
@@ -86,7 +88,7 @@ export class PrivateHost {
 
   /** Ends it at once; the rules go with it. */
   async stop(): Promise<void> {
-    this.child.kill("SIGKILL");
+    process.kill(Number(this.init), "SIGKILL"); // which ends after all others in there have
     await this.child.exited;
   }
 }
