@@ -4,7 +4,7 @@
 // gone with its last process. Cgroups and network namespaces are those of the machine.
 import { existsSync } from "node:fs";
 import type { Lab } from "./lab.ts";
-import { type Child, run } from "./process.ts";
+import { type Child, run, until } from "./process.ts";
 import { type TcpxOptions, type TcpxResult, tcpx } from "./tcpx.ts";
 import { tcpxOk } from "./uto-lab.ts";
 
@@ -88,7 +88,8 @@ export class PrivateHost {
 
   /** Ends it at once; the rules go with it. */
   async stop(): Promise<void> {
-    process.kill(Number(this.init), "SIGKILL"); // which ends after all others in there have
+    this.child.kill("SIGKILL");
     await this.child.exited;
+    await until(() => !existsSync(`/proc/${this.init}`)); // it ends after all others in there have
   }
 }
