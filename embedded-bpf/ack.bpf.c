@@ -124,6 +124,9 @@ SEC("cgroup_skb/egress") int ack_egress(struct __sk_buff *skb)
 	flow->passed_ack = number;
 	flow->passed_edge = number + tp->rcv_wnd;
 	flow->passed_ns = now;
+	/* After our FIN the socket may be gone before another segment leaves. */
+	if (seg.tcp->fin)
+		open = false;
 	if (flow->holding || (flow->timed && !open))
 		thin_forget(skb, flow, !open);
 	return 1;

@@ -171,7 +171,10 @@ describe("bytes of the maps", () => {
 
   test("as many values as keys", () => {
     const rules = [rule({ port: "22" }, 1), rule({ to: "10.0.0.0/8" }, 2), rule({ from: "::1" }, 3)];
-    const { keys, values } = encodePolicies(1n, flatten(rules, () => 0));
+    const { keys, values } = encodePolicies(
+      1n,
+      flatten(rules, () => 0),
+    );
     expect(keys.length / sizeOf("tcpx_policy_key")).toBe(6);
     expect(values.length / sizeOf("tcpx_policy")).toBe(6);
   });
@@ -184,7 +187,10 @@ describe("bytes of the maps", () => {
       }),
     );
     expect([extensions.length, rules.length]).toEqual([Ext.COUNT, 9]);
-    const { keys, values } = encodePolicies(1n, flatten(rules, (ext) => extensionOf({ ext }).id));
+    const { keys, values } = encodePolicies(
+      1n,
+      flatten(rules, (ext) => extensionOf({ ext }).id),
+    );
     const count = keys.length / sizeOf("tcpx_policy_key");
     expect(count).toBe(4);
     for (let at = 0; at < count; at++) {
