@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A sender in user space whose segments are counted one by one, against a receiver that is thinned.
 
-import type { Peer, Wire, WirePacket } from "./lab.ts";
+import { type Peer, until, type Wire, type WirePacket } from "./lab.ts";
 import type { Strategy, ThinCounters, ThinnerLab } from "./thinner-lab.ts";
 
 /** Payload of a full-sized segment. */
@@ -42,6 +42,8 @@ export class WireSender {
     const subnet = v6 ? kernel.replace(/::.*/, "::/64") : kernel.replace(/\.\d+$/, ".0/24");
     const route = ["route", "replace", subnet, "dev", wire.device, "quickack", "1"];
     await t.lab.exec(at.netns, ["ip", v6 ? "-6" : "-4", ...route]);
+    // an address of IPv6 is not there at once
+    await until(() => peer.listen(kernel).then(Boolean, () => false), 1000);
     const { fd: listener, port } = await peer.listen(kernel);
     const flow = await wire.syn({ addr: own, port: 4000 }, { addr: kernel, port }, syn);
     await wire.expect(flow);
@@ -81,10 +83,9 @@ export class WireSender {
   async counted(work: () => Promise<unknown>, rule = 1): Promise<Partial<ThinCounters>> {
     const before = this.t.counters(rule);
     await work();
-    const after = Object.entries(this.t.counters(rule)).map(
-      ([name, n]) => [name, n - before[name]!] as const,
-    );
-    return Object.fromEntries(after.filter(([, n]) => n !== 0));
+    const after = Object.entries(this.t.counters(rule)) as [keyof ThinCounters, number][];
+    const more = after.map(([name, n]) => [name, n - before[name]] as const);
+    return Object.fromEntries(more.filter(([, n]) => n !== 0));
   }
 
   async receivedAll(): Promise<number> {
