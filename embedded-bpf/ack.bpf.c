@@ -31,8 +31,7 @@ static __always_inline __u32 thin_drop(struct __sk_buff *skb, struct bpf_sock *s
 	}
 	if (!thin_is_own(skb, sk, seg) || (reader_stalled && thin_reader_stalled(now)))
 		return TCPX_THIN_UNSERVED;
-	if (len < THIN_SHORTEST || len > sizeof(copy.packet) ||
-	    bpf_skb_load_bytes(skb, 0, copy.packet, len))
+	if (!thin_copy(skb, copy.packet, len))
 		return TCPX_THIN_UNSERVED;
 	copy.len = len;
 	if (!thin_hold(skb, ack->rule, &copy, now, thin_delay(ack, thin_rtt(tp)) * 1000ULL))
