@@ -148,6 +148,7 @@ list_missing() {
 	need python3 python3
 	need curl curl
 	need nginx-light nginx
+	need apache2-utils ab
 	need procps ps
 	need ethtool ethtool
 	need git git

@@ -22,16 +22,38 @@
 /* The kind of rule that speaks on a SYN-ACK: advertising asks, requests are answered. */
 #define ASK_SLOT(ext) ((ext) == TCPX_EXT_UTO ? TCPX_KIND_ASK : TCPX_KIND_ACCEPT)
 
+/* Until the peer has answered any request: then it has read our first segment, and the option on
+ * it. */
+static __always_inline bool ask_uto(const struct tcpx_conn *conn)
+{
+	return rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]) &&
+	       !(conn->heard && conn->written & 1 << TCPX_EXT_UTO);
+}
+
+/* Both sides may ask: then our request and our answer take turns. */
+static __always_inline void ask_option_ack(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+					   struct tcpx_option *o)
+{
+	const struct tcpx_request_conn *ours = &conn->requests[2], *peers = &conn->requests[3];
+
+	if (request_speaks(peers) && !(request_speaks(ours) && conn->segments & 1))
+		request_option(peers, 0, TCPX_EXID_ACK_ANSWER, o);
+	else if (request_speaks(ours))
+		request_option(ours, TCPX_EXID_ACK_ASK, 0, o);
+	else
+		tarr_option(ctx, conn, o);
+}
+
 /* What an extension has to say on a segment of this connection. */
-static __always_inline void ask_option(enum tcpx_ext ext, const struct tcpx_conn *conn,
-				       struct tcpx_option *o)
+static __always_inline void ask_option(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
+				       struct tcpx_conn *conn, struct tcpx_option *o)
 {
 	const struct tcpx_rule *ask = &conn->policy.rules[ext][TCPX_KIND_ASK];
 
 	__builtin_memset(o, 0, sizeof(*o));
 	switch (ext) {
 	case TCPX_EXT_UTO:
-		if (rule_active(ask))
+		if (ask_uto(conn))
 			uto_option(ask, o);
 		break;
 	case TCPX_EXT_CC_REQUEST:
@@ -40,9 +62,17 @@ static __always_inline void ask_option(enum tcpx_ext ext, const struct tcpx_conn
 	case TCPX_EXT_IW:
 		request_option(&conn->requests[1], TCPX_EXID_IW_ASK, TCPX_EXID_IW_ANSWER, o);
 		break;
+	case TCPX_EXT_ACK:
+		ask_option_ack(ctx, conn, o);
+		break;
 	default:
 		break;
 	}
+}
+
+static __always_inline bool ask_tarr_on_syn(struct bpf_sock_ops *ctx)
+{
+	return request_load_syn(ctx, TCPX_EXID_TARR, NULL) == TCPX_TARR_CAPABLE_LEN;
 }
 
 /* The same for a SYN-ACK, from the rules and the SYN. */
@@ -66,6 +96,12 @@ static __always_inline void ask_option_syn_ack(struct bpf_sock_ops *ctx, enum tc
 		if (request_on_syn(ctx, TCPX_EXID_IW_ASK, &asked) && iw_valid(asked))
 			request_bytes(TCPX_EXID_IW_ANSWER, iw_promise(rule, asked), o);
 		break;
+	case TCPX_EXT_ACK:
+		if (ask_tarr_on_syn(ctx))
+			tarr_bytes(TCPX_TARR_CAPABLE_LEN, 0, o);
+		else if (!tarr_asks(rule) && request_on_syn(ctx, TCPX_EXID_ACK_ASK, &asked))
+			request_bytes(TCPX_EXID_ACK_ANSWER, ack_bounded(rule, asked), o);
+		break;
 	default:
 		break;
 	}
@@ -85,6 +121,8 @@ static __always_inline bool ask_put(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
 	}
 	if (o->len == TCPX_REQUEST_LEN)
 		err = bpf_store_hdr_opt(ctx, o->bytes, TCPX_REQUEST_LEN, 0);
+	else if (o->len == TCPX_TARR_REQUEST_LEN)
+		err = bpf_store_hdr_opt(ctx, o->bytes, TCPX_TARR_REQUEST_LEN, 0);
 	else
 		err = bpf_store_hdr_opt(ctx, o->bytes, TCPX_UTO_LEN, 0);
 	if (!err)
@@ -94,24 +132,19 @@ static __always_inline bool ask_put(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
 	return !err;
 }
 
-/*
- * Has this connection anything to say, or to wait for? The latter ends on one of
- * our segments, too: see ask_wanted().
- */
+/* Has this connection anything to say? */
 static __always_inline bool ask_any(const struct tcpx_conn *conn)
 {
-	const struct tcpx_request_conn *cc = &conn->requests[0], *iw = &conn->requests[1];
-
-	return rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]) ||
-	       request_speaks(cc) || request_speaks(iw) || request_listens(cc) ||
-	       request_listens(iw);
+	return ask_uto(conn) || request_speaks(&conn->requests[0]) ||
+	       request_speaks(&conn->requests[1]) || request_speaks(&conn->requests[2]) ||
+	       request_speaks(&conn->requests[3]) || tarr_speaks(conn);
 }
 
 /* Stops talking; `fallback` when a loss, and maybe the option, is the reason. */
 static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
 				     bool fallback)
 {
-	conn->silent = 1;
+	conn->silent = fallback ? TCPX_SILENCED : TCPX_SILENT;
 	if (fallback) {
 		if (rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]))
 			count(TCPX_EXT_UTO, TCPX_COUNTER_FALLBACK);
@@ -119,10 +152,21 @@ static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn 
 			count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_FALLBACK);
 		if (request_speaks(&conn->requests[1]))
 			count(TCPX_EXT_IW, TCPX_COUNTER_FALLBACK);
+		if (request_speaks(&conn->requests[2]) || request_speaks(&conn->requests[3]) ||
+		    tarr_speaks(conn))
+			count(TCPX_EXT_ACK, TCPX_COUNTER_FALLBACK);
 	}
 	request_stop(conn, TCPX_EXT_CC_REQUEST);
 	request_stop(conn, TCPX_EXT_IW);
+	request_stop(conn, TCPX_EXT_ACK);
 	callback_flags(ctx, 0, TCPX_WRITE | (receive_wanted(conn) ? 0 : TCPX_PARSE));
+}
+
+/* All is said, and the peer's first data, which could correct the SYN-ACK's answer, is here. */
+static __always_inline void ask_settled(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+{
+	if (!conn->silent && ctx->rcv_nxt != conn->received && !ask_any(conn))
+		conn->silent = TCPX_SILENT;
 }
 
 /* May this segment of a connection carry options? Stops asking when not. */
@@ -130,7 +174,7 @@ static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_con
 {
 	bool retransmission, done = false;
 
-	if (conn->silent) {
+	if (conn->silent || !ask_any(conn)) { /* all is said, or answered */
 		callback_flags(ctx, 0, TCPX_WRITE);
 		return false;
 	}
@@ -146,6 +190,18 @@ static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_con
 		return true;
 	ask_stop(ctx, conn, retransmission && !done);
 	return false;
+}
+
+/* There is an answer to give in the middle of a connection: as if it was new. */
+static __always_inline void ask_again(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+{
+	if (conn->silent == TCPX_SILENCED)
+		return;
+	conn->silent = TCPX_SPEAKING;
+	conn->segments = 0;
+	conn->since_ns = bpf_ktime_get_ns();
+	conn->first_byte = ctx->snd_nxt;
+	conn->retrans = ctx->total_retrans;
 }
 
 /* HDR_OPT_LEN and WRITE_HDR_OPT of a connection's own segments. */
@@ -167,7 +223,7 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 			conn->segments++;
 	}
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		ask_option(ext, conn, &o);
+		ask_option(ctx, ext, conn, &o);
 		if (!o.len || (!reserve && !(conn->reserved & 1 << ext)))
 			continue;
 		if (!ask_put(ctx, ext, &o))
@@ -192,6 +248,23 @@ static __always_inline bool ask_syn_ack_again(struct bpf_sock_ops *ctx)
 	       -TCPX_ENOENT;
 }
 
+/* What was reserved a moment ago. */
+static __always_inline int ask_syn_ack_write(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_handover *h = handover_slot();
+	struct tcpx_option o;
+
+	if (!h)
+		return 0;
+	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
+		o.len = h->len[ext];
+		__builtin_memcpy(o.bytes, h->bytes[ext], sizeof(o.bytes));
+		if (o.len)
+			ask_put(ctx, ext, &o);
+	}
+	return 0;
+}
+
 /* A SYN with a Fast Open cookie and maybe data: nothing is promised before the third ACK. */
 static __always_inline bool ask_fast_open(struct bpf_sock_ops *ctx)
 {
@@ -202,9 +275,22 @@ static __always_inline bool ask_fast_open(struct bpf_sock_ops *ctx)
 	return bpf_load_hdr_opt(ctx, option, sizeof(option), BPF_LOAD_HDR_OPT_TCP_SYN) > 2;
 }
 
+/* The rule that has a say on a SYN-ACK. */
+static __always_inline const struct tcpx_rule *ask_syn_ack_rule(const struct tcpx_hits *hits,
+								enum tcpx_ext ext)
+{
+	const struct tcpx_rule *rule = policy_rule(hits, ext, ASK_SLOT(ext)), *ask;
+
+	if (ext != TCPX_EXT_ACK || rule_active(rule))
+		return rule;
+	ask = policy_rule(hits, ext, TCPX_KIND_ASK); /* with TARR both roles announce it */
+	return tarr_asks(ask) ? ask : rule;
+}
+
 /* HDR_OPT_LEN and WRITE_HDR_OPT of a SYN-ACK: a request socket, which has no storage. */
 __noinline int ask_syn_ack(struct bpf_sock_ops *ctx)
 {
+	struct tcpx_handover *h = handover_slot();
 	struct tcpx_policy_key key;
 	struct tcpx_option o;
 	struct tcpx_hits hits;
@@ -212,23 +298,30 @@ __noinline int ask_syn_ack(struct bpf_sock_ops *ctx)
 	bool fast_open;
 
 	/* with SYN cookies every repetition is a first one: our data will have to say it */
-	if (ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE || ask_syn_ack_again(ctx) ||
-	    !policy_hits(ctx, TCPX_DIRECTION_FROM, &key, &hits))
+	if (!h || ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE)
 		return 0;
+	if (ctx->op == BPF_SOCK_OPS_WRITE_HDR_OPT_CB && handover_is_ours(ctx, h))
+		return ask_syn_ack_write(ctx);
+	if (!policy_hits(ctx, TCPX_DIRECTION_FROM, &key, &hits) || ask_syn_ack_again(ctx))
+		return 0;
+/* 5.10 takes no loop whose end falls through to its beginning, as clang lays this one out */
+#pragma clang loop unroll(full)
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		if (policy_rule(&hits, ext, ASK_SLOT(ext)))
+		if (ask_syn_ack_rule(&hits, ext))
 			slots |= 1 << ext;
 	}
-	decided = handover_slots(ctx, &key, slots);
+	decided = handover_slots(ctx, h, &key, slots);
 	fast_open = ask_fast_open(ctx);
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		const struct tcpx_rule *rule = policy_rule(&hits, ext, ASK_SLOT(ext));
+		const struct tcpx_rule *rule = ask_syn_ack_rule(&hits, ext);
 
 		if (decided & 1 << ext || !rule || (fast_open && ext != TCPX_EXT_UTO))
 			continue;
 		ask_option_syn_ack(ctx, ext, rule, &o);
-		if (o.len)
-			ask_put(ctx, ext, &o);
+		if (o.len && ask_put(ctx, ext, &o)) {
+			h->len[ext] = o.len;
+			__builtin_memcpy(h->bytes[ext], o.bytes, sizeof(o.bytes));
+		}
 	}
 	return 0;
 }

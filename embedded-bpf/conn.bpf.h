@@ -28,6 +28,11 @@ static __always_inline struct tcpx_conn *conn_claim(struct bpf_sock_ops *ctx,
 		TCPX_ERROR(TCPX_EXT_UTO, -12);
 		return NULL;
 	}
+	if (!conn->scope && !hits.port && hits.any) { /* the usual case, in one copy */
+		conn->policy = *hits.any;
+		conn->scope = config.scope;
+		return conn;
+	}
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		for (int kind = 0; kind < TCPX_KIND_COUNT; kind++) {
 			const struct tcpx_rule *rule = policy_rule(&hits, ext, kind);
@@ -48,7 +53,10 @@ static __always_inline struct tcpx_conn *conn_claim(struct bpf_sock_ops *ctx,
 /* The connection, when some scope has a rule for it. */
 static __always_inline struct tcpx_conn *conn_of(struct bpf_sock_ops *ctx)
 {
-	struct bpf_sock *sk = ctx->sk;
+	struct bpf_sock *sk;
+
+	barrier_var(ctx); /* or clang keeps &ctx->sk, which no verifier takes */
+	sk = ctx->sk;
 
 	return sk ? bpf_sk_storage_get(&conns, sk, NULL, 0) : NULL;
 }
@@ -100,30 +108,52 @@ static __always_inline struct tcpx_conn *conn_connect(struct bpf_sock_ops *ctx)
 	return conn;
 }
 
+static __always_inline struct tcpx_handover *handover_slot(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&handover, &zero);
+}
+
+static __always_inline bool handover_same(struct bpf_sock_ops *ctx, const struct tcpx_handover *h,
+					  const __u32 *remote)
+{
+	return h->ports == (ctx->remote_port ^ ctx->local_port << 16) &&
+	       h->remote[0] == remote[0] && h->remote[1] == remote[1] &&
+	       h->remote[2] == remote[2] && h->remote[3] == remote[3] &&
+	       bpf_ktime_get_ns() - h->at_ns < TCPX_CALLBACK_NS;
+}
+
+/* Is what stands there what this scope has just reserved for this SYN-ACK? */
+static __always_inline bool handover_is_ours(struct bpf_sock_ops *ctx,
+					     const struct tcpx_handover *h)
+{
+	__u32 remote[4] = {};
+
+	policy_address(ctx, remote);
+	return h->scope == config.scope && h->op == BPF_SOCK_OPS_HDR_OPT_LEN_CB &&
+	       handover_same(ctx, h, remote);
+}
+
 /*
  * The slots of a SYN-ACK that inner scopes have decided; adds ours. Without
  * this an inner `none` would not keep an outer scope from asking.
  */
-static __always_inline __u32 handover_slots(struct bpf_sock_ops *ctx,
+static __always_inline __u32 handover_slots(struct bpf_sock_ops *ctx, struct tcpx_handover *h,
 					    const struct tcpx_policy_key *key, __u32 slots)
 {
-	struct tcpx_handover *h;
-	__u32 zero = 0, decided = 0, ports = ctx->remote_port ^ ctx->local_port << 16;
 	const __u32 *remote = (const __u32 *)key->address;
-	__u64 now = bpf_ktime_get_ns();
+	__u32 decided = 0;
 
-	h = bpf_map_lookup_elem(&handover, &zero);
-	if (!h)
-		return 0;
-	if (h->op == ctx->op && h->ports == ports && h->remote[0] == remote[0] &&
-	    h->remote[1] == remote[1] && h->remote[2] == remote[2] && h->remote[3] == remote[3] &&
-	    now - h->at_ns < TCPX_CALLBACK_NS)
+	if (h->op == ctx->op && handover_same(ctx, h, remote))
 		decided = h->slots;
-	h->at_ns = now;
+	h->at_ns = bpf_ktime_get_ns();
 	h->op = ctx->op;
-	h->ports = ports;
+	h->ports = ctx->remote_port ^ ctx->local_port << 16;
 	__builtin_memcpy(h->remote, remote, sizeof(h->remote));
 	h->slots = decided | slots;
+	h->scope = config.scope;
+	__builtin_memset(h->len, 0, sizeof(h->len));
 	return decided;
 }
 

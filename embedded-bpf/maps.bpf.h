@@ -55,6 +55,20 @@ struct {
 	__type(value, struct tcpx_handover);
 } handover SEC(".maps");
 
+/* Network namespaces, by inode number, in which the ACK agent is at work. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u32);
+} served SEC(".maps");
+
+/* Those in which it is needed and is not yet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 65536); /* a page, of whatever size */
+} notices SEC(".maps");
+
 /* Global functions: verifiers look at them once, not at every place that counts. */
 __noinline int count(__u32 ext, __u32 counter)
 {

@@ -15,6 +15,18 @@
 #define TCPX_OPTION_NOP 1
 
 #define TCPX_SOL_TCP 6
+#define TCPX_TIMESTAMPS 0x0101080a /* NOP NOP, kind 8, 10 bytes: what most segments have */
+#define TCPX_HEADER_TIMESTAMPS 32
+
+/* Has this segment timestamps and nothing else, as most have? That spares everything below. */
+static __always_inline bool header_is_plain(struct bpf_sock_ops *ctx)
+{
+	__u8 *data = ctx->skb_data, *end = ctx->skb_data_end;
+
+	return data + TCPX_HEADER_TIMESTAMPS <= end &&
+	       data[12] >> 4 == TCPX_HEADER_TIMESTAMPS / 4 &&
+	       *(__u32 *)(data + TCPX_HEADER_MIN) == bpf_htonl(TCPX_TIMESTAMPS);
+}
 
 /* Copies the header of the segment that this callback is about. */
 static __always_inline void header_of_segment(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)

@@ -14,6 +14,23 @@ struct tcpx_hits {
 	struct tcpx_policy *any;  /* by any port */
 };
 
+/* The remote address, IPv4 as ::ffff:a.b.c.d; `address` is zeroed. */
+static __always_inline void policy_address(struct bpf_sock_ops *ctx, __u32 *address)
+{
+	__u32 ipv4 = ctx->remote_ip4;
+
+	barrier_var(ipv4); /* or clang makes one load at two offsets, which no verifier takes */
+	if (ctx->family == TCPX_AF_INET) {
+		address[2] = bpf_htonl(0xffff);
+		address[3] = ipv4;
+	} else {
+		address[0] = ctx->remote_ip6[0];
+		address[1] = ctx->remote_ip6[1];
+		address[2] = ctx->remote_ip6[2];
+		address[3] = ctx->remote_ip6[3];
+	}
+}
+
 static __always_inline void policy_key(struct bpf_sock_ops *ctx, enum tcpx_direction direction,
 				       struct tcpx_policy_key *key)
 {
@@ -23,15 +40,7 @@ static __always_inline void policy_key(struct bpf_sock_ops *ctx, enum tcpx_direc
 	key->prefixlen = TCPX_KEY_BITS + 128;
 	key->direction = direction;
 	key->port = direction == TCPX_DIRECTION_TO ? bpf_ntohl(ctx->remote_port) : ctx->local_port;
-	if (ctx->family == TCPX_AF_INET) {
-		address[2] = bpf_htonl(0xffff);
-		address[3] = ctx->remote_ip4;
-	} else {
-		address[0] = ctx->remote_ip6[0];
-		address[1] = ctx->remote_ip6[1];
-		address[2] = ctx->remote_ip6[2];
-		address[3] = ctx->remote_ip6[3];
-	}
+	policy_address(ctx, address);
 	key->family = !address[0] && !address[1] && address[2] == bpf_htonl(0xffff)
 			      ? TCPX_FAMILY_IPV4
 			      : TCPX_FAMILY_IPV6;

@@ -5,6 +5,7 @@
 
 #include "conn.bpf.h"
 #include "options.bpf.h"
+#include "ext/ack.bpf.h"
 #include "ext/cc_request.bpf.h"
 #include "ext/iw.bpf.h"
 #include "ext/uto.bpf.h"
@@ -12,8 +13,10 @@
 /* Does any slice want to see the peer's options, now or later? */
 static __always_inline bool receive_wanted(const struct tcpx_conn *conn)
 {
-	return uto_accepts(conn) || (!conn->silent && (request_listens(&conn->requests[0]) ||
-						       request_listens(&conn->requests[1])));
+	return uto_accepts(conn) || ack_accepts(conn) ||
+	       (!conn->silent &&
+		(request_listens(&conn->requests[0]) || request_listens(&conn->requests[1]) ||
+		 request_listens(&conn->requests[2])));
 }
 
 /* Does any slice grant requests, which come with the handshake? */
@@ -27,6 +30,7 @@ static __always_inline void receive_experiment(struct tcpx_conn *conn, const __u
 					       __u32 len)
 {
 	struct tcpx_request_conn *cc = &conn->requests[0], *iw = &conn->requests[1];
+	struct tcpx_request_conn *ack = &conn->requests[2], *peer = &conn->requests[3];
 
 	switch (option[2] << 8 | option[3]) {
 	case TCPX_EXID_CC_ASK:
@@ -40,6 +44,15 @@ static __always_inline void receive_experiment(struct tcpx_conn *conn, const __u
 		break;
 	case TCPX_EXID_IW_ANSWER:
 		request_see(&iw->answer_seen, &iw->answer_bits, option, len);
+		break;
+	case TCPX_EXID_ACK_ASK:
+		request_see(&peer->ask_seen, &peer->ask_bits, option, len);
+		break;
+	case TCPX_EXID_ACK_ANSWER:
+		request_see(&ack->answer_seen, &ack->answer_bits, option, len);
+		break;
+	case TCPX_EXID_TARR:
+		tarr_see(conn, option, len);
 		break;
 	default:
 		break;
@@ -117,6 +130,7 @@ __noinline int receive_walk(struct bpf_sock_ops *ctx)
 __noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
+	bool correct;
 
 	if (!conn)
 		return 0;
@@ -127,14 +141,20 @@ __noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
 		receive_experiment(conn, option, option[1]);
 	}
 	uto_receive(conn);
-	cc_received(conn, asks);
-	iw_received(conn, asks);
+	/* an answer is right once: what corrects it comes before or with the peer's first data */
+	correct = ctx->rcv_nxt == conn->received;
+	cc_received(conn, asks, correct || conn->requests[0].state == TCPX_REQUEST_ASKED);
+	iw_received(conn, asks, correct || conn->requests[1].state == TCPX_REQUEST_ASKED);
+	ack_received(conn, correct || conn->requests[2].state == TCPX_REQUEST_ASKED);
 	return 0;
 }
 
-static __always_inline void receive_header(struct bpf_sock_ops *ctx, bool syn, bool asks)
+static __always_inline void receive_header(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+					   bool syn, bool asks)
 {
 	receive_copy(ctx, syn);
+	if (!conn->header_len)
+		return;
 	receive_walk(ctx);
 	receive_judge(ctx, asks);
 }
@@ -144,13 +164,14 @@ static __always_inline void receive(struct bpf_sock_ops *ctx, struct tcpx_conn *
 {
 	bool passive = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
 	/* requests come with the handshake; with Fast Open its end is seen on the first data */
-	bool asks = passive || (conn->fast_open && ctx->rcv_nxt == conn->third_ack);
+	bool asks = passive || (conn->fast_open && ctx->rcv_nxt == conn->received);
 
 	if (!receive_wanted(conn) && !(asks && receive_grants(conn)))
 		return;
 	if (passive)
-		receive_header(ctx, true, asks);
-	receive_header(ctx, false, asks);
+		receive_header(ctx, conn, true, asks);
+	if (!header_is_plain(ctx))
+		receive_header(ctx, conn, false, asks);
 }
 
 #endif

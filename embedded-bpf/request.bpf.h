@@ -19,6 +19,13 @@ static __always_inline struct tcpx_request_conn *request_of(struct tcpx_conn *co
 	return &conn->requests[ext - TCPX_EXT_CC_REQUEST];
 }
 
+/* The peer's request, where both sides may make one. */
+static __always_inline struct tcpx_request_conn *request_of_peer(struct tcpx_conn *conn,
+								 enum tcpx_ext ext)
+{
+	return &conn->requests[ext - TCPX_EXT_CC_REQUEST + (ext == TCPX_EXT_ACK)];
+}
+
 static __always_inline void request_bytes(__u16 exid, __u16 value, struct tcpx_option *o)
 {
 	o->bytes[0] = TCPX_OPTION_EXP;
@@ -61,11 +68,21 @@ static __always_inline void request_see(__u8 *seen, __u16 *bits, const __u8 *opt
 	*bits = option[4] << 8 | option[5];
 }
 
+/* Do the options in front of the ACK answer leave no room for it among the 20 bytes of a SYN-ACK?
+ */
+static __always_inline bool request_full(const struct tcpx_conn *conn)
+{
+	return rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]) &&
+	       conn->requests[0].state == TCPX_REQUEST_PENDING &&
+	       conn->requests[1].state == TCPX_REQUEST_PENDING;
+}
+
 /* After the walk: may the peer ask here? `bits` has passed the slice's check when `valid`. */
 static __always_inline void request_take_ask(struct tcpx_conn *conn, enum tcpx_ext ext, bool now,
 					     bool valid)
 {
-	struct tcpx_request_conn *r = request_of(conn, ext);
+	struct tcpx_request_conn *r = request_of_peer(conn, ext);
+	bool again = ext == TCPX_EXT_ACK && r->state == TCPX_REQUEST_ANSWERED;
 	__u8 seen = r->ask_seen;
 
 	r->ask_seen = 0;
@@ -77,21 +94,22 @@ static __always_inline void request_take_ask(struct tcpx_conn *conn, enum tcpx_e
 	if (!rule_active(&conn->policy.rules[ext][TCPX_KIND_ACCEPT]))
 		return; /* nobody here grants anything: not even counted */
 	if (seen > 1 || !now || !valid ||
-	    (r->state != TCPX_REQUEST_NONE && r->state != TCPX_REQUEST_PENDING)) {
+	    (r->state != TCPX_REQUEST_NONE && r->state != TCPX_REQUEST_PENDING && !again)) {
 		count(ext, TCPX_COUNTER_MALFORMED);
 		return;
 	}
-	if (r->state == TCPX_REQUEST_NONE)
+	if (r->state != TCPX_REQUEST_PENDING)
 		count(ext, TCPX_COUNTER_RECEIVED);
 	/* the header at hand is the SYN's before it is the third ACK's */
 	r->promised = r->state == TCPX_REQUEST_NONE && conn->armed && !conn->crowded &&
-		      conn->header_is_syn && !conn->fast_open && !conn->retrans;
+		      conn->header_is_syn && !conn->fast_open && !conn->retrans &&
+		      !(ext == TCPX_EXT_ACK && request_full(conn));
 	r->asked = r->ask_bits;
 	r->state = TCPX_REQUEST_PENDING;
 }
 
-/* After the walk: the answer to our ask. A later one corrects the SYN-ACK's. */
-static __always_inline void request_take_answer(struct tcpx_conn *conn, enum tcpx_ext ext,
+/* After the walk: the answer to our ask. A later one, on the first data, corrects the SYN-ACK's. */
+static __always_inline void request_take_answer(struct tcpx_conn *conn, enum tcpx_ext ext, bool now,
 						bool granted, bool refused)
 {
 	struct tcpx_request_conn *r = request_of(conn, ext);
@@ -100,7 +118,7 @@ static __always_inline void request_take_answer(struct tcpx_conn *conn, enum tcp
 	r->answer_seen = 0;
 	if (!seen)
 		return;
-	if (seen > 1 || conn->silent || r->state < TCPX_REQUEST_ASKED ||
+	if (seen > 1 || !now || conn->silent || r->state < TCPX_REQUEST_ASKED ||
 	    r->state > TCPX_REQUEST_REFUSED || (!granted && !refused)) {
 		count(ext, TCPX_COUNTER_MALFORMED);
 		return;
@@ -109,6 +127,7 @@ static __always_inline void request_take_answer(struct tcpx_conn *conn, enum tcp
 		return;
 	r->answer = r->answer_bits;
 	r->state = granted ? TCPX_REQUEST_GRANTED : TCPX_REQUEST_REFUSED;
+	conn->heard = 1;
 	count(ext, granted ? TCPX_COUNTER_GRANTED : TCPX_COUNTER_REFUSED);
 }
 
@@ -142,7 +161,7 @@ static __always_inline void request_stop(struct tcpx_conn *conn, enum tcpx_ext e
 static __always_inline void request_decide(struct tcpx_conn *conn, enum tcpx_ext ext, __u16 answer,
 					   bool granted, __u16 promise)
 {
-	struct tcpx_request_conn *r = request_of(conn, ext);
+	struct tcpx_request_conn *r = request_of_peer(conn, ext);
 
 	r->answer = answer;
 	r->state = TCPX_REQUEST_ANSWERED;
@@ -160,15 +179,27 @@ static __always_inline bool request_pending(const struct tcpx_conn *conn)
 	return false;
 }
 
-/* The ask on the SYN that a SYN-ACK is about to answer; false when there is none, or no good one.
- */
+/* Length of an experiment on the SYN that a SYN-ACK is about to answer; negative when there is
+ * none. */
+static __always_inline int request_load_syn(struct bpf_sock_ops *ctx, __u16 exid, __u16 *value)
+{
+	__u8 option[TCPX_REQUEST_LEN] = {};
+	int len;
+
+	option[0] = TCPX_OPTION_EXP;
+	option[1] = 4;
+	option[2] = exid >> 8;
+	option[3] = exid & 0xff;
+	len = bpf_load_hdr_opt(ctx, option, sizeof(option), BPF_LOAD_HDR_OPT_TCP_SYN);
+	if (value)
+		*value = option[4] << 8 | option[5];
+	return len;
+}
+
+/* The ask on it; false when there is none, or no good one. */
 static __always_inline bool request_on_syn(struct bpf_sock_ops *ctx, __u16 exid, __u16 *value)
 {
-	__u8 option[TCPX_REQUEST_LEN] = {TCPX_OPTION_EXP, 4, exid >> 8, exid & 0xff};
-	int len = bpf_load_hdr_opt(ctx, option, sizeof(option), BPF_LOAD_HDR_OPT_TCP_SYN);
-
-	*value = option[4] << 8 | option[5];
-	return len == TCPX_REQUEST_LEN;
+	return request_load_syn(ctx, exid, value) == TCPX_REQUEST_LEN;
 }
 
 #endif

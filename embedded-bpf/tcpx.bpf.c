@@ -24,6 +24,7 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx)
 		return;
 	request_start(conn, TCPX_EXT_CC_REQUEST);
 	request_start(conn, TCPX_EXT_IW);
+	ack_start(conn);
 	if (ask_any(conn))
 		callback_flags(ctx, TCPX_WRITE, 0);
 }
@@ -34,6 +35,7 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct tcpx_co
 	conn->since_ns = bpf_ktime_get_ns();
 	conn->first_byte = ctx->snd_una;
 	conn->retrans = ctx->total_retrans;
+	conn->received = ctx->rcv_nxt;
 	conn->armed = (ctx->bpf_sock_ops_cb_flags & TCPX_WRITE) != 0;
 	/* a handshake that is complete on a SYN; that of a simultaneous open was our own attempt */
 	conn->fast_open = ctx->skb_tcp_flags & TCPX_SYN && !conn->attempt &&
@@ -50,6 +52,9 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 		return 0;
 	cc_established(ctx, conn);
 	iw_established(ctx, conn);
+	ack_established(ctx, conn);
+	if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
+		ask_again(ctx, conn);
 	ask = ask_any(conn) && !conn->silent;
 	/* a SYN-ACK was lost: maybe for its options */
 	if (ask && !conn->attempt && ctx->total_retrans) {
@@ -81,13 +86,29 @@ static __always_inline void on_received(struct bpf_sock_ops *ctx)
 	}
 	if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
 		established(ctx, conn);
+	if (passive)
+		ack_start(conn);
 	receive(ctx, conn);
+	ask_settled(ctx, conn);
 	uto_apply(ctx, conn);
 	if (conn->fast_open && passive) /* the third ACK is still to come */
 		callback_flags(ctx, TCPX_STATE | TCPX_PARSE, ask_any(conn) ? 0 : TCPX_WRITE);
-	else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || request_pending(conn))
+	else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || request_pending(conn) ||
+		 conn->ack.tarr & TCPX_TARR_PENDING)
 		settle(ctx);
 	else if (!receive_wanted(conn))
+		callback_flags(ctx, 0, TCPX_PARSE);
+}
+
+/* Nothing is on this segment: the kernel still remembers an option of an earlier one. */
+static __always_inline void on_plain(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_own(ctx);
+
+	if (!conn)
+		return;
+	ask_settled(ctx, conn);
+	if (!receive_wanted(conn))
 		callback_flags(ctx, 0, TCPX_PARSE);
 }
 
@@ -98,9 +119,17 @@ static __always_inline void on_state(struct bpf_sock_ops *ctx)
 
 	if (!conn || !conn->fast_open || ctx->args[1] != BPF_TCP_ESTABLISHED)
 		return;
-	conn->third_ack = ctx->rcv_nxt;
+	conn->received = ctx->rcv_nxt;
 	callback_flags(ctx, 0, TCPX_STATE);
 	settle(ctx);
+}
+
+static __always_inline void on_rtt(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_own(ctx);
+
+	if (conn)
+		ack_rtt(ctx, conn);
 }
 
 SEC("sockops")
@@ -108,7 +137,8 @@ int tcpx(struct bpf_sock_ops *ctx)
 {
 	switch (ctx->op) {
 	case BPF_SOCK_OPS_TCP_LISTEN_CB:
-		listen_arm(ctx);
+		if (config.use_from)
+			listen_arm(ctx);
 		break;
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
 		on_connect(ctx);
@@ -116,7 +146,10 @@ int tcpx(struct bpf_sock_ops *ctx)
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:
-		on_received(ctx);
+		if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB && header_is_plain(ctx))
+			on_plain(ctx);
+		else
+			on_received(ctx);
 		break;
 	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
 	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
@@ -127,6 +160,9 @@ int tcpx(struct bpf_sock_ops *ctx)
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		on_state(ctx);
+		break;
+	case BPF_SOCK_OPS_RTT_CB:
+		on_rtt(ctx);
 		break;
 	default:
 		break;

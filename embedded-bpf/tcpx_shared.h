@@ -10,7 +10,7 @@
 #include <linux/types.h>
 
 /* Changes with the meaning of any pinned map; part of the pin path. */
-#define TCPX_LAYOUT 3
+#define TCPX_LAYOUT 4
 
 /* In the order of their priority where option space runs out. */
 enum tcpx_ext {
@@ -208,19 +208,41 @@ struct tcpx_request_conn {
 	__u8 promised; /* the SYN-ACK has given this very answer */
 };
 
-#define TCPX_REQUESTS 3 /* extensions that ask and answer, from TCPX_EXT_CC_REQUEST on */
+/*
+ * Extensions that ask and answer, from TCPX_EXT_CC_REQUEST on. Only one side of a
+ * connection asks for those of the first two; for ACKs both may: the peer's is the last.
+ */
+#define TCPX_REQUESTS 4
 
 /* How this side acknowledges on one connection; the thinner reads it, too. */
 struct tcpx_ack_conn {
-	__u32 rule;	  /* id of the rule that decided; 0: no strategy here */
-	__u32 delay_us;	  /* longest delay; 0: no such limit */
-	__u32 applied_us; /* TCP_BPF_DELACK_MAX as we set it; 0: not ours */
-	__u8 every;	  /* segments per ACK; 0: the kernel's way, 1: at once, more: thinned */
-	__u8 divisor;	  /* longest delay as the RTT by this; 0: no such limit */
-	__u8 floor;	  /* least ACKs per RTT; 0: none */
-	__u8 samples;	  /* of the RTT that are still to be taken */
-	__u8 tarr;	  /* enum tcpx_tarr_flag */
+	__u32 rule;	    /* id of the rule that decided; 0: no strategy here */
+	__u32 delay_us;	    /* longest delay; 0: no such limit */
+	__u32 applied_us;   /* TCP_BPF_DELACK_MAX as we set it; 0: not ours */
+	__u8 every;	    /* segments per ACK; 0: the kernel's way, 1: at once, more: thinned */
+	__u8 divisor;	    /* longest delay as the RTT by this; 0: no such limit */
+	__u8 floor;	    /* least ACKs per RTT; 0: none */
+	__u8 samples;	    /* of the RTT that are still to be taken */
+	__u8 tarr;	    /* enum tcpx_tarr_flag */
+	__u8 tarr_asked;    /* R of our request */
+	__u8 tarr_segments; /* R of the peer's */
+	__u8 tarr_seen;	    /* length of the option in the header under examination, 6: no good */
+	__u8 tarr_bits;	    /* its fifth byte */
 	__u8 reserved[3];
+};
+
+/* draft-ietf-tcpm-ack-rate-request on one connection. */
+enum tcpx_tarr_flag {
+	TCPX_TARR_PEER = 1,    /* the peer has announced it */
+	TCPX_TARR_ASKED = 2,   /* we have asked */
+	TCPX_TARR_TAKEN = 4,   /* the peer has asked */
+	TCPX_TARR_PENDING = 8, /* and that is not applied yet */
+};
+
+enum tcpx_silence {
+	TCPX_SPEAKING,
+	TCPX_SILENT,   /* all is said; a later request may be answered yet */
+	TCPX_SILENCED, /* a segment was lost: for good */
 };
 
 struct tcpx_conn {
@@ -230,9 +252,10 @@ struct tcpx_conn {
 	__u32 attempt;	  /* its addresses and ports, hashed */
 	__u32 first_byte; /* snd_una when established */
 	__u32 retrans;	  /* total_retrans when established */
-	__u32 third_ack;  /* Fast Open: rcv_nxt when the third ACK came */
+	__u32 received;	  /* rcv_nxt when the handshake was complete, its third ACK included */
 	__u8 segments;	  /* of ours since established, while we ask or listen */
-	__u8 silent;	  /* asks nothing (more) */
+	__u8 silent;	  /* enum tcpx_silence: asks nothing (more) */
+	__u8 heard;	  /* the peer has answered something on the SYN-ACK: it has read our SYN */
 	__u8 reserved;	  /* bit per extension: space is reserved on this segment */
 	__u8 written;	  /* bit per extension: was on some segment */
 	__u8 fast_open;	  /* accepted with data on the SYN: no grant before the third ACK */
@@ -322,6 +345,10 @@ struct tcpx_handover {
 	__u32 op;
 	__u32 slots; /* bit per extension: decided what it says on the SYN-ACK */
 	__u32 pad;
+	__u64 scope; /* whose these are: reserved, and to be written in a moment */
+	__u8 len[TCPX_EXT_COUNT];
+	__u8 pad2[4];
+	__u8 bytes[TCPX_EXT_COUNT][8];
 };
 
 #endif

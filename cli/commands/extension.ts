@@ -4,7 +4,8 @@
 import { type Args, flagArg, globalArgs, placeArgs, scopeArgs, textArg } from "../args.ts";
 import { Exit, type ExitCode, usageError } from "../errors.ts";
 import { placeRules } from "../extensions/place.ts";
-import type { Extension, RuleVerb } from "../extensions/types.ts";
+import type { Drafted, Extension, RuleVerb } from "../extensions/types.ts";
+import { bridge, unwrap } from "../loader/bridge.ts";
 import type { Io } from "../output/io.ts";
 import { ruleJson, ruleTable } from "../output/rules.ts";
 import { isChange, setRules, unsetRules } from "../policy/change.ts";
@@ -29,6 +30,13 @@ const places = (args: Args): Places => ({
   wait: flagArg(args, "wait"),
 });
 
+/** The drafts as this kernel can do them. */
+async function fitted(verb: RuleVerb, { drafts, notices }: Drafted): Promise<Drafted> {
+  if (!verb.fit) return { drafts, notices };
+  const fit = verb.fit(drafts, { tickUs: unwrap("tick", (await bridge()).tcpx_jiffy_us()) });
+  return { drafts: fit.drafts, notices: [...notices, ...fit.notices] };
+}
+
 function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
   return leaf({
     summary: `${verb.summary}. ${extension.title}.`,
@@ -41,8 +49,9 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
     ],
     async run(args, io) {
       const selectors = selectorsOf(args);
-      const { drafts, notices } = verb.draft(args);
-      placeRules(extension, selectors, drafts, null); // a wrong direction is told before anything else
+      const drafted = verb.draft(args);
+      placeRules(extension, selectors, drafted.drafts, null); // a wrong direction is told before anything else
+      const { drafts, notices } = await fitted(verb, drafted);
       for (const notice of notices) io.messages.warn(notice);
       const plan = (present: Rule[], netns: Netns | null) =>
         setRules(present, placeRules(extension, selectors, drafts, netns));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Kernel facilities, each tried by loading a small program that uses it.
 
-import { type Bridge, cstr, Errno, unwrap } from "../loader/bridge.ts";
-import { openObject } from "../loader/object.ts";
+import { type Bridge, Errno } from "../loader/bridge.ts";
+import { tryProgram } from "../loader/probe.ts";
 import type { Check } from "./types.ts";
 
 interface Facility {
@@ -45,21 +45,8 @@ const FACILITIES: Facility[] = [
   { program: "bpf_timers", name: "BPF timers", without: "acknowledgments cannot be thinned", core: false },
 ];
 
-/** Loads one of the probe programs alone; 0, or a negative errno. */
-async function tryProgram(lib: Bridge, program: string): Promise<number> {
-  const object = await openObject(lib, "probe");
-  try {
-    unwrap("autoload", lib.tcpx_object_autoload(object, null, 0));
-    unwrap("autoload", lib.tcpx_object_autoload(object, cstr(program), 1));
-    return lib.tcpx_object_load(object);
-  } finally {
-    lib.tcpx_object_close(object);
-  }
-}
-
 /** Tries every facility; `possible` is false when there is no permission to. */
 export async function facilityChecks(lib: Bridge, possible: boolean): Promise<Check[]> {
-  lib.tcpx_raise_memlock();
   const checks: Check[] = [];
   for (const { program, name, without, core } of FACILITIES) {
     if (!possible) {

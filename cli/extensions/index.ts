@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The registry: one line per extension.
 
+import { ack } from "./ack.ts";
 import { ccRequest } from "./cc-request.ts";
 import { iw } from "./iw.ts";
 import type { Extension } from "./types.ts";
 import { uto } from "./uto.ts";
 
-export const extensions: readonly Extension[] = [uto, ccRequest, iw];
+export const extensions: readonly Extension[] = [uto, ccRequest, iw, ack];
 
 const byName = new Map(extensions.map((extension) => [extension.name, extension]));
 const byId = new Map(extensions.map((extension) => [extension.id, extension]));

@@ -10,6 +10,18 @@ export type RuleDraft = Pick<Rule, "kind" | "none" | "force" | "value">;
 
 export type Example = readonly [command: string, what: string];
 
+/** What rules become, and what is to be said about them. */
+export interface Drafted {
+  drafts: RuleDraft[];
+  notices: string[];
+}
+
+/** What a kernel's abilities depend on. */
+export interface HostFacts {
+  /** The kernel's tick, in microseconds: 4000 at CONFIG_HZ=250. */
+  tickUs: number;
+}
+
 /** A verb that writes rules, such as `uto set` or `uto accept`. */
 export interface RuleVerb {
   summary: string;
@@ -19,7 +31,9 @@ export interface RuleVerb {
   /** For the help, when a kind of its rules is for one direction only. */
   directionNote?: string;
   /** @throws TcpxError (usage) for values out of range, before anything is touched */
-  draft(args: Args): { drafts: RuleDraft[]; notices: string[] };
+  draft(args: Args): Drafted;
+  /** Moves values to what this kernel can do, saying so; with --dry-run, too. */
+  fit?(drafts: RuleDraft[], host: HostFacts): Drafted;
   /**
    * Makes this host ready for the rules, such as by loading modules; not with --dry-run.
    * @throws TcpxError (unsupported) when that cannot be done
@@ -43,4 +57,6 @@ export interface Extension {
   describe(rule: RuleDraft): string;
   /** A rule's value for scripts: integer milliseconds and the like. */
   json(rule: RuleDraft): Record<string, unknown>;
+  /** Must the agent run for it? */
+  needsAgent?(rule: RuleDraft): boolean;
 }

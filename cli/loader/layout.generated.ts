@@ -1,6 +1,6 @@
 // Generated from embedded-bpf/tcpx_shared.h by `bun run build`. Do not edit.
 
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 
 export const AckField = {
   EVERY: 0,
@@ -130,7 +130,7 @@ export const ThinEvent = {
 
 export const structs = {
   tcpx_ack_conn: {
-    size: 20,
+    size: 24,
     fields: {
       rule: { offset: 0, type: "u32" },
       delay_us: { offset: 4, type: "u32" },
@@ -140,7 +140,11 @@ export const structs = {
       floor: { offset: 14, type: "u8" },
       samples: { offset: 15, type: "u8" },
       tarr: { offset: 16, type: "u8" },
-      reserved: { offset: 17, type: "u8", dims: [3] },
+      tarr_asked: { offset: 17, type: "u8" },
+      tarr_segments: { offset: 18, type: "u8" },
+      tarr_seen: { offset: 19, type: "u8" },
+      tarr_bits: { offset: 20, type: "u8" },
+      reserved: { offset: 21, type: "u8", dims: [3] },
     },
   },
   tcpx_config: {
@@ -159,7 +163,7 @@ export const structs = {
     },
   },
   tcpx_conn: {
-    size: 392,
+    size: 408,
     fields: {
       scope: { offset: 0, type: "u64" },
       since_ns: { offset: 8, type: "u64" },
@@ -167,25 +171,26 @@ export const structs = {
       attempt: { offset: 24, type: "u32" },
       first_byte: { offset: 28, type: "u32" },
       retrans: { offset: 32, type: "u32" },
-      third_ack: { offset: 36, type: "u32" },
+      received: { offset: 36, type: "u32" },
       segments: { offset: 40, type: "u8" },
       silent: { offset: 41, type: "u8" },
-      reserved: { offset: 42, type: "u8" },
-      written: { offset: 43, type: "u8" },
-      fast_open: { offset: 44, type: "u8" },
-      cc_applied: { offset: 45, type: "u8" },
-      armed: { offset: 46, type: "u8" },
-      crowded: { offset: 47, type: "u8" },
-      policy: { offset: 48, type: "tcpx_policy" },
-      uto: { offset: 240, type: "tcpx_uto_conn" },
-      ack: { offset: 252, type: "tcpx_ack_conn" },
-      requests: { offset: 272, type: "tcpx_request_conn", dims: [3] },
-      header: { offset: 308, type: "u8", dims: [72] },
-      header_len: { offset: 380, type: "u8" },
-      header_at: { offset: 381, type: "u8" },
-      header_is_syn: { offset: 382, type: "u8" },
-      experiments: { offset: 383, type: "u8" },
-      experiment_at: { offset: 384, type: "u8", dims: [4] },
+      heard: { offset: 42, type: "u8" },
+      reserved: { offset: 43, type: "u8" },
+      written: { offset: 44, type: "u8" },
+      fast_open: { offset: 45, type: "u8" },
+      cc_applied: { offset: 46, type: "u8" },
+      armed: { offset: 47, type: "u8" },
+      crowded: { offset: 48, type: "u8" },
+      policy: { offset: 52, type: "tcpx_policy" },
+      uto: { offset: 244, type: "tcpx_uto_conn" },
+      ack: { offset: 256, type: "tcpx_ack_conn" },
+      requests: { offset: 280, type: "tcpx_request_conn", dims: [4] },
+      header: { offset: 328, type: "u8", dims: [72] },
+      header_len: { offset: 400, type: "u8" },
+      header_at: { offset: 401, type: "u8" },
+      header_is_syn: { offset: 402, type: "u8" },
+      experiments: { offset: 403, type: "u8" },
+      experiment_at: { offset: 404, type: "u8", dims: [4] },
     },
   },
   tcpx_counters: {
@@ -197,7 +202,7 @@ export const structs = {
     },
   },
   tcpx_handover: {
-    size: 40,
+    size: 88,
     fields: {
       at_ns: { offset: 0, type: "u64" },
       remote: { offset: 8, type: "u32", dims: [4] },
@@ -205,6 +210,10 @@ export const structs = {
       op: { offset: 28, type: "u32" },
       slots: { offset: 32, type: "u32" },
       pad: { offset: 36, type: "u32" },
+      scope: { offset: 40, type: "u64" },
+      len: { offset: 48, type: "u8", dims: [4] },
+      pad2: { offset: 52, type: "u8", dims: [4] },
+      bytes: { offset: 56, type: "u8", dims: [4, 8] },
     },
   },
   tcpx_held: {

@@ -15,7 +15,7 @@ import type { Bridge } from "./bridge.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
 import { listPins, openPin } from "./maps.ts";
 
-export const SHARED = ["conns", "handover"] as const;
+export const SHARED = ["conns", "handover", "served", "notices"] as const;
 
 export const topDir = (bpffs: string) => join(bpffs, "tcpx");
 export const layoutDir = (bpffs: string) => join(topDir(bpffs), `v${LAYOUT_VERSION}`);

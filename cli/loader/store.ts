@@ -29,7 +29,7 @@ import {
   SOCK_OPS,
   valueSize,
 } from "./maps.ts";
-import { type Generation, loadGeneration } from "./object.ts";
+import { type Generation, loadGeneration, type SharedMaps } from "./object.ts";
 import * as pins from "./pins.ts";
 import { decodeRules } from "./records.ts";
 import { decode, type StructName, sizeOf } from "./struct.ts";
@@ -164,10 +164,16 @@ function pinOnce(lib: Bridge, generation: Generation, map: string, dir: string):
   if (!listPins(dir).includes(map)) pin(lib, generation.map(map), join(dir, map));
 }
 
+/** Values of the shared maps that are structs of ours. */
+const STRUCTS: Partial<Record<(typeof pins.SHARED)[number], StructName>> = {
+  conns: "tcpx_conn",
+  handover: "tcpx_handover",
+};
+
 /** A map that generations share; one of another shape would make the verifier refuse us. */
-function openShared(lib: Bridge, path: string, value: StructName): Fd | undefined {
+function openShared(lib: Bridge, path: string, value?: StructName): Fd | undefined {
   const map = openPin(lib, path);
-  if (!map || valueSize(lib, map.fd) === sizeOf(value)) return map;
+  if (!map || !value || valueSize(lib, map.fd) === sizeOf(value)) return map;
   map[Symbol.dispose]();
   throw new TcpxError(Exit.FAILED, `${path} was pinned by another build of tcpx`, {
     value: path,
@@ -202,10 +208,11 @@ export async function replaceRules(lib: Bridge, held: Lock, scope: Scope, rules:
   }
   const layout = pins.layoutDir(bpffs);
   const dir = pins.scopeDir(bpffs, scope.id);
-  using conns = openShared(lib, join(layout, "conns"), "tcpx_conn");
-  using handover = openShared(lib, join(layout, "handover"), "tcpx_handover");
-  using counters = openShared(lib, join(dir, "counters"), "tcpx_counters");
-  const shared = { conns: conns?.fd, handover: handover?.fd, counters: counters?.fd };
+  using stack = new DisposableStack();
+  const shared: SharedMaps = {};
+  for (const map of pins.SHARED)
+    shared[map] = stack.use(openShared(lib, join(layout, map), STRUCTS[map]))?.fd;
+  shared.counters = stack.use(openShared(lib, join(dir, "counters"), "tcpx_counters"))?.fd;
   using generation = await loadGeneration(lib, scope, rules, shared, foreignPrograms(lib, bpffs, scope));
   const { id } = progInfo(lib, generation.program);
   const generationDir = pins.generationDir(dir, id);

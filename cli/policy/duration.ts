@@ -16,6 +16,12 @@ export function formatDuration(ms: number): string {
   return `${ms / size}${name}`;
 }
 
+/** Milliseconds of "30s" and the like; undefined when the text is no duration. */
+export function durationMs(text: string): number | undefined {
+  const match = /^(\d{1,15})(ms|s|min|h)$/.exec(text);
+  return match ? Number(match[1]) * UNITS.find(([name]) => name === match[2])![1] : undefined;
+}
+
 /**
  * Parses a duration into milliseconds.
  * @param what names the argument in the error, such as `--min`
@@ -24,9 +30,8 @@ export function formatDuration(ms: number): string {
  */
 export function parseDuration(text: string, what: string, least: number, most: number, also = ""): number {
   const range = `accepted is ${formatDuration(least)} to ${formatDuration(most)}, such as 500ms, 30s, 2min, 1h${also}`;
-  const match = /^(\d{1,15})(ms|s|min|h)$/.exec(text);
-  if (!match) throw usageError(`${what} '${text}' is not a duration`, text, range);
-  const ms = Number(match[1]) * UNITS.find(([name]) => name === match[2])![1];
+  const ms = durationMs(text);
+  if (ms === undefined) throw usageError(`${what} '${text}' is not a duration`, text, range);
   if (ms < least || ms > most) throw usageError(`${what} '${text}' is out of range`, text, range);
   return ms;
 }

@@ -68,14 +68,14 @@ static __always_inline __u16 cc_promise(const struct tcpx_rule *accept, __u16 as
 	return cc_allowed(accept, asked) ? asked : TCPX_CC_REFUSED;
 }
 
-static __always_inline void cc_received(struct tcpx_conn *conn, bool now)
+static __always_inline void cc_received(struct tcpx_conn *conn, bool now, bool correct)
 {
 	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_CC_REQUEST);
 	__u16 answer = r->answer_bits;
 
 	/* an unknown number is refused, not malformed: a newer peer may know more */
 	request_take_ask(conn, TCPX_EXT_CC_REQUEST, now, r->ask_bits != TCPX_CC_REFUSED);
-	request_take_answer(conn, TCPX_EXT_CC_REQUEST, answer == r->asked,
+	request_take_answer(conn, TCPX_EXT_CC_REQUEST, correct, answer == r->asked,
 			    answer == TCPX_CC_REFUSED);
 }
 
@@ -93,7 +93,8 @@ static __always_inline void cc_established(struct bpf_sock_ops *ctx, struct tcpx
 		request_decide(conn, TCPX_EXT_CC_REQUEST, granted ? r->asked : TCPX_CC_REFUSED,
 			       granted, cc_promise(accept, r->asked));
 	}
-	if (!granted && !conn->cc_applied && rule_active(local))
+	if (!granted && !conn->cc_applied && rule_active(local) &&
+	    ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
 		cc_apply(ctx, conn, local, local->value[0]);
 }
 

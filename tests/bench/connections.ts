@@ -2,21 +2,24 @@
 // What rules cost a connection: a loop of short connections with matching rules, with rules that do
 // not match, and without tcpx, in turn.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Lab } from "../support/lab.ts";
 import { tcpx } from "../support/tcpx.ts";
 import { interval, quantile, type Sample, summary } from "./stats.ts";
 
-const ROUNDS = Number(process.env.ROUNDS ?? 40);
+export const ROUNDS = Number(process.env.ROUNDS ?? 40);
 const CONNECTIONS = 3000;
+
+/** The one in use anyway: what another algorithm costs is not tcpx's. */
+const ALGORITHM = readFileSync("/proc/sys/net/ipv4/tcp_congestion_control", "utf8").trim();
 
 const rulesFor = (selectors: { to: string[]; from: string[] }): string[][] => [
   ["uto", "set", "30s", ...selectors.to],
   ["uto", "accept", "--min", "5s", ...selectors.from],
-  ["cc-request", "set", "cubic", ...selectors.to],
-  ["cc-request", "accept", "cubic", ...selectors.from],
+  ["cc-request", "set", ALGORITHM, ...selectors.to],
+  ["cc-request", "accept", ALGORITHM, ...selectors.from],
   ["iw", "set", "20", ...selectors.to],
   ["iw", "accept", "--max", "20", ...selectors.from],
 ];
@@ -25,16 +28,36 @@ const ELSEWHERE = { to: ["--to", "192.0.2.0/24"], from: ["--from", "192.0.2.0/24
 /** One side asks, the other grants: as between two hosts. */
 const EVERYWHERE = { to: ["--to", "127.0.0.0/8"], from: ["--from", "127.0.0.0/8"] };
 
-const RULES: Record<string, string[][]> = {
-  "no tcpx": [],
-  "no match": rulesFor(ELSEWHERE),
-  "uto matches": rulesFor(EVERYWHERE).slice(0, 2),
-  "uto, cc-request, iw match": rulesFor(EVERYWHERE),
-};
+interface Case {
+  name: string;
+  rules: string[][];
+}
 
-interface Run {
+/** The first one is what the others are compared with. */
+export const CASES: readonly Case[] = [
+  { name: "no tcpx", rules: [] },
+  { name: "no match", rules: rulesFor(ELSEWHERE) },
+  { name: "uto matches", rules: rulesFor(EVERYWHERE).slice(0, 2) },
+  { name: "uto, cc-request, iw match", rules: rulesFor(EVERYWHERE) },
+];
+
+export interface Run {
   perSecond: number;
+  /** Of both ends, per connection. */
   cpuMicros: number;
+}
+
+/** Connections per second and CPU time with their ratios to the base. */
+export function row(name: string, runs: Run[], base: Run[]): string[] {
+  const speed = (all: Run[]): Sample => all.map(({ perSecond }) => perSecond);
+  const cpu = (all: Run[]): Sample => all.map(({ cpuMicros }) => cpuMicros);
+  return [
+    name,
+    quantile(speed(runs), 0.5).toFixed(0),
+    summary(speed(runs), speed(base)).ratio,
+    quantile(cpu(runs), 0.5).toFixed(1),
+    interval(cpu(runs), cpu(base)),
+  ];
 }
 
 async function loop(lab: Lab, program: string, netns: string, cgroup: string): Promise<Run> {
@@ -58,20 +81,17 @@ export async function connectionRows(): Promise<string[][]> {
   const dir = mkdtempSync(join(tmpdir(), "tcpx-bench-"));
   await using lab = await Lab.create();
   const netns = await lab.netns("loop");
-  const perSecond = new Map<string, Sample>(Object.keys(RULES).map((name) => [name, []]));
-  const cpu = new Map<string, Sample>(Object.keys(RULES).map((name) => [name, []]));
-  const cgroups = Object.keys(RULES).map((_, i) => lab.cgroup(`case${i}`));
+  const runs = new Map<string, Run[]>(CASES.map(({ name }) => [name, []]));
+  const cgroups = CASES.map((_, i) => lab.cgroup(`case${i}`));
   try {
     const program = compile(dir);
-    for (const [i, commands] of Object.values(RULES).entries()) {
-      for (const command of commands) await tcpx([...command, "--cgroup", cgroups[i]!, "--wait"]);
+    for (const [i, { rules }] of CASES.entries()) {
+      for (const rule of rules) await tcpx([...rule, "--cgroup", cgroups[i]!, "--wait"]);
     }
     for (let round = -1; round < ROUNDS; round++) {
-      for (const [i, name] of Object.keys(RULES).entries()) {
+      for (const [i, { name }] of CASES.entries()) {
         const run = await loop(lab, program, netns, cgroups[i]!);
-        if (round < 0) continue; // warms up
-        perSecond.get(name)!.push(run.perSecond);
-        cpu.get(name)!.push(run.cpuMicros);
+        if (round >= 0) runs.get(name)!.push(run); // the first round warms up
       }
     }
   } finally {
@@ -81,14 +101,5 @@ export async function connectionRows(): Promise<string[][]> {
     }
     rmSync(dir, { recursive: true });
   }
-  return Object.keys(RULES).map((name) => {
-    const [speed, micros] = [perSecond.get(name)!, cpu.get(name)!];
-    return [
-      name,
-      quantile(speed, 0.5).toFixed(0),
-      summary(speed, perSecond.get("no tcpx")!).ratio,
-      quantile(micros, 0.5).toFixed(1),
-      interval(micros, cpu.get("no tcpx")!),
-    ];
-  });
+  return CASES.map(({ name }) => row(name, runs.get(name)!, runs.get(CASES[0]!.name)!));
 }

@@ -5,15 +5,19 @@
 import { table } from "../../cli/output/table.ts";
 import { commandRows } from "./commands.ts";
 import { connectionRows } from "./connections.ts";
+import { programRows } from "./programs.ts";
 
 const only = process.argv[2];
 if (only === undefined || only === "commands") {
   console.log("Wall time of commands, ms: median and quartiles of 20 runs, in turn\n");
   console.log(table(["COMMAND", "MEDIAN", "QUARTILES", "RATIO TO version", "GOAL"], commandRows(), [1]));
 }
+const HEAD = ["RULES", "CONN/S", "RATIO", "CPU us/CONN", "MEAN RATIO, 95 %"];
 if (only === undefined || only === "connections") {
   console.log("\nConnect, request, response, close over loopback: in turn, against no tcpx\n");
-  console.log(
-    table(["RULES", "CONN/S", "RATIO", "CPU us/CONN", "MEAN RATIO, 95 %"], await connectionRows(), [1, 3]),
-  );
+  console.log(table(HEAD, await connectionRows(), [1, 3]));
+}
+if (only === undefined || only === "programs") {
+  console.log("\nThe same with nginx and ab, both ends together\n");
+  console.log(table(HEAD, await programRows(), [1, 3]));
 }

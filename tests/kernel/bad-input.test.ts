@@ -71,6 +71,27 @@ const VALUES: Case[] = [
   ["a negative port", "uto set 30s --port=-1", "'-1'"],
 ];
 
+const ACKS: Case[] = [
+  ["nothing to do", "ack set", "--every"],
+  ["an ACK every 0 segments", "ack set --every 0", "'0'"],
+  ["an ACK every 256 segments", "ack set --every 256", "'256'"],
+  ["an ACK every 100000 segments", "ack set --every 100000", "'100000'"],
+  ["the RTT by 0", "ack set --delay rtt/0", "'rtt/0'"],
+  ["the RTT by 256", "ack request --every 8 --delay rtt/256", "'rtt/256'"],
+  ["a delay that the kernel does not know", "ack set --every 8 --delay 201ms", "200 ms"],
+  ["a delay at once", "ack set --every 1 --delay 20ms", "--every 1"],
+  ["a delay with a bad selector", "ack set --delay 20ms --port 0", "'0'"],
+  ["a floor of nothing", "ack set --delay 20ms --min-acks-per-rtt 4", "--min-acks-per-rtt"],
+  ["a mark for nothing", "ack set --every 2 --mark-bit 3", "--mark-bit"],
+  ["bit 32 of the mark", "ack accept --mark-bit 32", "'32'"],
+  ["a request without a number", "ack request", "--every"],
+  ["a request for a time", "ack request --every 8 --delay 20ms", "'20ms'"],
+  ["TARR with a delay", "ack request --every 8 --delay rtt/4 --tarr", "--delay"],
+  ["TARR above its range", "ack request --every 128 --tarr", "'128'"],
+  ["a grant of a fraction", "ack accept --max-delay rtt/4", "'rtt/4'"],
+  ["none with a flag", "ack set none --every 8", "--every"],
+];
+
 const PLACES: Case[] = [
   ["a directory that is no cgroup", "uto set 30s --cgroup /tmp", "'/tmp'"],
   ["a directory that does not exist", "uto set 30s --cgroup /nonexistent", "'/nonexistent'"],
@@ -128,7 +149,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("bad input", () => {
     expect(human.stderr).toBe(`tcpx: ${error.what}${error.hint ? `; ${error.hint}` : ""}\n`);
   }
 
-  test.each([...COMMANDS, ...VALUES, ...PLACES])("%s: tcpx %s", async (_, args, named) => {
+  test.each([...COMMANDS, ...VALUES, ...ACKS, ...PLACES])("%s: tcpx %s", async (_, args, named) => {
     await expectRefused(argv(args), named, 2);
     expect(await host.pins()).toEqual(before[0] as string[]);
   });

@@ -7,7 +7,7 @@ import { Ext, RuleFlag, structs } from "../../cli/loader/layout.generated.ts";
 import { encodeNamespaces, encodePolicies } from "../../cli/loader/records.ts";
 import { decode, sizeOf } from "../../cli/loader/struct.ts";
 import { flatten, type Table } from "../../cli/policy/flatten.ts";
-import { KINDS, type Rule } from "../../cli/policy/rule.ts";
+import { KINDS, type Rule, ruleId } from "../../cli/policy/rule.ts";
 import { formatCidr, parseSelectors } from "../../cli/policy/selector.ts";
 
 const NETNS = { cookie: 17n, inode: 4_026_531_840 };
@@ -144,7 +144,8 @@ describe("flatten", () => {
 
 describe("bytes of the maps", () => {
   test("a key is 64 significant bits and the address", () => {
-    const utoTable = flatten([rule({ from: "10.1.0.0/16", port: "443" }, 7, { netns: NETNS })], () => 0);
+    const only = rule({ from: "10.1.0.0/16", port: "443" }, 7, { netns: NETNS });
+    const utoTable = flatten([only], () => 0);
     const { keys, values } = encodePolicies(1n, utoTable);
     expect(decode("tcpx_policy_key", keys)).toEqual({
       prefixlen: 64 + 96 + 16,
@@ -161,6 +162,7 @@ describe("bytes of the maps", () => {
       flags: 1,
       prefix: 16,
       reserved: 0,
+      id: ruleId(1n, only),
       value: [7, 0],
     });
     expect(decode("tcpx_policy", values).rules[0]![KINDS.indexOf("ask")]!.flags).toBe(0);
@@ -179,14 +181,14 @@ describe("bytes of the maps", () => {
     expect(values.length / sizeOf("tcpx_policy")).toBe(6);
   });
 
-  test("three extensions times three kinds: each has a slot of its own", () => {
+  test("every extension times three kinds: each has a slot of its own", () => {
     const rules = extensions.flatMap((extension) =>
       KINDS.flatMap((kind, i) => {
         const draft = { kind, none: false, force: i === 1, value: [extension.id + 1, i + 1] } as const;
         return placeRules(extension, parseSelectors({}), [draft], null);
       }),
     );
-    expect([extensions.length, rules.length]).toEqual([Ext.COUNT, 9]);
+    expect([extensions.length, rules.length]).toEqual([Ext.COUNT, Ext.COUNT * KINDS.length]);
     const { keys, values } = encodePolicies(
       1n,
       flatten(rules, (ext) => extensionOf({ ext }).id),
@@ -201,7 +203,9 @@ describe("bytes of the maps", () => {
           const only = directions?.[kind];
           const holds = only === undefined || direction === { to: 1, from: 2 }[only];
           const flags = RuleFlag.SET | (i === 1 ? RuleFlag.FORCE : 0);
-          const wanted = holds ? { flags, value: [id + 1, i + 1] } : { flags: 0, value: [0, 0] };
+          const of = rules[id * KINDS.length + i]!;
+          const set = { flags, id: ruleId(1n, of), value: [id + 1, i + 1] };
+          const wanted = holds ? set : { flags: 0, id: 0, value: [0, 0] };
           expect(policy.rules[id]![i]).toEqual({ ...wanted, prefix: 0, reserved: 0 });
         }
       }

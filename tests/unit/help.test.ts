@@ -134,7 +134,7 @@ describe("what a page must say", () => {
   };
 
   test("every extension has its pages, and is named in the first one", () => {
-    for (const ext of ["uto", "cc-request", "iw"]) {
+    for (const ext of ["uto", "cc-request", "iw", "ack"]) {
       expect(page("")).toContain(` ${ext} `);
       for (const verb of ["set", "accept", "show", "unset"]) {
         expect(page(`${ext} ${verb}`)).toContain(`Usage: tcpx ${ext} ${verb}`);
@@ -165,6 +165,27 @@ describe("what a page must say", () => {
   test("iw: the range, and that --max is needed", () => {
     expect(page("iw set")).toContain("1 to 1024");
     expect(page("iw accept")).toMatch(/--max SEGMENTS The largest window to grant, 1 to 1024/);
+  });
+
+  test("ack: ranges, what the kernel must have, the agent, and TARR", () => {
+    expect(page("ack set")).toMatch(/--every N Segments per ACK: 1 at once, 2 to 255 .*\(Linux >= 5\.15\)/);
+    expect(page("ack set")).toMatch(/1ms to 200ms, or the connection's RTT by K \(1 to 255\)/);
+    expect(page("ack set")).toMatch(/2 ticks at the least .* When the agent ends/);
+    expect(page("ack request")).toMatch(/--every N .* to 255; with --tarr to 127/);
+    expect(page("ack accept")).toMatch(/--max-every N .*default 255.*--max-delay D .*default 200ms/);
+    for (const verb of ["set", "request", "accept"]) {
+      expect(page(`ack ${verb}`)).toContain(`Usage: tcpx ack ${verb} [none]`);
+      expect(page(`ack ${verb}`)).toContain("RFC 6994 experiment 0x7CA0");
+    }
+  });
+
+  test("ack: the three settings of the paper are one command each", () => {
+    const lines = [
+      "ack set --every 1 ",
+      "ack set --every 10 --delay rtt/4 ",
+      "ack set --every 100 --delay rtt/2 --min-acks-per-rtt 0 ",
+    ];
+    for (const line of lines) expect(page("ack")).toContain(`tcpx ${line}`);
   });
 
   // the shared flags stand in every page, and here one of them is an error

@@ -173,6 +173,30 @@ describe("mistakes", () => {
     [["iw", "set", "1024", "--from", "::1", "--dry-run"], /--from is not for iw ask rules/, "::1"],
     [["iw", "accept", "--dry-run"], /--max is missing; accepted is 1 to 1024/, null],
     [["iw", "accept", "40", "--dry-run"], /stray argument '40'.*--max SEGMENTS/, "40"],
+    [["ack", "set", "--dry-run"], /--every or --delay is missing; see `tcpx ack set --help`/, null],
+    [["ack", "set", "--every", "0", "--dry-run"], /--every '0' is out of range; accepted is 1 to 255/, "0"],
+    [
+      ["ack", "set", "--every", "100000", "--dry-run"],
+      /--every '100000' is out of range; accepted is 1 to 255/,
+      "100000",
+    ],
+    [
+      ["ack", "set", "--delay", "rtt/0", "--dry-run"],
+      /--delay 'rtt\/0' is out of range; accepted is rtt\/1/,
+      "rtt/0",
+    ],
+    [
+      ["ack", "set", "--delay", "201ms", "--dry-run"],
+      /--delay '201ms' .*the kernel never delays an ACK longer than 200 ms/,
+      "201ms",
+    ],
+    [["ack", "set", "--delay", "20ms", "--port", "0", "--dry-run"], /--port '0' is not a port number/, "0"],
+    [
+      ["ack", "request", "--every", "8", "--tarr", "--delay", "rtt/4", "--dry-run"],
+      /--tarr and --delay exclude each other/,
+      "--delay",
+    ],
+    [["ack", "accept", "8", "--dry-run"], /stray argument '8'.*'none', or --max-every/, "8"],
     [["version", "extra"], /stray argument 'extra'.*tcpx version --help/, "extra"],
     [["version", "--json=true"], /--json takes no value/, "true"],
   ];

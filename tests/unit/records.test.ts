@@ -88,6 +88,10 @@ describe("rules", () => {
       ["iw", "set", { segments: "1" }],
       ["iw", "set", { segments: "none", local: true }],
       ["iw", "accept", { max: "1024" }],
+      ["ack", "set", { every: "255", delay: "rtt/255", "min-acks-per-rtt": "255" }],
+      ["ack", "set", { every: "1", "mark-bit": "31" }],
+      ["ack", "request", { every: "127", tarr: true }],
+      ["ack", "accept", { "max-delay": "1ms", "mark-bit": "31" }],
     ];
     const rules = drafts.flatMap(([ext, verb, args]) => {
       const extension = extensionOf({ ext });
@@ -98,7 +102,7 @@ describe("rules", () => {
         null,
       );
     });
-    expect(new Set(rules.map(({ ext, kind }) => `${ext} ${kind}`)).size).toBe(9);
+    expect(new Set(rules.map(({ ext, kind }) => `${ext} ${kind}`)).size).toBe(Ext.COUNT * KINDS.length);
     expect(new Set(rules.map(({ selector }) => selector.direction))).toEqual(new Set(["to", "from", "both"]));
     const read = decodeRules(encodeRules(rules), rules.length);
     expect(read).toEqual(rules);
@@ -119,6 +123,7 @@ describe("rules", () => {
       ["uto", Ext.UTO],
       ["cc-request", Ext.CC_REQUEST],
       ["iw", Ext.IW],
+      ["ack", Ext.ACK],
     ]);
     expect(extensions).toHaveLength(Ext.COUNT);
   });

@@ -80,18 +80,20 @@ describe("the layout", () => {
   });
 
   test("multi-byte numbers are the machine's, which is little endian on what tcpx supports", () => {
-    const bytes = encode("tcpx_rule", { flags: 1, prefix: 2, reserved: 0x0304, value: [0x05060708, 9] });
-    expect(bytes.toHex()).toBe("010204030807060509000000");
+    const head = { flags: 1, prefix: 2, reserved: 0x0304, id: 0x0a0b0c0d };
+    const bytes = encode("tcpx_rule", { ...head, value: [0x05060708, 9] });
+    expect(bytes.toHex()).toBe("010204030d0c0b0a0807060509000000");
     expect(encode("tcpx_config", { scope: 0x0102030405060708n }).subarray(8, 16).toHex()).toBe(
       "0807060504030201",
     );
   });
 
   test("nested arrays are in row order", () => {
-    const rules = [[1, 2, 3].map((n) => ({ flags: n, prefix: 0, reserved: 0, value: [n * 10, n * 100] }))];
+    const rest = { prefix: 0, reserved: 0 };
+    const rules = [[1, 2, 3].map((n) => ({ flags: n, ...rest, id: n * 7, value: [n * 10, n * 100] }))];
     const bytes = encode("tcpx_policy", { rules });
-    expect([0, 12, 24].map((at) => bytes[at])).toEqual([1, 2, 3]);
-    expect(decode("tcpx_rule", bytes, 12)).toEqual(rules[0]![1]!);
+    expect([0, 16, 32].map((at) => bytes[at])).toEqual([1, 2, 3]);
+    expect(decode("tcpx_rule", bytes, 16)).toEqual(rules[0]![1]!);
   });
 });
 
@@ -133,8 +135,8 @@ describe("encode", () => {
 
 describe("decode", () => {
   test("a buffer that is too short is refused", () => {
-    expect(() => decode("tcpx_rule", new Uint8Array(11))).toThrow(RangeError);
-    expect(() => decode("tcpx_rule", new Uint8Array(12), 1)).toThrow(RangeError);
+    expect(() => decode("tcpx_rule", new Uint8Array(15))).toThrow(RangeError);
+    expect(() => decode("tcpx_rule", new Uint8Array(16), 1)).toThrow(RangeError);
   });
 
   test("what was decoded does not change with the buffer", () => {

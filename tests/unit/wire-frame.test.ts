@@ -198,7 +198,11 @@ describe("describeOption", () => {
     ["030407ff", "kind 3 (030407ff)"],
     ["fe067cc00001", "asks for reno (fe067cc00001)"],
     ["fe067c110020", "grants a window of 32 segments (fe067c110020)"],
-    ["fe0400ac", "kind 254 (fe0400ac)"],
+    ["fe067ca0040a", "asks for an ACK every 10 segments, after rtt/4 at the latest (fe067ca0040a)"],
+    ["fe0400ac", "understands ACK rate requests (TARR) (fe0400ac)"],
+    ["fe0500ac10", "asks for an ACK every 8 segments (TARR) (fe0500ac10)"],
+    ["fe0600ac1000", "kind 254 (fe0600ac1000)"],
+    ["fe0400ad", "kind 254 (fe0400ad)"],
     ["fe057cc002", "kind 254 (fe057cc002)"],
     ["220a0102030405060708", "kind 34 (220a0102030405060708)"],
   ])("%s: %s", (bytes, text) => expect(say(bytes)).toBe(text));

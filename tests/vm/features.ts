@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { until } from "../support/lab.ts";
 import { tcpx } from "../support/tcpx.ts";
+import { ackRules } from "./ack-rules.ts";
 import { type BpfObjects, newObjects } from "./bpf-objects.ts";
 import { degrades, type Result, works } from "./report.ts";
 import { lateRequests, requests } from "./requests.ts";
@@ -137,6 +138,7 @@ export const features: Feature[] = [
   { name: "SYN cookies", run: synCookies },
   { name: "requests", run: requests },
   { name: "late requests", run: lateRequests },
+  { name: "ack rules", run: ackRules },
   { name: "root scope", run: rootScope },
   { name: "demo", run: demo },
   { name: "reset", run: reset },

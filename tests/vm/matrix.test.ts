@@ -20,6 +20,7 @@ const LIMIT_MS = 10 * 60_000;
 const DOCUMENTED: Record<string, Record<string, [Outcome, RegExp]>> = {
   "5.10": {
     doctor: ["degrades", /^without namespace cookies, live changes, BPF timers$/],
+    "ack rules": ["degrades", /^no thinning, with exit 3$/],
     "root scope": ["degrades", /^all network namespaces, with the warning$/],
     // its bpffs forgets who mounted it
     reset: ["degrades", /^the empty bpffs stays mounted$/],

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+// The value of an ack rule: its fields, and how they are shown.
+
+import { AckField, Exid } from "../loader/layout.generated.ts";
+import { formatDuration } from "../policy/duration.ts";
+import { encodeAck, TARR_CAPABILITY, tarrHex } from "../wire/ack.ts";
+import { requestHex } from "../wire/request.ts";
+import type { Drafted, HostFacts, RuleDraft } from "./types.ts";
+
+/** At least so many ACKs per RTT survive (beta of TACK, SIGCOMM 2020). */
+export const DEFAULT_FLOOR = 4;
+/** 0x2000: low bits are what container and VPN software uses most. */
+export const DEFAULT_MARK_BIT = 13;
+
+export interface AckValue {
+  /** Segments per ACK; 0: the kernel's way, 1: at once. Of an accept rule: the most. */
+  every: number;
+  /** The longest delay is the RTT by this; 0: no such limit. */
+  divisor: number;
+  /** Least ACKs per RTT; 0: none. */
+  floor: number;
+  /** Bit of SO_MARK for acknowledging at once. */
+  markBit: number;
+  /** Ask with TARR. */
+  tarr: boolean;
+  /** The longest delay in microseconds; 0: no such limit. */
+  delayUs: number;
+}
+
+type Place = Pick<RuleDraft, "kind" | "none">;
+
+/** A rule's two numbers; what is left out is 0. */
+export function packAck(fields: Partial<AckValue>): [number, number] {
+  const { every = 0, divisor = 0, floor = 0, markBit = 0, tarr = false, delayUs = 0 } = fields;
+  const bits =
+    (every << AckField.EVERY) |
+    (divisor << AckField.DIVISOR) |
+    (floor << AckField.FLOOR) |
+    (markBit << AckField.MARK_BIT) |
+    (Number(tarr) << AckField.TARR);
+  return [bits >>> 0, delayUs];
+}
+
+export function unpackAck([bits, delayUs]: RuleDraft["value"]): AckValue {
+  const byte = (at: number) => (bits >>> at) & 255;
+  return {
+    every: byte(AckField.EVERY),
+    divisor: byte(AckField.DIVISOR),
+    floor: byte(AckField.FLOOR),
+    markBit: (bits >>> AckField.MARK_BIT) & 31,
+    tarr: bits >>> AckField.TARR === 1,
+    delayUs,
+  };
+}
+
+/** Does this rule hold ACKs back on this host? */
+export function thins({ kind, none, value }: RuleDraft): boolean {
+  return kind !== "ask" && !none && unpackAck(value).every >= 2;
+}
+
+/** Without the agent ACKs are neither thinned nor sent at once. */
+export function needsAgent({ kind, none, value }: RuleDraft): boolean {
+  return kind !== "ask" && !none && unpackAck(value).every >= 1;
+}
+
+/** 20ms, or 6666us where the kernel's tick is no whole number of milliseconds. */
+export function formatMicroseconds(us: number): string {
+  return us % 1000 === 0 ? formatDuration(us / 1000) : `${us}us`;
+}
+
+function markText(value: AckValue): string[] {
+  return value.markBit === DEFAULT_MARK_BIT ? [] : [`mark bit ${value.markBit}`];
+}
+
+function localText(value: AckValue): string {
+  const { every, divisor, floor, delayUs } = value;
+  const delay = divisor > 0 ? [`rtt/${divisor}`] : delayUs > 0 ? [formatMicroseconds(delayUs)] : [];
+  if (every === 0) return `delay ${delay}`;
+  const more = every === 1 ? markText(value) : floor === DEFAULT_FLOOR ? [] : [`min ${floor}/rtt`];
+  return [`every ${every}`, ...delay, ...more].join(", ");
+}
+
+function askText({ every, divisor, tarr }: AckValue): string {
+  return `every ${every}${divisor > 0 ? `, rtt/${divisor}` : ""}${tarr ? " (TARR)" : ""}`;
+}
+
+/**
+ * The kernel's delayed ACK takes 2 ticks at the least. A thinner can do with less; where there is
+ * none the rule becomes what is done.
+ */
+export function fitDelay(flag: string, drafts: RuleDraft[], { tickUs }: HostFacts): Drafted {
+  const least = 2 * tickUs;
+  const notices: string[] = [];
+  const fitted = drafts.map((draft) => {
+    const { delayUs, ...fields } = unpackAck(draft.value);
+    if (draft.none || delayUs === 0 || delayUs >= least) return draft;
+    const [given, ticks] = [
+      `${flag} ${formatMicroseconds(delayUs)}`,
+      `${formatMicroseconds(least)} (2 ticks)`,
+    ];
+    if (thins(draft)) {
+      notices.push(`${given} is for thinned ACKs only: this kernel's own delay is ${ticks} at the least`);
+      return draft;
+    }
+    notices.push(`${given} is less than this kernel can do: it becomes ${ticks}`);
+    return { ...draft, value: packAck({ ...fields, delayUs: least }) };
+  });
+  return { drafts: fitted, notices };
+}
+
+/** "every 8, rtt/4", "delay 20ms", "every <= 255, <= 200ms". */
+export function describeAck(rule: Place & Pick<RuleDraft, "value">): string {
+  if (rule.none) return "none";
+  const value = unpackAck(rule.value);
+  if (rule.kind === "local") return localText(value);
+  if (rule.kind === "ask") return askText(value);
+  const limits = [`every <= ${value.every}`, `<= ${formatMicroseconds(value.delayUs)}`];
+  return [...limits, ...markText(value)].join(", ");
+}
+
+/** Null stands for what the rule does not say. Delays are integer microseconds: ticks may be no whole milliseconds. */
+export function ackJson(rule: Place & Pick<RuleDraft, "value">): Record<string, unknown> {
+  if (rule.none) return {};
+  const { every, divisor, floor, markBit, tarr, delayUs } = unpackAck(rule.value);
+  if (rule.kind === "accept") return { max_every: every, max_delay_us: delayUs, mark_bit: markBit };
+  const asked = { every: every || null, rtt_divisor: divisor || null };
+  if (rule.kind === "local") {
+    return {
+      ...asked,
+      delay_us: delayUs || null,
+      min_acks_per_rtt: every >= 2 ? floor : null,
+      mark_bit: every === 1 ? markBit : null,
+    };
+  }
+  return tarr
+    ? { ...asked, tarr, option: tarrHex(every), capability: TARR_CAPABILITY }
+    : { ...asked, tarr, option: requestHex(Exid.ACK_ASK, encodeAck({ every, divisor })) };
+}

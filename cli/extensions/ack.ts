@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT
+// `tcpx ack`: how received data is acknowledged, by us and by peers.
+
+import * as v from "valibot";
+import { type Args, textArg } from "../args.ts";
+import { usageError } from "../errors.ts";
+import { Ext } from "../loader/layout.generated.ts";
+import { TARR_MOST } from "../wire/ack.ts";
+import {
+  checkAtOnce,
+  MOST_DELAY_MS,
+  MOST_EVERY,
+  onlyWith,
+  parseAskedDelay,
+  parseCount,
+  parseDelay,
+  parseDelayMs,
+} from "./ack-args.ts";
+import {
+  ackJson,
+  DEFAULT_FLOOR,
+  DEFAULT_MARK_BIT,
+  describeAck,
+  fitDelay,
+  needsAgent,
+  packAck,
+  thins,
+} from "./ack-rule.ts";
+import { exemption } from "./exemption.ts";
+import type { Drafted, Extension, RuleDraft, RuleVerb } from "./types.ts";
+
+const parsed = <T>(parse: (text: string) => T) => v.optional(v.pipe(v.string(), v.transform(parse)));
+const count = (what: string, least: number, most: number) =>
+  parsed((text) => parseCount(text, what, least, most));
+
+const markBit = count("--mark-bit", 0, 31);
+
+const setSchema = v.object({
+  every: count("--every", 1, MOST_EVERY),
+  delay: parsed((text) => parseDelay(text, "--delay")),
+  "min-acks-per-rtt": count("--min-acks-per-rtt", 0, 255),
+  "mark-bit": markBit,
+});
+
+const requestSchema = v.object({
+  every: v.optional(v.string()),
+  delay: parsed((text) => parseAskedDelay(text, "--delay")),
+  tarr: v.optional(v.boolean(), false),
+});
+
+const acceptSchema = v.object({
+  "max-every": count("--max-every", 1, MOST_EVERY),
+  "max-delay": parsed((text) => parseDelayMs(text, "--max-delay")),
+  "mark-bit": markBit,
+});
+
+/** The rule of a lone `none`; undefined when there is no word. `names` are the verb's flags. */
+function exempted(kind: RuleDraft["kind"], args: Args, names: string[]): Drafted | undefined {
+  const word = textArg(args, "value");
+  if (word === undefined) return undefined;
+  const flags = names.filter((name) => name !== "value");
+  if (word !== "none") {
+    const accepted = flags.map((name) => `--${name}`).join(", ");
+    throw usageError(`stray argument '${word}'`, word, `accepted is 'none', or ${accepted}`);
+  }
+  const given = flags.find((name) => args[name] !== undefined && args[name] !== false);
+  if (given) throw usageError(`'none' takes no --${given}`, "none", "leave it out");
+  return { drafts: [exemption(kind)], notices: [] };
+}
+
+function drafted(kind: RuleDraft["kind"], fields: Parameters<typeof packAck>[0]): Drafted {
+  return { drafts: [{ kind, none: false, force: false, value: packAck(fields) }], notices: [] };
+}
+
+async function prepareThinning(drafts: RuleDraft[], instead: string): Promise<void> {
+  if (!drafts.some(thins)) return;
+  // here, because what loads programs needs the registry that we are in
+  const { requireThinning } = await import("../system/thinning.ts");
+  await requireThinning(instead);
+}
+
+const noneArg = (description: string) =>
+  ({ type: "positional", required: false, valueHint: "none", description }) as const;
+
+const markBitArg = {
+  type: "string",
+  valueHint: "B",
+  description: `Bit of SO_MARK that says "at once", 0 to 31; default ${DEFAULT_MARK_BIT}`,
+} as const;
+
+const set: RuleVerb = {
+  summary: "Acknowledge every N segments, or after a delay of our own",
+  args: {
+    value: noneArg("Exempts the selector from wider rules: the kernel's own way"),
+    every: {
+      type: "string",
+      valueHint: "N",
+      description: `Segments per ACK: 1 at once, 2 to ${MOST_EVERY} thinned by the agent (Linux >= 5.15)`,
+    },
+    delay: {
+      type: "string",
+      valueHint: "D|rtt/K",
+      description: `Longest delay: 1ms to ${MOST_DELAY_MS}ms, or the connection's RTT by K (1 to 255)`,
+    },
+    "min-acks-per-rtt": {
+      type: "string",
+      valueHint: "M",
+      description: `With --every 2 and more: least ACKs per RTT; default ${DEFAULT_FLOOR}, 0 lifts it`,
+    },
+    "mark-bit": { ...markBitArg, description: `With --every 1: ${markBitArg.description}` },
+  },
+  examples: [
+    ["tcpx ack set --every 8 --from 10.0.0.0/8", "One ACK per 8 segments on uploads from 10.0.0.0/8"],
+    ["tcpx ack set --every 10 --delay rtt/4", "One per 10 segments, a quarter of the RTT late at most"],
+    ["tcpx ack set --every 1 --to 192.0.2.0/24", "Acknowledge every segment of those servers at once"],
+    ["tcpx ack set --delay 20ms --port 443", "Delayed ACKs wait 20 ms at most, and not 40 to 200"],
+    ["tcpx ack set none --to 192.0.2.9", "Leave one host to the kernel"],
+  ],
+  directionNote:
+    "One of --every and --delay is needed. Linux delays an ACK for 2 ticks at the least (8 ms at CONFIG_HZ=250), " +
+    "rtt/K too; thinned ones may wait for less. When the agent ends, ACKs are the kernel's own again.",
+  draft(args) {
+    const exempt = exempted("local", args, Object.keys(setSchema.entries));
+    if (exempt) return exempt;
+    const input = v.parse(setSchema, args);
+    const { every, delay, "min-acks-per-rtt": floor, "mark-bit": bit } = input;
+    if (every === undefined && delay === undefined) {
+      throw usageError("--every or --delay is missing", undefined, "see `tcpx ack set --help`");
+    }
+    checkAtOnce(every, delay);
+    onlyWith("min-acks-per-rtt", floor, every !== undefined && every >= 2, `2 to ${MOST_EVERY}`);
+    onlyWith("mark-bit", bit, every === 1, "1");
+    return drafted("local", {
+      ...delay,
+      every: every ?? 0,
+      floor: floor ?? DEFAULT_FLOOR,
+      markBit: bit ?? DEFAULT_MARK_BIT,
+    });
+  },
+  fit: (drafts, host) => fitDelay("--delay", drafts, host),
+  prepare: (drafts) => prepareThinning(drafts, "--every 1, or --delay alone, works here"),
+};
+
+const request: RuleVerb = {
+  summary: "Ask peers to acknowledge our data every N segments",
+  args: {
+    value: noneArg("Exempts the selector from wider rules: nothing is asked"),
+    every: {
+      type: "string",
+      valueHint: "N",
+      description: `Segments per ACK, 1 (at once) to ${MOST_EVERY}; with --tarr to ${TARR_MOST}`,
+    },
+    delay: {
+      type: "string",
+      valueHint: "rtt/K",
+      description: "Longest delay: the connection's RTT by K, 1 to 255; not with --tarr",
+    },
+    tarr: {
+      type: "boolean",
+      description: "Ask with the TARR option instead, which has no delay and no answer",
+    },
+  },
+  examples: [
+    ["tcpx ack request --every 10 --delay rtt/4 --to 192.0.2.0/24", "Ask those servers"],
+    ["tcpx ack request --every 1 --from 10.0.0.0/8", "Ask our clients for an ACK per segment"],
+    ["tcpx ack request --every 8 --tarr", "Ask in the way of draft-ietf-tcpm-ack-rate-request"],
+    ["tcpx ack request none --to 192.0.2.9", "Ask nothing of this one"],
+  ],
+  directionNote: "The peer needs an accept rule (`tcpx ack accept`), or another implementation of TARR.",
+  draft(args) {
+    const exempt = exempted("ask", args, Object.keys(requestSchema.entries));
+    if (exempt) return exempt;
+    const { every: text, delay: divisor, tarr } = v.parse(requestSchema, args);
+    const most = tarr ? TARR_MOST : MOST_EVERY;
+    if (text === undefined) throw usageError("--every is missing", undefined, `accepted is 1 to ${most}`);
+    const every = parseCount(text, "--every", 1, most, tarr ? " with --tarr" : "");
+    if (tarr && divisor !== undefined) {
+      throw usageError(
+        "--tarr and --delay exclude each other",
+        "--delay",
+        "TARR carries no delay: leave it out",
+      );
+    }
+    checkAtOnce(every, divisor);
+    return drafted("ask", { every, divisor: divisor ?? 0, tarr });
+  },
+};
+
+const accept: RuleVerb = {
+  summary: "Grant peers the acknowledgments that they ask for, within limits",
+  args: {
+    value: noneArg("Exempts the selector: peers there are granted nothing"),
+    "max-every": {
+      type: "string",
+      valueHint: "N",
+      description: `Most segments per ACK to grant, 1 to ${MOST_EVERY}; default ${MOST_EVERY}; 2 and more: Linux >= 5.15`,
+    },
+    "max-delay": {
+      type: "string",
+      valueHint: "D",
+      description: `Longest delay to grant, 1ms to ${MOST_DELAY_MS}ms; default ${MOST_DELAY_MS}ms`,
+    },
+    "mark-bit": markBitArg,
+  },
+  examples: [
+    ["tcpx ack accept --max-every 16 --from 10.0.0.0/8", "Clients there get what they ask for, 16 at most"],
+    ["tcpx ack accept --max-every 100 --max-delay 50ms", "All peers, which wait 50 ms at most"],
+    ["tcpx ack accept none --from 10.9.0.0/16", "These get nothing"],
+  ],
+  directionNote: "Requests of both kinds are understood: our own option and TARR.",
+  draft(args) {
+    const exempt = exempted("accept", args, Object.keys(acceptSchema.entries));
+    if (exempt) return exempt;
+    const input = v.parse(acceptSchema, args);
+    return drafted("accept", {
+      every: input["max-every"] ?? MOST_EVERY,
+      floor: DEFAULT_FLOOR,
+      markBit: input["mark-bit"] ?? DEFAULT_MARK_BIT,
+      delayUs: (input["max-delay"] ?? MOST_DELAY_MS) * 1000,
+    });
+  },
+  fit: (drafts, host) => fitDelay("--max-delay", drafts, host),
+  prepare: (drafts) => prepareThinning(drafts, "`--max-every 1` works here"),
+};
+
+export const ack: Extension = {
+  name: "ack",
+  id: Ext.ACK,
+  title: "Acknowledgment strategy (RFC 6994 experiment 0x7CA0, and TARR)",
+  summary: "How often and how late received data is acknowledged",
+  verbs: { set, request, accept },
+  examples: [
+    ["tcpx ack set --every 1", "Acknowledge each segment at once"],
+    ["tcpx ack set --every 10 --delay rtt/4", "Every 10 segments, a quarter of the RTT late at most"],
+    [
+      "tcpx ack set --every 100 --delay rtt/2 --min-acks-per-rtt 0",
+      "Every 100 segments, half the RTT late at most, also when that is fewer than 4 per RTT",
+    ],
+    ["tcpx ack request --every 10 --delay rtt/4 --to 192.0.2.0/24", "The peer shall do it"],
+    ["tcpx ack accept --max-every 100 --from 10.0.0.0/8", "Do it for clients that ask"],
+    ["tcpx ack unset --all", "Take it back"],
+  ],
+  describe: describeAck,
+  json: ackJson,
+  needsAgent,
+};

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// Can this kernel thin ACKs? Tried, because distributions backport: a version number would not tell.
+
+import { release } from "node:os";
+import { Exit, TcpxError } from "../errors.ts";
+import { type Bridge, bridge } from "../loader/bridge.ts";
+import { tryProgram } from "../loader/probe.ts";
+
+/** Loads a cgroup_skb program with a timer in a hash map, as the thinner is one; 0, or a negative errno. */
+function tryThinning(lib: Bridge): Promise<number> {
+  return tryProgram(lib, "bpf_timers");
+}
+
+/**
+ * Makes sure that this kernel can hold an ACK back and have it sent later.
+ * @param instead what works here, for the error
+ * @throws TcpxError (unsupported)
+ */
+export async function requireThinning(instead: string): Promise<void> {
+  const lib = await bridge();
+  if ((await tryThinning(lib)) >= 0) return;
+  // when nothing loads here timers are not the reason, and loading the rules tells which it is
+  if ((await tryProgram(lib, "header_options")) < 0) return;
+  throw new TcpxError(Exit.UNSUPPORTED, `this kernel (${release()}) cannot thin ACKs: it has no BPF timers`, {
+    value: release(),
+    hint: `they came with Linux 5.15; ${instead}`,
+  });
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * How this side acknowledges: the delay here, at once by a mark that routing
+ * reads, every N segments by the thinner, which looks the numbers up.
+ */
+#ifndef TCPX_ACK_BPF_H
+#define TCPX_ACK_BPF_H
+
+#include "../request.bpf.h"
+#include "tarr.bpf.h"
+
+#define TCPX_SOL_SOCKET 1
+#define TCPX_SO_MARK 36
+#define TCPX_DELAY_MOST_US 200000 /* TCP_DELACK_MAX */
+#define TCPX_ACK_SAMPLES 8	  /* of the RTT; a pure receiver gets none later */
+#define TCPX_ACK_FLOOR_DEFAULT 4
+
+#define TCPX_RTT BPF_SOCK_OPS_RTT_CB_FLAG
+
+struct net___inode {
+	struct {
+		unsigned int inum;
+	} ns;
+} __attribute__((preserve_access_index));
+
+struct sock_common___net {
+	struct {
+		struct net___inode *net;
+	} skc_net;
+} __attribute__((preserve_access_index));
+
+static __always_inline __u8 ack_field(const struct tcpx_rule *rule, enum tcpx_ack_field field)
+{
+	return rule->value[0] >> field;
+}
+
+/* Delay and segments as they travel: an accept rule bounds the second, and its delay the first. */
+static __always_inline __u16 ack_bounded(const struct tcpx_rule *accept, __u16 asked)
+{
+	__u8 most = ack_field(accept, TCPX_ACK_EVERY), segments = asked & 0xff;
+
+	return (asked & 0xff00) | (segments < most ? segments : most);
+}
+
+static __always_inline bool ack_accepts(const struct tcpx_conn *conn)
+{
+	return rule_active(&conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ACCEPT]);
+}
+
+/* The agent has to know the namespaces in which it is needed. */
+static __always_inline void ack_notice(struct bpf_sock *sk)
+{
+	struct sock_common___net *common = (void *)bpf_skc_to_tcp_sock(sk);
+	__u32 inode;
+
+	if (!common)
+		return;
+	inode = common->skc_net.net->ns.inum;
+	if (!bpf_map_lookup_elem(&served, &inode))
+		bpf_ringbuf_output(&notices, &inode, sizeof(inode), 0);
+}
+
+/* The mark selects the routes with quickack; its other bits stay. */
+static __always_inline void ack_at_once(struct bpf_sock_ops *ctx, __u8 bit)
+{
+	struct bpf_sock *sk = ctx->sk;
+	__u32 mark;
+	int err;
+
+	if (!sk)
+		return;
+	mark = sk->mark | 1U << (bit & 31);
+	err = bpf_setsockopt(ctx, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
+	if (err)
+		TCPX_ERROR(TCPX_EXT_ACK, err);
+	else
+		count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
+}
+
+/* The kernel takes 2 ticks at the least. 0: nothing to set. */
+static __always_inline __u32 ack_delay_us(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
+{
+	__u32 us = conn->ack.delay_us, rtt = ctx->srtt_us >> 3, least = 2 * config.jiffy_us;
+
+	if (conn->ack.divisor && rtt) {
+		rtt /= conn->ack.divisor;
+		if (!us || rtt < us)
+			us = rtt ?: 1;
+	}
+	if (us > TCPX_DELAY_MOST_US)
+		return TCPX_DELAY_MOST_US;
+	return us && us < least ? least : us;
+}
+
+static __always_inline void ack_delay(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+{
+	__u32 us = ack_delay_us(ctx, conn);
+	int err;
+
+	if (!us || us == conn->ack.applied_us)
+		return;
+	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCP_BPF_DELACK_MAX, &us, sizeof(us));
+	if (err) {
+		TCPX_ERROR(TCPX_EXT_ACK, err);
+		return;
+	}
+	if (!conn->ack.applied_us)
+		count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
+	conn->ack.applied_us = us;
+}
+
+/* From now on we acknowledge like this: a rule's numbers, or what a peer was granted. */
+static __always_inline void ack_adopt(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+				      const struct tcpx_rule *rule, __u8 every, __u8 divisor)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	conn->ack.rule = rule->id;
+	conn->ack.every = every;
+	conn->ack.divisor = divisor;
+	conn->ack.floor = ack_field(rule, TCPX_ACK_FLOOR);
+	conn->ack.delay_us = rule->value[1];
+	if (every && sk)
+		ack_notice(sk);
+	if (every == 1) {
+		ack_at_once(ctx, ack_field(rule, TCPX_ACK_MARK_BIT));
+		return;
+	}
+	ack_delay(ctx, conn);
+	conn->ack.samples = divisor ? TCPX_ACK_SAMPLES : 0;
+	if (divisor)
+		callback_flags(ctx, TCPX_RTT, 0);
+}
+
+/* The paper's request goes on the first segment; TARR's waits for the peer's announcement. */
+static __always_inline void ack_start(struct tcpx_conn *conn)
+{
+	if (!tarr_asks(&conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK]))
+		request_start(conn, TCPX_EXT_ACK);
+}
+
+static __always_inline void ack_received(struct tcpx_conn *conn, bool correct)
+{
+	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_ACK);
+	__u16 answer = r->answer_bits, asked = r->asked;
+
+	/* a changed wish may come at any time */
+	request_take_ask(conn, TCPX_EXT_ACK, true, request_of_peer(conn, TCPX_EXT_ACK)->ask_bits);
+	request_take_answer(conn, TCPX_EXT_ACK, correct,
+			    answer && (answer >> 8 == asked >> 8 || !(answer >> 8)) &&
+				    (answer & 0xff) <= (asked & 0xff),
+			    !answer);
+	tarr_received(conn, ack_accepts(conn));
+}
+
+/* The handshake is complete, or the peer has asked later. */
+static __always_inline void ack_established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+{
+	struct tcpx_request_conn *r = request_of_peer(conn, TCPX_EXT_ACK);
+	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_ACK];
+	const struct tcpx_rule *accept = &rules[TCPX_KIND_ACCEPT];
+	const struct tcpx_rule *local = &rules[TCPX_KIND_LOCAL];
+	__u16 granted;
+
+	if (r->state == TCPX_REQUEST_PENDING) {
+		granted = ack_bounded(accept, r->asked);
+		if ((granted & 0xff) < (r->asked & 0xff))
+			count(TCPX_EXT_ACK, TCPX_COUNTER_CLAMPED);
+		ack_adopt(ctx, conn, accept, granted & 0xff, granted >> 8);
+		request_decide(conn, TCPX_EXT_ACK, granted, granted, granted);
+	} else if (conn->ack.tarr & TCPX_TARR_PENDING) {
+		granted = ack_bounded(accept, conn->ack.tarr_segments ?: 1);
+		ack_adopt(ctx, conn, accept, granted & 0xff, 0);
+	} else if (rule_active(local) && !conn->ack.rule) {
+		ack_adopt(ctx, conn, local, ack_field(local, TCPX_ACK_EVERY),
+			  ack_field(local, TCPX_ACK_DIVISOR));
+	}
+	conn->ack.tarr &= ~TCPX_TARR_PENDING;
+}
+
+/* A sample of the RTT: follow it for a while. */
+static __always_inline void ack_rtt(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+{
+	if (conn->ack.samples) {
+		conn->ack.samples--;
+		ack_delay(ctx, conn);
+	}
+	if (!conn->ack.samples)
+		callback_flags(ctx, 0, TCPX_RTT);
+}
+
+#endif

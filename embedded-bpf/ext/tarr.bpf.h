@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * TCP ACK Rate Request, draft-ietf-tcpm-ack-rate-request: a capability on SYN and
+ * SYN-ACK, and, to a peer that has it, a request on data. Nobody answers it.
+ */
+#ifndef TCPX_TARR_BPF_H
+#define TCPX_TARR_BPF_H
+
+#include "../request.bpf.h"
+
+#define TCPX_TARR_CAPABLE_LEN 4
+#define TCPX_TARR_REQUEST_LEN 5
+#define TCPX_TARR_MOST 127
+
+static __always_inline bool tarr_asks(const struct tcpx_rule *ask)
+{
+	return rule_active(ask) && ask->value[0] >> TCPX_ACK_TARR;
+}
+
+/* Both who asks and who grants announces it. */
+static __always_inline bool tarr_capable(const struct tcpx_rule *ask,
+					 const struct tcpx_rule *accept)
+{
+	return tarr_asks(ask) || rule_active(accept);
+}
+
+static __always_inline void tarr_bytes(__u8 len, __u8 segments, struct tcpx_option *o)
+{
+	o->bytes[0] = TCPX_OPTION_EXP;
+	o->bytes[1] = len;
+	o->bytes[2] = TCPX_EXID_TARR >> 8;
+	o->bytes[3] = TCPX_EXID_TARR & 0xff;
+	o->bytes[4] = segments << 1; /* R is the high seven bits */
+	o->len = len;
+}
+
+/* Is a request still to be made on data? */
+static __always_inline bool tarr_speaks(const struct tcpx_conn *conn)
+{
+	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_ACK];
+
+	if (!conn->since_ns)
+		return tarr_capable(&rules[TCPX_KIND_ASK], &rules[TCPX_KIND_ACCEPT]);
+	return conn->ack.tarr & TCPX_TARR_PEER && tarr_asks(&rules[TCPX_KIND_ASK]);
+}
+
+/*
+ * R = 0 asks for ACKs at once; more than our window it must not be. The value of
+ * the first time stays: repetitions are the same bytes.
+ */
+static __always_inline void tarr_option(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+					struct tcpx_option *o)
+{
+	__u32 segments = conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK].value[0] & 0xff;
+
+	if (!tarr_speaks(conn))
+		return;
+	if (!conn->since_ns) {
+		tarr_bytes(TCPX_TARR_CAPABLE_LEN, 0, o);
+		return;
+	}
+	/* not on the third ACK; space for it is taken off the segment size all the same */
+	if (ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS && !ctx->skb_len)
+		return;
+	if (!(conn->ack.tarr & TCPX_TARR_ASKED)) {
+		if (segments > ctx->snd_cwnd)
+			segments = ctx->snd_cwnd;
+		conn->ack.tarr_asked = segments == 1 ? 0 : segments & TCPX_TARR_MOST;
+		conn->ack.tarr |= TCPX_TARR_ASKED;
+	}
+	tarr_bytes(TCPX_TARR_REQUEST_LEN, conn->ack.tarr_asked, o);
+}
+
+/* On the walk through a header. */
+static __always_inline void tarr_see(struct tcpx_conn *conn, const __u8 *option, __u32 len)
+{
+	/* a wrong length is as bad as twice */
+	conn->ack.tarr_seen =
+		len >= TCPX_TARR_CAPABLE_LEN && len <= TCPX_TARR_REQUEST_LEN && !conn->ack.tarr_seen
+			? len
+			: TCPX_TARR_REQUEST_LEN + 1;
+	conn->ack.tarr_bits = option[4];
+}
+
+/* After the walk. */
+static __always_inline void tarr_received(struct tcpx_conn *conn, bool accepts)
+{
+	__u8 seen = conn->ack.tarr_seen, segments = conn->ack.tarr_bits >> 1;
+
+	conn->ack.tarr_seen = 0;
+	if (!seen)
+		return;
+	if (seen == TCPX_TARR_CAPABLE_LEN) {
+		conn->ack.tarr |= TCPX_TARR_PEER;
+		return;
+	}
+	if (!accepts)
+		return; /* nobody here grants anything: not even counted */
+	if (seen != TCPX_TARR_REQUEST_LEN || conn->header_is_syn) {
+		count(TCPX_EXT_ACK, TCPX_COUNTER_MALFORMED);
+		return;
+	}
+	if (conn->ack.tarr & TCPX_TARR_TAKEN && segments == conn->ack.tarr_segments)
+		return; /* repeated */
+	conn->ack.tarr |= TCPX_TARR_TAKEN | TCPX_TARR_PENDING;
+	conn->ack.tarr_segments = segments;
+	count(TCPX_EXT_ACK, TCPX_COUNTER_RECEIVED);
+}
+
+#endif
