@@ -31,8 +31,7 @@ static __always_inline __u32 thin_drop(struct __sk_buff *skb, struct bpf_sock *s
 	}
 	if (!thin_is_own(skb, sk, seg) || (reader_stalled && thin_reader_stalled(now)))
 		return TCPX_THIN_UNSERVED;
-	if (len < THIN_SHORTEST || len > sizeof(copy.packet) ||
-	    bpf_skb_load_bytes(skb, 0, copy.packet, len))
+	if (!thin_copy(skb, copy.packet, len))
 		return TCPX_THIN_UNSERVED;
 	copy.len = len;
 	if (!thin_hold(skb, ack->rule, &copy, now, thin_delay(ack, thin_rtt(tp)) * 1000ULL))
@@ -124,6 +123,9 @@ SEC("cgroup_skb/egress") int ack_egress(struct __sk_buff *skb)
 	flow->passed_ack = number;
 	flow->passed_edge = number + tp->rcv_wnd;
 	flow->passed_ns = now;
+	/* After our FIN the socket may be gone before another segment leaves. */
+	if (seg.tcp->fin)
+		open = false;
 	if (flow->holding || (flow->timed && !open))
 		thin_forget(skb, flow, !open);
 	return 1;

@@ -107,4 +107,23 @@ static __noinline int thin_count(__u32 rule, __u32 counter)
 	return 0;
 }
 
+/* Does the agent read what we write? Approximate on purpose: all CPUs share these. */
+static __u64 reader_at;	     /* consumer position when last looked at */
+static __u64 reader_seen_ns; /* when it had moved, or had nothing to read */
+static bool reader_stalled;
+
+static __always_inline bool thin_reader_stalled(__u64 now)
+{
+	__u64 at = bpf_ringbuf_query(&held, BPF_RB_CONS_POS);
+
+	if (at != reader_at || !bpf_ringbuf_query(&held, BPF_RB_AVAIL_DATA)) {
+		reader_at = at;
+		reader_seen_ns = now;
+		reader_stalled = false;
+	} else if (now - reader_seen_ns > thin_config.stall_ns) {
+		reader_stalled = true;
+	}
+	return reader_stalled;
+}
+
 #endif

@@ -125,4 +125,21 @@ static __always_inline bool thin_is_own(struct __sk_buff *skb, struct bpf_sock *
 	       ip6[5] == sk->dst_ip6[1] && ip6[6] == sk->dst_ip6[2] && ip6[7] == sk->dst_ip6[3];
 }
 
+/* The lengths that there are, as constants: verifiers before 6.18 lose the bounds of others. */
+static __always_inline bool thin_copy(struct __sk_buff *skb, __u8 *packet, __u32 len)
+{
+	switch (len) {
+	case 40:
+		return !bpf_skb_load_bytes(skb, 0, packet, 40);
+	case 40 + THIN_TIMESTAMPS_LEN:
+		return !bpf_skb_load_bytes(skb, 0, packet, 40 + THIN_TIMESTAMPS_LEN);
+	case 60:
+		return !bpf_skb_load_bytes(skb, 0, packet, 60);
+	case 60 + THIN_TIMESTAMPS_LEN:
+		return !bpf_skb_load_bytes(skb, 0, packet, 60 + THIN_TIMESTAMPS_LEN);
+	default:
+		return false;
+	}
+}
+
 #endif

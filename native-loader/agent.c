@@ -158,8 +158,8 @@ static int open_rings(struct agent *a, int held_fd, int notices_fd)
 		return 0;
 	errno = 0;
 	a->rings = ring_buffer__new(fd, held_fd >= 0 ? on_held : on_notice, a, NULL);
-	if (!a->rings)
-		return errno ? -errno : -ENOMEM;
+	if (!a->rings) /* EBADFD: the kernel's word for a descriptor that is none */
+		return errno == EBADFD ? -EBADF : errno ? -errno : -ENOMEM;
 	if (held_fd >= 0 && notices_fd >= 0) {
 		int err = ring_buffer__add(a->rings, notices_fd, on_notice, a);
 

@@ -7,10 +7,13 @@ import licences from "../../build/licences.txt" with { type: "file" };
 import probeObject from "../../build/probe.bpf.o" with { type: "file" };
 import tcpxObject from "../../build/tcpx.bpf.o" with { type: "file" };
 
-const ASSETS = { ack: ackObject, bridge, licences, probe: probeObject, tcpx: tcpxObject } as unknown as Record<
-  "ack" | "bridge" | "licences" | "probe" | "tcpx",
-  string
->;
+const ASSETS = {
+  ack: ackObject,
+  bridge,
+  licences,
+  probe: probeObject,
+  tcpx: tcpxObject,
+} as unknown as Record<"ack" | "bridge" | "licences" | "probe" | "tcpx", string>;
 
 export async function asset(name: keyof typeof ASSETS): Promise<Uint8Array> {
   return Bun.file(ASSETS[name]).bytes();

@@ -2,12 +2,18 @@
 // The rules of the ACK thinner, segment by segment, against a sender in user space.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { until } from "../support/lab.ts";
+import { until, type WirePacket } from "../support/lab.ts";
 import { describeIf, labRequirement } from "../support/requires.ts";
-import { ThinnerLab } from "../support/thinner-lab.ts";
-import { SACK_PERMITTED, strides, TIMESTAMPS, WireSender } from "../support/thinner-wire.ts";
+import { type ThinCounters, ThinnerLab } from "../support/thinner-lab.ts";
+import { RTT_MS, SACK_PERMITTED, strides, TIMESTAMPS, WireSender } from "../support/thinner-wire.ts";
 
 const { ok, reason } = labRequirement;
+
+/** Of eleven segments, how many the kernel did not acknowledge one by one. */
+function clumped(counted: Partial<ThinCounters>): number {
+  const { flushed = 0, ...acks } = counted;
+  return 11 - Object.values(acks).reduce((sum, n) => sum + n, 0);
+}
 
 describeIf(ok, reason)("the ACK thinner, segment by segment", () => {
   let t: ThinnerLab;
@@ -27,58 +33,73 @@ describeIf(ok, reason)("the ACK thinner, segment by segment", () => {
   for (const [name, how] of Object.entries(kinds)) {
     test(`${name}: one ACK for four segments, and the last one within its time`, async () => {
       const s = await WireSender.open(t, { rule: ++rule, every: 4, delay_us: 50_000 }, how);
-      await s.warmUp();
-      const from = await s.receivedAll();
-      const flushed = t.agent!.stats().flushed;
-      const counted = await s.counted(async () => {
-        await s.full(11);
-        const sent = performance.now();
-        const acks = [await s.wire.expect(s.flow)];
-        while ((acks.at(-1)!.ack - from) >>> 0 !== 11_000) acks.push(await s.wire.expect(s.flow));
-        expect(performance.now() - sent).toBeWithin(35, 95); // held for 50 ms
+      await s.warmUp([24, 24, 12]);
+      // A busy machine may deliver segments in clumps, or late: then another attempt counts.
+      for (let attempt = 1; ; attempt++) {
+        const from = await s.receivedAll();
+        const { flushed } = t.agent!.stats();
+        let acks: WirePacket[] = [];
+        let ms = 0;
+        const counted = await s.counted(async () => {
+          await s.full(11);
+          const sent = performance.now();
+          while (acks.at(-1)?.ack !== (from + 11_000) >>> 0) acks.push(await s.wire.expect(s.flow));
+          ms = performance.now() - sent;
+          acks = [...acks, ...(await s.acks())];
+        }, rule);
         expect(acks.every((p) => p.goodChecksum && p.flags === "A")).toBe(true);
-        // the very first one may go at once: more than 50 ms have passed since the one before
-        const expected = acks.length === 4 ? [1, 4, 4, 2] : [4, 4, 3];
-        expect(strides(acks, from)).toEqual(expected);
-        expect(await s.acks()).toEqual([]);
-      }, rule);
-      expect(counted).toMatchObject({ every: 2, flushed: 1 });
-      expect(t.agent!.stats().flushed - flushed).toBe(1);
-      expect(t.agent!.stats().failed).toBe(0);
+        expect(acks.length).toBe(11 - (counted.dropped ?? 0) + (counted.flushed ?? 0) - clumped(counted));
+        expect(t.agent!.stats().flushed - flushed).toBe(counted.flushed ?? 0);
+        expect(t.agent!.stats().failed).toBe(0);
+        // the first one goes at once: 50 ms or four segments after the last that went by itself
+        const exact = `${strides(acks, from)}` === "1,4,4,2" && ms > 30 && ms < 95 && !clumped(counted);
+        if (!exact && attempt < 5) continue;
+        expect(strides(acks, from)).toEqual([1, 4, 4, 2]);
+        expect(ms).toBeWithin(30, 95); // held for 50 ms
+        expect(counted).toMatchObject({ dropped: 8, flushed: 1 });
+        expect((counted.time ?? 0) + (counted.every ?? 0)).toBe(3);
+        break;
+      }
     });
   }
 
   test("the divisor counts in round trips, the shorter of two limits holds, and none is RTT/4", async () => {
-    for (const [ack, least, most] of [
-      [{ divisor: 2 }, 45, 85],
-      [{ divisor: 2, delay_us: 20_000 }, 15, 45],
-      [{}, 20, 50],
+    for (const [ack, wanted] of [
+      [{ divisor: 2 }, RTT_MS / 2],
+      [{ divisor: 2, delay_us: 20_000 }, 20],
+      [{ delay_us: 70_000 }, 70],
+      [{}, RTT_MS / 4],
     ] as const) {
       const s = await WireSender.open(t, { rule: ++rule, every: 100, ...ack });
       await s.warmUp();
-      await s.full(2); // the second one is held: the first may go for its time
-      await s.acks(5);
-      await s.full(1);
-      const sent = performance.now();
-      expect((await s.wire.expect(s.flow)).ack).toBe(await s.receivedAll());
-      expect(performance.now() - sent).toBeWithin(0, most);
-      await s.acks();
-      await s.full(3);
-      const again = performance.now();
-      while ((await s.wire.expect(s.flow)).ack !== (await s.receivedAll()));
-      expect(performance.now() - again).toBeWithin(least - 15, most);
+      for (let attempt = 1; ; attempt++) {
+        const started = performance.now();
+        await s.full(8 - attempt); // the first one goes at once, the others are held
+        const sent = performance.now();
+        while ((await s.wire.expect(s.flow)).ack !== (await s.receivedAll()));
+        const [most, least] = [performance.now() - started, performance.now() - sent];
+        await s.acks();
+        if (attempt < 5 && !(most > wanted && least < wanted + 15)) continue;
+        expect(most).toBeGreaterThan(wanted);
+        expect(least).toBeLessThan(wanted + 15);
+        break;
+      }
     }
   });
 
   test("a floor keeps that many ACKs per round trip", async () => {
     const s = await WireSender.open(t, { rule: ++rule, every: 100, floor: 4, delay_us: 90_000 });
-    await s.warmUp(); // 16 segments per round trip, at the most
-    const counted = await s.counted(async () => {
-      await s.full(12);
-      const acks = await s.acks();
-      expect(acks.length).toBeGreaterThanOrEqual(3);
-    }, rule);
-    expect(counted.dropped).toBeGreaterThan(3);
+    await s.warmUp([80, 80, 24]); // 15 segments per round trip: one in four may be held no longer
+    for (let attempt = 1; ; attempt++) {
+      const counted = await s.counted(async () => {
+        await s.full(21 - attempt);
+        expect((await s.acks()).length).toBeGreaterThanOrEqual(4);
+      }, rule);
+      if (attempt < 5 && !((counted.every ?? 0) >= 3 && (counted.dropped ?? 0) > 5)) continue;
+      expect(counted.every).toBeGreaterThanOrEqual(3);
+      expect(counted.dropped).toBeGreaterThan(5);
+      break;
+    }
   });
 
   test("what carries news goes at once: short segments, duplicates, gaps", async () => {
@@ -123,18 +144,18 @@ describeIf(ok, reason)("the ACK thinner, segment by segment", () => {
   test("a growing window is not held back", async () => {
     const s = await WireSender.open(t, { rule: ++rule, every: 100, delay_us: 90_000 });
     await s.warmUp();
-    await s.full(4);
-    await s.acks();
-    await s.full(4);
-    await s.acks();
-    // four per round trip before: the first ACK after it ends the count, then eight make it grow
-    await s.full(8);
-    await s.acks();
-    const counted = await s.counted(async () => {
-      await s.full(24);
+    const steady = await s.counted(async () => {
+      await s.full(8);
       await s.acks();
     }, rule);
-    expect(counted.growth ?? 0).toBeGreaterThan(0);
+    expect(steady.growth).toBeUndefined();
+    const growing = await s.counted(async () => {
+      await s.full(40); // counted when the next round trip begins
+      await s.acks();
+      await s.full(40);
+      await s.acks();
+    }, rule);
+    expect(growing.growth).toBeGreaterThan(20);
   });
 
   test("nothing is held without a strategy, or with every 1", async () => {

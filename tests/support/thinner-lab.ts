@@ -2,10 +2,11 @@
 // The thinner and its agent as this process loads them, in a lab: one side sends data, the other one, in
 // a cgroup of its own, acknowledges it. No command of tcpx: the strategy is written to the socket here.
 
-import { dlopen, ptr } from "bun:ffi";
+import { dlopen } from "bun:ffi";
 import { closeSync, openSync, statSync } from "node:fs";
-import { Thinner, type ThinnerConfig, THIN_COUNTER_NAMES } from "../../cli/agent/thinner.ts";
+import { THIN_COUNTER_NAMES, Thinner, type ThinnerConfig } from "../../cli/agent/thinner.ts";
 import { type Bridge, bridge, cstr, unwrap } from "../../cli/loader/bridge.ts";
+import type { ThinCounter } from "../../cli/loader/layout.generated.ts";
 import { encode, type Struct } from "../../cli/loader/struct.ts";
 import {
   type Capture,
@@ -24,7 +25,8 @@ export const SO_MAX_PACING_RATE = 47;
 const SOL_SOCKET = 1;
 
 export type Strategy = Partial<Struct<"tcpx_ack_conn">>;
-export type ThinCounters = Record<(typeof THIN_COUNTER_NAMES)[number], number>;
+/** By the names of enum tcpx_thin_counter. */
+export type ThinCounters = Record<Lowercase<Exclude<keyof typeof ThinCounter, "COUNT">>, number>;
 
 const libc = dlopen("libc.so.6", {
   syscall: { args: ["i64", "i64", "i64", "i64"], returns: "i64" },
@@ -116,6 +118,15 @@ export class ThinnerLab implements AsyncDisposable {
     for (const { netns, device } of [a, b]) {
       await lab.exec(netns, ["ethtool", "-K", device, "tso", "off", "gso", "off", "gro", "off"]);
     }
+    // the receiver's kernel acknowledges every segment at once: what is missing is the thinner's doing
+    for (const [family, address] of [
+      ["-4", b.v4],
+      ["-6", b.v6],
+    ] as const) {
+      const subnet = family === "-4" ? address.replace(/\.\d+$/, ".0/24") : address.replace(/::.*/, "::/64");
+      const route = ["route", "replace", subnet, "dev", b.device, "quickack", "1"];
+      await lab.exec(b.netns, ["ip", family, ...route]);
+    }
     const side = async (name: string, end: LinkEnd): Promise<Side> => {
       const cgroup = lab.cgroup(name);
       return { peer: await lab.peer(end.netns, cgroup), cgroup, ...end };
@@ -159,7 +170,10 @@ export class ThinnerLab implements AsyncDisposable {
   }
 
   /** A connection that the sender accepts; the receiver's end gets the strategy. */
-  async connect(ack: Strategy, { v6 = false, bytesPerSecond = 10_000_000, addr = "" } = {}): Promise<Connection> {
+  async connect(
+    ack: Strategy,
+    { v6 = false, bytesPerSecond = 10_000_000, addr = "" } = {},
+  ): Promise<Connection> {
     const to = addr || (v6 ? this.sender.v6 : this.sender.v4);
     const c = await connectPeers(this.receiver.peer, this.sender.peer, to);
     if (bytesPerSecond > 0) {
@@ -193,7 +207,15 @@ export class ThinnerLab implements AsyncDisposable {
 
   /** Entries with a timer. */
   holds(): number {
-    return unwrap("holds", this.lib.tcpx_map_lookup_batch(this.thinner.map("holds"), new BigUint64Array(256), new Uint8Array(256 * 512), 256));
+    return unwrap(
+      "holds",
+      this.lib.tcpx_map_lookup_batch(
+        this.thinner.map("holds"),
+        new BigUint64Array(256),
+        new Uint8Array(256 * 512),
+        256,
+      ),
+    );
   }
 
   /** Is the namespace of a side served? */
@@ -211,7 +233,12 @@ export class ThinnerLab implements AsyncDisposable {
   /** A counter of the TCP stack in a namespace, such as TcpExtTCPLossProbes. */
   async nstat(netns: string, name: string): Promise<number> {
     const text = await this.lab.exec(netns, ["nstat", "-asz", name]);
-    return Number(text.split("\n").find((line) => line.startsWith(name))?.split(/\s+/)[1] ?? 0);
+    return Number(
+      text
+        .split("\n")
+        .find((line) => line.startsWith(name))
+        ?.split(/\s+/)[1] ?? 0,
+    );
   }
 }
 

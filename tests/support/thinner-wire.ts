@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A sender in user space whose segments are counted one by one, against a receiver that is thinned.
 
-import type { Peer, Wire, WirePacket } from "./lab.ts";
+import { type Peer, until, type Wire, type WirePacket } from "./lab.ts";
 import type { Strategy, ThinCounters, ThinnerLab } from "./thinner-lab.ts";
 
 /** Payload of a full-sized segment. */
@@ -17,6 +17,10 @@ export interface WireFlow {
   /** Option bytes of the SYN, and of every segment after it. */
   syn?: string;
   options?: string;
+  /** Where the receiver is, when not at the lab's. */
+  at?: { netns: string; peer: Peer };
+  /** Gives the socket its strategy, when that is not for this process to do. */
+  assign?: (peer: Peer, fd: number, ack: Strategy) => unknown;
 }
 
 export class WireSender {
@@ -30,10 +34,16 @@ export class WireSender {
   ) {}
 
   static async open(t: ThinnerLab, ack: Strategy, how: WireFlow = {}): Promise<WireSender> {
-    const { v6 = false, syn = "", options = "-" } = how;
-    const peer: Peer = t.receiver.peer;
-    const wire = await t.lab.wire(t.receiver.netns);
+    const { v6 = false, syn = "", options = "-", at = t.receiver, assign } = how;
+    const { peer } = at;
+    const wire = await t.lab.wire(at.netns);
     const [own, kernel] = v6 ? [wire.own.v6, wire.kernel.v6] : [wire.own.v4, wire.kernel.v4];
+    // the receiver acknowledges every segment: what goes missing is the thinner's doing
+    const subnet = v6 ? kernel.replace(/::.*/, "::/64") : kernel.replace(/\.\d+$/, ".0/24");
+    const route = ["route", "replace", subnet, "dev", wire.device, "quickack", "1"];
+    await t.lab.exec(at.netns, ["ip", v6 ? "-6" : "-4", ...route]);
+    // an address of IPv6 is not there at once
+    await until(() => peer.listen(kernel).then(Boolean, () => false), 1000);
     const { fd: listener, port } = await peer.listen(kernel);
     const flow = await wire.syn({ addr: own, port: 4000 }, { addr: kernel, port }, syn);
     await wire.expect(flow);
@@ -41,14 +51,17 @@ export class WireSender {
     await wire.ack(flow, options);
     const { fd } = await peer.accept(listener);
     await peer.sink(fd);
-    t.strategy(peer, fd, ack);
+    await (assign ? assign(peer, fd, ack) : t.strategy(peer, fd, ack));
     return new WireSender(t, wire, flow, fd, options);
   }
 
-  /** Past the first ACKs and the growth of the first round trips. */
-  async warmUp(): Promise<void> {
-    for (let round = 0; round < 2; round++) {
-      await this.full(16);
+  /**
+   * Past the first ACKs and the growth of the first round trips. The last round is small: however late
+   * a busy machine makes the others, the rate does not seem to grow after it.
+   */
+  async warmUp(rounds = [24, 24, 8]): Promise<void> {
+    for (const n of rounds) {
+      await this.full(n);
       await this.acks();
     }
   }
@@ -59,9 +72,10 @@ export class WireSender {
   }
 
   /** What comes until nothing has come for ms. */
-  async acks(ms = RTT_MS + 20): Promise<WirePacket[]> {
+  async acks(ms = RTT_MS + 50): Promise<WirePacket[]> {
     const list: WirePacket[] = [];
-    for (let p = await this.wire.maybe(this.flow, ms); p; p = await this.wire.maybe(this.flow, ms)) list.push(p);
+    for (let p = await this.wire.maybe(this.flow, ms); p; p = await this.wire.maybe(this.flow, ms))
+      list.push(p);
     return list;
   }
 
@@ -69,8 +83,9 @@ export class WireSender {
   async counted(work: () => Promise<unknown>, rule = 1): Promise<Partial<ThinCounters>> {
     const before = this.t.counters(rule);
     await work();
-    const after = Object.entries(this.t.counters(rule)).map(([name, n]) => [name, n - before[name]!] as const);
-    return Object.fromEntries(after.filter(([, n]) => n !== 0));
+    const after = Object.entries(this.t.counters(rule)) as [keyof ThinCounters, number][];
+    const more = after.map(([name, n]) => [name, n - before[name]] as const);
+    return Object.fromEntries(more.filter(([, n]) => n !== 0));
   }
 
   async receivedAll(): Promise<number> {
