@@ -233,22 +233,3 @@ int route_key(const struct route_view *v, struct nl_request *m)
 	rt->rtm_scope = RT_SCOPE_NOWHERE; /* for a deletion: any */
 	return err;
 }
-
-bool route_same_key(const struct nlmsghdr *a, const struct nlmsghdr *b)
-{
-	static const int key[] = {RTA_DST, RTA_SRC, RTA_PRIORITY};
-	struct route_view x, y;
-
-	if (route_view(a, &x) || route_view(b, &y))
-		return false;
-	if (x.rt->rtm_family != y.rt->rtm_family || x.rt->rtm_dst_len != y.rt->rtm_dst_len ||
-	    x.rt->rtm_src_len != y.rt->rtm_src_len || x.rt->rtm_tos != y.rt->rtm_tos)
-		return false;
-	for (size_t i = 0; i < sizeof(key) / sizeof(*key); i++) {
-		const struct rtattr *p = x.a[key[i]], *q = y.a[key[i]];
-
-		if (!p != !q || (p && (p->rta_len != q->rta_len || memcmp(p, q, p->rta_len))))
-			return false;
-	}
-	return true;
-}

@@ -17,6 +17,9 @@ struct route_set {
 /* -EEXIST: our table, and a route of somebody else in it. To be freed after a failure too. */
 int route_set_read(struct route_set *s, int fd, int family, uint32_t table);
 bool route_set_has(const struct route_set *s, const struct nlmsghdr *h);
+/* Whether two that follow one another have the same destination, TOS and metric. */
+bool route_set_twins(const struct route_set *s);
+bool route_same_key(const struct nlmsghdr *a, const struct nlmsghdr *b);
 void route_set_free(struct route_set *s);
 
 #endif

@@ -165,15 +165,6 @@ static int order(struct job *j)
 	return err ? err : nl_batch_flush(b);
 }
 
-static bool twins(const struct job *j)
-{
-	for (size_t i = 1; i < j->want.n; i++) {
-		if (route_same_key(j->want.ordered[i - 1], j->want.ordered[i]))
-			return true;
-	}
-	return false;
-}
-
 /* Addresses and devices are told about before IPv4's routes have gone with them, and dumps do
  * not wait for that; a change does.
  */
@@ -215,7 +206,7 @@ static int pass(struct job *j, bool *again)
 	/* add_missing() left what it threw in list[] and in bad[] alike; delete_surplus() needs
 	 * bad[]. */
 	err = delete_surplus(j, again);
-	if (err || j->family != AF_INET || !twins(j))
+	if (err || j->family != AF_INET || !route_set_twins(&j->want))
 		return err;
 	*again |= j->changed;
 	return j->changed || j->want.n != j->have.n ? 0 : order(j);

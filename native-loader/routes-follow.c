@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: MIT
+#define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/if.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "routes-follow.h"
 
-#define READS 64   /* a time, then others have their turn */
-#define NOTES 1024 /* more than requests fit into one batch */
+#define READS 64	  /* a time, then others have their turn */
+#define NOTES 1024	  /* more than requests fit into one batch */
+#define NEWS_ROOM 1048576 /* bytes; what does not fit is made good by a full comparison */
 #define REPLACES 2
 #define DELETES 4
 
@@ -16,6 +21,44 @@ struct routes_plan {
 	struct nl_batch batch;
 	unsigned char notes[NOTES]; /* by request: 1 for IPv6, REPLACES, DELETES */
 };
+
+/* Our own changes are no news. Filters read numbers in network order. */
+static int ignore_own(int news, int ask)
+{
+	struct sockaddr_nl own = {0};
+	socklen_t len = sizeof(own);
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_pid)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	struct sock_fprog program = {.len = sizeof(code) / sizeof(*code), .filter = code};
+
+	if (syscall(SYS_getsockname, ask, &own, &len))
+		return -errno;
+	code[1].k = htonl(own.nl_pid);
+	if (syscall(SYS_setsockopt, news, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)))
+		return -errno;
+	return 0;
+}
+
+int routes_subscribe(int news, int ask)
+{
+	static const int groups[] = {RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,  RTNLGRP_IPV4_RULE,
+				     RTNLGRP_IPV6_RULE,	 RTNLGRP_IPV4_IFADDR, RTNLGRP_LINK};
+	int room = NEWS_ROOM, err = ignore_own(news, ask);
+
+	if (err)
+		return err;
+	syscall(SYS_setsockopt, news, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
+	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++) {
+		if (syscall(SYS_setsockopt, news, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i],
+			    sizeof(*groups)))
+			return -errno;
+	}
+	return 0;
+}
 
 static int family_index(int family)
 {

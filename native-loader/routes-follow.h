@@ -17,6 +17,8 @@ struct routes {
 	struct routes_plan *plan;
 };
 
+/* Makes `news` hear of all that matters, but not of what the socket `ask` changes. */
+int routes_subscribe(int news, int ask);
 /* Reads what has happened and repeats it in the copy, or marks what is stale. The number of
  * changes of routes and rules, or -errno.
  */

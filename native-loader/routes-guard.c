@@ -135,6 +135,7 @@ static void __attribute__((noreturn)) watch(int line, struct nl_pair nl)
 	syscall(SYS_setsid);
 	syscall(SYS_chdir, "/");
 	syscall(SYS_prctl, PR_SET_NAME, "tcpx-guard", 0, 0, 0);
+	guard_forget();
 	do
 		n = syscall(SYS_read, line, &goodbye, 1);
 	while (n < 0 && errno == EINTR);

@@ -35,7 +35,6 @@ int route_copy(const struct route_view *v, int part, enum route_use use, struct 
 int route_throw(const struct route_view *v, struct nl_request *m);
 /* Names a route by destination, TOS and metric; the next hop does not matter. */
 int route_key(const struct route_view *v, struct nl_request *m);
-bool route_same_key(const struct nlmsghdr *a, const struct nlmsghdr *b);
 
 /* --- table 31904 made equal to main (route-sync.c) ---------------------------------- */
 
@@ -70,6 +69,8 @@ struct guard {
 };
 
 int guard_start(struct guard *g, const struct nl_pair *nl);
+/* Gives back the memory that a child shares with its parent and has no use for. */
+void guard_forget(void);
 /* Ends it without a sweep. */
 void guard_end(struct guard *g);
 

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: MIT
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/if.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <arpa/inet.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -15,8 +11,7 @@
 #include "routes-internal.h"
 #include "routes-follow.h"
 
-#define DEATHS 5	  /* of the guard, until we do without */
-#define NEWS_ROOM 1048576 /* bytes; what does not fit is made good by a full comparison */
+#define DEATHS 5 /* of the guard, until we do without */
 #define REASON 200
 
 static __thread char reason[REASON];
@@ -24,42 +19,6 @@ static __thread char reason[REASON];
 const char *routes_reason(void)
 {
 	return reason;
-}
-
-/* Our own changes are no news. Filters read numbers in network order. */
-static int ignore_own(int news, int ask)
-{
-	struct sockaddr_nl own = {0};
-	socklen_t len = sizeof(own);
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_pid)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, 0),
-		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-	};
-	struct sock_fprog program = {.len = sizeof(code) / sizeof(*code), .filter = code};
-
-	if (syscall(SYS_getsockname, ask, &own, &len))
-		return -errno;
-	code[1].k = htonl(own.nl_pid);
-	if (syscall(SYS_setsockopt, news, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)))
-		return -errno;
-	return 0;
-}
-
-static int subscribe(int news)
-{
-	static const int groups[] = {RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,  RTNLGRP_IPV4_RULE,
-				     RTNLGRP_IPV6_RULE,	 RTNLGRP_IPV4_IFADDR, RTNLGRP_LINK};
-	int room = NEWS_ROOM;
-
-	syscall(SYS_setsockopt, news, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
-	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++) {
-		if (syscall(SYS_setsockopt, news, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i],
-			    sizeof(*groups)))
-			return -errno;
-	}
-	return 0;
 }
 
 static int watch_fd(struct routes *r, int fd)
@@ -82,9 +41,7 @@ static int open_sockets(struct routes *r)
 	r->epoll = (int)syscall(SYS_epoll_create1, EPOLL_CLOEXEC);
 	if (r->epoll < 0)
 		return -errno;
-	err = ignore_own(r->news, r->nl.ask);
-	if (!err)
-		err = subscribe(r->news);
+	err = routes_subscribe(r->news, r->nl.ask);
 	return err ? err : watch_fd(r, r->news);
 }
 

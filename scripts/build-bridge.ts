@@ -29,7 +29,7 @@ const OWN = ["object.c", "bpfsys.c", "log.c", "sys.c", "compat.c", "agent.c", "s
 OWN.push("flush.c");
 const ROUTES = [
   ...["routes.c", "routes-follow.c", "routes-guard.c", "route-copy.c", "route-rules.c", "route-set.c"],
-  ...["route-sync.c", "netlink.c", "netlink-batch.c"],
+  ...["route-sync.c", "netlink.c", "netlink-batch.c", "guard-memory.c"],
 ];
 const LIBRARIES: Library[] = ["libbpf", "elfutils", "zlib"];
 const ZLIB =

@@ -6,10 +6,7 @@ import { cached } from "../../scripts/lib/cache.ts";
 import { run } from "../../scripts/lib/run.ts";
 
 /** Folders with the sources of one program each. */
-const PROGRAMS = ["peer", "wire", "routes"] as const;
-/** Parts of the bridge that a program is made of, too. */
-const NATIVE = join(import.meta.dir, "../../native-loader");
-const BRIDGE: Record<string, RegExp> = { routes: /^(routes?|netlink)\b/ };
+const PROGRAMS = ["peer", "wire"] as const;
 const FLAGS = ["-O1", "-Wall", "-Wextra", "-Werror", "-static", "-pthread"];
 
 export type Support = Record<(typeof PROGRAMS)[number], string>;
@@ -25,7 +22,7 @@ export function supportFolder(): Promise<string> {
 /** The paths of the test programs. */
 export async function buildSupport(): Promise<Support> {
   const dir = await supportFolder();
-  return { peer: join(dir, "peer"), wire: join(dir, "wire"), routes: join(dir, "routes") };
+  return { peer: join(dir, "peer"), wire: join(dir, "wire") };
 }
 
 async function build(): Promise<string> {
@@ -37,13 +34,23 @@ async function build(): Promise<string> {
   });
 }
 
-function sources(name: string, kind: RegExp): string[] {
-  const own = filesOf(join(import.meta.dir, name), kind);
-  const shared = BRIDGE[name] ? filesOf(NATIVE, kind, BRIDGE[name]) : [];
-  return [...own, ...shared];
+/** The program of tests/support/routes; not one of the others: guests have no source of the bridge. */
+export async function buildRoutes(): Promise<string> {
+  const parts = /^(routes?|netlink|guard)\b.*\.[ch]$/;
+  const files = [...sources("routes", /\.c$/), ...sources("../../native-loader", parts)];
+  const folder = await cached(
+    "test-routes",
+    [...FLAGS, ...files.map((path) => `file:${path}`)],
+    async (out) => {
+      const units = files.filter((path) => path.endsWith(".c"));
+      await run([process.env.CC || "cc", ...FLAGS, "-o", join(out, "routes"), ...units]);
+    },
+  );
+  return join(folder, "routes");
 }
 
-function filesOf(dir: string, kind: RegExp, names = /./): string[] {
-  const files = readdirSync(dir).filter((file) => kind.test(file) && names.test(file));
+function sources(name: string, kind: RegExp): string[] {
+  const dir = join(import.meta.dir, name);
+  const files = readdirSync(dir).filter((file) => kind.test(file));
   return files.sort().map((file) => join(dir, file));
 }
