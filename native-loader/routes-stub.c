@@ -11,7 +11,7 @@ int routes_open(unsigned int mark_bits, struct routes **out)
 	return 0;
 }
 
-int routes_fd(struct routes *r)
+int routes_fd(const struct routes *r)
 {
 	(void)r;
 	return -1;

@@ -1,19 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Routes for acknowledging at once: a table of one network namespace that follows its main
- * table with the metric quickack, and the ip rules that lead marked packets there.
+ * Immediate ACKs for the sockets of one network namespace that carry a bit of SO_MARK: a copy of
+ * the main routing table in which every route has the metric `quickack 1`, and one rule per bit
+ * that sends marked packets there. The copy follows main.
+ *
+ * The rules stand directly in front of main's own, so all policy before it is heard as ever.
+ * A guard, a small process, removes rules and table when this process ends in whatever way.
  */
 #ifndef TCPX_ROUTES_H
 #define TCPX_ROUTES_H
 
+#define ROUTES_TABLE 31904  /* 0x7ca0 */
+#define ROUTES_PROTOCOL 202 /* of our routes and rules; unassigned in rt_protos */
+
 struct routes;
 
-/* In the namespace of the calling thread. -EOPNOTSUPP: its routing cannot carry it. */
+/* The calling thread is in the namespace; later calls may come from any. Takes over what an agent
+ * that was killed has left. mark_bits 0: the table, but no rule.
+ * -EOPNOTSUPP: the routing of the namespace cannot carry it, routes_reason() says why, nothing is
+ * left. Other -errno: nothing is left either.
+ */
 int routes_open(unsigned int mark_bits, struct routes **out);
-int routes_fd(struct routes *r);     /* rtnetlink notifications, for epoll */
-int routes_handle(struct routes *r); /* follows changes: how many, or -errno */
+/* For epoll; readable when routes_handle() has something to do. */
+int routes_fd(const struct routes *r);
+/* Follows what has changed; does not block. The number of changes of routes and rules that it read.
+ * -EOPNOTSUPP: somebody's new rules are in the way, so ours are withdrawn (routes_reason() says
+ * why); they come back in a later call, when the way is free. Other -errno: could not follow, the
+ * rules are withdrawn, and the next change of routing makes it try again.
+ */
+int routes_handle(struct routes *r);
+/* -EOPNOTSUPP: a rule uses one of the bits; everything stays as it was. */
 int routes_bits(struct routes *r, unsigned int mark_bits);
-void routes_close(struct routes *r); /* removes rules and table */
-const char *routes_reason(void);     /* of this thread: why routes_open last refused */
+/* Rules first, then the table. NULL is fine. */
+void routes_close(struct routes *r);
+/* Why the last call in this thread said -EOPNOTSUPP: one line without an end. */
+const char *routes_reason(void);
+/* Removes what an agent has left in the namespace of the calling thread: number of rules and
+ * routes, or -errno. Not while an agent serves it.
+ */
+int routes_sweep(void);
 
 #endif
