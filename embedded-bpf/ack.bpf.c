@@ -22,7 +22,7 @@ static __always_inline __u32 thin_drop(struct __sk_buff *skb, struct bpf_sock *s
 		.ifindex = skb->ifindex,
 		.version = seg->ip == sizeof(struct iphdr) ? 4 : 6,
 	};
-	__u8 *service = bpf_map_lookup_elem(&served, &netns);
+	__u32 *service = bpf_map_lookup_elem(&served, &netns);
 	__u32 len = skb->len;
 
 	if (!service || !(*service & TCPX_SERVED_FLUSH)) {

@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #include "bridge.h"
-#include "routes.h"
 #include "served.h"
 
 enum command { AT_ONCE, SERVE, REASON, STOP };
@@ -109,14 +108,12 @@ static void carry_out(struct agent *a)
 
 static void follow_routes(struct agent *a, struct namespace *n)
 {
-	int changes = n->routes ? routes_handle(n->routes) : 0;
+	int changes = served_follow(&a->served, n);
 
-	if (changes >= 0) {
+	if (changes < 0)
+		a->route_errors++;
+	else
 		a->route_changes += (unsigned int)changes;
-		return;
-	}
-	a->route_errors++;
-	served_reroute(&a->served, n);
 }
 
 static void *run(void *arg)

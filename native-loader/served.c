@@ -16,8 +16,7 @@
 #include "served.h"
 
 #define SECOND 1000000000ULL
-#define IDLE_NS (10 * SECOND) /* raw sockets unused for so long are given up, failures tried anew  \
-			       */
+#define IDLE_NS (10 * SECOND) /* unused raw sockets go, what failed is tried anew */
 #define GRACE_NS (1 * SECOND) /* what was held before reaches us within 200 ms */
 
 static uint64_t now_ns(void)
@@ -28,7 +27,7 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
 }
 
-static void publish(struct served *s, struct namespace *n, uint8_t flags)
+static void publish(struct served *s, struct namespace *n, uint32_t flags)
 {
 	n->flags = flags;
 	if (flags)
@@ -71,6 +70,14 @@ static void forget(struct served *s, struct namespace *n)
 	free(n);
 }
 
+/* Keeps the reason of a refusal for whoever asks. */
+static int check_routes(struct served *s, int err)
+{
+	if (err == -EOPNOTSUPP)
+		snprintf(s->reason, sizeof(s->reason), "%s", routes_reason());
+	return err;
+}
+
 static int open_routes(struct served *s, struct namespace *n)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = n};
@@ -81,10 +88,8 @@ static int open_routes(struct served *s, struct namespace *n)
 		err = -errno;
 		drop_routes(n);
 	}
-	if (err)
-		snprintf(s->reason, sizeof(s->reason), "%s", routes_reason());
 	n->refused = err != 0;
-	return err;
+	return check_routes(s, err);
 }
 
 /* Opens what is missing. An error of the routes alone leaves the rest standing. */
@@ -217,7 +222,7 @@ int served_at_once(struct served *s, unsigned int mark_bits)
 		err = 0;
 		n->refused = false;
 		if (n->routes && mark_bits)
-			err = routes_bits(n->routes, mark_bits);
+			err = check_routes(s, routes_bits(n->routes, mark_bits));
 		else if (n->routes)
 			drop_routes(n);
 		if (!err)
@@ -240,16 +245,15 @@ int served_flush(struct served *s, const struct tcpx_held *held)
 	return flush_send(&n->flush, held);
 }
 
-void served_reroute(struct served *s, struct namespace *n)
+int served_follow(struct served *s, struct namespace *n)
 {
-	drop_routes(n);
-	equip(s, n);
+	return n->routes ? check_routes(s, routes_handle(n->routes)) : 0;
 }
 
 /* In two steps: first the thinner learns that nobody sends here, then the sockets go. */
 static void look_after(struct served *s, struct namespace *n, uint64_t now)
 {
-	uint8_t flags = 0;
+	uint32_t flags = 0;
 
 	if (n->err || !n->open) {
 		if (!n->routes)

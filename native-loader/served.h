@@ -18,12 +18,12 @@ struct namespace
 	uint64_t check_ns;     /* when to look after it again; 0: never */
 	uint32_t inode;
 	int fd;
-	int err;       /* why it cannot be served, until check_ns; fd is -1 then */
-	uint8_t flags; /* enum tcpx_served_flag, as in the map */
-	bool open;     /* raw sockets */
-	bool used;     /* since they were last looked after */
-	bool refused;  /* its routing cannot carry ACKs at once */
-	bool seen;     /* in the last search */
+	int err;	/* why it cannot be served, until check_ns; fd is -1 then */
+	uint32_t flags; /* enum tcpx_served_flag, as in the map */
+	bool open;	/* raw sockets */
+	bool used;	/* since they were last looked after */
+	bool refused;	/* its routing cannot carry ACKs at once */
+	bool seen;	/* in the last search */
 };
 
 struct served {
@@ -44,8 +44,8 @@ int served_inode(struct served *s, uint32_t inode);
 int served_path(struct served *s, const char *path);
 int served_at_once(struct served *s, unsigned int mark_bits);
 int served_flush(struct served *s, const struct tcpx_held *held);
-/* The routes of a namespace failed: anew. */
-void served_reroute(struct served *s, struct namespace *n);
+/* Reads what changed: the number of changes, or -errno; routes.c recovers by itself. */
+int served_follow(struct served *s, struct namespace *n);
 /* Closes what was idle. Returns milliseconds until it has to be called again, -1: never. */
 int served_tick(struct served *s);
 

@@ -14,7 +14,7 @@ import type { AgentScope } from "./sync.ts";
 const LINGER_MS = 250;
 
 /** Bytes of enum tcpx_served_flag as the bridge keeps it. */
-const SERVED_SIZE = 1;
+const SERVED_SIZE = 4;
 
 const PINNED = ["conns", "served", "notices"] as const;
 

@@ -73,7 +73,7 @@ describeIf(needs.ok, needs.reason)("the agent's thread", () => {
 
   const path = (netns: string) => `/run/netns/${netns}`;
   const flags = (netns: string) => {
-    const value = new Uint8Array(1);
+    const value = new Uint32Array(1);
     const found = c.tcpx_map_lookup(served, new Uint32Array([Number(statSync(path(netns)).ino)]), value);
     return found === 0 ? value[0]! : found;
   };
@@ -86,9 +86,9 @@ describeIf(needs.ok, needs.reason)("the agent's thread", () => {
   test("serves namespaces by path, and takes all back at its end", async () => {
     const [one, two] = [await lab.netns("one"), await lab.netns("two")];
     const key = new Uint32Array([12345]);
-    expect(c.tcpx_map_update(served, key, new Uint8Array([FLUSH]), 0n)).toBe(0);
+    expect(c.tcpx_map_update(served, key, new Uint32Array([FLUSH]), 0n)).toBe(0);
     const agent = start();
-    expect(c.tcpx_map_lookup(served, key, new Uint8Array(1))).toBe(ENOENT); // of a killed agent
+    expect(c.tcpx_map_lookup(served, key, new Uint32Array(1))).toBe(ENOENT); // of a killed agent
     expect(flags(one)).toBe(ENOENT);
     for (const netns of [one, two, one]) expect(a.tcpx_agent_serve(agent, z(path(netns)))).toBe(0);
     expect([flags(one), flags(two), stats(agent).namespaces]).toEqual([FLUSH, FLUSH, 2]);
@@ -123,7 +123,7 @@ describeIf(needs.ok, needs.reason)("the agent's thread", () => {
     const agent = start();
     for (const netns of [unused, used]) expect(a.tcpx_agent_serve(agent, z(path(netns)))).toBe(0);
     const key = new Uint32Array([Number(statSync(path(used)).ino)]);
-    expect(c.tcpx_map_update(served, key, new Uint8Array([FLUSH | USED]), 0n)).toBe(0); // by the thinner
+    expect(c.tcpx_map_update(served, key, new Uint32Array([FLUSH | USED]), 0n)).toBe(0); // by the thinner
     expect(await until(() => flags(unused) === ENOENT, 12_000)).toBe(true);
     expect(stats(agent).namespaces).toBe(2); // the sockets go later: something may still be held
     expect(flags(used)).toBe(FLUSH);
