@@ -78,9 +78,9 @@ static __always_inline void ack_at_once(struct bpf_sock_ops *ctx, __u8 bit)
 }
 
 /* The kernel takes 2 ticks at the least. 0: nothing to set. */
-static __always_inline __u32 ack_delay_us(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
+static __always_inline __u32 ack_delay_us(const struct tcpx_conn *conn, __u32 rtt)
 {
-	__u32 us = conn->ack.delay_us, rtt = ctx->srtt_us >> 3, least = 2 * config.jiffy_us;
+	__u32 us = conn->ack.delay_us, least = 2 * config.jiffy_us;
 
 	if (conn->ack.divisor && rtt) {
 		rtt /= conn->ack.divisor;
@@ -92,9 +92,10 @@ static __always_inline __u32 ack_delay_us(struct bpf_sock_ops *ctx, const struct
 	return us && us < least ? least : us;
 }
 
-static __always_inline void ack_delay(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+static __always_inline void ack_delay(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+				      __u32 srtt_us)
 {
-	__u32 us = ack_delay_us(ctx, conn);
+	__u32 us = ack_delay_us(conn, srtt_us >> 3);
 	int err;
 
 	if (!us || us == conn->ack.applied_us)
@@ -126,7 +127,7 @@ static __always_inline void ack_adopt(struct bpf_sock_ops *ctx, struct tcpx_conn
 		ack_at_once(ctx, ack_field(rule, TCPX_ACK_MARK_BIT));
 		return;
 	}
-	ack_delay(ctx, conn);
+	ack_delay(ctx, conn, ctx->srtt_us);
 	conn->ack.samples = divisor ? TCPX_ACK_SAMPLES : 0;
 	if (divisor)
 		callback_flags(ctx, TCPX_RTT, 0);
@@ -183,7 +184,8 @@ static __always_inline void ack_rtt(struct bpf_sock_ops *ctx, struct tcpx_conn *
 {
 	if (conn->ack.samples) {
 		conn->ack.samples--;
-		ack_delay(ctx, conn);
+		/* since 6.10 the new value is an argument; the socket's is still the one before */
+		ack_delay(ctx, conn, ctx->args[1] ?: ctx->srtt_us);
 	}
 	if (!conn->ack.samples)
 		callback_flags(ctx, 0, TCPX_RTT);
