@@ -118,13 +118,15 @@ static __always_inline void request_take_answer(struct tcpx_conn *conn, enum tcp
 	r->answer_seen = 0;
 	if (!seen)
 		return;
+	/* repeated until data with it is acknowledged, which may be after we have fallen silent */
+	if (seen == 1 && r->answer == r->answer_bits &&
+	    (r->state == TCPX_REQUEST_GRANTED || r->state == TCPX_REQUEST_REFUSED))
+		return;
 	if (seen > 1 || !now || conn->silent || r->state < TCPX_REQUEST_ASKED ||
 	    r->state > TCPX_REQUEST_REFUSED || (!granted && !refused)) {
 		count(ext, TCPX_COUNTER_MALFORMED);
 		return;
 	}
-	if (r->state != TCPX_REQUEST_ASKED && r->answer == r->answer_bits)
-		return;
 	r->answer = r->answer_bits;
 	r->state = granted ? TCPX_REQUEST_GRANTED : TCPX_REQUEST_REFUSED;
 	conn->heard = 1;

@@ -60,21 +60,38 @@ static __always_inline void ack_notice(struct bpf_sock *sk)
 		bpf_ringbuf_output(&notices, &inode, sizeof(inode), 0);
 }
 
-/* The mark selects the routes with quickack; its other bits stay. */
-static __always_inline void ack_at_once(struct bpf_sock_ops *ctx, __u8 bit)
+static __always_inline void ack_mark(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, __u32 mark,
+				     __u8 marked)
+{
+	int err = bpf_setsockopt(ctx, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
+
+	if (err) {
+		TCPX_ERROR(TCPX_EXT_ACK, err);
+		return;
+	}
+	conn->ack.marked = marked;
+	if (marked)
+		count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
+}
+
+/*
+ * The mark selects the routes with quickack; its other bits stay, and a bit that
+ * the application had set itself is never taken away.
+ */
+static __always_inline void ack_at_once(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+					bool wanted, __u8 bit)
 {
 	struct bpf_sock *sk = ctx->sk;
 	__u32 mark;
-	int err;
 
+	bit &= 31;
 	if (!sk)
 		return;
-	mark = sk->mark | 1U << (bit & 31);
-	err = bpf_setsockopt(ctx, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
-	if (err)
-		TCPX_ERROR(TCPX_EXT_ACK, err);
-	else
-		count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
+	mark = sk->mark;
+	if (wanted && !(mark & 1U << bit))
+		ack_mark(ctx, conn, mark | 1U << bit, bit + 1);
+	else if (!wanted && conn->ack.marked)
+		ack_mark(ctx, conn, mark & ~(1U << (conn->ack.marked - 1 & 31)), 0);
 }
 
 /* The kernel takes 2 ticks at the least. 0: nothing to set. */
@@ -123,10 +140,9 @@ static __always_inline void ack_adopt(struct bpf_sock_ops *ctx, struct tcpx_conn
 	conn->ack.delay_us = rule->value[1];
 	if (every && sk)
 		ack_notice(sk);
-	if (every == 1) {
-		ack_at_once(ctx, ack_field(rule, TCPX_ACK_MARK_BIT));
+	ack_at_once(ctx, conn, every == 1, ack_field(rule, TCPX_ACK_MARK_BIT));
+	if (every == 1)
 		return;
-	}
 	ack_delay(ctx, conn, ctx->srtt_us);
 	conn->ack.samples = divisor ? TCPX_ACK_SAMPLES : 0;
 	if (divisor)
