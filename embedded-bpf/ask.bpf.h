@@ -198,6 +198,8 @@ static __always_inline void ask_again(struct bpf_sock_ops *ctx, struct tcpx_conn
 {
 	if (conn->silent == TCPX_SILENCED)
 		return;
+	if (conn->silent) /* what we had to advertise has been said */
+		conn->heard = 1;
 	conn->silent = TCPX_SPEAKING;
 	conn->segments = 0;
 	conn->since_ns = bpf_ktime_get_ns();

@@ -156,7 +156,7 @@ static __always_inline void ack_start(struct tcpx_conn *conn)
 		request_start(conn, TCPX_EXT_ACK);
 }
 
-static __always_inline void ack_received(struct tcpx_conn *conn, bool correct)
+static __always_inline void ack_received(struct tcpx_conn *conn, bool correct, bool handshake)
 {
 	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_ACK);
 	__u16 answer = r->answer_bits, asked = r->asked;
@@ -167,7 +167,7 @@ static __always_inline void ack_received(struct tcpx_conn *conn, bool correct)
 			    answer && (answer >> 8 == asked >> 8 || !(answer >> 8)) &&
 				    (answer & 0xff) <= (asked & 0xff),
 			    !answer);
-	tarr_received(conn, ack_accepts(conn));
+	tarr_received(conn, ack_accepts(conn), handshake);
 }
 
 /* The handshake is complete, or the peer has asked later. */
@@ -187,6 +187,8 @@ static __always_inline void ack_established(struct bpf_sock_ops *ctx, struct tcp
 		request_decide(conn, TCPX_EXT_ACK, granted, granted, granted);
 	} else if (conn->ack.tarr & TCPX_TARR_PENDING) {
 		granted = ack_bounded(accept, conn->ack.tarr_segments ?: 1);
+		if (granted < conn->ack.tarr_segments)
+			count(TCPX_EXT_ACK, TCPX_COUNTER_CLAMPED);
 		ack_adopt(ctx, conn, accept, granted & 0xff, 0);
 	} else if (rule_active(local) && !conn->ack.rule) {
 		ack_adopt(ctx, conn, local, ack_field(local, TCPX_ACK_EVERY),
