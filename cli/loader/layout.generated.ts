@@ -144,7 +144,8 @@ export const structs = {
       tarr_segments: { offset: 18, type: "u8" },
       tarr_seen: { offset: 19, type: "u8" },
       tarr_bits: { offset: 20, type: "u8" },
-      reserved: { offset: 21, type: "u8", dims: [3] },
+      marked: { offset: 21, type: "u8" },
+      reserved: { offset: 22, type: "u8", dims: [2] },
     },
   },
   tcpx_config: {
