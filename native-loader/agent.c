@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "bridge.h"
+#include "routes.h"
 #include "served.h"
 
 enum command { AT_ONCE, SERVE, REASON, STOP };
