@@ -3,6 +3,7 @@
 // `bun run bench`: prints tables, asserts nothing. Needs root and a built dist/tcpx.
 
 import { table } from "../../cli/output/table.ts";
+import { ackLabRows } from "./ack-lab.ts";
 import { commandRows } from "./commands.ts";
 import { connectionRows } from "./connections.ts";
 import { mergingRows } from "./merging.ts";
@@ -22,4 +23,10 @@ if (only === undefined || only === "merging") {
   console.log("\nBytes under one TCP header at the receiver, over veth: medians of 5 runs, in turn\n");
   const head = ["LOAD", "MERGED BY", "OPTIONS", "BYTES", "RANGE", "RATIO", "MERGED, WITH OPTIONS"];
   console.log(table(head, await mergingRows(), [3]));
+}
+// minutes of QEMU: only when it is asked for
+if (only === "ack") {
+  console.log("\nBulk with loss in QEMU, 50 ms, 20 Mbit/s: medians (least..most) over the seeds\n");
+  const head = ["LOSS", "CASE", "MBIT/S", "SEGS/ACK", "REXMIT", "PROBES", "RTOS", "DSACKS", "RUNS"];
+  console.log(table(head, await ackLabRows()));
 }

@@ -36,7 +36,7 @@ for (const scenario of scenarios) {
   const name = nameOf(scenario);
   console.log(formatOutcome(await tried(name, () => measure(lab, scenario))));
 }
-await lab[Symbol.asyncDispose]();
+console.log(formatOutcome(await tried("end", () => lab[Symbol.asyncDispose]().then(() => ({})))));
 console.log(formatOutcome(await tried("kernel log", async () => kernelLog().then(() => ({})))));
-console.log(`VM: end ${scenarios.length + 1}`);
+console.log(`VM: end ${scenarios.length + 2}`);
 process.exit(0);

@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: MIT
 // The ACK lab in the guest: a path between two namespaces, and one scenario after the other on it.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { quantile } from "../bench/stats.ts";
 import { buildSupport } from "../support/build.ts";
 import { type Child, Lab, type LinkEnd } from "../support/lab.ts";
 import { type Counters, type Measured, ratioBetween, type Sample, settledAfter } from "./ack-lab-report.ts";
-import { type Path, RULES, type Rules, type Scenario, type Traffic } from "./ack-lab-scenarios.ts";
+import {
+  type Path,
+  RULES,
+  type RuleName,
+  type Rules,
+  type Scenario,
+  type Traffic,
+} from "./ack-lab-scenarios.ts";
 import { check, tcpxOk } from "./support.ts";
 
 /** Without tcpx a receiver acknowledges every second segment at the least. */
@@ -55,27 +62,13 @@ function parseCounters(text: string): Counters {
 const toSample = ([at, segments, acks, retransmitted, acked]: number[]): Sample =>
   ({ at, segments, acks, retransmitted, acked }) as Sample;
 
-/** Processes whose first argument is "agent". */
-function agents(): number[] {
-  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  const isAgent = (pid: string) => {
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[1] === "agent";
-    } catch {
-      return false; // it has just ended
-    }
-  };
-  return pids.filter(isAgent).map(Number);
-}
-
 /** Of the clock that the samples have. */
 const monotonicMs = () => Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]) * 1000;
 
-async function killAgent(): Promise<number> {
-  const pids = agents();
-  check(pids.length === 1, `${pids.length} agents run`);
-  process.kill(pids[0]!, "SIGKILL");
-  return monotonicMs();
+async function agentPid(): Promise<number> {
+  const pid: unknown = (await tcpxOk(["status"])).json?.agent?.pid;
+  check(typeof pid === "number" && pid > 1, `tcpx status says that the agent is ${pid}`);
+  return pid as number;
 }
 
 /** Not lab.netem: busybox's nsenter would run busybox's own tc. */
@@ -86,6 +79,7 @@ async function netem(lab: Lab, { netns, device }: LinkEnd, how: string): Promise
 
 export class AckLab implements AsyncDisposable {
   private port = 5000;
+  private rules: RuleName | undefined;
 
   private constructor(
     private readonly lab: Lab,
@@ -113,10 +107,14 @@ export class AckLab implements AsyncDisposable {
     await netem(lab, a, `${delay} rate ${mbit}mbit limit ${limit}${lossy}`);
     await netem(lab, b, `${delay} limit 100000`);
     const side = (end: LinkEnd, name: string): Side => ({ ...end, cgroup: lab.cgroup(name) });
-    return new AckLab(lab, side(a, "sender"), side(b, "receiver"), (await buildSupport()).load);
+    const made = new AckLab(lab, side(a, "sender"), side(b, "receiver"), (await buildSupport()).load);
+    // the first connection waits for neighbours to be found
+    await made.fetch("cubic", { kind: "fetch", count: 1, bytes: 1000, thinkMs: 0, mode: "keep" });
+    return made;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.use(undefined);
     await this.lab[Symbol.asyncDispose]();
   }
 
@@ -136,37 +134,34 @@ export class AckLab implements AsyncDisposable {
     ];
   }
 
-  private async set(rules: Rules): Promise<void> {
-    for (const [{ cgroup }, commands] of this.ends(rules)) {
+  /** Exchanges the rules in force for these, unless they are the same. */
+  private async use(rules: RuleName | undefined): Promise<void> {
+    if (rules === this.rules) return;
+    const old: Rules = this.rules ? RULES[this.rules] : {};
+    this.rules = undefined;
+    for (const [{ cgroup }, commands] of this.ends(old)) {
+      if (commands.length === 0) continue;
+      const { json } = await tcpxOk(["status", "--cgroup", cgroup]);
+      console.log(`guest: ${JSON.stringify(json.ack)} ${JSON.stringify(json.agent)}`);
+      await tcpxOk(["ack", "unset", "--all", "--cgroup", cgroup]);
+    }
+    // half of them may be there when it fails, and then have to go
+    this.rules = rules;
+    for (const [{ cgroup }, commands] of this.ends(rules ? RULES[rules] : {})) {
       for (const words of commands) await tcpxOk([...words.split(" "), "--cgroup", cgroup]);
     }
   }
 
-  private async unset(rules: Rules): Promise<void> {
-    for (const [{ cgroup }, commands] of this.ends(rules)) {
-      if (commands.length === 0) continue;
-      const { json } = await tcpxOk(["status", "--cgroup", cgroup]);
-      console.log(`guest: ${JSON.stringify(json?.scopes?.[0]?.counters?.ack)}`);
-      await tcpxOk(["ack", "unset", "--all", "--cgroup", cgroup]);
-    }
-  }
-
-  /** Sets the rules, runs the traffic, and takes the rules away. */
+  /** Sets the rules, where they are not those of the scenario before, and runs the traffic. */
   async run({ rules, algorithm, traffic }: Scenario): Promise<Measured> {
-    const commands: Rules = RULES[rules];
-    await this.set(commands);
-    try {
-      const before = await this.counters();
-      const measured = await (traffic.kind === "bulk"
-        ? this.bulk(algorithm, traffic)
-        : this.fetch(algorithm, traffic));
-      const after = await this.counters();
-      const counters = { ...after };
-      for (const name of COUNTERS) counters[name] -= before[name];
-      return { ...measured, counters };
-    } finally {
-      await this.unset(commands);
-    }
+    await this.use(rules);
+    const before = await this.counters();
+    const measured = await (traffic.kind === "bulk"
+      ? this.bulk(algorithm, traffic)
+      : this.fetch(algorithm, traffic));
+    const counters = await this.counters();
+    for (const name of COUNTERS) counters[name] -= before[name];
+    return { ...measured, counters };
   }
 
   private async bulk(
@@ -174,6 +169,7 @@ export class AckLab implements AsyncDisposable {
     { ms, up, killAfterMs, family = "v4" }: Traffic & { kind: "bulk" },
   ): Promise<Omit<Measured, "counters">> {
     const port = ++this.port;
+    const agent = killAfterMs === undefined ? undefined : await agentPid();
     const listens = up ? this.receiver : this.sender;
     const listener = up
       ? this.start(listens, "collect", listens[family], port, ms)
@@ -183,9 +179,10 @@ export class AckLab implements AsyncDisposable {
       ? this.start(this.sender, "push", listens[family], port, algorithm, ms)
       : this.start(this.receiver, "bulk", listens[family], port, ms);
     let killed: number | undefined;
-    if (killAfterMs !== undefined) {
-      await Bun.sleep(killAfterMs);
-      killed = await killAgent();
+    if (agent !== undefined) {
+      await Bun.sleep(killAfterMs!);
+      process.kill(agent, "SIGKILL");
+      killed = monotonicMs();
     }
     const [heard, told] = [await opener.next(), await listener.next()];
     listener.child.kill();
@@ -234,6 +231,7 @@ export class AckLab implements AsyncDisposable {
     for (let i = 0; i < (mode === "new" ? count : 1); i++) sent += (await listener.next()).sent;
     listener.child.kill();
     const { received, intact, times } = sink;
+    console.log(`guest: ${mode}: ${times.map((ms: number) => ms.toFixed(0)).join(" ")}`);
     return { sent, received, intact, p50: quantile(times, 0.5), p99: quantile(times, 0.99) };
   }
 }

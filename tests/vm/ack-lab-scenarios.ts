@@ -53,7 +53,6 @@ export interface Plan {
 }
 
 export const ALGORITHMS = ["cubic", "bbr"] as const;
-const ALL: RuleName[] = ["default", "every 8", "every 1", "10, rtt/4", "100, rtt/2"];
 export const FETCHES = ["keep", "whole", "new"] as const;
 
 const bulk = (rules: RuleName, algorithm: Scenario["algorithm"], ms: number): Scenario => ({
@@ -64,26 +63,18 @@ const bulk = (rules: RuleName, algorithm: Scenario["algorithm"], ms: number): Sc
 });
 
 /** Between two requests every tail loss probe of the one before has had its time. */
-function fetches(rttMs: number, rules: RuleName[]): Scenario[] {
-  return FETCHES.flatMap((mode) =>
-    rules.map((name) => ({
-      rules: name,
-      algorithm: "cubic" as const,
-      what: mode,
-      traffic: { kind: "fetch" as const, count: 16, bytes: BYTES, thinkMs: 5 * rttMs, mode },
-    })),
-  );
-}
-
-/** The agent dies in the middle, and the connection stays for two more halves. */
-function kills(ms: number): Scenario[] {
-  const traffic: Traffic = { kind: "bulk", ms, killAfterMs: ms / 2 };
-  return (["every 8", "every 1"] as const).map((rules) => ({
+function fetches(rttMs: number, rules: RuleName): Scenario[] {
+  return FETCHES.map((mode) => ({
     rules,
     algorithm: "cubic",
-    what: "kill",
-    traffic,
+    what: mode,
+    traffic: { kind: "fetch", count: 24, bytes: BYTES, thinkMs: 5 * rttMs, mode },
   }));
+}
+
+/** The agent dies in the middle; nothing that needs it comes after. */
+function kill(rules: RuleName, ms: number): Scenario {
+  return { rules, algorithm: "cubic", what: "kill", traffic: { kind: "bulk", ms, killAfterMs: ms / 2 } };
 }
 
 /** The side that opens the connection sends, and asks for fewer ACKs. */
@@ -97,15 +88,23 @@ function uploads(ms: number): Scenario[] {
   }));
 }
 
+/** What has the same rules comes together: changing them costs more than a run. */
 function plan(path: Path, ms: number): Plan {
-  const bulks = ALGORITHMS.flatMap((algorithm) => ALL.map((rules) => bulk(rules, algorithm, ms)));
+  const bulks = (rules: RuleName) => ALGORITHMS.map((algorithm) => bulk(rules, algorithm, ms));
+  const both = (rules: RuleName) => [...bulks(rules), ...fetches(path.rttMs, rules)];
+  const [withoutRules, asked] = uploads(ms);
+  const papers = [...bulks("10, rtt/4"), ...bulks("100, rtt/2")];
   return {
     path,
     scenarios: [
-      ...bulks,
-      ...uploads(ms),
-      ...fetches(path.rttMs, ["default", "every 8", "every 1"]),
-      ...kills(ms),
+      ...both("default"),
+      withoutRules!,
+      asked!,
+      ...papers,
+      ...both("every 8"),
+      kill("every 8", ms),
+      ...both("every 1"),
+      kill("every 1", ms),
     ],
   };
 }
@@ -129,6 +128,6 @@ function lossPlan(name: string): Plan | undefined {
   const rules: RuleName[] = ["default", "every 8", "every 1", "10, rtt/4"];
   return {
     path: { rttMs: 50, mbit: 20, loss: Number(loss) },
-    scenarios: ALGORITHMS.flatMap((algorithm) => rules.map((rule) => bulk(rule, algorithm, 15_000))),
+    scenarios: rules.flatMap((rule) => ALGORITHMS.map((algorithm) => bulk(rule, algorithm, 15_000))),
   };
 }

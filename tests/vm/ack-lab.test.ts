@@ -80,7 +80,7 @@ function claims(plan: string, scenarios: Scenario[]): void {
 
   test("every scenario ran to its end, no data was lost, and the kernel did not complain", () => {
     expect(boots.get(plan)?.problem).toBeUndefined();
-    expect(results.all.map(({ name }) => name)).toEqual([...scenarios.map(nameOf), "kernel log"]);
+    expect(results.all.map(({ name }) => name)).toEqual([...scenarios.map(nameOf), "end", "kernel log"]);
     expect(results.all.filter(({ error }) => error !== undefined)).toEqual([]);
     const lossy = results.all.filter(({ measured: m }) => m && !(m.intact && m.sent === m.received));
     expect(lossy).toEqual([]);
