@@ -57,7 +57,12 @@ describeIf(needs.ok, needs.reason)("ack requests between two hosts", () => {
       expect(await state(r.server, c.server)).toEqual([cap || least, mark]);
       expect(await state(r.client, c.client)).toEqual([DEFAULT_CAP, 0]);
       const sum = n + 1;
-      expect(await r.counters(r.client, "ack")).toMatchObject({ ...NONE, sent: sum, granted: sum, applied: 0 });
+      expect(await r.counters(r.client, "ack")).toMatchObject({
+        ...NONE,
+        sent: sum,
+        granted: sum,
+        applied: 0,
+      });
       expect(await r.counters(r.server, "ack")).toMatchObject({
         ...{ ...NONE, sent: sum, received: sum, applied: sum, clamped: clamped * sum },
       });

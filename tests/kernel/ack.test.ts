@@ -36,10 +36,7 @@ describeIf(capNeeds.ok, capNeeds.reason)("tcpx ack set --delay", () => {
   afterEach(() => r.clear());
   afterAll(() => r[Symbol.asyncDispose]());
 
-  const caps = async (c: Connection) => [
-    await capOf(r.client, c.client),
-    await capOf(r.server, c.server),
-  ];
+  const caps = async (c: Connection) => [await capOf(r.client, c.client), await capOf(r.server, c.server)];
 
   test("the least is two ticks, between 2 and 20 ms; without a rule it is the kernel's 200 ms", async () => {
     expect(least).toBeWithin(2000, 20_001);
@@ -179,10 +176,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx ack set --every 1: th
   afterEach(() => r.clear());
   afterAll(() => r[Symbol.asyncDispose]());
 
-  const marks = async (c: Connection) => [
-    await markOf(r.client, c.client),
-    await markOf(r.server, c.server),
-  ];
+  const marks = async (c: Connection) => [await markOf(r.client, c.client), await markOf(r.server, c.server)];
 
   describe("the application's own mark", () => {
     const OWN = 0x4000_0005;
@@ -207,16 +201,19 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx ack set --every 1: th
     });
   });
 
-  test.each(["v4", "v6"] as const)("%s: bit 13, no option on any segment, counted as applied", async (family) => {
-    await r.rule(r.client, "ack set --every 1");
-    const { c, t } = await r.recorded(3, () => r.open(family));
-    expect(await marks(c)).toEqual([DEFAULT_MARK, 0]);
-    expect(t.all.map(requestsOf).join("")).toBe("");
-    await r.rule(r.server, "ack set --every 1");
-    expect(await marks(await r.open(family))).toEqual([DEFAULT_MARK, DEFAULT_MARK]);
-    expect(await r.counters(r.client, "ack")).toMatchObject({ applied: 2, sent: 0, errors: 0 });
-    expect(await r.counters(r.server, "ack")).toMatchObject({ applied: 1, sent: 0, errors: 0 });
-  });
+  test.each(["v4", "v6"] as const)(
+    "%s: bit 13, no option on any segment, counted as applied",
+    async (family) => {
+      await r.rule(r.client, "ack set --every 1");
+      const { c, t } = await r.recorded(3, () => r.open(family));
+      expect(await marks(c)).toEqual([DEFAULT_MARK, 0]);
+      expect(t.all.map(requestsOf).join("")).toBe("");
+      await r.rule(r.server, "ack set --every 1");
+      expect(await marks(await r.open(family))).toEqual([DEFAULT_MARK, DEFAULT_MARK]);
+      expect(await r.counters(r.client, "ack")).toMatchObject({ applied: 2, sent: 0, errors: 0 });
+      expect(await r.counters(r.server, "ack")).toMatchObject({ applied: 1, sent: 0, errors: 0 });
+    },
+  );
 
   test.each([0, 7, 31])("--mark-bit %i", async (bit) => {
     await r.rule(r.client, `ack set --every 1 --mark-bit ${bit}`);
