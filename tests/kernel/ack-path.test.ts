@@ -107,6 +107,21 @@ describeIf(needs.ok, needs.reason)("ack requests on difficult ways", () => {
     expect(await r.counters(r.server, "ack")).toMatchObject(GRANTED);
   });
 
+  test("SYN cookies, and both sides ask: the server's request and answer take turns", async () => {
+    for (const side of [r.client, r.server]) {
+      await r.rule(side, "ack request --every 10");
+      await r.rule(side, "ack accept --max-every 8 --max-delay 40ms");
+    }
+    await cookies();
+    const { c, t } = await r.recorded(4);
+    expect(await caps(c)).toEqual([CAP, CAP]);
+    expect(new Set(t.server.map(requestsOf))).toEqual(new Set([ASK, ANSWER, ""]));
+    for (const said of [t.client, t.server]) expect(said.slice(-2).map(requestsOf).join("")).toBe("");
+    for (const side of [r.client, r.server]) {
+      expect(await r.counters(side, "ack")).toMatchObject({ ...GRANTED, received: 1, applied: 1 });
+    }
+  });
+
   test.each([1, 2])("a lost third ACK, tcp_syncookies = %i", async (mode) => {
     await usual();
     const { fd: listener, port } = await r.server.peer.listen(r.server.v4);
