@@ -118,6 +118,19 @@ describeIf(needs.ok, needs.reason)("ack requests of hostile peers", () => {
     expect(await r.counters(r.server, "ack")).toMatchObject({ received: 3, malformed: 0, refused: 0 });
   });
 
+  test("what was advertised at the beginning is not said again with a later answer", async () => {
+    await r.rule(r.server, "uto set 30s");
+    await r.rule(r.server, "ack accept --max-delay 40ms");
+    const c = await r.fromWire(wire, { syn: ackAsk(10) });
+    await say(c);
+    await say(c);
+    await wire.data(c.flow, 10, ackAsk(9));
+    const { options } = await wire.expect(c.flow);
+    expect(options).toContain(ackAnswer(9));
+    expect(options).not.toContain("1c04");
+    expect(await r.u.timeout(r.server, c.fd)).toBe(30_000);
+  });
+
   test("from at once to every 8: our bit of the mark goes, the application's bits stay", async () => {
     await r.rule(r.server, "ack accept --max-delay 40ms");
     const c = await r.fromWire(wire, { syn: ackAsk(1) });
