@@ -149,6 +149,20 @@ describeIf(needs.ok, needs.reason)("ack requests of hostile peers", () => {
     expect((await state(c.fd))[1]).toBe(DEFAULT_MARK);
   });
 
+  test("at once by our own rule, then by the peer's wish: another bit takes the place of the first", async () => {
+    await r.rule(r.server, "ack set --every 1 --mark-bit 2");
+    await r.rule(r.server, "ack accept --mark-bit 3");
+    const c = await r.fromWire(wire);
+    expect((await state(c.fd))[1]).toBe(4);
+    for (const hex of [ackAsk(1), ackAsk(1, 2)]) {
+      await say(c, hex);
+      expect((await state(c.fd))[1]).toBe(8);
+    }
+    await say(c, ackAsk(8));
+    expect((await state(c.fd))[1]).toBe(0);
+    expect(await r.counters(r.server, "ack")).toMatchObject({ received: 3, errors: 0 });
+  });
+
   test("asked in mid-connection for the first time", async () => {
     await r.rule(r.server, "ack accept --max-delay 40ms");
     const c = await r.fromWire(wire);
