@@ -25,6 +25,10 @@ export const commands: Record<string, Entry> = {
     summary: "Remove everything that tcpx has put on this host",
     load: async () => (await import("./reset.ts")).reset,
   },
+  completion: {
+    summary: "What lets bash, zsh or fish complete these commands",
+    load: async () => (await import("./completion.ts")).completion,
+  },
   version: {
     summary: "Version, and what is inside",
     load: async () => (await import("./version.ts")).versionCommand,
