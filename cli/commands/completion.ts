@@ -26,7 +26,10 @@ export const completion = leaf({
     ...globalArgs,
   },
   examples: [
-    ["tcpx completion bash > /usr/share/bash-completion/completions/tcpx", "For all users of bash-completion"],
+    [
+      "tcpx completion bash > /usr/share/bash-completion/completions/tcpx",
+      "For all users of bash-completion",
+    ],
     ["tcpx completion zsh > /usr/local/share/zsh/site-functions/_tcpx", "For all users of zsh"],
     ["tcpx completion fish > ~/.config/fish/completions/tcpx.fish", "For yourself"],
   ],

@@ -35,8 +35,9 @@ export const commands: Record<string, Entry> = {
   },
 };
 
-/** For tcpx's own child processes, not for people. */
+/** For tcpx's own child processes and its installation, not for people. */
 const internal: Record<string, Entry["load"]> = {
+  "internal-man": async () => (await import("./internal-man.ts")).internalMan,
   "internal-peer": async () => (await import("./internal-peer.ts")).internalPeer,
 };
 

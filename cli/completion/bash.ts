@@ -31,7 +31,7 @@ _tcpx_words() {
     words=() at=() cur=''
     for ((i = 0; i <= COMP_CWORD; i++)); do
         raw=\${COMP_WORDS[i]} glue=''
-        [[ $line == "$raw"* ]] && glue=1
+        [[ $line == [[:space:]]* ]] || glue=1
         line=\${line#"\${line%%[![:space:]]*}"}
         line=\${line#"$raw"}
         if ((i > 1)) && [[ $glue && ( $raw == [=:]* || \${COMP_WORDS[i - 1]} == *[=:] ) ]]; then

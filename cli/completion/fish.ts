@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Completion for fish 3 and newer.
 
-import { firstSentence, PIDS, UNITS, valueWords } from "./shell.ts";
+import { PIDS, UNITS, valueWords } from "./shell.ts";
 import { type Flag, type Node, nodesOf, spellings } from "./tree.ts";
 
 /** A word of fish. */
@@ -17,9 +17,7 @@ function flagLine(flag: Flag): string {
 
 function nodeCase(node: Node): string {
   const lines = [
-    ...node.next.map(({ path, summary }) =>
-      ["c", path.at(-1)!, firstSentence(summary)].map(quoted).join("\\t"),
-    ),
+    ...node.next.map(({ path, title }) => ["c", path.at(-1)!, title].map(quoted).join("\\t")),
     ...node.places.map(({ value, description }) =>
       ["p", valueWords(value), description].map(quoted).join("\\t"),
     ),
@@ -74,7 +72,9 @@ end
 
 # __tcpx_program WORD...: completes another program's command line
 function __tcpx_program
-    complete -C (string join -- ' ' (string escape -- $argv) (commandline -ct))
+    set -l cur (commandline -ct)
+    set -l line (string join -- ' ' (string escape -- $argv) "$cur")
+    complete -C"$line"
 end
 
 function __tcpx

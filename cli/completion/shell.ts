@@ -19,8 +19,3 @@ export function quoted(text: string): string {
 export function valueWords(value: Value): string {
   return [value.list ? "list" : value.source, ...value.words].join(" ");
 }
-
-/** What is shown beside a command. */
-export function firstSentence(summary: string): string {
-  return summary.split(". ")[0]!.replace(/\.$/, "");
-}

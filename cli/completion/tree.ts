@@ -7,7 +7,7 @@ import { aliasesOf, globalArgs, rootArgs } from "../args.ts";
 import { commands, extensionCommands, findCommand } from "../commands/index.ts";
 import type { Command, Leaf } from "../commands/types.ts";
 import { PROGRAM } from "./program.ts";
-import { isProgram, type Value, valueOf } from "./values.ts";
+import { hintedValue, isProgram, type Value } from "./values.ts";
 
 export interface Flag {
   /** As it is offered: "--to", "--no-advertise". */
@@ -33,6 +33,9 @@ export interface Place {
 export interface Node {
   /** Words behind "tcpx". */
   path: string[];
+  /** One line, for beside the command. */
+  title: string;
+  /** As its help begins. */
   summary: string;
   /** What may come next; none in a leaf. */
   next: Node[];
@@ -55,7 +58,7 @@ function flagOf(name: string, def: ArgDef): Flag {
     return { name: `--no-${name}`, short, silent: [`--${name}`], description: def.negativeDescription };
   }
   const flag = { name: `--${name}`, short, silent: [], description: def.description ?? "" };
-  return def.type === "boolean" ? flag : { ...flag, value: valueOf(name, def) };
+  return def.type === "boolean" ? flag : { ...flag, value: hintedValue(name, def) };
 }
 
 function flagsOf(args: ArgsDef): Flag[] {
@@ -68,22 +71,43 @@ function placesOf(args: ArgsDef): Place[] {
   return Object.entries(args).flatMap(([name, def]) => {
     if (def.type !== "positional") return [];
     const { description = "", required } = def;
-    return [{ value: valueOf(name, def), description, optional: required === false }];
+    return [{ value: hintedValue(name, def), description, optional: required === false }];
   });
 }
 
-function leafNode(path: string[], leaf: Leaf, summary = leaf.summary): Node {
-  const { args, examples, notes = [] } = leaf;
+function leafNode(path: string[], leaf: Leaf, title = leaf.summary.split(". ")[0]!): Node {
+  const { summary, args, examples, notes = [] } = leaf;
   const places = placesOf(args);
   const runs = places.some(({ value }) => isProgram(value)) || examples.some(([line]) => / -- /.test(line));
-  return { path, summary, next: [], flags: flagsOf(args), places, runs, examples, notes };
+  return {
+    path,
+    title: title.replace(/\.$/, ""),
+    summary,
+    next: [],
+    flags: flagsOf(args),
+    places,
+    runs,
+    examples,
+    notes,
+  };
 }
 
-function commandNode(name: string, summary: string, command: Command): Node {
-  if (command.kind === "leaf") return leafNode([name], command, summary);
+/** @param title for beside the command, in the list of all */
+export function commandNode(name: string, title: string, command: Command): Node {
+  if (command.kind === "leaf") return leafNode([name], command, title);
   const next = Object.entries(command.commands).map(([verb, leaf]) => leafNode([name, verb], leaf));
-  const { examples } = command;
-  return { path: [name], summary, next, flags: flagsOf(globalArgs), places: [], runs: false, examples, notes: [] };
+  const { summary, examples } = command;
+  return {
+    path: [name],
+    title,
+    summary,
+    next,
+    flags: flagsOf(globalArgs),
+    places: [],
+    runs: false,
+    examples,
+    notes: [],
+  };
 }
 
 /** All commands that are for people, extensions first, as the help has them. */
@@ -93,7 +117,17 @@ export async function commandTree(): Promise<Node> {
     entries.map(async ([name, { summary }]) => commandNode(name, summary, (await findCommand(name))!)),
   );
   const { summary, examples, notes } = PROGRAM;
-  return { path: [], summary, next, flags: flagsOf(rootArgs), places: [], runs: false, examples, notes };
+  return {
+    path: [],
+    title: summary,
+    summary,
+    next,
+    flags: flagsOf(rootArgs),
+    places: [],
+    runs: false,
+    examples,
+    notes,
+  };
 }
 
 /** The node and all below it, in the order of the help. */

@@ -37,7 +37,7 @@ function allowsNone(def: ArgDef): boolean {
 }
 
 /** @param name of the argument, which stands for itself when it has no hint */
-export function valueOf(name: string, def: ArgDef): Value {
+export function hintedValue(name: string, def: ArgDef): Value {
   const hint = def.valueHint ?? name.toUpperCase();
   const options = def.type === "enum" ? (def.options ?? []) : [];
   const parts = hint.replace(/[\s,]*\.\.\.$/, "").split("|");

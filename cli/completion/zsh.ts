@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Completion for zsh's compinit.
 
-import { firstSentence, PIDS, quoted, UNITS } from "./shell.ts";
+import { PIDS, quoted, UNITS } from "./shell.ts";
 import { type Flag, type Node, nodesOf, type Place, spellings } from "./tree.ts";
 import type { Value } from "./values.ts";
 
@@ -14,7 +14,7 @@ function escaped(text: string): string {
 function action(value: Value): string {
   const message = escaped(value.hint);
   const words = value.words.join(" ");
-  if (value.list) return `:${message}: _values -s , ${message} ${words}`;
+  if (value.list) return `:${message}: _tcpx_list ${message} ${words}`;
   switch (value.source) {
     case "directory":
       return `:${message}:_files -/`;
@@ -52,9 +52,7 @@ function specs(node: Node): string[] {
 }
 
 function nodeCase(node: Node): string {
-  const next = node.next.map(({ path, summary }) =>
-    quoted(`${path.at(-1)!.replace(/:/g, "\\:")}:${firstSentence(summary)}`),
-  );
+  const next = node.next.map(({ path, title }) => quoted(`${path.at(-1)!.replace(/:/g, "\\:")}:${title}`));
   const lines = [
     ...(next.length > 0 ? ["next=(", ...next.map((word) => `    ${word}`), ")"] : []),
     ...["specs=(", ...specs(node).map((spec) => `    ${spec}`), ")"],
@@ -69,6 +67,14 @@ _tcpx_units() {
 
 _tcpx_pids() {
     compadd "$@" -- \${(f)"$(${PIDS})"}
+}
+
+# several words by commas, but for none, which stands alone
+_tcpx_list() {
+    local message=$1
+    shift
+    [[ $PREFIX != *,* ]] || set -- \${@:#none}
+    _values -s , $message "$@"
 }
 
 _tcpx() {
