@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Completion for bash 4.2 and newer, with or without the package bash-completion.
+// Completion for bash 4.3 and newer, with or without the package bash-completion.
 
 import { PIDS, quoted, UNITS, valueWords } from "./shell.ts";
 import { type Flag, type Node, nodesOf, spellings } from "./tree.ts";
