@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // One change of one scope's rules: read, plan, show or do, report.
 
+import type { AgentReport } from "../agent/told.ts";
 import { Exit, type ExitCode, TcpxError } from "../errors.ts";
 import type { Scope } from "../loader/host.ts";
 import { lock, readScope, removeStale, replaceRules } from "../loader/store.ts";
@@ -36,6 +37,7 @@ function report(
   change: Change,
   places: Places,
   netns: Netns | null,
+  agent?: AgentReport,
 ): void {
   const changed = isChange(change);
   io.json({
@@ -47,6 +49,7 @@ function report(
     replaced: change.replaced.map(ruleJson),
     removed: change.removed.map(ruleJson),
     unchanged: change.unchanged.map(ruleJson),
+    ...(agent && { agent: agent.json }),
   });
   for (const line of changeLines(change, scope.name, netns)) io.print(line);
   if (!changed) io.print("no change");
@@ -61,6 +64,17 @@ function presentRules(host: Host, scope: Scope): Rule[] {
     value: scope.name,
     hint: "`tcpx reset` detaches what is left",
   });
+}
+
+/** Makes the change under the lock. Nothing is changed when it fails. */
+async function commit(host: Host, scope: Scope, plan: () => Change, wait: boolean, io: Io): Promise<Change> {
+  using held = lock(host.lib, wait);
+  for (const gone of removeStale(host.lib, held)) {
+    io.messages.info(`cgroup ${gone.name} is gone: removed its ${gone.rules.length} rule(s)`);
+  }
+  const change = plan();
+  if (isChange(change)) await replaceRules(host.lib, held, scope, change.rules);
+  return change;
 }
 
 /**
@@ -84,17 +98,12 @@ export async function changeScope(
     return Exit.DONE;
   }
   await prepare();
-  const early = plan(presentRules(host, scope), netns);
-  if (!isChange(early)) {
-    report(io, command, scope, early, places, netns); // a no-op needs no lock and no mount
-    return Exit.DONE;
-  }
-  using held = lock(lib, places.wait);
-  for (const gone of removeStale(lib, held)) {
-    io.messages.info(`cgroup ${gone.name} is gone: removed its ${gone.rules.length} rule(s)`);
-  }
-  const change = plan(presentRules(host, scope), netns);
-  if (isChange(change)) await replaceRules(lib, held, scope, change.rules);
-  report(io, command, scope, change, places, netns);
-  return Exit.DONE;
+  const planned = () => plan(presentRules(host, scope), netns);
+  const early = planned();
+  // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
+  const change = isChange(early) ? await commit(host, scope, planned, places.wait, io) : early;
+  const { toldAgent } = await import("../agent/told.ts");
+  const agent = await toldAgent(lib, scope, change, io);
+  report(io, command, scope, change, places, netns, agent);
+  return agent?.failed ? Exit.FAILED : Exit.DONE;
 }

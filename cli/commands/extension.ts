@@ -6,6 +6,7 @@ import { Exit, type ExitCode, usageError } from "../errors.ts";
 import { placeRules } from "../extensions/place.ts";
 import type { Drafted, Extension, RuleVerb } from "../extensions/types.ts";
 import { bridge, unwrap } from "../loader/bridge.ts";
+import type { ScopeState } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
 import { ruleJson, ruleTable } from "../output/rules.ts";
 import { isChange, setRules, unsetRules } from "../policy/change.ts";
@@ -113,6 +114,12 @@ function unset(extension: Extension): Leaf {
   });
 }
 
+/** What the agent knows about an extension's rules. */
+async function figuresFor(states: ScopeState[], io: Io) {
+  const { agentSection } = await import("../agent/section.ts");
+  return agentSection(states, io, false);
+}
+
 async function showRules(extension: Extension, cgroup: string | undefined, io: Io): Promise<ExitCode> {
   const host = await openHost();
   const states = host.states(cgroup);
@@ -120,8 +127,13 @@ async function showRules(extension: Extension, cgroup: string | undefined, io: I
     rules.filter((rule) => rule.ext === extension.name).map((rule) => ({ scope: name, alive, rule })),
   );
   rows.sort((a, b) => (ruleKey(a.rule) < ruleKey(b.rule) ? -1 : 1));
-  io.json({ rules: rows.map(({ scope, alive, rule }) => ({ scope, alive, ...ruleJson(rule) })) });
+  const figures = extension.needsAgent ? await figuresFor(states, io) : undefined;
+  io.json({
+    rules: rows.map(({ scope, alive, rule }) => ({ scope, alive, ...ruleJson(rule) })),
+    ...figures?.json,
+  });
   io.print(rows.length > 0 ? ruleTable(rows, host.netns()) : `no ${extension.name} rules`);
+  if (figures?.text) io.print(`\n${figures.text}`);
   return Exit.DONE;
 }
 

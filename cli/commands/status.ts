@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import { agentSection } from "../agent/section.ts";
 import { globalArgs, scopeArgs, textArg } from "../args.ts";
 import { Exit } from "../errors.ts";
 import { extensions } from "../extensions/index.ts";
@@ -66,7 +67,7 @@ function scopeText({ state, counters }: ScopeReport, netns: Netns | null): strin
 }
 
 export const status = leaf({
-  summary: "Scopes, rules, what is attached, and counters.",
+  summary: "Scopes, rules, what is attached, counters, and the ACK agent.",
   args: { ...scopeArgs, ...globalArgs },
   examples: [
     ["tcpx status", "All scopes"],
@@ -77,6 +78,8 @@ export const status = leaf({
       "settings made; clamped = moved to our limits; kept = the application's own value left alone; " +
       "malformed = ignored; no room = option space full; fallback = went on without options after a loss; " +
       "errors = refused by the kernel.",
+    "ACKs of ack rules: passed, with the reasons; dropped = held back for a later one; flushed = of these, sent " +
+      "by the agent when their time came.",
   ],
   async run(args, io) {
     const cgroup = textArg(args, "cgroup");
@@ -84,10 +87,13 @@ export const status = leaf({
     const reports = host
       .states(cgroup)
       .map((state) => ({ state, counters: readCounters(host.lib, state.id) }));
-    io.json({ active: reports.length > 0, scopes: reports.map(scopeJson) });
+    const states = reports.map(({ state }) => state);
+    const agent = await agentSection(states, io, true);
+    io.json({ active: reports.length > 0, scopes: reports.map(scopeJson), ...agent.json });
     const netns = host.netns();
-    const text = reports.map((report) => scopeText(report, netns)).join("\n\n");
-    io.print(reports.length > 0 ? text : "tcpx has nothing on this host");
+    const text = reports.map((report) => scopeText(report, netns));
+    if (reports.length === 0) text.push(agent.text ? "there are no rules" : "tcpx has nothing on this host");
+    io.print([...text, agent.text].filter(Boolean).join("\n\n"));
     return Exit.DONE;
   },
 });

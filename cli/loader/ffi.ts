@@ -48,4 +48,11 @@ export const symbols = {
   tcpx_jiffy_us: { args: [], returns: i32 },
   tcpx_raise_memlock: { args: [], returns: i32 },
   tcpx_capabilities: { args: [ptr], returns: i32 }, // u64 *effective
+  tcpx_agent_start: { args: [i32, i32, i32, ptr], returns: i32 }, // held, notices, served, void **out
+  tcpx_agent_at_once: { args: [u64, u32], returns: i32 }, // void *agent, unsigned mark_bits
+  tcpx_agent_serve: { args: [u64, ptr], returns: i32 }, // void *agent, const char *netns_path
+  tcpx_agent_reason: { args: [u64, ptr, i32], returns: i32 }, // void *agent, char *out, int cap
+  tcpx_agent_stats: { args: [u64, ptr], returns: i32 }, // void *agent, struct tcpx_agent_stats *
+  tcpx_agent_stop: { args: [u64], returns: i32 },
+  tcpx_routes_sweep: { args: [], returns: i32 },
 } as const;
