@@ -43,6 +43,34 @@ function dial(address: string, port: number): void {
   converse(socket);
 }
 
+/** About 500 Mbit/s: a receiver that cannot keep up acknowledges less by itself. */
+const CHUNK = Buffer.alloc(65_536);
+
+/** Sends so many bytes to whoever connects, and leaves the connection open to be looked at. */
+function send(address: string, port: number, bytes: number): void {
+  const server = createServer((socket) => {
+    let left = bytes;
+    socket.on("error", () => {});
+    const timer = setInterval(() => {
+      socket.write(CHUNK.subarray(0, left));
+      left = Math.max(0, left - CHUNK.length);
+      if (left === 0) clearInterval(timer);
+    }, 1);
+  });
+  server.listen(port, address, () => tell("listening"));
+}
+
+/** Reads so many bytes, and keeps the connection. */
+function fetch(address: string, port: number, bytes: number): void {
+  let got = 0;
+  const socket = connect({ host: address, port });
+  socket.on("data", (chunk) => {
+    got += chunk.length;
+    if (got === bytes) tell("fetched");
+  });
+  socket.on("error", (error) => tell("failed", { what: error.message }));
+}
+
 /** Tells every frame of an interface, as hex. */
 function capture(lib: Bridge, device: string): void {
   const fd = unwrap(`capture on ${device}`, lib.tcpx_packet_socket(cstr(device)));
@@ -70,9 +98,11 @@ function loopback(port: number): void {
   });
 }
 
-function play(lib: Bridge, role: string, [first = "", second = ""]: string[]): void {
+function play(lib: Bridge, role: string, [first = "", second = "", third = ""]: string[]): void {
   if (role === "serve") serve(first, Number(second));
   else if (role === "dial") dial(first, Number(second));
+  else if (role === "send") send(first, Number(second), Number(third));
+  else if (role === "fetch") fetch(first, Number(second), Number(third));
   else if (role === "capture") capture(lib, first);
   else if (role === "loopback") loopback(Number(first));
   else throw usageError(`unknown role '${role}'`, role);

@@ -19,7 +19,11 @@ describeIf(labRequirement.ok, labRequirement.reason)("ack set --every 1, in a na
       "fwmark 0x2000/0x2000 lookup 100",
       "IPv4 rule 32765 looks at the same bit",
     ],
-    ["that looks main up only in part", "lookup main suppress_prefixlength 0", "suppress"],
+    [
+      "that looks main up only in part",
+      "lookup main suppress_prefixlength 0",
+      "takes most routes from table main",
+    ],
   ])("%s: exit 3, the reason, and no rule", async (_, rule, reason) => {
     const netns = await lab.netns(`refused${rule.length}`);
     const cgroup = lab.cgroup(`refused${rule.length}`);
