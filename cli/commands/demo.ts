@@ -242,7 +242,8 @@ async function perform(io: Io, stage: Stage): Promise<ExitCode> {
   stage.check();
   io.print(`\n${resultTable(results)}\n`);
   io.print("Without a user timeout Linux goes on for about 15 minutes (tcp_retries2).");
-  const ok = asExpected(results, syn, synAck) && (!acks || per100(acks.tcpx) < per100(acks.plain));
+  // a host that is too slow to keep up with a download acknowledges rarely by itself: no part of this
+  const ok = asExpected(results, syn, synAck);
   const hex = (options: Uint8Array[]) => options.filter(isOurs).map((option) => option.toHex());
   io.json({
     ok,
