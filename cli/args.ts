@@ -29,6 +29,21 @@ export const scopeArgs = {
     valueHint: "PATH",
     description: "Scope: processes of this cgroup v2 directory; default: its root, all processes",
   },
+  unit: {
+    type: "string",
+    valueHint: "NAME",
+    description: "Scope: a running unit of systemd: nginx.service (or nginx), web.slice",
+  },
+  user: {
+    type: "string",
+    valueHint: "USER",
+    description: "With --unit: a unit of this user's systemd, by name or number",
+  },
+  pid: {
+    type: "string",
+    valueHint: "PID",
+    description: "Scope: the cgroup that this process is in, with all that are in it",
+  },
 } as const satisfies ArgsDef;
 
 export const netnsArgs = {
@@ -72,6 +87,28 @@ export function textArg(args: Args, name: string): string | undefined {
 /** Was this boolean flag given? */
 export function flagArg(args: Args, name: string): boolean {
   return args[name] === true;
+}
+
+/** How a command names its scope; nothing: the root. */
+export interface ScopeFlags {
+  cgroup?: string | undefined;
+  unit?: string | undefined;
+  user?: string | undefined;
+  pid?: string | undefined;
+}
+
+/** The scope that the flags name. @throws TcpxError (usage) when they name two */
+export function scopeFlags(args: Args): ScopeFlags {
+  const named = (["cgroup", "unit", "pid"] as const).filter((flag) => args[flag] !== undefined);
+  if (named.length > 1) {
+    const [first, second] = named.map((flag) => `--${flag}`);
+    throw usageError(`${first} and ${second} exclude each other`, second, "each names a scope: give one");
+  }
+  if (args.user !== undefined && args.unit === undefined) {
+    throw usageError("--user is only for --unit", "--user", "give --unit NAME, too, or leave it out");
+  }
+  const [cgroup, unit, user, pid] = (["cgroup", "unit", "user", "pid"] as const).map((f) => textArg(args, f));
+  return { cgroup, unit, user, pid };
 }
 
 /** One-letter forms of a flag. */

@@ -23,10 +23,10 @@ export interface Bridge {
 }
 
 const NATIVE = resolve(import.meta.dir, "../native-loader");
-const OWN = ["object.c", "bpfsys.c", "log.c", "sys.c", "compat.c"];
+const OWN = ["object.c", "bpfsys.c", "log.c", "sys.c", "compat.c", "run.c"];
 const ROUTES = [
   ...["routes.c", "routes-follow.c", "routes-guard.c", "route-copy.c", "route-rules.c", "route-set.c"],
-  ...["route-sync.c", "netlink.c", "netlink-batch.c", "guard-memory.c"],
+  ...["route-sync.c", "netlink.c", "netlink-batch.c", "guard-memory.c", "guard-process.c"],
 ];
 const LIBRARIES: Library[] = ["libbpf", "elfutils", "zlib"];
 const ZLIB =
