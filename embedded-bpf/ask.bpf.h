@@ -99,7 +99,8 @@ static __always_inline void ask_option_syn_ack(struct bpf_sock_ops *ctx, enum tc
 	case TCPX_EXT_ACK:
 		if (ask_tarr_on_syn(ctx))
 			tarr_bytes(TCPX_TARR_CAPABLE_LEN, 0, o);
-		else if (!tarr_asks(rule) && request_on_syn(ctx, TCPX_EXID_ACK_ASK, &asked))
+		else if (!tarr_asks(rule) && request_on_syn(ctx, TCPX_EXID_ACK_ASK, &asked) &&
+			 asked)
 			request_bytes(TCPX_EXID_ACK_ANSWER, ack_bounded(rule, asked), o);
 		break;
 	default:
@@ -197,6 +198,8 @@ static __always_inline void ask_again(struct bpf_sock_ops *ctx, struct tcpx_conn
 {
 	if (conn->silent == TCPX_SILENCED)
 		return;
+	if (conn->silent) /* what we had to advertise has been said */
+		conn->heard = 1;
 	conn->silent = TCPX_SPEAKING;
 	conn->segments = 0;
 	conn->since_ns = bpf_ktime_get_ns();

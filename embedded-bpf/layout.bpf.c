@@ -23,3 +23,8 @@ struct tcpx_handover handover;
 struct tcpx_request_conn request_conn;
 struct tcpx_ack_conn ack_conn;
 struct tcpx_thin_counters thin_counters;
+enum tcpx_served_flag served_flag;
+enum tcpx_thin_event thin_event;
+struct tcpx_held held;
+struct tcpx_wanted wanted;
+struct tcpx_thin_config thin_config;

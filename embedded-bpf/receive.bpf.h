@@ -145,7 +145,8 @@ __noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
 	correct = ctx->rcv_nxt == conn->received;
 	cc_received(conn, asks, correct || conn->requests[0].state == TCPX_REQUEST_ASKED);
 	iw_received(conn, asks, correct || conn->requests[1].state == TCPX_REQUEST_ASKED);
-	ack_received(conn, correct || conn->requests[2].state == TCPX_REQUEST_ASKED);
+	ack_received(conn, correct || conn->requests[2].state == TCPX_REQUEST_ASKED,
+		     conn->header_is_syn || ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB);
 	return 0;
 }
 
@@ -166,7 +167,9 @@ static __always_inline void receive(struct bpf_sock_ops *ctx, struct tcpx_conn *
 	/* requests come with the handshake; with Fast Open its end is seen on the first data */
 	bool asks = passive || (conn->fast_open && ctx->rcv_nxt == conn->received);
 
-	if (!receive_wanted(conn) && !(asks && receive_grants(conn)))
+	if (!receive_wanted(conn) && !(asks && receive_grants(conn)) &&
+	    !(ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB &&
+	      tarr_asks(&conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK])))
 		return;
 	if (passive)
 		receive_header(ctx, conn, true, asks);

@@ -50,6 +50,15 @@ static __always_inline bool request_listens(const struct tcpx_request_conn *r)
 	return r->state >= TCPX_REQUEST_ASKED && r->state <= TCPX_REQUEST_REFUSED;
 }
 
+/* Is there an answer to give? */
+static __always_inline bool request_answers(const struct tcpx_conn *conn)
+{
+	for (int i = 0; i < TCPX_REQUESTS; i++)
+		if (conn->requests[i].state == TCPX_REQUEST_ANSWERED && !conn->requests[i].promised)
+			return true;
+	return false;
+}
+
 /* What this connection has to say: our ask until it is answered, or our answer. */
 static __always_inline void request_option(const struct tcpx_request_conn *r, __u16 ask,
 					   __u16 answer, struct tcpx_option *o)
@@ -103,7 +112,7 @@ static __always_inline void request_take_ask(struct tcpx_conn *conn, enum tcpx_e
 	/* the header at hand is the SYN's before it is the third ACK's */
 	r->promised = r->state == TCPX_REQUEST_NONE && conn->armed && !conn->crowded &&
 		      conn->header_is_syn && !conn->fast_open && !conn->retrans &&
-		      !(ext == TCPX_EXT_ACK && request_full(conn));
+		      !(ext == TCPX_EXT_ACK && (request_full(conn) || conn->ack.tarr_seen));
 	r->asked = r->ask_bits;
 	r->state = TCPX_REQUEST_PENDING;
 }
@@ -118,13 +127,15 @@ static __always_inline void request_take_answer(struct tcpx_conn *conn, enum tcp
 	r->answer_seen = 0;
 	if (!seen)
 		return;
+	/* repeated until data with it is acknowledged, which may be after we have fallen silent */
+	if (seen == 1 && r->answer == r->answer_bits &&
+	    (r->state == TCPX_REQUEST_GRANTED || r->state == TCPX_REQUEST_REFUSED))
+		return;
 	if (seen > 1 || !now || conn->silent || r->state < TCPX_REQUEST_ASKED ||
 	    r->state > TCPX_REQUEST_REFUSED || (!granted && !refused)) {
 		count(ext, TCPX_COUNTER_MALFORMED);
 		return;
 	}
-	if (r->state != TCPX_REQUEST_ASKED && r->answer == r->answer_bits)
-		return;
 	r->answer = r->answer_bits;
 	r->state = granted ? TCPX_REQUEST_GRANTED : TCPX_REQUEST_REFUSED;
 	conn->heard = 1;

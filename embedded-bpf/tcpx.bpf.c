@@ -53,7 +53,7 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 	cc_established(ctx, conn);
 	iw_established(ctx, conn);
 	ack_established(ctx, conn);
-	if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
+	if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB && request_answers(conn))
 		ask_again(ctx, conn);
 	ask = ask_any(conn) && !conn->silent;
 	/* a SYN-ACK was lost: maybe for its options */

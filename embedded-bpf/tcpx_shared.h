@@ -228,7 +228,8 @@ struct tcpx_ack_conn {
 	__u8 tarr_segments; /* R of the peer's */
 	__u8 tarr_seen;	    /* length of the option in the header under examination, 6: no good */
 	__u8 tarr_bits;	    /* its fifth byte */
-	__u8 reserved[3];
+	__u8 marked;	    /* the bit of SO_MARK that we have set, plus 1; 0: none */
+	__u8 reserved[2];
 };
 
 /* draft-ietf-tcpm-ack-rate-request on one connection. */
@@ -294,6 +295,43 @@ enum tcpx_thin_counter {
 
 struct tcpx_thin_counters {
 	__u64 count[TCPX_THIN_COUNT];
+};
+
+/* What the agent does in a network namespace: bits of the value in the map `served`. */
+enum tcpx_served_flag {
+	TCPX_SERVED_FLUSH = 1,	/* sends held ACKs: the thinner may hold them back */
+	TCPX_SERVED_ROUTES = 2, /* routes for acknowledging at once stand there */
+	TCPX_SERVED_USED = 4,	/* by the thinner: something was held since this was cleared */
+};
+
+/* What the thinner tells the agent. */
+enum tcpx_thin_event {
+	TCPX_THIN_EVENT_HELD,	/* struct tcpx_held: send it now */
+	TCPX_THIN_EVENT_WANTED, /* struct tcpx_wanted: nobody sends in this namespace */
+};
+
+/* An ACK that was held back. At most 60 bytes of IPv4 and TCP, or 72 of IPv6 and TCP. */
+struct tcpx_held {
+	__u32 event;
+	__u32 netns;	/* inode number of the network namespace */
+	__u32 mark;	/* of the packet */
+	__u32 bound_if; /* device that the socket is bound to (VRF too), 0: none */
+	__u32 ifindex;	/* device that it would have left through: scope of link-local addresses */
+	__u8 version;	/* 4 or 6 */
+	__u8 len;	/* of packet, from the IP header on */
+	__u8 reserved[2];
+	__u8 packet[84];
+};
+
+struct tcpx_wanted {
+	__u32 event;
+	__u32 netns;
+};
+
+/* Constant per loaded thinner (.rodata), nanoseconds. */
+struct tcpx_thin_config {
+	__u64 idle_ns;	/* the timer of a connection goes when nothing was held for so long */
+	__u64 stall_ns; /* the agent reads nothing for so long: nothing is held back any more */
 };
 
 /*

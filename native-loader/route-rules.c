@@ -180,6 +180,16 @@ static int remove_own(const struct nl_pair *nl, const struct survey *s)
 	return err;
 }
 
+/* __builtin_popcount() may be a call into libgcc, which is not ours to use. */
+static int count_bits(uint32_t bits)
+{
+	int n = 0;
+
+	for (; bits; bits &= bits - 1)
+		n++;
+	return n;
+}
+
 int rules_set(const struct nl_pair *nl, int family, uint32_t bits, char *why, size_t room)
 {
 	struct survey s;
@@ -189,7 +199,7 @@ int rules_set(const struct nl_pair *nl, int family, uint32_t bits, char *why, si
 		return err;
 	if (s.refused)
 		bits = 0;
-	else if (bits && s.standing == bits && s.owns == __builtin_popcount(bits))
+	else if (bits && s.standing == bits && s.owns == count_bits(bits))
 		return 0;
 	err = remove_own(nl, &s);
 	for (int i = 0; !err && i < BITS; i++) {

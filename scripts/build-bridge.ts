@@ -23,7 +23,10 @@ export interface Bridge {
 }
 
 const NATIVE = resolve(import.meta.dir, "../native-loader");
-const OWN = ["object.c", "bpfsys.c", "log.c", "sys.c", "compat.c", "run.c"];
+/** What the bridge shares with the programs. */
+const SHARED = resolve(import.meta.dir, "../embedded-bpf/tcpx_shared.h");
+const OWN = ["object.c", "bpfsys.c", "log.c", "sys.c", "compat.c", "agent.c", "served.c", "find-netns.c"];
+OWN.push("flush.c", "run.c");
 const ROUTES = [
   ...["routes.c", "routes-follow.c", "routes-guard.c", "route-copy.c", "route-rules.c", "route-set.c"],
   ...["route-sync.c", "netlink.c", "netlink-batch.c", "guard-memory.c", "guard-process.c"],
@@ -223,6 +226,7 @@ export async function buildBridge(arch: Arch = hostArch()): Promise<Bridge> {
   const versions = await packageVersions(sources);
   await requireLibbpf(dirs.libbpf, versions.libbpf);
   const own = (await readdir(NATIVE)).sort().map((file) => `file:${join(NATIVE, file)}`);
+  own.push(`file:${SHARED}`);
   const compiler = await run([toolsFor(arch).cc, "--version"]);
   const inputs = [arch, compiler, JSON.stringify(versions), `file:${import.meta.path}`, ...own];
   const folder = await cached(`bridge-${arch}`, inputs, async (out) => {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // One change of one scope's rules: read, plan, show or do, report.
 
+import type { AgentReport } from "../agent/told.ts";
+import type { ScopeFlags } from "../args.ts";
 import { Exit, type ExitCode, TcpxError } from "../errors.ts";
 import type { Scope } from "../loader/host.ts";
 import { lock, readScope, removeStale, replaceRules } from "../loader/store.ts";
@@ -8,10 +10,11 @@ import type { Io } from "../output/io.ts";
 import { changeLines, ruleJson } from "../output/rules.ts";
 import { type Change, isChange } from "../policy/change.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
+import { unitOf } from "../system/unit-name.ts";
 import { type Host, openHost } from "./host-access.ts";
 
 export interface Places {
-  cgroup: string | undefined;
+  scope: ScopeFlags;
   allNetns: boolean;
   dryRun: boolean;
   wait: boolean;
@@ -36,17 +39,19 @@ function report(
   change: Change,
   places: Places,
   netns: Netns | null,
+  agent?: AgentReport,
 ): void {
   const changed = isChange(change);
   io.json({
     command,
     changed,
     dry_run: places.dryRun,
-    scope: { cgroup: scope.name, id: scope.id },
+    scope: { cgroup: scope.name, id: scope.id, unit: unitOf(scope.name)?.name ?? null },
     added: change.added.map(ruleJson),
     replaced: change.replaced.map(ruleJson),
     removed: change.removed.map(ruleJson),
     unchanged: change.unchanged.map(ruleJson),
+    ...(agent && { agent: agent.json }),
   });
   for (const line of changeLines(change, scope.name, netns)) io.print(line);
   if (!changed) io.print("no change");
@@ -63,6 +68,17 @@ function presentRules(host: Host, scope: Scope): Rule[] {
   });
 }
 
+/** Makes the change under the lock. Nothing is changed when it fails. */
+async function commit(host: Host, scope: Scope, plan: () => Change, wait: boolean, io: Io): Promise<Change> {
+  using held = lock(host.lib, wait);
+  for (const gone of removeStale(host.lib, held)) {
+    io.messages.info(`cgroup ${gone.name} is gone: removed its ${gone.rules.length} rule(s)`);
+  }
+  const change = plan();
+  if (isChange(change)) await replaceRules(host.lib, held, scope, change.rules);
+  return change;
+}
+
 /**
  * Applies a plan to the scope that the flags name.
  * @throws TcpxError with the documented codes; nothing is changed then
@@ -74,27 +90,23 @@ export async function changeScope(
   plan: Plan,
   prepare: () => Promise<void> | undefined = () => undefined,
 ): Promise<ExitCode> {
-  const host = await openHost(places.cgroup);
+  const host = await openHost(places.scope);
   const { lib } = host;
   lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
-  const scope = host.scope(places.cgroup);
+  const scope = host.scope();
+  for (const notice of scope.notices) io.messages.warn(notice);
   const netns = netnsFor(host, scope, places.allNetns, io);
   if (places.dryRun) {
     report(io, command, scope, plan(presentRules(host, scope), netns), places, netns);
     return Exit.DONE;
   }
   await prepare();
-  const early = plan(presentRules(host, scope), netns);
-  if (!isChange(early)) {
-    report(io, command, scope, early, places, netns); // a no-op needs no lock and no mount
-    return Exit.DONE;
-  }
-  using held = lock(lib, places.wait);
-  for (const gone of removeStale(lib, held)) {
-    io.messages.info(`cgroup ${gone.name} is gone: removed its ${gone.rules.length} rule(s)`);
-  }
-  const change = plan(presentRules(host, scope), netns);
-  if (isChange(change)) await replaceRules(lib, held, scope, change.rules);
-  report(io, command, scope, change, places, netns);
-  return Exit.DONE;
+  const planned = () => plan(presentRules(host, scope), netns);
+  const early = planned();
+  // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
+  const change = isChange(early) ? await commit(host, scope, planned, places.wait, io) : early;
+  const { toldAgent } = await import("../agent/told.ts");
+  const agent = await toldAgent(lib, scope, change, io);
+  report(io, command, scope, change, places, netns, agent);
+  return agent?.failed ? Exit.FAILED : Exit.DONE;
 }

@@ -21,6 +21,10 @@ export const commands: Record<string, Entry> = {
     summary: "A negotiated user timeout, seen in its own network namespaces",
     load: async () => (await import("./demo.ts")).demo,
   },
+  agent: {
+    summary: "The process behind ack rules; they start it",
+    load: async () => (await import("./agent.ts")).agent,
+  },
   reset: {
     summary: "Remove everything that tcpx has put on this host",
     load: async () => (await import("./reset.ts")).reset,
@@ -33,6 +37,7 @@ export const commands: Record<string, Entry> = {
 
 /** For tcpx's own child processes, not for people. */
 const internal: Record<string, Entry["load"]> = {
+  "internal-agent": async () => (await import("./agent.ts")).internalAgent,
   "internal-peer": async () => (await import("./internal-peer.ts")).internalPeer,
 };
 

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 
+import { type RouteSurvey, removeRoutesLeft } from "../agent/routes-left.ts";
+import { checkRunDir, RUN_DIR } from "../agent/run-dir.ts";
+import { agentPid, stopAgent } from "../agent/start.ts";
 import { changeArgs, flagArg, globalArgs } from "../args.ts";
 import { Exit } from "../errors.ts";
 import { removeLeftovers } from "../lab/sandbox.ts";
+import type { Bridge } from "../loader/bridge.ts";
 import { findBpffs, unmountOwnBpffs } from "../loader/host.ts";
 import { listPins } from "../loader/maps.ts";
 import { topDir } from "../loader/pins.ts";
@@ -13,17 +17,41 @@ import { ruleTable } from "../output/rules.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
-function dryRun(io: Io, states: ScopeState[]): void {
+async function dryRun(io: Io, states: ScopeState[]): Promise<void> {
   const rules = states.flatMap(({ name, alive, rules }) =>
     rules.map((rule) => ({ scope: name, alive, rule })),
   );
+  const agent = await agentPid();
   io.json({
-    changed: states.length > 0,
+    changed: states.length > 0 || agent !== undefined,
     dry_run: true,
     scopes: states.map(({ name }) => name),
     rules: rules.length,
+    agent: agent ?? null,
   });
-  io.print(rules.length > 0 ? `would remove:\n${ruleTable(rules, null)}` : "tcpx has nothing on this host");
+  if (agent !== undefined) io.print(`would end the agent, pid ${agent}`);
+  if (rules.length > 0) io.print(`would remove:\n${ruleTable(rules, null)}`);
+  else if (agent === undefined) io.print("tcpx has nothing on this host");
+}
+
+/** What a reset must not find any more. */
+interface Proof {
+  cgroups: number;
+  left: string[];
+  programs: string[];
+  pins: string[];
+  agent: boolean;
+  routes: RouteSurvey;
+}
+
+async function prove(lib: Bridge, pins: string[]): Promise<Proof> {
+  const { cgroups, programs } = attachedPrograms(lib);
+  const routes = removeRoutesLeft(lib);
+  const agent = (await agentPid()) !== undefined || checkRunDir();
+  const left = [...programs, ...pins];
+  if (agent) left.push(RUN_DIR);
+  if (routes.failed > 0) left.push(`routes for ACKs at once in ${routes.failed} network namespace(s)`);
+  return { cgroups, programs, pins, agent, routes, left };
 }
 
 export const reset = leaf({
@@ -40,9 +68,10 @@ export const reset = leaf({
     const { lib } = await openHost();
     const states = readScopes(lib);
     if (flagArg(args, "dry-run")) {
-      dryRun(io, states);
+      await dryRun(io, states);
       return Exit.DONE;
     }
+    const agent = await stopAgent(lib); // first: what it serves is about to go
     const leftovers = await removeLeftovers();
     const bpffs = findBpffs(lib);
     const present = bpffs !== undefined && listPins(topDir(bpffs)).length > 0;
@@ -51,23 +80,40 @@ export const reset = leaf({
       held.removeEverything();
     }
     const unmounted = unmountOwnBpffs(lib);
-    const survey = attachedPrograms(lib);
     const pins = bpffs === undefined || unmounted ? [] : listPins(topDir(bpffs));
+    const proof = await prove(lib, pins);
+    const { routes } = proof;
     const rules = states.reduce((sum, state) => sum + state.rules.length, 0);
     io.json({
-      changed: present || leftovers.length > 0 || unmounted,
-      removed: { scopes: states.map(({ name }) => name), rules, leftovers },
+      changed: present || leftovers.length > 0 || unmounted || agent !== undefined || routes.removed > 0,
+      removed: {
+        scopes: states.map(({ name }) => name),
+        rules,
+        leftovers,
+        agent: agent?.pid ?? null,
+        routes: routes.removed,
+      },
       unmounted,
-      proof: { cgroups_checked: survey.cgroups, programs_left: survey.programs, pins_left: pins },
+      proof: {
+        cgroups_checked: proof.cgroups,
+        programs_left: proof.programs,
+        pins_left: proof.pins,
+        agent_left: proof.agent,
+        namespaces_checked: routes.namespaces,
+        namespaces_with_routes_left: routes.failed,
+      },
     });
+    if (agent) io.print(`ended the agent, pid ${agent.pid}${agent.killed ? ", which had to be killed" : ""}`);
     io.print(present ? `removed ${rules} rule(s) in ${states.length} scope(s)` : "there were no rules");
     for (const name of leftovers) io.print(`removed ${name}, left by a killed command`);
+    if (routes.removed > 0) io.print(`removed ${routes.removed} rules and routes that an agent had left`);
     if (unmounted) io.print("unmounted /sys/fs/bpf, which tcpx had mounted");
-    if (survey.programs.length > 0 || pins.length > 0) {
-      io.messages.error(`still there: ${[...survey.programs, ...pins].join(", ")}`);
+    if (proof.left.length > 0) {
+      io.messages.error(`still there: ${proof.left.join(", ")}`);
       return Exit.FAILED;
     }
-    io.print(`checked: no tcpx program in any of ${survey.cgroups} cgroups, nothing pinned`);
+    io.print(`checked: no tcpx program in any of ${proof.cgroups} cgroups, nothing pinned, no agent,`);
+    io.print(`no routes of ours in any of ${routes.namespaces} network namespaces`);
     return Exit.DONE;
   },
 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
-import { globalArgs, scopeArgs, textArg } from "../args.ts";
+import { agentSection } from "../agent/section.ts";
+import { globalArgs, scopeArgs, scopeFlags } from "../args.ts";
 import { Exit } from "../errors.ts";
 import { extensions } from "../extensions/index.ts";
 import { COUNTER_NAMES, type Counters, readCounters } from "../loader/counters.ts";
@@ -8,6 +9,7 @@ import type { ScopeState } from "../loader/store.ts";
 import { ruleJson, ruleTable } from "../output/rules.ts";
 import { table } from "../output/table.ts";
 import type { Netns } from "../policy/rule.ts";
+import { unitOf, unitText } from "../system/unit-name.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
@@ -24,6 +26,7 @@ function scopeJson({ state, counters }: ScopeReport): Record<string, unknown> {
   return {
     cgroup: state.name,
     id: state.id,
+    unit: unitOf(state.name)?.name ?? null,
     alive: state.alive,
     damaged: state.damaged,
     link_id: state.linkId,
@@ -42,7 +45,8 @@ function scopeText({ state, counters }: ScopeReport, netns: Netns | null): strin
   const gone = state.alive ? "" : " (removed: its rules have no effect)";
   const attached = `sock_ops program ${state.progId}, link ${state.linkId}, by tcpx ${state.version}`;
   const rows = state.rules.map((rule) => ({ scope: state.name, alive: state.alive, rule }));
-  const sections = [`cgroup ${state.name}${gone}: ${attached}`, ruleTable(rows, netns)];
+  const unit = unitText(state.name);
+  const sections = [`${unit ? `${unit}, ` : ""}cgroup ${state.name}${gone}: ${attached}`, ruleTable(rows, netns)];
   const used = extensions.filter(({ id }) => counters?.count[id]?.some((n) => n > 0));
   if (used.length > 0) {
     const rows = COUNTER_NAMES.map((counter, i) => [
@@ -66,7 +70,7 @@ function scopeText({ state, counters }: ScopeReport, netns: Netns | null): strin
 }
 
 export const status = leaf({
-  summary: "Scopes, rules, what is attached, and counters.",
+  summary: "Scopes, rules, what is attached, counters, and the ACK agent.",
   args: { ...scopeArgs, ...globalArgs },
   examples: [
     ["tcpx status", "All scopes"],
@@ -77,17 +81,21 @@ export const status = leaf({
       "settings made; clamped = moved to our limits; kept = the application's own value left alone; " +
       "malformed = ignored; no room = option space full; fallback = went on without options after a loss; " +
       "errors = refused by the kernel.",
+    "ACKs of ack rules: passed, with the reasons; dropped = held back for a later one; flushed = of these, sent " +
+      "by the agent when their time came.",
   ],
   async run(args, io) {
-    const cgroup = textArg(args, "cgroup");
-    const host = await openHost(cgroup);
+    const host = await openHost(scopeFlags(args));
     const reports = host
-      .states(cgroup)
+      .states()
       .map((state) => ({ state, counters: readCounters(host.lib, state.id) }));
-    io.json({ active: reports.length > 0, scopes: reports.map(scopeJson) });
+    const states = reports.map(({ state }) => state);
+    const agent = await agentSection(states, io, true);
+    io.json({ active: reports.length > 0, scopes: reports.map(scopeJson), ...agent.json });
     const netns = host.netns();
-    const text = reports.map((report) => scopeText(report, netns)).join("\n\n");
-    io.print(reports.length > 0 ? text : "tcpx has nothing on this host");
+    const text = reports.map((report) => scopeText(report, netns));
+    if (reports.length === 0) text.push(agent.text ? "there are no rules" : "tcpx has nothing on this host");
+    io.print([...text, agent.text].filter(Boolean).join("\n\n"));
     return Exit.DONE;
   },
 });

@@ -4,12 +4,7 @@
 
 import { existsSync, readdirSync } from "node:fs";
 import type { Bridge } from "../loader/bridge.ts";
-
-/** How to start this very program again, compiled or from a checkout. */
-function self(): string[] {
-  const compiled = Bun.main.startsWith("/$bunfs/");
-  return compiled ? [process.execPath] : [process.execPath, Bun.main];
-}
+import { self } from "../system/self.ts";
 
 export interface Event {
   event: string;

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
 // What `bun run build` has put into the executable.
 
+import ackObject from "../../build/ack.bpf.o" with { type: "file" };
 import bridge from "../../build/libtcpx.so" with { type: "file" };
 import licences from "../../build/licences.txt" with { type: "file" };
 import probeObject from "../../build/probe.bpf.o" with { type: "file" };
 import tcpxObject from "../../build/tcpx.bpf.o" with { type: "file" };
 
-const ASSETS = { bridge, licences, probe: probeObject, tcpx: tcpxObject } as unknown as Record<
-  "bridge" | "licences" | "probe" | "tcpx",
-  string
->;
+const ASSETS = {
+  ack: ackObject,
+  bridge,
+  licences,
+  probe: probeObject,
+  tcpx: tcpxObject,
+} as unknown as Record<"ack" | "bridge" | "licences" | "probe" | "tcpx", string>;
 
 export async function asset(name: keyof typeof ASSETS): Promise<Uint8Array> {
   return Bun.file(ASSETS[name]).bytes();

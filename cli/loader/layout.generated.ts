@@ -101,6 +101,12 @@ export const RuleFlag = {
   FORCE: 4,
 } as const;
 
+export const ServedFlag = {
+  FLUSH: 1,
+  ROUTES: 2,
+  USED: 4,
+} as const;
+
 export const ThinCounter = {
   FIRST: 0,
   EVERY: 1,
@@ -115,6 +121,11 @@ export const ThinCounter = {
   DROPPED: 10,
   FLUSHED: 11,
   COUNT: 12,
+} as const;
+
+export const ThinEvent = {
+  HELD: 0,
+  WANTED: 1,
 } as const;
 
 export const structs = {
@@ -133,7 +144,8 @@ export const structs = {
       tarr_segments: { offset: 18, type: "u8" },
       tarr_seen: { offset: 19, type: "u8" },
       tarr_bits: { offset: 20, type: "u8" },
-      reserved: { offset: 21, type: "u8", dims: [3] },
+      marked: { offset: 21, type: "u8" },
+      reserved: { offset: 22, type: "u8", dims: [2] },
     },
   },
   tcpx_config: {
@@ -205,6 +217,20 @@ export const structs = {
       bytes: { offset: 56, type: "u8", dims: [4, 8] },
     },
   },
+  tcpx_held: {
+    size: 108,
+    fields: {
+      event: { offset: 0, type: "u32" },
+      netns: { offset: 4, type: "u32" },
+      mark: { offset: 8, type: "u32" },
+      bound_if: { offset: 12, type: "u32" },
+      ifindex: { offset: 16, type: "u32" },
+      version: { offset: 20, type: "u8" },
+      len: { offset: 21, type: "u8" },
+      reserved: { offset: 22, type: "u8", dims: [2] },
+      packet: { offset: 24, type: "u8", dims: [84] },
+    },
+  },
   tcpx_policy: {
     size: 192,
     fields: {
@@ -262,6 +288,13 @@ export const structs = {
       address: { offset: 32, type: "u8", dims: [16] },
     },
   },
+  tcpx_thin_config: {
+    size: 16,
+    fields: {
+      idle_ns: { offset: 0, type: "u64" },
+      stall_ns: { offset: 8, type: "u64" },
+    },
+  },
   tcpx_thin_counters: {
     size: 96,
     fields: {
@@ -276,6 +309,13 @@ export const structs = {
       bits: { offset: 8, type: "u16" },
       len: { offset: 10, type: "u8" },
       seen: { offset: 11, type: "u8" },
+    },
+  },
+  tcpx_wanted: {
+    size: 8,
+    fields: {
+      event: { offset: 0, type: "u32" },
+      netns: { offset: 4, type: "u32" },
     },
   },
 } as const;

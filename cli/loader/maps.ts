@@ -32,6 +32,13 @@ export function pin(lib: Bridge, fd: number, path: string): void {
   unwrap(`pin ${path}`, lib.tcpx_pin(fd, cstr(path)));
 }
 
+/** The kernel's number for a map: another one when it was made anew. */
+export function mapId(lib: Bridge, fd: number): number {
+  const bytes = new Uint8Array(40);
+  unwrap("map info", lib.tcpx_map_info(fd, bytes));
+  return new DataView(bytes.buffer).getUint32(0, true);
+}
+
 /** Bytes of one value. */
 export function valueSize(lib: Bridge, fd: number): number {
   const bytes = new Uint8Array(40);

@@ -43,7 +43,7 @@ export class Generation implements Disposable {
 }
 
 /** Opens one of the embedded objects; close it with tcpx_object_close. */
-export async function openObject(lib: Bridge, name: "tcpx" | "probe"): Promise<bigint> {
+export async function openObject(lib: Bridge, name: "ack" | "tcpx" | "probe"): Promise<bigint> {
   const bytes = await asset(name);
   const out = new BigUint64Array(1);
   unwrap("open object", lib.tcpx_object_open(bytes, BigInt(bytes.length), cstr(name), out));
@@ -51,7 +51,7 @@ export async function openObject(lib: Bridge, name: "tcpx" | "probe"): Promise<b
 }
 
 /** Why the kernel did not take the program, as far as that can be told from outside. */
-function loadError(error: Errno): TcpxError {
+export function loadError(error: Errno): TcpxError {
   const details = { cause: error };
   if (!existsSync("/sys/kernel/btf/vmlinux")) {
     return new TcpxError(Exit.UNSUPPORTED, "this kernel has no BTF (/sys/kernel/btf/vmlinux is missing)", {

@@ -60,27 +60,44 @@ static __always_inline void ack_notice(struct bpf_sock *sk)
 		bpf_ringbuf_output(&notices, &inode, sizeof(inode), 0);
 }
 
-/* The mark selects the routes with quickack; its other bits stay. */
-static __always_inline void ack_at_once(struct bpf_sock_ops *ctx, __u8 bit)
+static __always_inline void ack_mark(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, __u32 mark,
+				     __u8 marked)
 {
-	struct bpf_sock *sk = ctx->sk;
-	__u32 mark;
-	int err;
+	int err = bpf_setsockopt(ctx, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
 
-	if (!sk)
-		return;
-	mark = sk->mark | 1U << (bit & 31);
-	err = bpf_setsockopt(ctx, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
-	if (err)
+	if (err) {
 		TCPX_ERROR(TCPX_EXT_ACK, err);
-	else
+		return;
+	}
+	conn->ack.marked = marked;
+	if (marked)
 		count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
 }
 
-/* The kernel takes 2 ticks at the least. 0: nothing to set. */
-static __always_inline __u32 ack_delay_us(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
+/*
+ * The mark selects the routes with quickack; its other bits stay, and a bit that
+ * the application had set itself is never taken away.
+ */
+static __always_inline void ack_at_once(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+					bool wanted, __u8 bit)
 {
-	__u32 us = conn->ack.delay_us, rtt = ctx->srtt_us >> 3, least = 2 * config.jiffy_us;
+	struct bpf_sock *sk = ctx->sk;
+	__u32 mark;
+
+	bit &= 31;
+	if (!sk)
+		return;
+	mark = sk->mark;
+	if (wanted && !(mark & 1U << bit))
+		ack_mark(ctx, conn, mark | 1U << bit, bit + 1);
+	else if (!wanted && conn->ack.marked)
+		ack_mark(ctx, conn, mark & ~(1U << (conn->ack.marked - 1 & 31)), 0);
+}
+
+/* The kernel takes 2 ticks at the least. 0: nothing to set. */
+static __always_inline __u32 ack_delay_us(const struct tcpx_conn *conn, __u32 rtt)
+{
+	__u32 us = conn->ack.delay_us, least = 2 * config.jiffy_us;
 
 	if (conn->ack.divisor && rtt) {
 		rtt /= conn->ack.divisor;
@@ -92,9 +109,10 @@ static __always_inline __u32 ack_delay_us(struct bpf_sock_ops *ctx, const struct
 	return us && us < least ? least : us;
 }
 
-static __always_inline void ack_delay(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+static __always_inline void ack_delay(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+				      __u32 srtt_us)
 {
-	__u32 us = ack_delay_us(ctx, conn);
+	__u32 us = ack_delay_us(conn, srtt_us >> 3);
 	int err;
 
 	if (!us || us == conn->ack.applied_us)
@@ -122,11 +140,10 @@ static __always_inline void ack_adopt(struct bpf_sock_ops *ctx, struct tcpx_conn
 	conn->ack.delay_us = rule->value[1];
 	if (every && sk)
 		ack_notice(sk);
-	if (every == 1) {
-		ack_at_once(ctx, ack_field(rule, TCPX_ACK_MARK_BIT));
+	ack_at_once(ctx, conn, every == 1, ack_field(rule, TCPX_ACK_MARK_BIT));
+	if (every == 1)
 		return;
-	}
-	ack_delay(ctx, conn);
+	ack_delay(ctx, conn, ctx->srtt_us);
 	conn->ack.samples = divisor ? TCPX_ACK_SAMPLES : 0;
 	if (divisor)
 		callback_flags(ctx, TCPX_RTT, 0);
@@ -139,7 +156,7 @@ static __always_inline void ack_start(struct tcpx_conn *conn)
 		request_start(conn, TCPX_EXT_ACK);
 }
 
-static __always_inline void ack_received(struct tcpx_conn *conn, bool correct)
+static __always_inline void ack_received(struct tcpx_conn *conn, bool correct, bool handshake)
 {
 	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_ACK);
 	__u16 answer = r->answer_bits, asked = r->asked;
@@ -150,7 +167,7 @@ static __always_inline void ack_received(struct tcpx_conn *conn, bool correct)
 			    answer && (answer >> 8 == asked >> 8 || !(answer >> 8)) &&
 				    (answer & 0xff) <= (asked & 0xff),
 			    !answer);
-	tarr_received(conn, ack_accepts(conn));
+	tarr_received(conn, ack_accepts(conn), handshake);
 }
 
 /* The handshake is complete, or the peer has asked later. */
@@ -170,6 +187,8 @@ static __always_inline void ack_established(struct bpf_sock_ops *ctx, struct tcp
 		request_decide(conn, TCPX_EXT_ACK, granted, granted, granted);
 	} else if (conn->ack.tarr & TCPX_TARR_PENDING) {
 		granted = ack_bounded(accept, conn->ack.tarr_segments ?: 1);
+		if (granted < conn->ack.tarr_segments)
+			count(TCPX_EXT_ACK, TCPX_COUNTER_CLAMPED);
 		ack_adopt(ctx, conn, accept, granted & 0xff, 0);
 	} else if (rule_active(local) && !conn->ack.rule) {
 		ack_adopt(ctx, conn, local, ack_field(local, TCPX_ACK_EVERY),
@@ -183,7 +202,8 @@ static __always_inline void ack_rtt(struct bpf_sock_ops *ctx, struct tcpx_conn *
 {
 	if (conn->ack.samples) {
 		conn->ack.samples--;
-		ack_delay(ctx, conn);
+		/* since 6.10 the new value is an argument; the socket's is still the one before */
+		ack_delay(ctx, conn, ctx->args[1] ?: ctx->srtt_us);
 	}
 	if (!conn->ack.samples)
 		callback_flags(ctx, 0, TCPX_RTT);

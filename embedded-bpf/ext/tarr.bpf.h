@@ -82,15 +82,15 @@ static __always_inline void tarr_see(struct tcpx_conn *conn, const __u8 *option,
 	conn->ack.tarr_bits = option[4];
 }
 
-/* After the walk. */
-static __always_inline void tarr_received(struct tcpx_conn *conn, bool accepts)
+/* After the walk; `handshake`: over a SYN or SYN-ACK, where alone it may be announced. */
+static __always_inline void tarr_received(struct tcpx_conn *conn, bool accepts, bool handshake)
 {
 	__u8 seen = conn->ack.tarr_seen, segments = conn->ack.tarr_bits >> 1;
 
 	conn->ack.tarr_seen = 0;
 	if (!seen)
 		return;
-	if (seen == TCPX_TARR_CAPABLE_LEN) {
+	if (seen == TCPX_TARR_CAPABLE_LEN && handshake) {
 		conn->ack.tarr |= TCPX_TARR_PEER;
 		return;
 	}

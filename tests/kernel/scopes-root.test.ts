@@ -107,7 +107,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the root scope", () => {
     tcpx(["uto", ...words.split(" ")], { wrap: [...wrap, "ip", "netns", "exec", u.client.netns], json });
 
   test("ip netns exec NS tcpx: the rule is made, stays, and is seen from outside", async () => {
-    const host = await PrivateHost.create(u.lab);
+    const host = await PrivateHost.create(u.lab, { ownRun: false });
     const made = await netnsExec("set 20s", host.wrap, true);
     expect(made).toMatchObject({ code: 0, stderr: "" });
     expect(made.json.added).toMatchObject([{ netns: { inode: inode(u.client) } }, {}]);
@@ -130,7 +130,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the root scope", () => {
   });
 
   test("ip netns exec NS tcpx where bpffs was not mounted mounts it for everybody", async () => {
-    const host = await PrivateHost.create(u.lab, { bpffs: false });
+    const host = await PrivateHost.create(u.lab, { bpffs: false, ownRun: false });
     expect(await netnsExec("set 20s", host.wrap)).toMatchObject({ code: 0, stderr: "" });
     expect(await host.bpffs()).toBe("tcpx");
     expect((await host.ok(["uto", "show"], { json: true })).json.rules).toHaveLength(2);

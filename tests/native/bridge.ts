@@ -56,6 +56,13 @@ export const SYMBOLS = {
   tcpx_jiffy_us: { args: [], returns: i32 },
   tcpx_raise_memlock: { args: [], returns: i32 },
   tcpx_capabilities: { args: [p], returns: i32 },
+  tcpx_agent_start: { args: [i32, i32, i32, p], returns: i32 },
+  tcpx_agent_at_once: { args: [p, u32], returns: i32 },
+  tcpx_agent_serve: { args: [p, p], returns: i32 },
+  tcpx_agent_reason: { args: [p, p, i32], returns: i32 },
+  tcpx_agent_stats: { args: [p, p], returns: i32 },
+  tcpx_agent_stop: { args: [p], returns: i32 },
+  tcpx_routes_sweep: { args: [], returns: i32 },
 } as const;
 
 /** What failures are, as the bridge returns them. */

@@ -8,6 +8,7 @@ export const IPPROTO_MPTCP = 262;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
+export const SO_MARK = 36;
 export const SO_COOKIE = 57;
 
 export const TCP_NODELAY = 1;
@@ -26,6 +27,7 @@ export const TCP_FASTOPEN = 23;
 export const TCP_SAVE_SYN = 27;
 export const TCP_SAVED_SYN = 28;
 export const TCP_FASTOPEN_CONNECT = 30;
+export const TCP_DELACK_MAX_US = 46;
 
 /** Values of tcpi_state. */
 export const TCP_ESTABLISHED = 1;

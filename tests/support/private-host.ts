@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// A host of its own as far as tcpx can see: a mount namespace with another bpffs, and a pid namespace whose
-// process 1 lives there. What happens to pins, mounts and the lock happens to nobody else, and all of it is
+// A host of its own as far as tcpx can see: a mount namespace with another bpffs and another /run, and a pid
+// namespace whose process 1 lives there. What happens to pins, mounts and the lock happens to nobody else, and all of it is
 // gone with its last process. Cgroups and network namespaces are those of the machine.
 import { existsSync } from "node:fs";
 import type { Lab } from "./lab.ts";
-import { type Child, run } from "./process.ts";
+import { type Child, run, until } from "./process.ts";
 import { type TcpxOptions, type TcpxResult, tcpx } from "./tcpx.ts";
 import { tcpxOk } from "./uto-lab.ts";
 
@@ -13,6 +13,8 @@ const BPFFS = "/sys/fs/bpf";
 export interface PrivateHostOptions {
   /** false: nobody has mounted bpffs yet. */
   bpffs?: boolean;
+  /** false: the machine's /run, with its named network namespaces and its agent. */
+  ownRun?: boolean;
   /** More shell commands before it is ready, such as mounts. */
   setup?: string;
 }
@@ -26,17 +28,21 @@ export class PrivateHost {
   /** It ends with the lab. */
   static async create(
     lab: Lab,
-    { bpffs = true, setup = "true" }: PrivateHostOptions = {},
+    { bpffs = true, ownRun = true, setup = "true" }: PrivateHostOptions = {},
   ): Promise<PrivateHost> {
+    // Process 1 is a shell that waits: for cat, and so for every orphan, such as an agent that has ended.
     // The pid outside is read from the machine's /proc, before the new one is mounted over it.
     const script = `
       read -r pid rest </proc/self/stat
       mount -t proc proc /proc
+      ${ownRun} && mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/netns
       while umount ${BPFFS} 2>/dev/null; do :; done
       ${bpffs} && mount -t bpf bpf ${BPFFS}
       ${setup}
       echo "$pid"
-      exec cat`;
+      exec 3<&0
+      cat <&3 &
+      wait`;
     const flags = ["--mount", "--pid", "--fork", "--kill-child"];
     const child = lab.spawn(["unshare", ...flags, "sh", "-c", script]);
     let said = "";
@@ -84,5 +90,6 @@ export class PrivateHost {
   async stop(): Promise<void> {
     this.child.kill("SIGKILL");
     await this.child.exited;
+    await until(() => !existsSync(`/proc/${this.init}`)); // it ends after all others in there have
   }
 }

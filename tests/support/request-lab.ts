@@ -32,7 +32,7 @@ export const ccAnswer = option("c1");
 export const iwAsk = option("10");
 export const iwAnswer = option("11");
 
-export type Extension = "uto" | "cc-request" | "iw";
+export type Extension = "uto" | "cc-request" | "iw" | "ack";
 
 const available = readFileSync("/proc/sys/net/ipv4/tcp_available_congestion_control", "utf8")
   .trim()

@@ -2,6 +2,7 @@
 /* Arguments and answers of a command, addresses, and waiting. */
 #include "peer.h"
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -60,11 +61,17 @@ int wait_for(int fd, short events, long deadline_us)
 
 socklen_t parse(const char *host, long port, union addr *a)
 {
+	char bare[64] = "";
+	const char *device = strchr(host, '%'); /* the scope of a link-local address */
+
 	memset(a, 0, sizeof(*a));
 	if (strchr(host, ':')) {
 		a->v6.sin6_family = AF_INET6;
 		a->v6.sin6_port = htons(port);
-		return inet_pton(AF_INET6, host, &a->v6.sin6_addr) == 1 ? sizeof(a->v6) : 0;
+		snprintf(bare, sizeof(bare), "%.*s", (int)strcspn(host, "%"), host);
+		if (device)
+			a->v6.sin6_scope_id = if_nametoindex(device + 1);
+		return inet_pton(AF_INET6, bare, &a->v6.sin6_addr) == 1 ? sizeof(a->v6) : 0;
 	}
 	a->v4.sin_family = AF_INET;
 	a->v4.sin_port = htons(port);

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+// What the agent keeps going: one loaded thinner, its attachments, and the thread in the bridge. Follows a
+// plan from step to step; where it comes from is sync.ts, what the parts are is parts.ts.
+
+import type { AgentPlan, AgentScope } from "./sync.ts";
+
+/** cli/agent/thinner.ts */
+export interface Thinner extends Disposable {
+  /** Ring buffer with the ACKs whose time has come. */
+  readonly heldFd: number;
+  attach(cgroupId: bigint, cgroupFd: number): void;
+  detach(cgroupId: bigint): void;
+  /** By rule id, in the order of enum tcpx_thin_counter. */
+  counters(): Map<number, number[]>;
+}
+
+/** struct tcpx_agent_stats */
+export interface ThreadStats {
+  flushed: number;
+  failed: number;
+  notices: number;
+  namespaces: number;
+  /** CPU time of the thread, nanoseconds. */
+  cpuNs: number;
+  routeChanges: number;
+  routeErrors: number;
+}
+
+/** The thread in the bridge. */
+export interface Thread {
+  /** Bits of SO_MARK; 0 removes rules and tables. */
+  atOnce(markBits: number): void;
+  /** @throws when the namespace's routing cannot carry at-once */
+  serve(netnsPath: string): void;
+  stats(): ThreadStats;
+  /** Ends it and removes rules and tables. */
+  stop(): void;
+}
+
+/** The pinned maps that the agent works with, open. */
+export interface Maps extends Disposable {
+  /** Differs when any of them is pinned anew. */
+  identity: string;
+  conns: number;
+  served: number;
+  notices: number;
+}
+
+export interface Parts {
+  /** Undefined while they are not pinned. */
+  maps(): Maps | undefined;
+  /** @throws where the kernel cannot thin */
+  thinner(maps: Maps): Promise<Thinner>;
+  thread(heldFd: number, maps: Maps): Thread;
+  /** @throws when the cgroup has gone */
+  attach(thinner: Thinner, scope: AgentScope): Disposable;
+  /** As long as an ACK can be held back, milliseconds. */
+  readonly lingerMs: number;
+}
+
+interface Running {
+  maps: Maps;
+  thread: Thread;
+  thinner: Thinner | undefined;
+  attached: Map<bigint, { scope: AgentScope; handle: Disposable }>;
+  markBits: number;
+}
+
+const message = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
+export class Engine implements AsyncDisposable {
+  private running: Running | undefined;
+  /** What the last plan wanted and did not get. */
+  problems: string[] = [];
+
+  constructor(private readonly parts: Parts) {}
+
+  get thinning(): boolean {
+    return this.running?.thinner !== undefined;
+  }
+
+  get scopes(): AgentScope[] {
+    return [...(this.running?.attached.values() ?? [])].map(({ scope }) => scope);
+  }
+
+  get markBits(): number {
+    return this.running?.markBits ?? 0;
+  }
+
+  stats(): ThreadStats | undefined {
+    return this.running?.thread.stats();
+  }
+
+  counters(): Map<number, number[]> {
+    return this.running?.thinner?.counters() ?? new Map();
+  }
+
+  /**
+   * Brings the state to the plan. What fails is told by `problems`; the rest is done all the same.
+   * @param netnsPath a namespace to be served at once
+   */
+  async follow(plan: AgentPlan, netnsPath?: string): Promise<void> {
+    this.problems = [];
+    const running = plan.needed ? await this.ready(plan.thin.length > 0) : undefined;
+    if (!running) {
+      await this.end();
+      if (plan.needed) this.problems.push("the maps of the rules are not pinned");
+      return;
+    }
+    this.attachTo(running, plan.thin);
+    this.attempt(() => {
+      if (plan.markBits !== running.markBits) running.thread.atOnce(plan.markBits);
+      running.markBits = plan.markBits;
+      if (netnsPath !== undefined && plan.markBits !== 0) running.thread.serve(netnsPath);
+    });
+  }
+
+  private attempt(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.problems.push(message(error));
+    }
+  }
+
+  /** Loads and starts what is missing; anew when the maps are others than before. */
+  private async ready(thin: boolean): Promise<Running | undefined> {
+    const maps = this.parts.maps();
+    const { running } = this;
+    if (maps && running && running.maps.identity === maps.identity && (running.thinner || !thin)) {
+      maps[Symbol.dispose]();
+      return running;
+    }
+    await this.end();
+    if (!maps) return undefined;
+    let thinner: Thinner | undefined;
+    try {
+      thinner = thin ? await this.parts.thinner(maps) : undefined;
+    } catch (error) {
+      this.problems.push(message(error)); // acknowledging at once needs no thinner
+    }
+    try {
+      const thread = this.parts.thread(thinner?.heldFd ?? -1, maps);
+      this.running = { maps, thread, thinner, attached: new Map(), markBits: 0 };
+      return this.running;
+    } catch (error) {
+      thinner?.[Symbol.dispose]();
+      maps[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** Off before on: two thinners over one connection would both count. In between TCP is as it is. */
+  private attachTo({ thinner, attached }: Running, wanted: AgentScope[]): void {
+    const ids = new Set(wanted.map(({ id }) => id));
+    for (const [id, { handle }] of attached) {
+      if (ids.has(id)) continue;
+      attached.delete(id);
+      handle[Symbol.dispose]();
+    }
+    if (!thinner) return;
+    for (const scope of wanted) {
+      if (attached.has(scope.id)) continue;
+      this.attempt(() => {
+        attached.set(scope.id, { scope, handle: this.parts.attach(thinner, scope) });
+      });
+    }
+  }
+
+  /** Stock TCP again. ACKs that are held back at this moment are still sent. */
+  private async end(): Promise<void> {
+    const { running } = this;
+    if (!running) return;
+    this.running = undefined;
+    const hadScopes = running.attached.size > 0;
+    for (const { handle } of running.attached.values()) handle[Symbol.dispose]();
+    if (hadScopes) await Bun.sleep(this.parts.lingerMs);
+    running.thread.stop();
+    running.thinner?.[Symbol.dispose]();
+    running.maps[Symbol.dispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end();
+  }
+}

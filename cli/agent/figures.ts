@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// What the thinner has counted, per rule.
+
+import { extensionOf } from "../extensions/index.ts";
+import { ThinCounter } from "../loader/layout.generated.ts";
+import type { ScopeState } from "../loader/store.ts";
+import { ruleJson } from "../output/rules.ts";
+import { table } from "../output/table.ts";
+import { type Rule, ruleId } from "../policy/rule.ts";
+import { formatSelector } from "../policy/selector.ts";
+import type { AgentAnswer } from "./health.ts";
+import { needsAgent } from "./wish.ts";
+
+/** Reasons for which an ACK goes out, in the kernel's order. */
+export const REASONS = Object.entries(ThinCounter)
+  .filter(([, i]) => i < ThinCounter.DROPPED)
+  .map(([name, index]) => ({ name: name.toLowerCase(), index }));
+
+export interface Figures {
+  scope: string;
+  rule: Rule;
+  passed: number;
+  dropped: number;
+  flushed: number;
+  /** Every reason, in the kernel's order. */
+  reasons: Record<string, number>;
+}
+
+/** One entry per rule that needs the agent; all zero where it has nothing to tell. */
+export function figuresOf(
+  states: readonly Pick<ScopeState, "id" | "name" | "alive" | "rules">[],
+  answer: Pick<AgentAnswer, "counters"> | undefined,
+): Figures[] {
+  const counters = new Map(answer?.counters ?? []);
+  return states.flatMap(({ id, name, alive, rules }) =>
+    rules
+      .filter((rule) => alive && needsAgent(rule))
+      .map((rule) => {
+        const count = counters.get(ruleId(id, rule)) ?? [];
+        const reasons = Object.fromEntries(REASONS.map((reason) => [reason.name, count[reason.index] ?? 0]));
+        return {
+          scope: name,
+          rule,
+          passed: Object.values(reasons).reduce((sum, n) => sum + n, 0),
+          dropped: count[ThinCounter.DROPPED] ?? 0,
+          flushed: count[ThinCounter.FLUSHED] ?? 0,
+          reasons,
+        };
+      }),
+  );
+}
+
+/** For `ack` in JSON documents. */
+export function figuresJson(figures: Figures[]): Record<string, unknown>[] {
+  return figures.map(({ scope, rule, passed, dropped, flushed, reasons }) => ({
+    scope,
+    ...ruleJson(rule),
+    counters: { passed, dropped, flushed, reasons },
+  }));
+}
+
+/** "every 100, small 12", the most frequent first. */
+function because(reasons: Record<string, number>): string {
+  const seen = Object.entries(reasons).filter(([, n]) => n > 0);
+  return seen
+    .sort((a, b) => b[1] - a[1])
+    .map(([name, n]) => `${name} ${n}`)
+    .join(", ");
+}
+
+/** A table; with `reasons` a second line per rule says why ACKs passed. */
+export function figuresTable(figures: Figures[], reasons: boolean): string {
+  const rows = figures.flatMap((f) => {
+    const { describe } = extensionOf(f.rule);
+    const name = `${f.rule.kind} ${describe(f.rule)} ${formatSelector(f.rule.selector)}, ${f.scope}`;
+    const why = reasons ? because(f.reasons) : "";
+    return [[name, f.passed, f.dropped, f.flushed], ...(why ? [[`  ${why}`, "", "", ""]] : [])];
+  });
+  return table(["ACKS", "PASSED", "DROPPED", "FLUSHED"], rows, [1, 2, 3]);
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+// How the agent is, for people and for scripts.
+
+import { statSync } from "node:fs";
+import { LAYOUT_VERSION } from "../loader/layout.generated.ts";
+import { version } from "../version.ts";
+import type { ThreadStats } from "./engine.ts";
+
+/** Which tcpx an agent is of: another one's programs and maps may differ. */
+export interface Identity {
+  version: string;
+  layout: number;
+  /** Bytes of the executable: builds of one version differ in it, copies do not. */
+  size: number;
+}
+
+export function identity(): Identity {
+  const { size } = statSync(process.execPath, { throwIfNoEntry: false }) ?? { size: 0 };
+  return { version, layout: LAYOUT_VERSION, size };
+}
+
+/** The agent's answer to every request. */
+export interface AgentAnswer extends Identity {
+  pid: number;
+  /** Milliseconds since the epoch. */
+  since: number;
+  ending: boolean;
+  /** The thinner is loaded. */
+  thinning: boolean;
+  /** Scopes that it is attached to. */
+  scopes: string[];
+  mark_bits: number;
+  /** CPU time of the whole process. */
+  cpu_ms: number;
+  thread: ThreadStats | null;
+  /** Rule id and its counters, in the order of enum tcpx_thin_counter. */
+  counters: [number, number[]][];
+  problems: string[];
+  /** It could not do what it was asked. */
+  error?: string;
+}
+
+/** Is it this very tcpx? */
+export function isCurrent(answer: Identity, own = identity()): boolean {
+  return answer.version === own.version && answer.layout === own.layout && answer.size === own.size;
+}
+
+/** For `agent` in JSON documents. */
+export function healthJson(answer: AgentAnswer | undefined): Record<string, unknown> {
+  if (!answer) return { running: false, pid: null };
+  const { thread } = answer;
+  return {
+    running: !answer.ending,
+    pid: answer.pid,
+    version: answer.version,
+    layout: answer.layout,
+    since: new Date(answer.since).toISOString(),
+    thinning: answer.thinning,
+    scopes: answer.scopes,
+    mark_bits: answer.mark_bits,
+    cpu_ms: answer.cpu_ms,
+    flushed: thread?.flushed ?? 0,
+    failed: thread?.failed ?? 0,
+    notices: thread?.notices ?? 0,
+    namespaces: thread?.namespaces ?? 0,
+    thread_cpu_ms: Math.round((thread?.cpuNs ?? 0) / 1e6),
+    route_changes: thread?.routeChanges ?? 0,
+    route_errors: thread?.routeErrors ?? 0,
+    problems: answer.problems,
+  };
+}
+
+function bits(mask: number): string {
+  const set = Array.from({ length: 32 }, (_, i) => i).filter((i) => (mask >>> i) & 1);
+  return set.length === 0 ? "" : `, at once by mark bit ${set.join(", ")}`;
+}
+
+/** One line, and one more for every problem. */
+export function healthText(answer: AgentAnswer | undefined): string {
+  if (!answer) return "agent: not running";
+  const thread = answer.thread ?? { flushed: 0, failed: 0, namespaces: 0, routeChanges: 0, routeErrors: 0 };
+  const since = new Date(answer.since).toISOString().replace(/\.\d+Z$/, "Z");
+  const old = isCurrent(answer) ? "" : ` (tcpx ${answer.version}, another build)`;
+  const routes = answer.mark_bits === 0 ? "" : `, ${thread.routeChanges} route changes`;
+  const wrong = thread.routeErrors === 0 ? "" : ` (${thread.routeErrors} failed)`;
+  return [
+    `agent: pid ${answer.pid}${old}, since ${since}, CPU ${(answer.cpu_ms / 1000).toFixed(2)} s`,
+    `  thinning in ${answer.scopes.length} scope(s)${bits(answer.mark_bits)}, ${thread.namespaces} namespace(s)`,
+    `  ${thread.flushed} ACKs sent late (${thread.failed} failed)${routes}${wrong}`,
+    ...answer.problems.map((problem) => `  problem: ${problem}`),
+  ].join("\n");
+}

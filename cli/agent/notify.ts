@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// What a command that has changed rules does about the agent: starts it, tells it, or lets it end.
+
+import { readlinkSync } from "node:fs";
+import { Exit, TcpxError } from "../errors.ts";
+import type { Bridge } from "../loader/bridge.ts";
+import { readScopes } from "../loader/store.ts";
+import { type AgentAnswer, isCurrent } from "./health.ts";
+import { type AgentRequest, ask } from "./socket.ts";
+import { startAgent, stopAgent } from "./start.ts";
+import { anyNeedsAgent } from "./wish.ts";
+
+const PATIENCE_MS = 15_000;
+
+/** The caller's network namespace, for an agent elsewhere. */
+export function ownNetns(): AgentRequest["netns"] {
+  const path = `/proc/${process.pid}/ns/net`;
+  try {
+    return { path, inode: Number(/\d+/.exec(readlinkSync(path))?.[0]) };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Brings the agent to the rules in force. Call it after the change and without the lock, which the agent's
+ * start would have to wait for otherwise.
+ * @param netns a network namespace that is to be served at once, and not only with its first connection
+ * @returns the agent's state afterwards; undefined when none is needed and none runs
+ * @throws TcpxError when it is needed and does not start
+ */
+export async function notifyAgent(
+  lib: Bridge,
+  netns?: AgentRequest["netns"],
+): Promise<AgentAnswer | undefined> {
+  for (const end = performance.now() + PATIENCE_MS; ; await Bun.sleep(10)) {
+    const answer = await ask<AgentAnswer>({ op: "sync", netns });
+    const other = answer !== undefined && !isCurrent(answer);
+    if (answer && !answer.ending && !other) {
+      if (answer.error !== undefined) throw new TcpxError(Exit.FAILED, `the agent: ${answer.error}`);
+      return answer;
+    }
+    if (other) await stopAgent(lib); // another build's programs and maps may differ
+    // one that is ending is as good as none; whoever takes its place waits until it is gone
+    if (!anyNeedsAgent(readScopes(lib))) return undefined;
+    if (performance.now() > end) {
+      throw new TcpxError(Exit.BUSY, "the agent ends as often as it is started", {
+        hint: "try again",
+      });
+    }
+    await startAgent(lib);
+  }
+}

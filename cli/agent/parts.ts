@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+// The real parts of the agent: pinned maps, the thinner's object, the thread in the bridge.
+
+import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { type Bridge, cstr, Errno, unwrap } from "../loader/bridge.ts";
+import { findBpffs, findScope } from "../loader/host.ts";
+import { type Fd, mapId, openPin, valueSize } from "../loader/maps.ts";
+import { layoutDir } from "../loader/pins.ts";
+import type { Maps, Parts, Thinner, Thread, ThreadStats } from "./engine.ts";
+import type { AgentScope } from "./sync.ts";
+
+/** Longer than any ACK is held back (HELD_MOST_MS in thinner.ts). */
+const LINGER_MS = 250;
+
+/** Bytes of enum tcpx_served_flag as the bridge keeps it. */
+const SERVED_SIZE = 4;
+
+const PINNED = ["conns", "served", "notices"] as const;
+
+function openMaps(lib: Bridge): Maps | undefined {
+  const bpffs = findBpffs(lib);
+  if (!bpffs) return undefined;
+  const open: Fd[] = [];
+  const close = () => {
+    for (const fd of open) fd[Symbol.dispose]();
+  };
+  for (const name of PINNED) {
+    const fd = openPin(lib, join(layoutDir(bpffs), name));
+    if (!fd) {
+      close();
+      return undefined;
+    }
+    open.push(fd);
+  }
+  const [conns, served, notices] = open.map(({ fd }) => fd) as [number, number, number];
+  if (valueSize(lib, served) !== SERVED_SIZE) {
+    close(); // the bridge would write beyond its variables
+    throw new Error("the map `served` was pinned by another build of tcpx: `tcpx reset` removes it");
+  }
+  const ids = open.map(({ fd }) => mapId(lib, fd)).join(" ");
+  return { identity: ids, conns, served, notices, [Symbol.dispose]: close };
+}
+
+/** struct tcpx_agent_stats: seven u64 */
+function readStats(lib: Bridge, agent: bigint): ThreadStats {
+  const raw = new BigUint64Array(7);
+  unwrap("agent statistics", lib.tcpx_agent_stats(agent, raw));
+  const [flushed, failed, notices, namespaces, cpuNs, routeChanges, routeErrors] = [...raw].map(Number);
+  return {
+    flushed: flushed!,
+    failed: failed!,
+    notices: notices!,
+    namespaces: namespaces!,
+    cpuNs: cpuNs!,
+    routeChanges: routeChanges!,
+    routeErrors: routeErrors!,
+  };
+}
+
+/** Why routing could last not carry ACKs at once, in the thread's own words. */
+function reasonOf(lib: Bridge, agent: bigint): string {
+  const text = new Uint8Array(256);
+  const length = lib.tcpx_agent_reason(agent, text, text.length);
+  return new TextDecoder().decode(text.subarray(0, Math.min(Math.max(length, 0), text.length - 1)));
+}
+
+function startThread(lib: Bridge, heldFd: number, maps: Maps): Thread {
+  const out = new BigUint64Array(1);
+  unwrap("start of the agent's thread", lib.tcpx_agent_start(heldFd, maps.notices, maps.served, out));
+  const agent = out[0]!;
+  const routed = (result: number) => {
+    if (result >= 0) return;
+    const { code } = new Errno("routes", -result);
+    throw new Error(`ACKs at once: ${reasonOf(lib, agent) || code}`);
+  };
+  return {
+    atOnce: (bits) => routed(lib.tcpx_agent_at_once(agent, bits)),
+    serve: (path) => routed(lib.tcpx_agent_serve(agent, cstr(path))),
+    stats: () => readStats(lib, agent),
+    stop: () => void unwrap("stop of the agent's thread", lib.tcpx_agent_stop(agent)),
+  };
+}
+
+function attach(lib: Bridge, thinner: Thinner, scope: AgentScope): Disposable {
+  const { path, id } = findScope(lib, scope.name);
+  if (id !== scope.id) throw new Error(`cgroup ${scope.name} was made anew meanwhile`);
+  const cgroup = openSync(path, "r");
+  try {
+    thinner.attach(id, cgroup);
+    return { [Symbol.dispose]: () => thinner.detach(id) };
+  } finally {
+    closeSync(cgroup);
+  }
+}
+
+export function openParts(lib: Bridge): Parts {
+  return {
+    lingerMs: LINGER_MS,
+    maps: () => openMaps(lib),
+    thinner: async ({ conns, served }) => (await import("./thinner.ts")).Thinner.load(lib, { conns, served }),
+    thread: (heldFd, maps) => startThread(lib, heldFd, maps),
+    attach: (thinner, scope) => attach(lib, thinner, scope),
+  };
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// What `status` and `show` say about the agent and its rules.
+
+import type { ScopeState } from "../loader/store.ts";
+import type { Io } from "../output/io.ts";
+import { type Figures, figuresJson, figuresOf, figuresTable } from "./figures.ts";
+import { type AgentAnswer, healthJson, healthText } from "./health.ts";
+import { ask } from "./socket.ts";
+import { anyNeedsAgent } from "./wish.ts";
+
+export interface AgentSection {
+  json: { agent: Record<string, unknown>; ack: Record<string, unknown>[] };
+  /** "" when there is no agent and no rule for it. */
+  text: string;
+}
+
+async function askStatus(io: Io): Promise<AgentAnswer | undefined> {
+  try {
+    return await ask<AgentAnswer>({ op: "status" });
+  } catch (error) {
+    io.messages.warn((error as Error).message);
+    return undefined;
+  }
+}
+
+/**
+ * Asks the agent about these scopes' rules, and warns when it should run and does not.
+ * @param full with reasons and health; else the bare figures
+ */
+export async function agentSection(
+  states: readonly ScopeState[],
+  io: Io,
+  full: boolean,
+): Promise<AgentSection> {
+  const answer = await askStatus(io);
+  const needed = anyNeedsAgent(states);
+  if (needed && !answer) {
+    io.messages.warn("the agent does not run, so ack rules have no effect; `tcpx agent --start` starts it");
+  }
+  const figures: Figures[] = figuresOf(states, answer);
+  const parts = [
+    ...(full && (answer || needed) ? [healthText(answer)] : []),
+    ...(answer && figures.length > 0 ? [figuresTable(figures, full)] : []),
+  ];
+  return { json: { agent: healthJson(answer), ack: figuresJson(figures) }, text: parts.join("\n\n") };
+}

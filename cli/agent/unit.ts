@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+// The agent as a transient unit of systemd: outside every session, hardened, started again when it is killed.
+
+import { existsSync, readFileSync } from "node:fs";
+
+export const UNIT = "tcpx-agent.service";
+
+/**
+ * Without these the runtime wakes up ten times a second for a collector that has nothing to do, and keeps
+ * threads for compilers that we have no work for. (Not useJIT=0: bun:ffi needs it.)
+ */
+export const QUIET = {
+  BUN_GC_TIMER_DISABLE: "1",
+  BUN_JSC_useDFGJIT: "0",
+  BUN_JSC_useConcurrentJIT: "0",
+  BUN_JSC_numberOfGCMarkers: "1",
+} as const;
+
+const CAPABILITIES = [
+  "CAP_BPF",
+  "CAP_NET_ADMIN",
+  "CAP_NET_RAW",
+  "CAP_PERFMON",
+  "CAP_SYS_ADMIN", // setns()
+  "CAP_SYS_PTRACE", // /proc/PID/ns of others
+  "CAP_SYS_RESOURCE", // RLIMIT_MEMLOCK before 5.11
+];
+
+/**
+ * Properties of the unit. Not MemoryDenyWriteExecute: the runtime and bun:ffi make code. Not
+ * ProtectKernelTunables: bpffs is below /sys. Not PrivateTmp: the executable may be there.
+ */
+export const PROPERTIES: Record<string, string> = {
+  CapabilityBoundingSet: CAPABILITIES.join(" "),
+  NoNewPrivileges: "yes",
+  ProtectSystem: "strict",
+  ProtectHome: "read-only",
+  ProtectKernelModules: "yes",
+  ProtectKernelLogs: "yes",
+  ProtectHostname: "yes",
+  RestrictAddressFamilies: "AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+  RestrictNamespaces: "net",
+  RestrictRealtime: "yes",
+  RestrictSUIDSGID: "yes",
+  LockPersonality: "yes",
+  SystemCallArchitectures: "native",
+  RuntimeDirectory: "tcpx",
+  RuntimeDirectoryMode: "0700",
+  UMask: "0077",
+  LimitMEMLOCK: "infinity",
+  // a guard process may still have routes to take back when the agent is gone
+  KillMode: "control-group",
+  TimeoutStopSec: "5",
+  // not after a failure with an exit code: that would only repeat itself
+  Restart: "on-abnormal",
+  RestartSec: "1",
+};
+
+/** Ends the unit, by SIGKILL when it must; false when this process is not of it. */
+export async function stopUnit(pid: number): Promise<boolean> {
+  try {
+    if (!readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(`/${UNIT}`)) return false;
+  } catch {
+    return false;
+  }
+  // killed by us it would be started again
+  const child = Bun.spawn(["systemctl", "stop", UNIT], { stdio: ["ignore", "ignore", "ignore"] });
+  return (await child.exited) === 0;
+}
+
+/** The command that starts `argv` as the unit. */
+export function unitCommand(argv: string[]): string[] {
+  const properties = Object.entries(PROPERTIES).map(([name, value]) => `--property=${name}=${value}`);
+  const env = Object.entries(QUIET).map(([name, value]) => `--setenv=${name}=${value}`);
+  const flags = ["--quiet", "--collect", "--no-ask-password", `--unit=${UNIT}`, "--service-type=exec"];
+  return [
+    "systemd-run",
+    ...flags,
+    "--description=tcpx: agent for ACKs",
+    ...properties,
+    ...env,
+    "--",
+    ...argv,
+  ];
+}
+
+/**
+ * Starts it there.
+ * @returns false where there is no systemd, or it refuses: the caller finds another way
+ */
+export async function systemdRun(argv: string[]): Promise<boolean> {
+  if (!existsSync("/run/systemd/system") || !Bun.which("systemd-run")) return false;
+  // the agent before this one may be a unit that has not quite ended
+  for (let attempt = 0; attempt < 20; attempt++) {
+    const child = Bun.spawn(unitCommand(argv), { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+    const [said, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
+    if (code === 0) return true;
+    if (!said.includes("already")) return false;
+    await Bun.sleep(100);
+  }
+  return true; // it is there: whoever waits for its answer will see
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// What a rule wants of the agent, read from the value that the kernel's side gets.
+
+import { extensionOf } from "../extensions/index.ts";
+import { AckField } from "../loader/layout.generated.ts";
+import type { ScopeState } from "../loader/store.ts";
+import type { Rule } from "../policy/rule.ts";
+import type { AgentWish } from "./sync.ts";
+
+/** Undefined: it does not need the agent. */
+export function wishOf(rule: Rule): AgentWish | undefined {
+  if (rule.none || !extensionOf(rule).needsAgent?.(rule)) return undefined;
+  const every = (rule.value[0] >>> AckField.EVERY) & 0xff;
+  const bit = (rule.value[0] >>> AckField.MARK_BIT) & 0x1f;
+  // an accept rule's number is the most that a peer may ask for, so 1 is always among it
+  return { thins: every >= 2, markBit: every === 1 || rule.kind === "accept" ? bit : null };
+}
+
+export const needsAgent = (rule: Rule): boolean => wishOf(rule) !== undefined;
+
+/** Does any rule that is in force need the agent? */
+export function anyNeedsAgent(states: readonly Pick<ScopeState, "alive" | "rules">[]): boolean {
+  return states.some(({ alive, rules }) => alive && rules.some(needsAgent));
+}

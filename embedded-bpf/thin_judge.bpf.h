@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Which pure ACKs a sender can do without for a while, and for how long. */
+#ifndef TCPX_THIN_JUDGE_BPF_H
+#define TCPX_THIN_JUDGE_BPF_H
+
+#include "thin_packet.bpf.h"
+
+#define THIN_FIRST_ACKS 8
+#define THIN_RTT_LEAST 1000	  /* microseconds */
+#define THIN_RTT_MOST 10000000	  /* beyond it there was no sample */
+#define THIN_DELAY_MOST 200000	  /* with the kernel's own 200 ms below the 500 of RFC 1122 */
+#define THIN_DELAY_DIVISOR 4	  /* when the rule names no delay */
+#define THIN_MSS_LEAST 536	  /* of segments that were merged: RFC 9293's default */
+#define THIN_PASS TCPX_THIN_COUNT /* not a pure ACK: goes, and is not counted */
+
+static __always_inline __u32 thin_rtt(struct tcp_sock *tp)
+{
+	__u32 rtt = tp->rtt_min.s[0].v;
+
+	if (!rtt || rtt > THIN_RTT_MOST)
+		rtt = tp->srtt_us >> 3;
+	if (!rtt)
+		rtt = tp->rcv_rtt_est.rtt_us >> 3;
+	if (rtt < THIN_RTT_LEAST)
+		return THIN_RTT_LEAST;
+	return rtt > THIN_RTT_MOST ? THIN_RTT_MOST : rtt;
+}
+
+/* Microseconds. */
+static __always_inline __u32 thin_delay(const struct tcpx_ack_conn *ack, __u32 rtt)
+{
+	__u32 delay = rtt / THIN_DELAY_DIVISOR;
+
+	if (ack->divisor)
+		delay = rtt / ack->divisor;
+	if (ack->delay_us && (!ack->divisor || delay > ack->delay_us))
+		delay = ack->delay_us;
+	return delay > THIN_DELAY_MOST ? THIN_DELAY_MOST : delay;
+}
+
+/* A sender whose window grows by what is acknowledged needs its ACKs. */
+static __always_inline void thin_epoch(struct thin_flow *flow, __u32 ack, __u32 rtt, __u64 now)
+{
+	__u64 elapsed = (now - flow->epoch_ns) / 1000, bytes = ack - flow->epoch_ack;
+
+	if (!flow->epoch_ns) {
+		flow->growing = 1;
+	} else {
+		if (elapsed < rtt)
+			return;
+		bytes = bytes * rtt / elapsed;
+		flow->growing = bytes > (__u64)flow->per_rtt + flow->per_rtt * 3ULL / 10;
+		flow->per_rtt = bytes;
+	}
+	flow->epoch_ack = ack;
+	flow->epoch_ns = now;
+}
+
+/* Bytes after which an ACK is due. */
+static __always_inline __u32 thin_stride(const struct tcpx_ack_conn *ack,
+					 const struct thin_flow *flow, struct tcp_sock *tp)
+{
+	__u32 stride = ack->every * (flow->mss ?: tp->mss_cache), most;
+
+	if (!ack->floor)
+		return stride;
+	most = flow->per_rtt / ack->floor;
+	return stride < most ? stride : most;
+}
+
+static __always_inline __u32 thin_judge(struct __sk_buff *skb, const struct thin_segment *seg,
+					const struct tcpx_ack_conn *ack, struct thin_flow *flow,
+					struct tcp_sock *tp, __u64 now)
+{
+	__u32 number = bpf_ntohl(seg->tcp->ack_seq), rtt = thin_rtt(tp);
+	const struct tcphdr *tcp = seg->tcp;
+
+	if (skb->len != seg->headers || !tcp->ack || tcp->syn || tcp->fin || tcp->rst || tcp->psh)
+		return THIN_PASS;
+	if (tcp->ece || tcp->cwr || tcp->res1) {
+		flow->ecn = 1;
+		return TCPX_THIN_ECN;
+	}
+	if (flow->ecn) {
+		flow->ecn = 0;
+		return TCPX_THIN_ECN;
+	}
+	if (!seg->plain)
+		return TCPX_THIN_OPTIONS;
+	thin_epoch(flow, number, rtt, now);
+	if (number == flow->seen_ack)
+		return TCPX_THIN_DUPLICATE;
+	if (flow->pure < THIN_FIRST_ACKS) {
+		flow->pure++;
+		return TCPX_THIN_FIRST;
+	}
+	if (flow->growing)
+		return TCPX_THIN_GROWTH;
+	if (flow->small)
+		return TCPX_THIN_SMALL;
+	if (number - flow->passed_ack >= thin_stride(ack, flow, tp))
+		return TCPX_THIN_EVERY;
+	if (now - flow->passed_ns >= thin_delay(ack, rtt) * 1000ULL)
+		return TCPX_THIN_TIME;
+	if ((__s32)(flow->passed_edge - number) < (__s32)(tp->rcv_wnd / 2))
+		return TCPX_THIN_WINDOW;
+	return TCPX_THIN_DROPPED;
+}
+
+#endif

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+#define _GNU_SOURCE
+#include <errno.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "flush.h"
+
+#define IPV4_HEADER 20
+#define IPV4_ADDRESSES 12
+#define IPV6_HEADER 40
+#define IPV6_ADDRESSES 8
+#define TCP_HEADER 20
+#define TCP_CHECKSUM 16
+
+int flush_open(struct flush *f)
+{
+	int err;
+
+	/* IPPROTO_RAW: the headers are ours, and nothing is received. */
+	f->v4 = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
+	f->v6 = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
+	if (f->v4 >= 0 && (f->v6 >= 0 || errno == EAFNOSUPPORT))
+		return 0;
+	err = -errno;
+	flush_close(f);
+	return err;
+}
+
+void flush_close(struct flush *f)
+{
+	if (f->v4 >= 0)
+		close(f->v4);
+	if (f->v6 >= 0)
+		close(f->v6);
+	f->v4 = f->v6 = -1;
+}
+
+static __u32 add(__u32 sum, const unsigned char *bytes, size_t n)
+{
+	for (; n > 1; n -= 2, bytes += 2)
+		sum += (__u32)bytes[0] << 8 | bytes[1];
+	return n ? sum + ((__u32)bytes[0] << 8) : sum;
+}
+
+/* The packet may come from before its checksum was completed. */
+static void checksum(struct tcpx_held *held, size_t ip, size_t addresses, size_t addresses_len)
+{
+	unsigned char *tcp = held->packet + ip;
+	size_t len = held->len - ip;
+	__u32 sum;
+
+	memset(tcp + TCP_CHECKSUM, 0, 2);
+	sum = add(IPPROTO_TCP + (__u32)len, held->packet + addresses, addresses_len);
+	sum = add(sum, tcp, len);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	tcp[TCP_CHECKSUM] = ~sum >> 8 & 0xff;
+	tcp[TCP_CHECKSUM + 1] = ~sum & 0xff;
+}
+
+/* Appends to msg->msg_control, which is big enough and zeroed. */
+static void control(struct msghdr *msg, int level, int type, const void *data, size_t n)
+{
+	struct cmsghdr *c = (void *)((char *)msg->msg_control + msg->msg_controllen);
+
+	c->cmsg_level = level;
+	c->cmsg_type = type;
+	c->cmsg_len = CMSG_LEN(n);
+	memcpy(CMSG_DATA(c), data, n);
+	msg->msg_controllen += CMSG_SPACE(n);
+}
+
+static int send4(int fd, struct tcpx_held *held, struct msghdr *msg)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET};
+	struct in_pktinfo info = {.ipi_ifindex = (int)held->bound_if};
+
+	memcpy(&info.ipi_spec_dst, held->packet + IPV4_ADDRESSES, 4);
+	memcpy(&to.sin_addr, held->packet + IPV4_ADDRESSES + 4, 4);
+	checksum(held, IPV4_HEADER, IPV4_ADDRESSES, 8);
+	/* the source counts where rules of policy routing name it */
+	control(msg, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+	msg->msg_name = &to;
+	msg->msg_namelen = sizeof(to);
+	return sendmsg(fd, msg, 0) < 0 ? -errno : 0;
+}
+
+static int send6(int fd, struct tcpx_held *held, struct msghdr *msg)
+{
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6};
+	struct in6_pktinfo info = {.ipi6_ifindex = held->bound_if};
+
+	memcpy(&info.ipi6_addr, held->packet + IPV6_ADDRESSES, 16);
+	memcpy(&to.sin6_addr, held->packet + IPV6_ADDRESSES + 16, 16);
+	checksum(held, IPV6_HEADER, IPV6_ADDRESSES, 32);
+	if (IN6_IS_ADDR_LINKLOCAL(&to.sin6_addr)) {
+		to.sin6_scope_id = held->bound_if ? held->bound_if : held->ifindex;
+		info.ipi6_ifindex = to.sin6_scope_id;
+	}
+	control(msg, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+	msg->msg_name = &to;
+	msg->msg_namelen = sizeof(to);
+	if (sendmsg(fd, msg, 0) >= 0)
+		return 0;
+	if (errno != EINVAL)
+		return -errno;
+	/* An address that is not the host's, of a transparent proxy: route without it. */
+	memset(&info.ipi6_addr, 0, sizeof(info.ipi6_addr));
+	msg->msg_controllen -= CMSG_SPACE(sizeof(info));
+	control(msg, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+	return sendmsg(fd, msg, 0) < 0 ? -errno : 0;
+}
+
+int flush_send(const struct flush *f, const struct tcpx_held *record)
+{
+	struct tcpx_held held = *record; /* the ring buffer is mapped read-only */
+	size_t ip = held.version == 6 ? IPV6_HEADER : IPV4_HEADER;
+	union {
+		char bytes[CMSG_SPACE(sizeof(__u32)) + CMSG_SPACE(sizeof(struct in6_pktinfo))];
+		struct cmsghdr align;
+	} space = {};
+	struct iovec iov = {held.packet, held.len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space};
+	int fd = held.version == 6 ? f->v6 : f->v4;
+
+	if (held.len < ip + TCP_HEADER || held.len > sizeof(held.packet))
+		return -EINVAL;
+	if (fd < 0)
+		return -EAFNOSUPPORT;
+	if (held.mark)
+		control(&msg, SOL_SOCKET, SO_MARK, &held.mark, sizeof(held.mark));
+	return held.version == 6 ? send6(fd, &held, &msg) : send4(fd, &held, &msg);
+}

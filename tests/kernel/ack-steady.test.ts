@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// ACK rules cost their handshake, and rtt/K eight samples: the sock_ops program's run count is the witness.
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { run } from "../support/lab.ts";
+import { RequestLab } from "../support/request-lab.ts";
+import { describeIf, every, labRequirement, requirement } from "../support/requires.ts";
+import { type Side, scopeOf } from "../support/uto-lab.ts";
+
+const STATS = "/proc/sys/kernel/bpf_stats_enabled";
+const tool = requirement("bpftool", Bun.which("bpftool") !== null, "the program bpftool");
+const needs = every("all", labRequirement, tool);
+
+describeIf(needs.ok, needs.reason)("the steady state of ack rules", () => {
+  let r: RequestLab;
+  let before: string;
+
+  beforeAll(async () => {
+    r = await RequestLab.create();
+    before = readFileSync(STATS, "utf8");
+    writeFileSync(STATS, "1\n");
+  });
+  afterEach(() => r.clear());
+  afterAll(async () => {
+    writeFileSync(STATS, before);
+    await r[Symbol.asyncDispose]();
+  });
+
+  /** Runs of a side's program so far. */
+  async function runs(side: Side): Promise<number> {
+    const scope = await scopeOf(side.cgroup);
+    if (!scope) return 0;
+    return JSON.parse(await run(["bpftool", "prog", "show", "id", `${scope.program_id}`, "-j"])).run_cnt ?? 0;
+  }
+
+  const both = async () => (await runs(r.client)) + (await runs(r.server));
+
+  test.each([
+    ["a delay", ["set --delay 8ms"], ["set --delay 8ms"], 0],
+    ["at once", ["set --every 1"], ["set --every 1"], 0],
+    ["rtt/4, after its samples", ["set --delay rtt/4"], ["set --delay rtt/4"], 0],
+    ["every 8, rtt/4", ["set --every 8 --delay rtt/4"], ["set --every 8 --delay rtt/4"], 0],
+    ["granted", ["request --every 8"], ["accept"], 4],
+    ["granted with rtt/4", ["request --every 8 --delay rtt/4"], ["accept"], 4],
+    ["granted both ways", ["request --every 8", "accept"], ["request --every 1", "accept"], 4],
+    ["unanswered", ["request --every 8"], [], 4],
+    ["TARR", ["request --every 8 --tarr"], ["accept"], 4],
+    ["TARR both ways", ["request --every 8 --tarr", "accept"], ["request --every 1 --tarr", "accept"], 4],
+    ["TARR that the peer has not", ["request --every 8 --tarr"], ["set --delay 8ms"], 4],
+  ])("%s: no runs in 1,000 exchanges, both ends together", async (_, client, server, most) => {
+    for (const words of client) await r.rule(r.client, `ack ${words}`);
+    for (const words of server) await r.rule(r.server, `ack ${words}`);
+    const start = await both();
+    const c = await r.open();
+    await r.exchange(c, 20);
+    const first = await both();
+    expect(first - start).toBeWithin(2, 70); // the statistics do count
+    await r.client.peer.exchange(c.client, 1000, 100, 20_000);
+    expect((await both()) - first).toBeLessThanOrEqual(most);
+  });
+
+  test("a bulk transfer in each direction: a short run for a few segments at the most", async () => {
+    await r.rule(r.client, "ack request --every 8 --delay rtt/4");
+    for (const side of [r.client, r.server]) await r.rule(side, "ack accept");
+    await r.rule(r.server, "ack request --every 16");
+    const c = await r.open("v6");
+    await r.exchange(c, 20);
+    const first = await both();
+    const [sent, received] = await Promise.all([
+      r.client.peer.send(c.client, 20_000_000, 20_000),
+      r.client.peer.recv(c.client, 20_000_000, 20_000), // the server echoes
+    ]);
+    expect(received).toBe(sent);
+    // the kernel forgets only on its slow path that there was an unknown option, and asks on that path
+    const { segs_in = 0, segs_out = 0 } = await r.client.peer.tcpInfo(c.client);
+    expect(segs_in + segs_out).toBeGreaterThan(10_000);
+    expect((await both()) - first).toBeLessThan((segs_in + segs_out) / 10);
+  });
+});
