@@ -111,6 +111,11 @@ export function scopeFlags(args: Args): ScopeFlags {
   return { cgroup, unit, user, pid };
 }
 
+/** Is this argument a command of others, which stands behind "--" with all that follows? */
+export function isCommandArg(def: ArgDef): boolean {
+  return def.type === "positional" && (def.valueHint?.startsWith("-- ") ?? false);
+}
+
 /** One-letter forms of a flag. */
 export function aliasesOf(def: ArgDef): string[] {
   return "alias" in def ? [def.alias ?? []].flat() : [];
@@ -170,6 +175,11 @@ function normalized(token: OptionToken, flag: Flag, known: Map<string, Flag>, he
   return `--${flag.name}=${value}`;
 }
 
+/** DURATION, or -- CMD [ARG...]. */
+export function placeName([name, def]: [string, ArgDef]): string {
+  return def.valueHint ?? name.toUpperCase();
+}
+
 /**
  * Checks the words after a command against its arguments.
  * @returns the same words, flags first, such that citty cannot misread them
@@ -180,8 +190,14 @@ export function checkArguments(args: string[], defs: ArgsDef, command: string): 
   const known = spellings(defs);
   const flags = new Map<string, string>();
   const words: string[] = [];
+  const takesCommand = Object.values(defs).some(isCommandArg);
   let negative = -1;
+  let behind = false;
   for (const token of tokenize(args, known)) {
+    behind ||= token.kind === "option-terminator";
+    if (token.kind === "positional" && takesCommand && !behind) {
+      throw usageError(`stray argument '${token.value}'`, token.value, "put the command behind --");
+    }
     if (token.kind === "positional") words.push(token.value);
     if (token.kind !== "option" || token.index === negative) continue;
     const word = args[token.index]!;
@@ -199,9 +215,8 @@ export function checkArguments(args: string[], defs: ArgsDef, command: string): 
   }
   const places = Object.entries(defs).filter(([, def]) => def.type === "positional");
   const stray = words[places.length];
-  if (stray !== undefined) throw usageError(`stray argument '${stray}'`, stray, help);
+  if (stray !== undefined && !takesCommand) throw usageError(`stray argument '${stray}'`, stray, help);
   const missing = places.slice(words.length).find(([, def]) => def.required !== false);
-  if (missing)
-    throw usageError(`${missing[1].valueHint ?? missing[0].toUpperCase()} is missing`, undefined, help);
+  if (missing) throw usageError(`${placeName(missing)} is missing`, undefined, help);
   return [...flags.values(), "--", ...words];
 }

@@ -142,6 +142,7 @@ TCPX_API int tcpx_capabilities(uint64_t *effective);
 /* Lists of strings lie back to back, each with its NUL. */
 /* Remembers what tcpx_exec() gives back: flags of the standard files, and the memlock limit. */
 TCPX_API int tcpx_exec_note(void);
+TCPX_API int tcpx_exec_keep(int fd); /* takes close-on-exec from it */
 /* As execvpe(), after undoing what the runtime and we have done to the process; returns only
  * -errno. Descriptors that are not close-on-exec go along, and so does the signal mask.
  */

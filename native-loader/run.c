@@ -33,6 +33,11 @@ int tcpx_exec_note(void)
 	return getrlimit(RLIMIT_MEMLOCK, &before.memlock) ? -errno : 0;
 }
 
+int tcpx_exec_keep(int fd)
+{
+	return fcntl(fd, F_SETFD, 0) ? -errno : 0;
+}
+
 /* The runtime raises the soft limit to the hard one. Nobody knows what it was but, most likely,
  * the parent.
  */

@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: MIT
 // set, accept, show and unset for any extension: what differs between extensions is in extensions/.
 
-import { type Args, flagArg, globalArgs, placeArgs, scopeArgs, type ScopeFlags, scopeFlags, textArg } from "../args.ts";
+import {
+  type Args,
+  flagArg,
+  globalArgs,
+  placeArgs,
+  type ScopeFlags,
+  scopeArgs,
+  scopeFlags,
+  textArg,
+} from "../args.ts";
 import { Exit, type ExitCode, usageError } from "../errors.ts";
 import { placeRules } from "../extensions/place.ts";
 import type { Drafted, Extension, RuleVerb } from "../extensions/types.ts";

@@ -46,7 +46,10 @@ function scopeText({ state, counters }: ScopeReport, netns: Netns | null): strin
   const attached = `sock_ops program ${state.progId}, link ${state.linkId}, by tcpx ${state.version}`;
   const rows = state.rules.map((rule) => ({ scope: state.name, alive: state.alive, rule }));
   const unit = unitText(state.name);
-  const sections = [`${unit ? `${unit}, ` : ""}cgroup ${state.name}${gone}: ${attached}`, ruleTable(rows, netns)];
+  const sections = [
+    `${unit ? `${unit}, ` : ""}cgroup ${state.name}${gone}: ${attached}`,
+    ruleTable(rows, netns),
+  ];
   const used = extensions.filter(({ id }) => counters?.count[id]?.some((n) => n > 0));
   if (used.length > 0) {
     const rows = COUNTER_NAMES.map((counter, i) => [
@@ -86,9 +89,7 @@ export const status = leaf({
   ],
   async run(args, io) {
     const host = await openHost(scopeFlags(args));
-    const reports = host
-      .states()
-      .map((state) => ({ state, counters: readCounters(host.lib, state.id) }));
+    const reports = host.states().map((state) => ({ state, counters: readCounters(host.lib, state.id) }));
     const states = reports.map(({ state }) => state);
     const agent = await agentSection(states, io, true);
     io.json({ active: reports.length > 0, scopes: reports.map(scopeJson), ...agent.json });

@@ -14,7 +14,7 @@ export interface CgroupMount {
 }
 
 /** Octal escapes of /proc/PID/mountinfo. */
-function unescape(text: string): string {
+function octal(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8)));
 }
 
@@ -24,7 +24,7 @@ export function cgroupMounts(text: string): CgroupMount[] {
     const [before = "", after = ""] = line.split(" - ");
     const [, , , root, path] = before.split(" ");
     if (root === undefined || path === undefined || !after.startsWith("cgroup2 ")) return [];
-    return [{ root: unescape(root), path: unescape(path) }];
+    return [{ root: octal(root), path: octal(path) }];
   });
 }
 

@@ -29,7 +29,9 @@ export function parseUnit(text: string): string {
   const name = WITH_PROCESSES.includes(kind) ? text : `${text}.service`;
   if (VALID.test(name) && !/^(?:@|\.)|@\./.test(name)) return name;
   const hint = "accepted is a name such as nginx, nginx.service, web.slice or session-3.scope";
-  const template = /@\.[a-z]+$/.test(name) ? " is a template, which does not run itself" : " is not the name of a unit";
+  const template = /@\.[a-z]+$/.test(name)
+    ? " is a template, which does not run itself"
+    : " is not the name of a unit";
   throw usageError(`--unit '${text}'${template}`, text, hint);
 }
 
