@@ -4,7 +4,7 @@
 
 import { parseArgs } from "node:util";
 import type { ArgDef, ArgsDef } from "citty";
-import { usageError } from "./errors.ts";
+import { type TcpxError, usageError } from "./errors.ts";
 
 export const globalArgs = {
   json: { type: "boolean", description: "Print one JSON document" },
@@ -175,9 +175,10 @@ function normalized(token: OptionToken, flag: Flag, known: Map<string, Flag>, he
   return `--${flag.name}=${value}`;
 }
 
-/** DURATION, or -- CMD [ARG...]. */
-export function placeName([name, def]: [string, ArgDef]): string {
-  return def.valueHint ?? name.toUpperCase();
+/** The error of a positional argument that is not there, named as in the usage line. */
+function missingError([name, def]: [string, ArgDef], help: string): TcpxError {
+  if (isCommandArg(def)) return usageError("CMD is missing", undefined, "put the command behind --");
+  return usageError(`${def.valueHint ?? name.toUpperCase()} is missing`, undefined, help);
 }
 
 /**
@@ -217,6 +218,6 @@ export function checkArguments(args: string[], defs: ArgsDef, command: string): 
   const stray = words[places.length];
   if (stray !== undefined && !takesCommand) throw usageError(`stray argument '${stray}'`, stray, help);
   const missing = places.slice(words.length).find(([, def]) => def.required !== false);
-  if (missing) throw usageError(`${placeName(missing)} is missing`, undefined, help);
+  if (missing) throw missingError(missing, help);
   return [...flags.values(), "--", ...words];
 }

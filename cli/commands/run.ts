@@ -125,7 +125,7 @@ export const run = leaf({
   },
   examples: [
     ["tcpx run --uto 10s -- curl -O http://192.0.2.7/big.iso", "Give up 10 s after the path is cut"],
-    ["tcpx run --cc-request bbr --iw 40 --to 192.0.2.0/24 -- rsync -a 192.0.2.7::data .", "Ask one network"],
+    ["tcpx run --cc-request bbr --iw 40 --to 192.0.2.0/24 -- rsync -a host::data .", "Ask one network"],
     ["tcpx run --ack every=8,delay=rtt/4 -- ./download", "Fewer ACKs for what it receives"],
     ["sudo tcpx run --uto 30s -- sudo -u alice ssh host", "For a command of another user"],
   ],
