@@ -8,19 +8,28 @@ import { findBpffs, findCgroupRoot } from "./host.ts";
 import { removeScope } from "./pins.ts";
 import { directories } from "./survey.ts";
 
-const NAME = /^tcpx-run-(\d+)(?:-\d+)?$/;
+/** Inode of the first pid namespace, the same on every host (PROC_PID_INIT_INO). */
+const FIRST_PID_NS = 0xeffffffc;
+/** tcpx-run-PID, in other pid namespaces tcpx-run-PID-NAMESPACE; .N when the name is still in use. */
+const NAME = /^tcpx-run-(\d+)(?:-(\d+))?(?:\.\d+)?$/;
 const MOST_OF_ONE_PID = 100;
+
+function pidNs(): number {
+  return statSync("/proc/self/ns/pid").ino;
+}
 
 /** Makes the cgroup of this process's command; returns its path. Throws what mkdir() says. */
 export function makeRunCgroup(parent: string): string {
   for (const name of readdirSync(parent)) removeIfLeft(join(parent, name));
+  const namespace = pidNs() === FIRST_PID_NS ? "" : `-${pidNs()}`;
+  const name = `tcpx-run-${process.pid}${namespace}`;
   for (let n = 0; ; n++) {
-    const path = join(parent, `tcpx-run-${process.pid}${n > 0 ? `-${n}` : ""}`);
+    const path = join(parent, n > 0 ? `${name}.${n}` : name);
     try {
       mkdirSync(path);
       return path;
     } catch (error) {
-      // of a process with our number in another pid namespace
+      // a process with our number has left others in there
       if ((error as NodeJS.ErrnoException).code !== "EEXIST" || n >= MOST_OF_ONE_PID) throw error;
     }
   }
@@ -37,11 +46,12 @@ export function isPopulated(path: string): boolean {
 
 /**
  * Has a run left this cgroup, its watcher having been killed? Its first process is the one that made it:
- * while that lives, it may be about to enter.
+ * while that lives, it may be about to enter. False for other pid namespaces, of which we know too little.
  */
 export function isLeftRun(path: string): boolean {
-  const [, pid] = NAME.exec(basename(path)) ?? [];
-  return pid !== undefined && existsSync(path) && !isPopulated(path) && !existsSync(`/proc/${pid}`);
+  const [, pid, namespace = FIRST_PID_NS] = NAME.exec(basename(path)) ?? [];
+  if (pid === undefined || Number(namespace) !== pidNs()) return false;
+  return existsSync(path) && !isPopulated(path) && !existsSync(`/proc/${pid}`);
 }
 
 function removeIfLeft(path: string): boolean {
