@@ -10,9 +10,10 @@ usage() {
 	cat <<'EOF'
 Usage: ./install.sh [--prefix DIR] [--dev] [--uninstall] [--help]
 
-Builds tcpx in this checkout and installs it as DIR/bin/tcpx. What the build needs and is
-missing is installed with apt-get (Debian 12, Ubuntu 24.04, or newer). It asks nothing, and
-running it again changes only what is out of date.
+Builds tcpx in this checkout and installs it as DIR/bin/tcpx, with its manual page and the
+completions for bash, zsh and fish below DIR/share. What the build needs and is missing is
+installed with apt-get (Debian 12, Ubuntu 24.04, or newer). It asks nothing, and running it
+again changes only what is out of date.
 
   --prefix DIR   where to install (default /usr/local; TCPX_PREFIX)
   --dev          also install what the tests need, keep node_modules, and put bun into
@@ -78,8 +79,13 @@ prefix_is_ours() {
 	while [ ! -e "$dir" ]; do
 		dir=$(dirname "$dir")
 	done
-	for dir in "$dir" "$PREFIX/bin" "$PREFIX/share" "$PREFIX/share/tcpx"; do
-		[ ! -e "$dir" ] || [ -w "$dir" ] || return 1
+	for dir in "$dir" "$PREFIX/bin" "$PREFIX/share" "$PREFIX/share/tcpx" \
+		"$PREFIX/${BASH_SCRIPT%/*}" "$PREFIX/${ZSH_SCRIPT%/*}" "$PREFIX/${FISH_SCRIPT%/*}" \
+		"$PREFIX/${MAN_PAGE%/*}"; do
+		while [ ! -e "$dir" ]; do
+			dir=$(dirname "$dir")
+		done
+		[ -w "$dir" ] || return 1
 	done
 }
 
@@ -152,6 +158,10 @@ list_missing() {
 	need procps ps
 	need ethtool ethtool
 	need git git
+	need zsh zsh
+	need fish fish
+	need groff-base groff
+	need mandoc mandoc
 	# The VM ring boots kernels of this architecture only.
 	[ "$(uname -m)" = x86_64 ] || return 0
 	need qemu-system-x86 qemu-system-x86_64
@@ -276,6 +286,21 @@ record() {
 	echo "$1" | in_prefix tee -a "$PREFIX/$MANIFEST" >/dev/null
 }
 
+# put_text NAME ARGUMENT...: installs what the installed executable prints, so that both are of one version.
+put_text() {
+	name=$1
+	shift
+	"$PREFIX/bin/tcpx" "$@" >"$LOG" || die "tcpx $* failed"
+	put "$LOG" "$name" 644
+}
+
+put_extras() {
+	put_text "$BASH_SCRIPT" completion bash
+	put_text "$ZSH_SCRIPT" completion zsh
+	put_text "$FISH_SCRIPT" completion fish
+	put_text "$MAN_PAGE" internal-man
+}
+
 # For `bun run build` and `bun run test` without this script.
 put_tools() {
 	[ ! -x "$CACHE/tools/bpftool" ] || put "$CACHE/tools/bpftool" bin/bpftool 755 version
@@ -307,6 +332,7 @@ install_checkout() {
 	PATH=$user_path
 	put dist/tcpx bin/tcpx 755 version
 	put build/licences.txt share/tcpx/licences.txt 644
+	put_extras
 	[ -z "$DEV" ] || put_tools
 	"$PREFIX/bin/tcpx" version >&2 || die "$PREFIX/bin/tcpx does not run"
 }
@@ -327,7 +353,7 @@ uninstall() {
 	fi
 	while IFS= read -r name; do
 		case $name in
-		bin/* | share/tcpx/*) ;;
+		bin/* | share/tcpx/* | "$BASH_SCRIPT" | "$ZSH_SCRIPT" | "$FISH_SCRIPT" | "$MAN_PAGE") ;;
 		*) continue ;;
 		esac
 		case /$name/ in
@@ -376,6 +402,11 @@ main() {
 	esac
 	CACHE=${TCPX_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/tcpx}
 	MANIFEST=share/tcpx/manifest
+	# Where these look below /usr and /usr/local.
+	BASH_SCRIPT=share/bash-completion/completions/tcpx
+	ZSH_SCRIPT=share/zsh/site-functions/_tcpx
+	FISH_SCRIPT=share/fish/vendor_completions.d/tcpx.fish
+	MAN_PAGE=share/man/man1/tcpx.1
 	PATH=$PATH:/usr/sbin:/sbin
 	export PATH
 	LOG='' POLICY='' STAGED='' DROP_MODULES='' BUN='' MISSING=''

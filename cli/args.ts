@@ -31,7 +31,7 @@ export const scopeArgs = {
   },
   unit: {
     type: "string",
-    valueHint: "NAME",
+    valueHint: "UNIT",
     description: "Scope: a running unit of systemd: nginx.service (or nginx), web.slice",
   },
   user: {

@@ -5,19 +5,9 @@ import { runCommand } from "citty";
 import { aliasesOf, checkArguments, placeArgs, rootArgs } from "./args.ts";
 import { commands, extensionCommands, findCommand } from "./commands/index.ts";
 import type { Command, Group, Leaf } from "./commands/types.ts";
+import { PROGRAM } from "./completion/program.ts";
 import { Exit, type ExitCode, TcpxError, usageError } from "./errors.ts";
-import type { Example } from "./extensions/types.ts";
 import { Io } from "./output/io.ts";
-
-const EXAMPLES: Example[] = [
-  ["tcpx demo", "See it work, in namespaces of its own"],
-  ["tcpx uto set 30s --to 10.0.0.0/8", "Connections to 10.0.0.0/8 give up after 30 s, and say so"],
-  ["tcpx status", "What is in force"],
-  ["tcpx reset", "Undo everything"],
-];
-
-const EXIT_CODES =
-  "Exit codes: 0 done, 1 failed, 2 usage, 3 kernel or host cannot do it, 4 permission, 5 busy.";
 
 function wantsHelp(args: string[]): boolean {
   const end = args.indexOf("--");
@@ -38,11 +28,11 @@ async function printHelp(path: string[], command: Command | undefined): Promise<
       ];
   const page = renderHelp({
     command: path.join(" "),
-    summary: command?.summary ?? "tcpx extends the Linux TCP stack from the command line, on stock kernels.",
+    summary: command?.summary ?? PROGRAM.summary,
     args: command?.kind === "leaf" ? command.args : rootArgs,
     groups,
-    examples: command?.examples ?? EXAMPLES,
-    notes: command?.kind === "leaf" ? (command.notes ?? []) : command ? [] : [EXIT_CODES],
+    examples: command?.examples ?? PROGRAM.examples,
+    notes: command?.kind === "leaf" ? (command.notes ?? []) : command ? [] : PROGRAM.notes,
   });
   process.stdout.write(`${page}\n`);
 }

@@ -43,8 +43,9 @@ static __always_inline void thin_epoch(struct thin_flow *flow, __u32 ack, __u32 
 {
 	__u64 elapsed = (now - flow->epoch_ns) / 1000, bytes = ack - flow->epoch_ack;
 
-	if (!flow->epoch_ns) {
+	if (!flow->epoch_ns || elapsed > 2ULL * rtt) { /* new, or after a pause: slow start */
 		flow->growing = 1;
+		flow->per_rtt = 0;
 	} else {
 		if (elapsed < rtt)
 			return;

@@ -189,5 +189,9 @@ TCPX_API int tcpx_agent_stop(void *agent);
  * calling thread: the number of rules and routes. Not while an agent serves it.
  */
 TCPX_API int tcpx_routes_sweep(void);
+/* Can the routing of the calling thread's network namespace carry ACKs at once for these bits of
+ * the mark? -EOPNOTSUPP: no, and why, as one line. Changes nothing.
+ */
+TCPX_API int tcpx_routes_check(unsigned int mark_bits, char *why, int cap);
 
 #endif

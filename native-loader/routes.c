@@ -206,6 +206,20 @@ void routes_close(struct routes *r)
 	let_go(r);
 }
 
+int routes_check(unsigned int mark_bits)
+{
+	struct routes r = {.nl = {.dump = nl_open(), .ask = nl_open()}};
+	int err = r.nl.dump < 0 ? r.nl.dump : r.nl.ask;
+
+	if (r.nl.dump >= 0 && r.nl.ask >= 0)
+		err = judge(&r, mark_bits);
+	if (r.nl.dump >= 0)
+		close(r.nl.dump);
+	if (r.nl.ask >= 0)
+		close(r.nl.ask);
+	return err;
+}
+
 int routes_sweep(void)
 {
 	struct nl_pair nl = {.dump = nl_open(), .ask = nl_open()};

@@ -83,6 +83,7 @@ if (import.meta.main) {
   if (!process.argv.includes("--parts")) {
     await mkdir(join(ROOT, "dist"), { recursive: true });
     await compile(join(ROOT, "dist/tcpx"));
+    await run([process.execPath, "scripts/man.ts"], { cwd: ROOT });
     console.log("dist/tcpx");
   }
 }

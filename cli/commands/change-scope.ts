@@ -103,6 +103,8 @@ export async function changeScope(
   await prepare();
   const planned = () => plan(presentRules(host, scope), netns);
   const early = planned();
+  const { requireRoutes } = await import("../agent/refusal.ts");
+  requireRoutes(lib, scope, early.added);
   // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
   const change = isChange(early) ? await commit(host, scope, planned, places.wait, io) : early;
   const { toldAgent } = await import("../agent/told.ts");

@@ -33,17 +33,22 @@ export const commands: Record<string, Entry> = {
     summary: "Remove everything that tcpx has put on this host",
     load: async () => (await import("./reset.ts")).reset,
   },
+  completion: {
+    summary: "What lets bash, zsh or fish complete these commands",
+    load: async () => (await import("./completion.ts")).completion,
+  },
   version: {
     summary: "Version, and what is inside",
     load: async () => (await import("./version.ts")).versionCommand,
   },
 };
 
-/** For tcpx's own child processes, not for people. */
+/** For tcpx's own child processes and its installation, not for people. */
 const internal: Record<string, Entry["load"]> = {
   "internal-agent": async () => (await import("./agent.ts")).internalAgent,
   "internal-run-rules": async () => (await import("./internal-run.ts")).internalRunRules,
   "internal-run-end": async () => (await import("./internal-run.ts")).internalRunEnd,
+  "internal-man": async () => (await import("./internal-man.ts")).internalMan,
   "internal-peer": async () => (await import("./internal-peer.ts")).internalPeer,
 };
 

@@ -89,6 +89,8 @@ export class Sandbox implements AsyncDisposable {
     await ip("-n", own, "link", "add", "eth0", "type", "veth", "peer", "name", `to-${end}`, "netns", router);
     await ip("-n", own, "address", "add", `${ADDRESS[end]}/24`, "dev", "eth0");
     await ip("-n", router, "address", "add", `${GATEWAY[end]}/24`, "dev", `to-${end}`);
+    // one segment per packet, as on most paths: else a single ACK is for forty of them
+    await ip("-n", own, "link", "set", "eth0", "gso_max_segs", "1");
     await ip("-n", own, "link", "set", "eth0", "up");
     await ip("-n", router, "link", "set", `to-${end}`, "up");
     await ip("-n", own, "route", "add", "default", "via", GATEWAY[end]);

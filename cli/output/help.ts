@@ -21,7 +21,8 @@ export interface HelpPage {
   notes: string[];
 }
 
-function wrap(text: string, width: number): string[] {
+/** Lines of this many columns. */
+export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(" ")) {
     const last = lines.at(-1);

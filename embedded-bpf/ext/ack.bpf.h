@@ -60,38 +60,38 @@ static __always_inline void ack_notice(struct bpf_sock *sk)
 		bpf_ringbuf_output(&notices, &inode, sizeof(inode), 0);
 }
 
-static __always_inline void ack_mark(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, __u32 mark,
-				     __u8 marked)
-{
-	int err = bpf_setsockopt(ctx, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
-
-	if (err) {
-		TCPX_ERROR(TCPX_EXT_ACK, err);
-		return;
-	}
-	conn->ack.marked = marked;
-	if (marked)
-		count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
-}
-
 /*
  * The mark selects the routes with quickack; its other bits stay, and a bit that
  * the application had set itself is never taken away.
  */
-static __always_inline void ack_at_once(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
-					bool wanted, __u8 bit)
+static __always_inline void ack_mark(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, bool at_once,
+				     __u8 bit)
 {
 	struct bpf_sock *sk = ctx->sk;
-	__u32 mark;
+	__u32 before, mark;
+	__u8 marked = 0;
+	int err;
 
-	bit &= 31;
 	if (!sk)
 		return;
-	mark = sk->mark;
-	if (wanted && !(mark & 1U << bit))
-		ack_mark(ctx, conn, mark | 1U << bit, bit + 1);
-	else if (!wanted && conn->ack.marked)
-		ack_mark(ctx, conn, mark & ~(1U << (conn->ack.marked - 1 & 31)), 0);
+	before = mark = sk->mark;
+	if (conn->ack.marked)
+		mark &= ~(1U << ((conn->ack.marked - 1) & 31));
+	bit &= 31;
+	if (at_once && !(mark & 1U << bit)) {
+		mark |= 1U << bit;
+		marked = bit + 1;
+	}
+	err = mark == before
+		      ? 0
+		      : bpf_setsockopt(ctx, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
+	if (err) {
+		TCPX_ERROR(TCPX_EXT_ACK, err);
+		return;
+	}
+	if (marked && marked != conn->ack.marked)
+		count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
+	conn->ack.marked = marked;
 }
 
 /* The kernel takes 2 ticks at the least. 0: nothing to set. */
@@ -140,7 +140,7 @@ static __always_inline void ack_adopt(struct bpf_sock_ops *ctx, struct tcpx_conn
 	conn->ack.delay_us = rule->value[1];
 	if (every && sk)
 		ack_notice(sk);
-	ack_at_once(ctx, conn, every == 1, ack_field(rule, TCPX_ACK_MARK_BIT));
+	ack_mark(ctx, conn, every == 1, ack_field(rule, TCPX_ACK_MARK_BIT));
 	if (every == 1)
 		return;
 	ack_delay(ctx, conn, ctx->srtt_us);

@@ -23,6 +23,26 @@ const MACHINE = [
 /** A guest that is starved of CPU time by its host is no lockup. */
 const COMMAND_LINE = "console=ttyS0 quiet panic=-1 nowatchdog rcupdate.rcu_cpu_stall_suppress=1";
 
+/**
+ * Virtual time: the clock follows the instructions (2 ns each), so waiting costs nothing, what else
+ * the host does has no influence, and with the random numbers of a seed a run repeats exactly.
+ */
+const VIRTUAL_TIME = ["-icount", "shift=1,sleep=off", "-rtc", "base=2026-01-01,clock=vm"];
+
+/** What a guest is to do; tests/vm/init.sh reads it from its environment. */
+export interface Guest {
+  /** A file of tests/vm. */
+  script: string;
+  /** Passed on to the script as TCPX_PLAN. One word. */
+  plan?: string;
+  /** Makes time virtual; the number is where the guest's random numbers come from. */
+  seed?: number;
+  /** Seconds that the guest has, in its own time. */
+  limitSeconds: number;
+}
+
+const FEATURES: Guest = { script: "guest.ts", limitSeconds: 300 };
+
 /** Programs that a boot needs, and the packages that have them. */
 export const TOOLS = {
   "qemu-system-x86_64": "qemu-system-x86",
@@ -31,6 +51,7 @@ export const TOOLS = {
   xz: "xz-utils",
   zstd: "zstd",
   ip: "iproute2",
+  ethtool: "ethtool",
 } as const;
 
 export interface Boot {
@@ -42,6 +63,7 @@ export interface Boot {
   problem: string | undefined;
 }
 
+let boots = 0;
 const running = new Set<Bun.Subprocess>();
 
 /** For an exit handler: nothing of ours outlives the tests. */
@@ -49,9 +71,16 @@ export function killBoots(): void {
   for (const qemu of running) qemu.kill("SIGKILL");
 }
 
-async function start(kernel: Kernel, initrd: string): Promise<string> {
-  const image = ["-kernel", join(kernel.dir, "vmlinuz"), "-initrd", initrd, "-append", COMMAND_LINE];
-  const qemu = Bun.spawn(["qemu-system-x86_64", ...MACHINE, ...image], {
+/** The kernel makes words of its command line that it does not know the environment of init. */
+function commandLine({ script, plan, limitSeconds }: Guest): string {
+  const words = [`TCPX_GUEST=${script}`, `TCPX_LIMIT=${limitSeconds}`];
+  return [COMMAND_LINE, ...words, ...(plan ? [`TCPX_PLAN=${plan}`] : [])].join(" ");
+}
+
+async function start(kernel: Kernel, initrd: string, guest: Guest): Promise<string> {
+  const clock = guest.seed === undefined ? [] : [...VIRTUAL_TIME, "-seed", `${guest.seed}`];
+  const image = ["-kernel", join(kernel.dir, "vmlinuz"), "-initrd", initrd, "-append", commandLine(guest)];
+  const qemu = Bun.spawn(["qemu-system-x86_64", ...MACHINE, ...clock, ...image], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -79,15 +108,15 @@ function problemOf(text: string): string | undefined {
  * Boots with the shared initrd and the kernel's modules, their copy next to it for as long as it takes.
  * Once more after a panic before the tests began (TCG does that now and then), never after it.
  */
-export async function boot(kernel: Kernel, shared: string): Promise<Boot> {
+export async function boot(kernel: Kernel, shared: string, guest = FEATURES): Promise<Boot> {
   const started = performance.now();
-  const initrd = `${shared}-${kernel.release}`;
+  const initrd = `${shared}-${kernel.release}-${++boots}`;
   await completeInitrd(shared, join(kernel.dir, "modules"), initrd);
   let panics = 0;
-  let text = await start(kernel, initrd);
+  let text = await start(kernel, initrd, guest);
   if (text.includes("Kernel panic") && !BEGIN.test(text)) {
     panics++;
-    text = await start(kernel, initrd);
+    text = await start(kernel, initrd, guest);
   }
   await rm(initrd);
   const seconds = (performance.now() - started) / 1000;

@@ -13,8 +13,8 @@ import { run } from "../lib/run.ts";
 const ROOT = resolve(import.meta.dir, "../..");
 const FOLDERS = ["proc", "sys", "dev", "run", "tmp", "etc", "sbin", "usr/sbin", "tcpx/tests"];
 
-/** iproute2's programs, at /usr/sbin: busybox has some of the same names and not their abilities. */
-const PROGRAMS = ["ip", "tc", "ss"];
+/** At /usr/sbin: of iproute2's, busybox has some of the same names and not their abilities. */
+const PROGRAMS = ["ip", "tc", "ss", "ethtool"];
 
 /** Copies a program and the shared libraries that it needs, these to where they are here. */
 async function addProgram(root: string, path: string, to: string): Promise<void> {
@@ -30,7 +30,7 @@ async function addProgram(root: string, path: string, to: string): Promise<void>
 
 /** The test programs go where tests/support/build.ts looks for them, so the guest compiles nothing. */
 async function addTests(root: string): Promise<void> {
-  for (const dir of ["tests/support", "tests/vm", "scripts/lib"])
+  for (const dir of ["tests/support", "tests/vm", "tests/bench", "scripts/lib"])
     await cp(join(ROOT, dir), join(root, "tcpx", dir), { recursive: true });
   const programs = await supportFolder();
   await cp(programs, join(root, "tcpx/cache/build", basename(programs)), { recursive: true });

@@ -3,8 +3,10 @@
 // `bun run bench`: prints tables, asserts nothing. Needs root and a built dist/tcpx.
 
 import { table } from "../../cli/output/table.ts";
+import { ackLabRows } from "./ack-lab.ts";
 import { commandRows } from "./commands.ts";
 import { connectionRows } from "./connections.ts";
+import { mergingRows } from "./merging.ts";
 import { programRows } from "./programs.ts";
 
 const only = process.argv[2];
@@ -20,4 +22,15 @@ if (only === undefined || only === "connections") {
 if (only === undefined || only === "programs") {
   console.log("\nThe same with nginx and ab, both ends together\n");
   console.log(table(HEAD, await programRows(), [1, 3]));
+}
+if (only === undefined || only === "merging") {
+  console.log("\nBytes under one TCP header at the receiver, over veth: medians of 5 runs, in turn\n");
+  const head = ["LOAD", "MERGED BY", "OPTIONS", "BYTES", "RANGE", "RATIO", "MERGED, WITH OPTIONS"];
+  console.log(table(head, await mergingRows(), [3]));
+}
+// minutes of QEMU: only when it is asked for
+if (only === "ack") {
+  console.log("\nBulk with loss in QEMU, 50 ms, 20 Mbit/s: medians (least..most) over the seeds\n");
+  const head = ["LOSS", "CASE", "MBIT/S", "SEGS/ACK", "REXMIT", "PROBES", "RTOS", "DSACKS", "RUNS"];
+  console.log(table(head, await ackLabRows()));
 }

@@ -118,6 +118,19 @@ describeIf(needs.ok, needs.reason)("ack requests of hostile peers", () => {
     expect(await r.counters(r.server, "ack")).toMatchObject({ received: 3, malformed: 0, refused: 0 });
   });
 
+  test("what was advertised at the beginning is not said again with a later answer", async () => {
+    await r.rule(r.server, "uto set 30s");
+    await r.rule(r.server, "ack accept --max-delay 40ms");
+    const c = await r.fromWire(wire, { syn: ackAsk(10) });
+    await say(c);
+    await say(c);
+    await wire.data(c.flow, 10, ackAsk(9));
+    const { options } = await wire.expect(c.flow);
+    expect(options).toContain(ackAnswer(9));
+    expect(options).not.toContain("1c04");
+    expect(await r.u.timeout(r.server, c.fd)).toBe(30_000);
+  });
+
   test("from at once to every 8: our bit of the mark goes, the application's bits stay", async () => {
     await r.rule(r.server, "ack accept --max-delay 40ms");
     const c = await r.fromWire(wire, { syn: ackAsk(1) });
@@ -134,6 +147,20 @@ describeIf(needs.ok, needs.reason)("ack requests of hostile peers", () => {
     await r.server.peer.setopt(c.fd, SOL_SOCKET, SO_MARK, DEFAULT_MARK);
     for (const n of [1, 8]) await say(c, ackAsk(n));
     expect((await state(c.fd))[1]).toBe(DEFAULT_MARK);
+  });
+
+  test("at once by our own rule, then by the peer's wish: another bit takes the place of the first", async () => {
+    await r.rule(r.server, "ack set --every 1 --mark-bit 2");
+    await r.rule(r.server, "ack accept --mark-bit 3");
+    const c = await r.fromWire(wire);
+    expect((await state(c.fd))[1]).toBe(4);
+    for (const hex of [ackAsk(1), ackAsk(1, 2)]) {
+      await say(c, hex);
+      expect((await state(c.fd))[1]).toBe(8);
+    }
+    await say(c, ackAsk(8));
+    expect((await state(c.fd))[1]).toBe(0);
+    expect(await r.counters(r.server, "ack")).toMatchObject({ received: 3, errors: 0 });
   });
 
   test("asked in mid-connection for the first time", async () => {

@@ -63,6 +63,7 @@ export const SYMBOLS = {
   tcpx_agent_stats: { args: [p, p], returns: i32 },
   tcpx_agent_stop: { args: [p], returns: i32 },
   tcpx_routes_sweep: { args: [], returns: i32 },
+  tcpx_routes_check: { args: [u32, p, i32], returns: i32 },
 } as const;
 
 /** What failures are, as the bridge returns them. */

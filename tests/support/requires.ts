@@ -70,6 +70,12 @@ export const captureRequirement = every("capture", ...["tcpdump", "tshark"].map(
 /** Lab.nft and Lab.routed. */
 export const nftRequirement = every("nft", hasTool("nft"));
 
+/** Completion in a real shell. */
+export const shellRequirement = (shell: string) => every(shell, hasTool(shell));
+
+/** Judges of the manual page. */
+export const manRequirement = every("man", ...["groff", "mandoc"].map(hasTool));
+
 /** Peer sockets with mptcp: true. */
 export const mptcpRequirement = requirement(
   "mptcp",

@@ -118,7 +118,8 @@ const TAINT = (1 << 9) | (1 << 7);
 const COMPLAINT =
   /WARNING:|BUG:|Oops|general protection|Call Trace|verifier bug|REG INVARIANTS|UBSAN|refcount_t/;
 
-async function kernelLog(): Promise<Result> {
+/** The kernel has complained about nothing. */
+export async function kernelLog(): Promise<Result> {
   const lines = (await Bun.$`dmesg`.text()).split("\n");
   const complaints = lines.filter((line) => COMPLAINT.test(line));
   if (complaints.length > 0) console.log(lines.slice(-200).join("\n"));

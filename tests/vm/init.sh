@@ -16,7 +16,7 @@ mkdir -p /run/netns
 ip link set lo up
 
 (
-	sleep 300
+	sleep "${TCPX_LIMIT:-300}"
 	echo "guest: out of time"
 	poweroff -f
 ) &
@@ -26,7 +26,7 @@ for module in veth tun sch_netem sch_fq tcp_bbr; do
 done
 
 echo "VM: begin $(uname -r)"
-BUN_BE_BUN=1 tcpx run /tcpx/tests/vm/guest.ts 2>&1
+BUN_BE_BUN=1 tcpx run "/tcpx/tests/vm/${TCPX_GUEST:-guest.ts}" 2>&1
 echo "guest: the tests ended with $?"
 sync
 poweroff -f

@@ -2,10 +2,9 @@
 // The executable that ships, on the kernels that it claims to work on, in QEMU.
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Boot, boot, killBoots, TOOLS } from "../../scripts/vm/boot.ts";
+import { type Boot, boot } from "../../scripts/vm/boot.ts";
+import { missingTool, vmFolder } from "../../scripts/vm/host.ts";
 import { buildInitrd } from "../../scripts/vm/initrd.ts";
 import { type Kernel, kernels, type Missing } from "../../scripts/vm/kernels.ts";
 import { tcpxPath } from "../support/tcpx.ts";
@@ -27,26 +26,11 @@ const DOCUMENTED: Record<string, Record<string, [Outcome, RegExp]>> = {
   },
 };
 
-function missingTool(): string | undefined {
-  if (process.arch !== "x64") return `an x86-64 host (this is ${process.arch})`;
-  const missing = Object.entries(TOOLS).find(([program]) => Bun.which(program) === null);
-  return missing && `the program ${missing[0]} (package ${missing[1]})`;
-}
-
 const noTools = missingTool();
 const entries: (Kernel | Missing)[] = noTools ? [{ series: "any kernel", reason: noTools }] : await kernels();
 const boots = new Map<string, Boot>();
-const temporary = mkdtempSync(join(tmpdir(), "tcpx-vm-"));
+const { path: temporary, cleanUp } = vmFolder();
 const initrd = join(temporary, "initrd");
-
-function cleanUp(): void {
-  killBoots();
-  rmSync(temporary, { recursive: true, force: true });
-}
-process.on("exit", cleanUp);
-for (const [signal, code] of [["SIGINT", 130] as const, ["SIGTERM", 143] as const]) {
-  process.on(signal, () => process.exit(code));
-}
 
 /** Lets AT_ONCE of them run at a time. */
 const waiting: (() => void)[] = [];

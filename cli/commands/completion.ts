@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+
+import { globalArgs, textArg } from "../args.ts";
+import { bashScript } from "../completion/bash.ts";
+import { fishScript } from "../completion/fish.ts";
+import { commandTree, type Node } from "../completion/tree.ts";
+import { zshScript } from "../completion/zsh.ts";
+import { Exit, usageError } from "../errors.ts";
+import { leaf } from "./types.ts";
+
+const SCRIPTS: Record<string, (root: Node) => string> = {
+  bash: bashScript,
+  zsh: zshScript,
+  fish: fishScript,
+};
+const SHELLS = Object.keys(SCRIPTS);
+
+export const completion = leaf({
+  summary: "Print what lets a shell complete the commands, flags and known values of tcpx.",
+  args: {
+    shell: {
+      type: "positional",
+      valueHint: SHELLS.join("|"),
+      description: "The shell that is to read it",
+    },
+    ...globalArgs,
+  },
+  examples: [
+    [
+      "tcpx completion bash > /usr/share/bash-completion/completions/tcpx",
+      "For all users of bash-completion",
+    ],
+    ["tcpx completion zsh > /usr/local/share/zsh/site-functions/_tcpx", "For all users of zsh"],
+    ["tcpx completion fish > ~/.config/fish/completions/tcpx.fish", "For yourself"],
+  ],
+  notes: [
+    "install.sh installs all three. Otherwise, for one user: in ~/.bashrc `source <(tcpx completion bash)`, in " +
+      "~/.zshrc, after compinit, `source <(tcpx completion zsh)`, in ~/.config/fish/config.fish " +
+      "`tcpx completion fish | source`.",
+    "The text does not change until tcpx itself does, and tcpx is not started when you press TAB.",
+  ],
+  async run(args, io) {
+    const shell = textArg(args, "shell") ?? "";
+    if (!Object.hasOwn(SCRIPTS, shell)) {
+      throw usageError(`SHELL '${shell}' is not known`, shell, `accepted is ${SHELLS.join(", ")}`);
+    }
+    const script = SCRIPTS[shell]!(await commandTree());
+    io.json({ shell, script });
+    io.print(script.trimEnd());
+    return Exit.DONE;
+  },
+});

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+// Completion for bash 4.3 and newer, with or without the package bash-completion.
+
+import { PIDS, quoted, UNITS, valueWords } from "./shell.ts";
+import { type Flag, type Node, nodesOf, spellings } from "./tree.ts";
+
+/** "--quiet|-q", or "--cgroup= directory": spellings, and what the value is. */
+function flagWord(flag: Flag): string {
+  const names = spellings(flag).join("|");
+  return quoted(flag.value ? `${names}= ${valueWords(flag.value)}` : names);
+}
+
+function nodeCase(node: Node): string {
+  const lines = [
+    node.next.length > 0 ? `next=(${node.next.map(({ path }) => path.at(-1)).join(" ")})` : "",
+    ["flags=(", ...node.flags.map((flag) => `    ${flagWord(flag)}`), ")"].join("\n"),
+    node.places.length > 0
+      ? `places=(${node.places.map(({ value }) => quoted(valueWords(value))).join(" ")})`
+      : "",
+    node.runs ? "runs=1" : "",
+  ];
+  const body = lines.filter(Boolean).join("\n").replace(/^/gm, "        ");
+  return `    ${quoted(node.path.join(" "))})\n${body}\n        ;;`;
+}
+
+const FUNCTIONS = `
+# Sets words: those before the cursor, as tcpx would see them, at[]: where they begin in COMP_WORDS,
+# and cur: what stands at the cursor. Bash has split them at = and :.
+_tcpx_words() {
+    local line=$COMP_LINE raw glue i
+    words=() at=() cur=''
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        raw=\${COMP_WORDS[i]} glue=''
+        [[ $line == [[:space:]]* ]] || glue=1
+        line=\${line#"\${line%%[![:space:]]*}"}
+        line=\${line#"$raw"}
+        if ((i > 1)) && [[ $glue && ( $raw == [=:]* || \${COMP_WORDS[i - 1]} == *[=:] ) ]]; then
+            words[-1]+=$raw
+        else
+            words+=("$raw") at+=("$i")
+        fi
+    done
+    cur=\${words[-1]}
+    unset 'words[-1]'
+}
+
+# _tcpx_flag WORD: sets flag to the entry of flags that has this spelling
+_tcpx_flag() {
+    for flag in "\${flags[@]}"; do
+        [[ "|\${flag%%=*}|" == *"|$1|"* ]] && return 0
+    done
+    flag=''
+    return 1
+}
+
+# _tcpx_program INDEX: completes another program's command line, which begins there in COMP_WORDS
+_tcpx_program() {
+    if declare -F _comp_command_offset >/dev/null; then
+        _comp_command_offset "$1"
+    elif declare -F _command_offset >/dev/null; then
+        _command_offset "$1"
+    elif ((COMP_CWORD == $1)); then
+        mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+    else
+        _tcpx_value file "$cur"
+    fi
+}
+
+# _tcpx_value SOURCE WORDS... PREFIX
+_tcpx_value() {
+    local source=$1 cur=\${*: -1} known=' ' head='' word
+    set -- "\${@:2:$#-2}"
+    case $source in
+    directory | file)
+        compopt -o filenames 2>/dev/null
+        if [[ $source == file ]]; then
+            mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        else
+            mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+        fi
+        ;;
+    unit) set -- "$@" $(${UNITS}) ;;
+    pid) set -- "$@" $(${PIDS}) ;;
+    list)
+        [[ $cur == *,* ]] && head=\${cur%,*}, known=" \${head//,/ } none "
+        ;;
+    esac
+    for word; do
+        [[ $known == *" $word "* || $head$word != "$cur"* ]] || COMPREPLY+=("$head$word")
+    done
+}
+
+_tcpx_flags() {
+    local flag name
+    for flag in "\${flags[@]}"; do
+        flag=\${flag%%=*} name=\${flag%%|*}
+        while [[ $flag ]]; do
+            [[ $seen == *" \${flag%%|*} "* ]] && continue 2
+            [[ $flag == *"|"* ]] && flag=\${flag#*|} || flag=''
+        done
+        [[ $name == "$cur"* ]] && COMPREPLY+=("$name")
+    done
+    [[ $runs && -- == "$cur"* ]] && COMPREPLY+=(--)
+}
+
+_tcpx() {
+    local IFS=$' \\t\\n' node='' runs='' seen=' ' value='' stop='' flag='' place=0 cur word i head=''
+    local -a words at next flags places
+    COMPREPLY=()
+    _tcpx_words
+    _tcpx_node ''
+    for ((i = 1; i < \${#words[@]}; i++)); do
+        word=\${words[i]}
+        if [[ $value ]]; then
+            value=''
+        elif [[ $word == -- && ! $stop ]]; then
+            stop=1
+            [[ ! $runs ]] || { _tcpx_program "\${at[i + 1]}" && return; }
+        elif [[ $word == -?* && ! $stop ]]; then
+            seen+="\${word%%=*} "
+            _tcpx_flag "\${word%%=*}" && [[ $flag == *=* && $word != *=* ]] && value=\${flag#*= }
+        elif ((\${#next[@]})); then
+            _tcpx_node "\${node:+$node }$word" || return 0
+            node+=\${node:+ }$word
+        elif [[ \${places[place]} == program* ]]; then
+            _tcpx_program "\${at[i]}"
+            return
+        else
+            ((place += 1))
+        fi
+    done
+    if [[ $value ]]; then
+        _tcpx_value $value "$cur"
+    elif [[ ! $stop && $cur == --*=* ]]; then
+        head=\${cur%%=*}=
+        _tcpx_flag "\${head%=}" && [[ $flag == *=* && $seen != *" \${head%=} "* ]] &&
+            _tcpx_value \${flag#*= } "\${cur#*=}"
+        [[ $COMP_WORDBREAKS == *=* ]] || COMPREPLY=("\${COMPREPLY[@]/#/$head}")
+    elif [[ ! $stop && $cur == -* ]]; then
+        _tcpx_flags
+    elif ((\${#next[@]})); then
+        [[ $stop ]] || mapfile -t COMPREPLY < <(compgen -W "\${next[*]}" -- "$cur")
+    elif [[ \${places[place]} == program* ]]; then
+        _tcpx_program "\${at[i]}"
+    elif [[ \${places[place]} ]]; then
+        _tcpx_value \${places[place]} "$cur"
+    elif [[ ! $stop && ! $cur ]]; then
+        _tcpx_flags
+    fi
+    return 0
+}
+
+complete -F _tcpx tcpx
+`;
+
+/** The script. Its table is data; the functions below it are the same for every table. */
+export function bashScript(root: Node): string {
+  const cases = nodesOf(root).map(nodeCase).join("\n");
+  return `# bash completion for tcpx, written by \`tcpx completion bash\`
+# shellcheck disable=SC2046,SC2086 # lists of words
+
+# _tcpx_node 'uto set': sets what may stand behind these words
+_tcpx_node() {
+    next=() flags=() places=() runs=''
+    case $1 in
+${cases}
+    *) return 1 ;;
+    esac
+}
+${FUNCTIONS}`;
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// The table of commands as completions and the manual page need it. All of it comes from the
+// definitions that parse and that print the help: there is no second list of commands or flags.
+
+import type { ArgDef, ArgsDef } from "citty";
+import { aliasesOf, globalArgs, rootArgs } from "../args.ts";
+import { commands, extensionCommands, findCommand } from "../commands/index.ts";
+import type { Command, Leaf } from "../commands/types.ts";
+import { PROGRAM } from "./program.ts";
+import { hintedValue, isProgram, type Value } from "./values.ts";
+
+export interface Flag {
+  /** As it is offered: "--to", "--no-advertise". */
+  name: string;
+  /** One-letter forms: "-q". */
+  short: string[];
+  /** Accepted, but not offered: "--advertise". */
+  silent: string[];
+  /** As the help says it. */
+  description: string;
+  /** Absent: it takes none. */
+  value?: Value;
+}
+
+/** A word that is no flag. */
+export interface Place {
+  value: Value;
+  description: string;
+  optional: boolean;
+}
+
+/** "tcpx", a group such as "tcpx uto", or a leaf such as "tcpx uto set". */
+export interface Node {
+  /** Words behind "tcpx". */
+  path: string[];
+  /** One line, for beside the command. */
+  title: string;
+  /** As its help begins. */
+  summary: string;
+  /** What may come next; none in a leaf. */
+  next: Node[];
+  flags: Flag[];
+  places: Place[];
+  /** Are the words behind "--" another program's? */
+  runs: boolean;
+  examples: readonly (readonly [command: string, what: string])[];
+  notes: string[];
+}
+
+/** Every spelling of a flag that the parser takes. */
+export function spellings(flag: Flag): string[] {
+  return [flag.name, ...flag.short, ...flag.silent];
+}
+
+function flagOf(name: string, def: ArgDef): Flag {
+  const short = aliasesOf(def).map((alias) => `-${alias}`);
+  if (def.type === "boolean" && def.negativeDescription) {
+    return { name: `--no-${name}`, short, silent: [`--${name}`], description: def.negativeDescription };
+  }
+  const flag = { name: `--${name}`, short, silent: [], description: def.description ?? "" };
+  return def.type === "boolean" ? flag : { ...flag, value: hintedValue(name, def) };
+}
+
+function flagsOf(args: ArgsDef): Flag[] {
+  return Object.entries(args).flatMap(([name, def]) =>
+    def.type === "positional" ? [] : [flagOf(name, def)],
+  );
+}
+
+function placesOf(args: ArgsDef): Place[] {
+  return Object.entries(args).flatMap(([name, def]) => {
+    if (def.type !== "positional") return [];
+    const { description = "", required } = def;
+    return [{ value: hintedValue(name, def), description, optional: required === false }];
+  });
+}
+
+function leafNode(path: string[], leaf: Leaf, title = leaf.summary.split(". ")[0]!): Node {
+  const { summary, args, examples, notes = [] } = leaf;
+  const places = placesOf(args);
+  const runs = places.some(({ value }) => isProgram(value)) || examples.some(([line]) => / -- /.test(line));
+  return {
+    path,
+    title: title.replace(/\.$/, ""),
+    summary,
+    next: [],
+    flags: flagsOf(args),
+    places,
+    runs,
+    examples,
+    notes,
+  };
+}
+
+/** @param title for beside the command, in the list of all */
+export function commandNode(name: string, title: string, command: Command): Node {
+  if (command.kind === "leaf") return leafNode([name], command, title);
+  const next = Object.entries(command.commands).map(([verb, leaf]) => leafNode([name, verb], leaf));
+  const { summary, examples } = command;
+  return {
+    path: [name],
+    title,
+    summary,
+    next,
+    flags: flagsOf(globalArgs),
+    places: [],
+    runs: false,
+    examples,
+    notes: [],
+  };
+}
+
+/** All commands that are for people, extensions first, as the help has them. */
+export async function commandTree(): Promise<Node> {
+  const entries = Object.entries({ ...(await extensionCommands()), ...commands });
+  const next = await Promise.all(
+    entries.map(async ([name, { summary }]) => commandNode(name, summary, (await findCommand(name))!)),
+  );
+  const { summary, examples, notes } = PROGRAM;
+  return {
+    path: [],
+    title: summary,
+    summary,
+    next,
+    flags: flagsOf(rootArgs),
+    places: [],
+    runs: false,
+    examples,
+    notes,
+  };
+}
+
+/** The node and all below it, in the order of the help. */
+export function nodesOf(node: Node): Node[] {
+  return [node, ...node.next.flatMap(nodesOf)];
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+// What may stand at a place of the command line, read from the hint that the help shows there:
+// PATH is a directory, "ask|local|accept" are three words, "ALGORITHM,..." is a list, N is free.
+
+import type { ArgDef } from "citty";
+import { ALGORITHMS } from "../wire/request.ts";
+
+/** free: nothing is known of it, and nothing is offered but its words. */
+export type Source = "free" | "directory" | "file" | "unit" | "pid" | "program";
+
+export interface Value {
+  /** As in the help: "CIDR,...". */
+  hint: string;
+  source: Source;
+  words: readonly string[];
+  /** Several of the words, by commas? */
+  list: boolean;
+}
+
+const SOURCES: Record<string, Source> = {
+  PATH: "directory",
+  DIR: "directory",
+  FILE: "file",
+  UNIT: "unit",
+  PID: "pid",
+  CMD: "program",
+  COMMAND: "program",
+};
+
+const WORDS: Record<string, readonly string[]> = { ALGORITHM: ALGORITHMS, ALG: ALGORITHMS };
+
+const LITERAL = /^[a-z][a-z0-9-]*$/;
+
+/** Does the description of a word promise that `none` may stand there? */
+function allowsNone(def: ArgDef): boolean {
+  return def.type === "positional" && /\bnone exempts\b/.test(def.description ?? "");
+}
+
+/** @param name of the argument, which stands for itself when it has no hint */
+export function hintedValue(name: string, def: ArgDef): Value {
+  const hint = def.valueHint ?? name.toUpperCase();
+  const options = def.type === "enum" ? (def.options ?? []) : [];
+  const parts = hint.replace(/[\s,]*\.\.\.$/, "").split("|");
+  const words = [
+    ...options,
+    ...parts.flatMap((part) => WORDS[part] ?? (LITERAL.test(part) ? [part] : [])),
+    ...(allowsNone(def) ? ["none"] : []),
+  ];
+  const source = parts.map((part) => SOURCES[part.split(" ")[0]!]).find((known) => known) ?? "free";
+  return { hint, source, words: [...new Set(words)], list: /,\s*\.\.\.$/.test(hint) && words.length > 0 };
+}
+
+export function isProgram({ source }: Value): boolean {
+  return source === "program";
+}

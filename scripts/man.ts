@@ -1,0 +1,15 @@
+#!/usr/bin/env bun
+// SPDX-License-Identifier: MIT
+// Writes dist/tcpx.1, the manual page, from the table of commands; `bun run build` calls it.
+
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { manPage } from "../cli/completion/man.ts";
+import { commandTree } from "../cli/completion/tree.ts";
+import { version } from "../cli/version.ts";
+
+const PAGE = join(resolve(import.meta.dir, ".."), "dist/tcpx.1");
+
+await mkdir(dirname(PAGE), { recursive: true });
+await writeFile(PAGE, manPage(await commandTree(), version));
+console.log("dist/tcpx.1");
