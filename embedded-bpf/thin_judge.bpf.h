@@ -7,6 +7,7 @@
 
 #define THIN_FIRST_ACKS 8
 #define THIN_RTT_LEAST 1000	  /* microseconds */
+#define THIN_LATE 10000		  /* microseconds: a busy host, not a pause */
 #define THIN_RTT_MOST 10000000	  /* beyond it there was no sample */
 #define THIN_DELAY_MOST 200000	  /* with the kernel's own 200 ms below the 500 of RFC 1122 */
 #define THIN_DELAY_DIVISOR 4	  /* when the rule names no delay */
@@ -43,7 +44,8 @@ static __always_inline void thin_epoch(struct thin_flow *flow, __u32 ack, __u32 
 {
 	__u64 elapsed = (now - flow->epoch_ns) / 1000, bytes = ack - flow->epoch_ack;
 
-	if (!flow->epoch_ns || elapsed > 2ULL * rtt) { /* new, or after a pause: slow start */
+	/* New, or after a pause: slow start. */
+	if (!flow->epoch_ns || elapsed > 2ULL * rtt + THIN_LATE) {
 		flow->growing = 1;
 		flow->per_rtt = 0;
 	} else {
