@@ -153,13 +153,13 @@ TCPX_API int tcpx_exec(const char *argv, size_t argv_size, const char *envp, siz
  */
 TCPX_API int tcpx_run_watch(int events_fd, const char *argv, size_t argv_size);
 
-/* --- the ACK agent (agent.c): one thread, all that is timing-critical --------------- */
+/* --- the ACK agent (agent.c, flusher.c): all that is timing-critical, in two threads --- */
 struct tcpx_agent_stats {
 	uint64_t flushed;    /* held ACKs that were sent */
 	uint64_t failed;     /* and that the kernel refused */
 	uint64_t notices;    /* requests for a namespace, of the thinner and of `notices` */
 	uint64_t namespaces; /* served at the moment */
-	uint64_t cpu_ns;     /* of the thread */
+	uint64_t cpu_ns;     /* of both threads */
 	uint64_t route_changes;
 	uint64_t route_errors;
 };
@@ -168,8 +168,8 @@ _Static_assert(sizeof(struct tcpx_agent_stats) == 56, "layout known to TypeScrip
 
 /* held_fd: the thinner's ring buffer, or -1; notices_fd: one of u32 inode numbers of network
  * namespaces, or -1; served_fd: hash of these numbers to enum tcpx_served_flag, emptied here.
- * The descriptors stay the caller's and must be open until tcpx_agent_stop(). The thread
- * sleeps without a timeout when nothing is served.
+ * The descriptors stay the caller's and must be open until tcpx_agent_stop(). The threads
+ * sleep without a timeout when nothing is served.
  */
 TCPX_API int tcpx_agent_start(int held_fd, int notices_fd, int served_fd, void **out);
 /* Bits of SO_MARK that ask for ACKs at once, in all served namespaces; 0: rules and tables
@@ -183,7 +183,7 @@ TCPX_API int tcpx_agent_serve(void *agent, const char *netns_path);
 /* Why routing could last not carry ACKs at once; returns its length, 0: it always could. */
 TCPX_API int tcpx_agent_reason(void *agent, char *out, int cap);
 TCPX_API int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out);
-/* Ends and joins the thread, empties `served`, removes rules and tables; the handle is gone. */
+/* Ends and joins the threads, empties `served`, removes rules and tables; the handle is gone. */
 TCPX_API int tcpx_agent_stop(void *agent);
 /* Removes what an agent and its guard, both killed, have left in the network namespace of the
  * calling thread: the number of rules and routes. Not while an agent serves it.

@@ -184,7 +184,7 @@ static int read_news(struct routes *r)
 	struct nlmsghdr *h;
 	long n;
 
-	for (int i = 0; i < READS; i++) {
+	for (int i = 0; i < READS || r->lost; i++) {
 		n = nl_receive(r->news, bytes, sizeof(bytes), MSG_DONTWAIT);
 		if (n == -EAGAIN) {
 			if (r->lost)
