@@ -13,6 +13,10 @@ export const commands: Record<string, Entry> = {
     summary: "Scopes, rules, what is attached, counters",
     load: async () => (await import("./status.ts")).status,
   },
+  metrics: {
+    summary: "Counters in OpenMetrics text, as a file or over HTTP",
+    load: async () => (await import("./metrics.ts")).metrics,
+  },
   doctor: {
     summary: "What this kernel and host can do, each facility tried",
     load: async () => (await import("./doctor.ts")).doctor,
