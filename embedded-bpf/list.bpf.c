@@ -60,7 +60,7 @@ static __always_inline const struct tcpx_conn *conn_by_hand(struct sock *sk)
 	struct hlist_node *node = storage ? BPF_CORE_READ(storage, list.first) : NULL;
 
 	for (int i = 0; i < TCPX_STORAGES_MAX && node; i++) {
-		elem = (void *)node;
+		elem = (void *)node; /* only to name its type */
 		elem = (void *)node - bpf_core_field_offset(elem->snode);
 		if (BPF_CORE_READ(elem, sdata.smap, map.id) == config.conns_id)
 			return (void *)elem + bpf_core_field_offset(elem->sdata) +
@@ -109,11 +109,13 @@ static __always_inline void list_settings(struct tcpx_listed *r, struct tcp_sock
 static __always_inline void list_conn(struct tcpx_listed *r, const struct tcpx_conn *conn)
 {
 	__u64 since = 0, attempt = 0;
+	__u32 received = 0;
 
 	r->flags |= TCPX_LIST_KNOWN;
 	bpf_probe_read_kernel(&r->scope, sizeof(r->scope), &conn->scope);
 	bpf_probe_read_kernel(&since, sizeof(since), &conn->since_ns);
 	bpf_probe_read_kernel(&attempt, sizeof(attempt), &conn->attempt_ns);
+	bpf_probe_read_kernel(&received, sizeof(received), &conn->received);
 	bpf_probe_read_kernel(&r->silent, sizeof(r->silent), &conn->silent);
 	bpf_probe_read_kernel(&r->written, sizeof(r->written), &conn->written);
 	bpf_probe_read_kernel(&r->uto, sizeof(r->uto), &conn->uto);
@@ -124,7 +126,7 @@ static __always_inline void list_conn(struct tcpx_listed *r, const struct tcpx_c
 	r->established = since != 0;
 	if (attempt)
 		r->direction = TCPX_DIRECTION_TO;
-	else if (since)
+	else if (received) /* we have seen its handshake */
 		r->direction = TCPX_DIRECTION_FROM;
 }
 

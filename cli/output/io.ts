@@ -59,6 +59,12 @@ export class Io {
     process.stdout.write(`${JSON.stringify({ schema: SCHEMA, ...document }, replacer)}\n`);
   }
 
+  /** A long result in parts, for people or for scripts; silent with --quiet, unless it is for scripts. */
+  parts(texts: Iterable<string>): void {
+    if (this.flags.quiet && !this.flags.json) return;
+    for (const text of texts) process.stdout.write(text);
+  }
+
   /** One line on stderr, and the error document with --json. */
   fail(error: TcpxError): void {
     this.json({
