@@ -2,14 +2,23 @@
 
 import { flagArg, globalArgs, netnsArgs, scopeArgs, selectorArgs, textArg } from "../args.ts";
 import { Exit } from "../errors.ts";
-import { listSockets, namespaces, ownNamespace } from "../observe/iterate.ts";
+import { listSockets, type Namespace, namespaces, ownNamespace } from "../observe/iterate.ts";
 import { connectionDocument } from "../observe/json.ts";
 import { connectionTable } from "../observe/rows.ts";
 import { parseStates, pick } from "../observe/select.ts";
-import { SCHEMA } from "../output/io.ts";
+import { type Io, SCHEMA } from "../output/io.ts";
 import { parseSelectors } from "../policy/selector.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
+
+/** The root scope is the caller's namespace; a named one is in all that its processes use. */
+function wherever(isRoot: boolean, everywhere: boolean, cgroup: string, io: Io): Namespace[] {
+  if (isRoot && !everywhere) return [ownNamespace()];
+  const { found, hidden } = namespaces(everywhere ? undefined : cgroup);
+  if (hidden > 0)
+    io.messages.warn(`the network namespaces of ${hidden} processes may not be looked at from here`);
+  return found;
+}
 
 export const connections = leaf({
   summary: "TCP connections: their settings, and what they have negotiated.",
@@ -52,8 +61,7 @@ export const connections = leaf({
     const host = await openHost(cgroup);
     const scope = host.scope(cgroup);
     const isRoot = scope.name === "/";
-    const everywhere = flagArg(args, "all-netns");
-    const where = isRoot && !everywhere ? [ownNamespace()] : namespaces(everywhere ? undefined : scope.path);
+    const where = wherever(isRoot, flagArg(args, "all-netns"), scope.path, io);
     const list = await listSockets(host.lib, isRoot ? 0n : scope.id, where);
     const picked = pick(list, selectors, states);
     const head = { schema: SCHEMA, cgroup: scope.name, namespaces: where.length, count: picked.length };

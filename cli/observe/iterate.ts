@@ -24,10 +24,14 @@ export function ownNamespace(): Namespace {
   return { path: OWN, inode: statSync(OWN).ino };
 }
 
-function namespaceOf(pid: string): Namespace | undefined {
+/** Undefined: the process has ended; null: we may not look. */
+function namespaceOf(pid: string): Namespace | undefined | null {
   const path = `/proc/${pid}/ns/net`;
-  const inode = statSync(path, { throwIfNoEntry: false })?.ino;
-  return inode === undefined ? undefined : { path, inode };
+  try {
+    return { path, inode: statSync(path).ino };
+  } catch (error) {
+    return ["EACCES", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "") ? null : undefined;
+  }
 }
 
 function pidsBelow(cgroup: string): string[] {
@@ -40,20 +44,29 @@ function pidsBelow(cgroup: string): string[] {
   }
 }
 
+export interface Namespaces {
+  /** The caller's first. */
+  found: Namespace[];
+  /** Processes whose namespace we may not look at. */
+  hidden: number;
+}
+
 /**
- * Namespaces that have processes, the caller's first.
+ * Namespaces that have processes, and the caller's own.
  * @param cgroup only those of its processes; undefined: of all
  */
-export function namespaces(cgroup: string | undefined): Namespace[] {
+export function namespaces(cgroup: string | undefined): Namespaces {
   const pids =
     cgroup === undefined ? readdirSync("/proc").filter((name) => /^\d+$/.test(name)) : pidsBelow(cgroup);
   const own = ownNamespace();
   const found = new Map([[own.inode, own]]);
+  let hidden = 0;
   for (const pid of pids) {
     const namespace = namespaceOf(pid);
-    if (namespace && !found.has(namespace.inode)) found.set(namespace.inode, namespace);
+    if (namespace === null) hidden++;
+    else if (namespace && !found.has(namespace.inode)) found.set(namespace.inode, namespace);
   }
-  return [...found.values()];
+  return { found: [...found.values()], hidden };
 }
 
 /** The pinned state of connections; undefined without rules, or when another build made it. */

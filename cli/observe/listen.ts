@@ -19,8 +19,11 @@ export function parseListen(text: string): Listen {
   const [, bracketed, plain, digits] = /^(?:(?:\[([^\]]*)\]|([^:[\]]*)):)?(\d+)$/.exec(text) ?? [];
   if (digits === undefined) throw refuse("is not an address and a port");
   const address = bracketed ?? plain ?? LOOPBACK;
-  const valid = bracketed === undefined ? ipaddr.IPv4.isValidFourPartDecimal : ipaddr.IPv6.isValid;
-  if (!valid(address) || address.includes("%")) {
+  const valid =
+    bracketed === undefined
+      ? ipaddr.IPv4.isValidFourPartDecimal(address)
+      : ipaddr.IPv6.isValid(address) && address.includes(":") && !address.includes("%");
+  if (!valid) {
     throw refuse(address === "" ? "has no address before the colon" : "does not begin with an address");
   }
   const port = digits.length > 5 ? 0 : Number(digits);
