@@ -63,8 +63,7 @@ static __always_inline const struct tcpx_conn *conn_by_hand(struct sock *sk)
 		elem = (void *)node; /* only to name its type */
 		elem = (void *)node - bpf_core_field_offset(elem->snode);
 		if (BPF_CORE_READ(elem, sdata.smap, map.id) == config.conns_id)
-			return (void *)elem + bpf_core_field_offset(elem->sdata) +
-			       bpf_core_field_offset(elem->sdata.data);
+			return (void *)elem + bpf_core_field_offset(elem->sdata.data);
 		node = BPF_CORE_READ(node, next);
 	}
 	return NULL;

@@ -78,6 +78,9 @@ function openConns(lib: Bridge): Fd | undefined {
   return undefined;
 }
 
+/** For kernels from 5.11 on, else the one that does without a helper. */
+const PROGRAMS = ["list", "list_by_hand"];
+
 /** The loaded program; it and its map end with the object. */
 class Lister implements Disposable {
   private constructor(
@@ -86,12 +89,16 @@ class Lister implements Disposable {
     private readonly program: string,
   ) {}
 
-  /** The program for kernels from 5.11 on, else the one that does without a helper. */
-  static async load(lib: Bridge, scope: bigint, conns: Fd | undefined): Promise<Lister> {
+  static async load(
+    lib: Bridge,
+    scope: bigint,
+    conns: Fd | undefined,
+    programs: readonly string[],
+  ): Promise<Lister> {
     lib.tcpx_raise_memlock();
     const config = encode("tcpx_list_config", { scope, conns_id: conns ? mapId(lib, conns.fd) : 0 });
     let result = 0;
-    for (const program of ["list", "list_by_hand"]) {
+    for (const program of programs) {
       const lister = new Lister(lib, await openObject(lib, "list"), program);
       result = lister.tryLoad(config, conns);
       if (result >= 0) return lister;
@@ -151,11 +158,17 @@ function withRoom(buffer: Uint8Array, used: number, room: number): Uint8Array {
 /**
  * Lists the sockets of these namespaces, and all listeners in them.
  * @param scope id of the cgroup that they were made in, or below; 0: all
+ * @param programs the first one that loads does it
  * @throws TcpxError when the kernel refuses the program
  */
-export async function listSockets(lib: Bridge, scope: bigint, where: readonly Namespace[]): Promise<Listed> {
+export async function listSockets(
+  lib: Bridge,
+  scope: bigint,
+  where: readonly Namespace[],
+  programs: readonly string[] = PROGRAMS,
+): Promise<Listed> {
   using conns = openConns(lib);
-  using lister = await Lister.load(lib, scope, conns);
+  using lister = await Lister.load(lib, scope, conns, programs);
   let buffer: Uint8Array = new Uint8Array(0);
   let used = 0;
   for (const namespace of where) {

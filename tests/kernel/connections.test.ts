@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // `tcpx connections` beside what ss and getsockopt say of the same sockets.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { statSync } from "node:fs";
+import { bridge } from "../../cli/loader/bridge.ts";
+import { listSockets } from "../../cli/observe/iterate.ts";
 import { IPPROTO_TCP, TCP_CONGESTION } from "../support/constants.ts";
 import { ssInfo } from "../support/judges.ts";
 import { type Connection, connectPeers, Lab, type Peer, until } from "../support/lab.ts";
@@ -252,6 +255,21 @@ describeIf(needs.ok, needs.reason)("tcpx connections", () => {
     expect(new Set(everywhere.map((row) => row.netns)).size).toBe(2);
     const { stdout } = await tcpxOk(["connections", "--all-netns", ...port(c)], { netns: empty });
     for (const row of everywhere) expect(stdout).toContain(`\nnetns ${row.netns}\n`);
+  });
+
+  test("the program for old kernels finds the same", async () => {
+    await r.usual();
+    await r.exchange(await r.open("v4"));
+    await r.exchange(await r.open("v6"));
+    const lib = await bridge();
+    for (const side of [r.client, r.server]) {
+      const path = `/run/netns/${side.netns}`;
+      const where = [{ path, inode: statSync(path).ino }];
+      const bytes = async (program: string) => (await listSockets(lib, 0n, where, [program])).bytes.toHex();
+      const usual = await bytes("list");
+      expect(usual.length).toBeGreaterThan(0);
+      expect(await bytes("list_by_hand")).toBe(usual);
+    }
   });
 
   test("the table fits into 80 columns with everything negotiated over IPv6", async () => {
