@@ -65,8 +65,8 @@ export const connections = leaf({
     const list = await listSockets(host.lib, isRoot ? 0n : scope.id, where);
     const picked = pick(list, selectors, states);
     const head = { schema: SCHEMA, cgroup: scope.name, namespaces: where.length, count: picked.length };
-    if (io.flags.json) io.parts(connectionDocument(list, picked, head));
-    else if (picked.length > 0) io.parts(connectionTable(list, picked, where.length > 1));
+    if (io.flags.json) await io.parts(connectionDocument(list, picked, head));
+    else if (picked.length > 0) await io.parts(connectionTable(list, picked, where.length > 1));
     else io.print("no connections");
     return Exit.DONE;
   },
