@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -318,6 +319,16 @@ int tcpx_agent_stop(void *agent)
 	pthread_join(a->thread, NULL);
 	destroy(a);
 	return 0;
+}
+
+int tcpx_routes_check(unsigned int mark_bits, char *why, int cap)
+{
+	int err = routes_check(mark_bits);
+
+	if (!why || cap < 1)
+		return -EINVAL;
+	snprintf(why, (size_t)cap, "%s", err == -EOPNOTSUPP ? routes_reason() : "");
+	return err;
 }
 
 int tcpx_routes_sweep(void)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-import { flagArg, globalArgs, netnsArgs, scopeArgs, selectorArgs, textArg } from "../args.ts";
+import { flagArg, globalArgs, netnsArgs, scopeArgs, scopeFlags, selectorArgs, textArg } from "../args.ts";
 import { Exit } from "../errors.ts";
 import { listSockets, type Namespace, namespaces, ownNamespace } from "../observe/iterate.ts";
 import { connectionDocument } from "../observe/json.ts";
@@ -36,7 +36,7 @@ export const connections = leaf({
   examples: [
     ["tcpx connections", "All connections of this network namespace"],
     ["tcpx connections --from 10.0.0.0/8 --port 443", "Those that our web server has accepted from 10/8"],
-    ["tcpx connections --cgroup system.slice/nginx.service", "Those of one service, in all its namespaces"],
+    ["tcpx connections --unit nginx.service", "Those of one service, in all its namespaces"],
     [
       "tcpx connections --json | jq '.connections[] | select(.extensions.iw.ours.status == \"refused\")'",
       "Whose window was refused",
@@ -57,9 +57,9 @@ export const connections = leaf({
       port: textArg(args, "port"),
     });
     const states = parseStates(textArg(args, "state"));
-    const cgroup = textArg(args, "cgroup");
-    const host = await openHost(cgroup);
-    const scope = host.scope(cgroup);
+    const host = await openHost(scopeFlags(args));
+    const scope = host.scope();
+    for (const notice of scope.notices) io.messages.warn(notice);
     const isRoot = scope.name === "/";
     const where = wherever(isRoot, flagArg(args, "all-netns"), scope.path, io);
     const list = await listSockets(host.lib, isRoot ? 0n : scope.id, where);

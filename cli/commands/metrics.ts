@@ -3,7 +3,7 @@
 import { resolve } from "node:path";
 import type { AgentAnswer } from "../agent/health.ts";
 import { ask } from "../agent/socket.ts";
-import { type Args, globalArgs, scopeArgs, textArg } from "../args.ts";
+import { type Args, globalArgs, scopeArgs, scopeFlags, textArg } from "../args.ts";
 import { Exit, type ExitCode, usageError } from "../errors.ts";
 import { readCounters } from "../loader/counters.ts";
 import { familiesOf } from "../observe/families.ts";
@@ -29,13 +29,10 @@ async function askAgent(io: Io): Promise<AgentAnswer | undefined> {
 
 /** What reads the metrics anew at every call. */
 async function reader(args: Args, io: Io): Promise<() => Promise<Family[]>> {
-  const cgroup = textArg(args, "cgroup");
-  const host = await openHost(cgroup);
+  const host = await openHost(scopeFlags(args));
   return async () => {
     const answer = await askAgent(io);
-    const scopes = host
-      .states(cgroup)
-      .map((state) => ({ state, counters: readCounters(host.lib, state.id) }));
+    const scopes = host.states().map((state) => ({ state, counters: readCounters(host.lib, state.id) }));
     return familiesOf(scopes, answer);
   };
 }
