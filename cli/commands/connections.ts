@@ -38,8 +38,8 @@ export const connections = leaf({
     ["tcpx connections --from 10.0.0.0/8 --port 443", "Those that our web server has accepted from 10/8"],
     ["tcpx connections --unit nginx.service", "Those of one service, in all its namespaces"],
     [
-      "tcpx connections --json | jq '.connections[] | select(.extensions.iw.ours.status == \"refused\")'",
-      "Whose window was refused",
+      "tcpx connections --json | jq '.connections[] | select(.fallback)'",
+      "Those that went on without options after a loss",
     ],
   ],
   notes: [

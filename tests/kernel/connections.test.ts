@@ -6,10 +6,10 @@ import { bridge } from "../../cli/loader/bridge.ts";
 import { listSockets } from "../../cli/observe/iterate.ts";
 import { IPPROTO_TCP, TCP_CONGESTION } from "../support/constants.ts";
 import { ssInfo } from "../support/judges.ts";
-import { type Connection, connectPeers, Lab, type Peer, until } from "../support/lab.ts";
+import { type Connection, connectPeers, enter, Lab, type Peer, until } from "../support/lab.ts";
 import { algorithmRequirement, DEFAULT, RequestLab } from "../support/request-lab.ts";
 import { describeIf, every, labRequirement } from "../support/requires.ts";
-import { tcpx } from "../support/tcpx.ts";
+import { tcpx, tcpxPath } from "../support/tcpx.ts";
 import { type Side, tcpxOk } from "../support/uto-lab.ts";
 
 const needs = every("all", labRequirement, algorithmRequirement("cubic"), algorithmRequirement("reno"));
@@ -297,6 +297,21 @@ describeIf(needs.ok, needs.reason)("tcpx connections", () => {
     expect(await r.client.peer.getoptHex(c.client, IPPROTO_TCP, TCP_CONGESTION)).toStartWith(
       Buffer.from(DEFAULT.cc).toString("hex"),
     );
+  });
+
+  test("a reader that has gone is no error, a full disk is one", async () => {
+    await r.open();
+    const sh = (script: string) => {
+      const argv = ["bash", "-c", script, tcpxPath()];
+      const { stderr } = Bun.spawnSync(enter(argv, { netns: r.client.netns }), { stdin: "ignore" });
+      return stderr.toString().trim();
+    };
+    for (const flag of ["", "--json"]) {
+      expect(sh(`("$0" connections ${flag}; echo $? >&2) | (exec <&-; sleep 1)`)).toBe("0");
+      const [message, code] = sh(`"$0" connections ${flag} >/dev/full; echo $? >&2`).split("\n");
+      expect(message).toStartWith("tcpx: stdout cannot be written: ENOSPC");
+      expect(code).toBe("1");
+    }
   });
 
   test("what is wrong is named, before anything is asked of the kernel", async () => {
