@@ -152,6 +152,7 @@ list_missing() {
 	need nftables nft
 	need iptables iptables
 	need python3 python3
+	need python3-prometheus-client /usr/lib/python3/dist-packages/prometheus_client
 	need curl curl
 	need nginx-light nginx
 	need apache2-utils ab

@@ -28,3 +28,8 @@ enum tcpx_thin_event thin_event;
 struct tcpx_held held;
 struct tcpx_wanted wanted;
 struct tcpx_thin_config thin_config;
+enum tcpx_silence silence;
+enum tcpx_tarr_flag tarr_flag;
+enum tcpx_list_flag list_flag;
+struct tcpx_list_config list_config;
+struct tcpx_listed listed;

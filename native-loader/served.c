@@ -3,6 +3,8 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "find-netns.h"
@@ -10,6 +12,8 @@
 #include "served-netns.h"
 
 #define GRACE_NS (1 * SECOND) /* what was held before reaches us within 200 ms */
+#define SCAN_NS (60 * SECOND)
+#define BEFORES 4096
 
 /* Takes the descriptor over. */
 static int adopt(struct served *s, uint32_t inode, int fd)
@@ -93,6 +97,16 @@ int served_path(struct served *s, const char *path)
 	return netns_equip(s, n);
 }
 
+/* Connections there have their mark and will not ask another time. */
+static void serve_again(struct served *s)
+{
+	for (unsigned int i = 0; i < s->befores; i++)
+		served_inode(s, s->before[i]);
+	free(s->before);
+	s->before = NULL;
+	s->befores = 0;
+}
+
 int served_at_once(struct served *s, unsigned int mark_bits)
 {
 	struct namespace *n;
@@ -115,6 +129,8 @@ int served_at_once(struct served *s, unsigned int mark_bits)
 			n->check_ns = 1;
 		first = first ? first : err;
 	}
+	if (mark_bits)
+		serve_again(s);
 	return first;
 }
 
@@ -128,6 +144,12 @@ int served_flush(struct served *s, const struct tcpx_held *held)
 	if (n && n->open) {
 		n->used = true;
 		err = flush_send(&n->flush, held);
+		if (err && err != -EAGAIN && err != -ENOBUFS) {
+			/* a firewall, perhaps: nothing more is held, until somebody asks again */
+			uint32_t flags = n->flags & ~TCPX_SERVED_FLUSH;
+
+			bpf_map_update_elem(s->map_fd, &n->inode, &flags, BPF_EXIST);
+		}
 	}
 	pthread_mutex_unlock(&s->lock);
 	return err;
@@ -166,9 +188,31 @@ static void look_after(struct served *s, struct namespace *n, uint64_t now)
 	netns_publish(s, n, n->flags & ~TCPX_SERVED_FLUSH);
 }
 
+/* When the last container of a namespace is gone our routes there must not keep it. */
+static uint64_t scan(struct served *s, uint64_t now)
+{
+	struct namespace *n;
+	bool routes = false;
+
+	for (n = s->first; n; n = n->next) {
+		n->seen = false;
+		routes |= n->routes && n->inode != s->home;
+	}
+	if (!routes)
+		return s->scan_ns = 0;
+	if (s->scan_ns && now >= s->scan_ns) {
+		find_netns(0, mark_seen, s);
+		release_abandoned(s);
+		s->scan_ns = 0;
+	}
+	if (!s->scan_ns)
+		s->scan_ns = now + SCAN_NS;
+	return s->scan_ns;
+}
+
 int served_tick(struct served *s)
 {
-	uint64_t now = now_ns(), first = 0;
+	uint64_t now = now_ns(), first = scan(s, now);
 	struct namespace *n, *next;
 
 	for (n = s->first; n; n = next) {
@@ -184,28 +228,46 @@ int served_tick(struct served *s)
 	return first > now ? (int)((first - now) / 1000000) + 1 : 0;
 }
 
-/* An agent that was killed has left its entries. */
-static void clear_map(int fd)
+/* Entries of an agent before us, ended or killed. */
+static void take_over(struct served *s)
 {
 	uint32_t key;
 
-	while (!bpf_map_get_next_key(fd, NULL, &key))
-		if (bpf_map_delete_elem(fd, &key))
+	s->before = calloc(BEFORES, sizeof(*s->before));
+	while (!bpf_map_get_next_key(s->map_fd, NULL, &key)) {
+		if (bpf_map_delete_elem(s->map_fd, &key))
 			return;
+		if (s->before && s->befores < BEFORES)
+			s->before[s->befores++] = key;
+	}
 }
 
 int served_open(struct served *s)
 {
+	struct stat home;
+
 	s->home_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (s->home_fd < 0)
 		return -errno;
-	clear_map(s->map_fd);
+	if (!fstat(s->home_fd, &home))
+		s->home = (uint32_t)home.st_ino;
+	take_over(s);
 	return 0;
 }
 
 void served_close(struct served *s)
 {
-	while (s->first)
+	const uint32_t none = 0;
+	uint32_t inode;
+	bool routes;
+
+	while (s->first) {
+		inode = s->first->inode;
+		routes = s->first->routes != NULL;
 		netns_forget(s, s->first);
+		if (routes) /* for the next agent: see serve_again() */
+			bpf_map_update_elem(s->map_fd, &inode, &none, BPF_ANY);
+	}
+	free(s->before);
 	close(s->home_fd);
 }

@@ -33,8 +33,12 @@ struct served {
 	struct namespace *first;
 	pthread_mutex_t lock; /* list and sockets: one thread changes them, another one sends */
 	int map_fd;
-	int epoll_fd; /* gets the routes' descriptors, with the namespace as the data */
-	int home_fd;  /* the thread's own namespace */
+	int epoll_fd;	  /* gets the routes' descriptors, with the namespace as the data */
+	int home_fd;	  /* the thread's own namespace */
+	uint32_t home;	  /* its inode number */
+	uint32_t *before; /* namespaces that an agent before us had served */
+	unsigned int befores;
+	uint64_t scan_ns; /* when to look for namespaces that only our routes keep alive */
 	bool flushing;
 	unsigned int mark_bits;
 	unsigned int count;

@@ -64,6 +64,8 @@ interface Running {
   thinner: Thinner | undefined;
   attached: Map<bigint, { scope: AgentScope; handle: Disposable }>;
   markBits: number;
+  /** The bits that every namespace has; undefined: some refused. */
+  carried: number | undefined;
 }
 
 const message = (error: unknown) => (error instanceof Error ? error.message : String(error));
@@ -109,10 +111,15 @@ export class Engine implements AsyncDisposable {
     }
     this.attachTo(running, plan.thin);
     this.attempt(() => {
-      if (plan.markBits !== running.markBits) running.thread.atOnce(plan.markBits);
+      if (running.carried === plan.markBits) return;
       running.markBits = plan.markBits;
-      if (netnsPath !== undefined && plan.markBits !== 0) running.thread.serve(netnsPath);
+      running.carried = undefined; // when a namespace refuses, the others have the bits all the same
+      running.thread.atOnce(plan.markBits);
+      running.carried = plan.markBits;
     });
+    if (netnsPath !== undefined && plan.markBits !== 0) {
+      this.attempt(() => running.thread.serve(netnsPath));
+    }
   }
 
   private attempt(action: () => void): void {
@@ -141,7 +148,7 @@ export class Engine implements AsyncDisposable {
     }
     try {
       const thread = this.parts.thread(thinner?.heldFd ?? -1, maps);
-      this.running = { maps, thread, thinner, attached: new Map(), markBits: 0 };
+      this.running = { maps, thread, thinner, attached: new Map(), markBits: 0, carried: 0 };
       return this.running;
     } catch (error) {
       thinner?.[Symbol.dispose]();

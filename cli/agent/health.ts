@@ -15,7 +15,8 @@ export interface Identity {
 }
 
 export function identity(): Identity {
-  const { size } = statSync(process.execPath, { throwIfNoEntry: false }) ?? { size: 0 };
+  // not the path: another build may stand there by now
+  const { size } = statSync("/proc/self/exe");
   return { version, layout: LAYOUT_VERSION, size };
 }
 
@@ -36,8 +37,6 @@ export interface AgentAnswer extends Identity {
   /** Rule id and its counters, in the order of enum tcpx_thin_counter. */
   counters: [number, number[]][];
   problems: string[];
-  /** It could not do what it was asked. */
-  error?: string;
 }
 
 /** Is it this very tcpx? */

@@ -34,12 +34,9 @@ export async function notifyAgent(
   netns?: AgentRequest["netns"],
 ): Promise<AgentAnswer | undefined> {
   for (const end = performance.now() + PATIENCE_MS; ; await Bun.sleep(10)) {
-    const answer = await ask<AgentAnswer>({ op: "sync", netns });
+    const answer = await ask<AgentAnswer>({ op: "sync", netns }, PATIENCE_MS);
     const other = answer !== undefined && !isCurrent(answer);
-    if (answer && !answer.ending && !other) {
-      if (answer.error !== undefined) throw new TcpxError(Exit.FAILED, `the agent: ${answer.error}`);
-      return answer;
-    }
+    if (answer && !answer.ending && !other) return answer;
     if (other) await stopAgent(lib); // another build's programs and maps may differ
     // one that is ending is as good as none; whoever takes its place waits until it is gone
     if (!anyNeedsAgent(readScopes(lib))) return undefined;

@@ -35,7 +35,9 @@ export async function agentSection(
   const answer = await askStatus(io);
   const needed = anyNeedsAgent(states);
   if (needed && !answer) {
-    io.messages.warn("the agent does not run, so ack rules have no effect; `tcpx agent --start` starts it");
+    io.messages.warn(
+      "the agent does not run, so `ack --every` rules have no effect; `tcpx agent --start` starts it",
+    );
   }
   const figures: Figures[] = figuresOf(states, answer);
   const parts = [

@@ -52,7 +52,10 @@ export async function ask<Answer>(request: AgentRequest, ms = ANSWER_MS): Promis
   try {
     socket.on("connect", () => socket.write(`${JSON.stringify(request)}\n`));
     const line = await Promise.race([firstLine(socket, Number.MAX_SAFE_INTEGER), late]);
-    return line === undefined ? undefined : (JSON.parse(line) as Answer);
+    if (line === undefined) return undefined;
+    const answer = JSON.parse(line) as Answer & { error?: string };
+    if (answer.error === undefined) return answer;
+    throw new TcpxError(Exit.FAILED, `the agent: ${answer.error}`);
   } catch (error) {
     if (ABSENT.includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
     throw error;

@@ -96,7 +96,8 @@ export async function startAgent(lib: Bridge): Promise<AgentAnswer | undefined> 
   const fate = await spawnAgent(lib);
   for (const end = performance.now() + START_MS; ; await Bun.sleep(10)) {
     const ended = fate(); // before asking: one that has ended cleanly may have left its place to another
-    const answer = await ask<AgentAnswer>({ op: "status" });
+    // it listens before its first look at the rules, which may take a while
+    const answer = await ask<AgentAnswer>({ op: "status" }, Math.max(1, end - performance.now()));
     if (answer && !answer.ending) return answer;
     const why = takeFailure();
     if (why !== undefined) throw startError(lib, why, true);

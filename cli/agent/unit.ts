@@ -44,8 +44,8 @@ export const PROPERTIES: Record<string, string> = {
   RestrictSUIDSGID: "yes",
   LockPersonality: "yes",
   SystemCallArchitectures: "native",
-  RuntimeDirectory: "tcpx",
-  RuntimeDirectoryMode: "0700",
+  // it is there already; systemd would take it away from the next agent
+  ReadWritePaths: "/run/tcpx",
   UMask: "0077",
   LimitMEMLOCK: "infinity",
   // a guard process may still have routes to take back when the agent is gone

@@ -6,27 +6,15 @@ import { notifyAgent } from "../agent/notify.ts";
 import { type Outcome, runAgent } from "../agent/run.ts";
 import { ensureRunDir, FAILURE } from "../agent/run-dir.ts";
 import { stopAgent } from "../agent/start.ts";
-import { QUIET } from "../agent/unit.ts";
 import { flagArg, globalArgs } from "../args.ts";
 import { Exit, type ExitCode, usageError } from "../errors.ts";
 import { bridge } from "../loader/bridge.ts";
 import type { Io } from "../output/io.ts";
-import { self } from "../system/self.ts";
+import { becomeQuiet } from "../system/quiet.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
 const command = "agent";
-
-/** The runtime reads these at its start, so it has to start anew with them; the pid stays. */
-function becomeQuiet(): void {
-  if (process.env.BUN_GC_TIMER_DISABLE !== undefined) return;
-  const [program = "", ...first] = self();
-  try {
-    process.execve?.(program, [program, ...first, ...process.argv.slice(2)], { ...process.env, ...QUIET });
-  } catch {
-    // then it wakes up now and then
-  }
-}
 
 function reportEnd(io: Io, outcome: Outcome, wasReady: boolean): void {
   const { end } = outcome;

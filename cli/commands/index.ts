@@ -13,6 +13,14 @@ export const commands: Record<string, Entry> = {
     summary: "Scopes, rules, what is attached, counters",
     load: async () => (await import("./status.ts")).status,
   },
+  connections: {
+    summary: "TCP connections, their settings and what they have negotiated",
+    load: async () => (await import("./connections.ts")).connections,
+  },
+  metrics: {
+    summary: "Counters in OpenMetrics text, as a file or over HTTP",
+    load: async () => (await import("./metrics.ts")).metrics,
+  },
   doctor: {
     summary: "What this kernel and host can do, each facility tried",
     load: async () => (await import("./doctor.ts")).doctor,

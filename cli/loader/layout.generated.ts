@@ -84,6 +84,11 @@ export const Kind = {
   COUNT: 3,
 } as const;
 
+export const ListFlag = {
+  KNOWN: 1,
+  MAPPED: 2,
+} as const;
+
 export const RequestState = {
   NONE: 0,
   ASKED: 1,
@@ -105,6 +110,19 @@ export const ServedFlag = {
   FLUSH: 1,
   ROUTES: 2,
   USED: 4,
+} as const;
+
+export const Silence = {
+  SPEAKING: 0,
+  SILENT: 1,
+  SILENCED: 2,
+} as const;
+
+export const TarrFlag = {
+  PEER: 1,
+  ASKED: 2,
+  TAKEN: 4,
+  PENDING: 8,
 } as const;
 
 export const ThinCounter = {
@@ -230,6 +248,44 @@ export const structs = {
       len: { offset: 21, type: "u8" },
       reserved: { offset: 22, type: "u8", dims: [2] },
       packet: { offset: 24, type: "u8", dims: [84] },
+    },
+  },
+  tcpx_list_config: {
+    size: 16,
+    fields: {
+      scope: { offset: 0, type: "u64" },
+      conns_id: { offset: 8, type: "u32" },
+      reserved: { offset: 12, type: "u32" },
+    },
+  },
+  tcpx_listed: {
+    size: 200,
+    fields: {
+      cgroup: { offset: 0, type: "u64" },
+      scope: { offset: 8, type: "u64" },
+      local: { offset: 16, type: "u8", dims: [16] },
+      remote: { offset: 32, type: "u8", dims: [16] },
+      local_port: { offset: 48, type: "u16" },
+      remote_port: { offset: 50, type: "u16" },
+      netns: { offset: 52, type: "u32" },
+      family: { offset: 56, type: "u8" },
+      state: { offset: 57, type: "u8" },
+      direction: { offset: 58, type: "u8" },
+      flags: { offset: 59, type: "u8" },
+      mark: { offset: 60, type: "u32" },
+      user_timeout_ms: { offset: 64, type: "u32" },
+      cwnd: { offset: 68, type: "u32" },
+      srtt_us: { offset: 72, type: "u32" },
+      delack_max: { offset: 76, type: "u32" },
+      congestion: { offset: 80, type: "char", dims: [16] },
+      silent: { offset: 96, type: "u8" },
+      written: { offset: 97, type: "u8" },
+      established: { offset: 98, type: "u8" },
+      reserved: { offset: 99, type: "u8" },
+      uto: { offset: 100, type: "tcpx_uto_conn" },
+      uto_ask: { offset: 112, type: "tcpx_rule" },
+      ack: { offset: 128, type: "tcpx_ack_conn" },
+      requests: { offset: 152, type: "tcpx_request_conn", dims: [4] },
     },
   },
   tcpx_policy: {

@@ -2,7 +2,7 @@
 // Where output goes: results to stdout, messages to stderr.
 
 import { type ConsolaInstance, createConsola } from "consola/core";
-import type { TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../errors.ts";
 
 /** Version of the JSON documents. */
 export const SCHEMA = 1;
@@ -57,6 +57,30 @@ export class Io {
     if (!this.flags.json) return;
     const replacer = (_: string, value: unknown) => (typeof value === "bigint" ? value.toString() : value);
     process.stdout.write(`${JSON.stringify({ schema: SCHEMA, ...document }, replacer)}\n`);
+  }
+
+  /**
+   * A long result in parts, for people or for scripts; silent with --quiet, unless it is for scripts. Ends
+   * early when nobody reads any more, as in `| head`.
+   * @throws TcpxError when it cannot be written
+   */
+  async parts(texts: Iterable<string>): Promise<void> {
+    if (this.flags.quiet && !this.flags.json) return;
+    const { stdout } = process;
+    const failure = Promise.withResolvers<never>();
+    failure.promise.catch(() => {}); // it may come after the last look at it
+    stdout.on("error", failure.reject);
+    const written = (text: string) =>
+      new Promise<void>((resolve, reject) => {
+        stdout.write(text, (error) => (error ? reject(error) : resolve()));
+      });
+    try {
+      for (const text of texts) await Promise.race([written(text), failure.promise]);
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === "EPIPE") return;
+      throw new TcpxError(Exit.FAILED, `stdout cannot be written: ${message}`, { cause: error });
+    }
   }
 
   /** One line on stderr, and the error document with --json. */

@@ -6,6 +6,7 @@ import { table } from "../../cli/output/table.ts";
 import { ackLabRows } from "./ack-lab.ts";
 import { commandRows } from "./commands.ts";
 import { connectionRows } from "./connections.ts";
+import { listRows } from "./connections-list.ts";
 import { mergingRows } from "./merging.ts";
 import { programRows } from "./programs.ts";
 
@@ -27,6 +28,12 @@ if (only === undefined || only === "merging") {
   console.log("\nBytes under one TCP header at the receiver, over veth: medians of 5 runs, in turn\n");
   const head = ["LOAD", "MERGED BY", "OPTIONS", "BYTES", "RANGE", "RATIO", "MERGED, WITH OPTIONS"];
   console.log(table(head, await mergingRows(), [3]));
+}
+if (only === undefined || only === "connections-list") {
+  console.log(
+    "\nWall time of `tcpx connections`, ms: median and range of 7 runs (goal: under 2000), MB printed\n",
+  );
+  console.log(table(["CASE", "MEDIAN", "RANGE", "MB"], await listRows(), [1, 3]));
 }
 // minutes of QEMU: only when it is asked for
 if (only === "ack") {

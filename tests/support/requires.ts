@@ -82,3 +82,16 @@ export const mptcpRequirement = requirement(
   existsSync("/proc/sys/net/mptcp/enabled"),
   "a kernel with MPTCP",
 );
+
+/** The interpreter that has Prometheus's own parsers; another python3 may stand before it in PATH. */
+export const PROMETHEUS_PYTHON = ["/usr/bin/python3", "python3"].find(
+  (python) =>
+    Bun.which(python) !== null && Bun.spawnSync([python, "-c", "import prometheus_client"]).exitCode === 0,
+);
+
+/** Judges of the metrics. */
+export const prometheusRequirement = requirement(
+  "prometheus",
+  PROMETHEUS_PYTHON !== undefined,
+  "the package python3-prometheus-client",
+);

@@ -7,6 +7,7 @@ import { until } from "../support/lab.ts";
 import { tcpx } from "../support/tcpx.ts";
 import { ackRules } from "./ack-rules.ts";
 import { type BpfObjects, newObjects } from "./bpf-objects.ts";
+import { connections } from "./connections.ts";
 import { degrades, type Result, works } from "./report.ts";
 import { lateRequests, requests } from "./requests.ts";
 import { rootScope } from "./root-scope.ts";
@@ -140,6 +141,7 @@ export const features: Feature[] = [
   { name: "requests", run: requests },
   { name: "late requests", run: lateRequests },
   { name: "ack rules", run: ackRules },
+  { name: "connections", run: connections },
   { name: "root scope", run: rootScope },
   { name: "demo", run: demo },
   { name: "reset", run: reset },

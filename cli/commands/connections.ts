@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+
+import { flagArg, globalArgs, netnsArgs, scopeArgs, scopeFlags, selectorArgs, textArg } from "../args.ts";
+import { Exit } from "../errors.ts";
+import { listSockets, type Namespace, namespaces, ownNamespace } from "../observe/iterate.ts";
+import { connectionDocument } from "../observe/json.ts";
+import { connectionTable } from "../observe/rows.ts";
+import { parseStates, pick } from "../observe/select.ts";
+import { type Io, SCHEMA } from "../output/io.ts";
+import { parseSelectors } from "../policy/selector.ts";
+import { openHost } from "./host-access.ts";
+import { leaf } from "./types.ts";
+
+/** The root scope is the caller's namespace; a named one is in all that its processes use. */
+function wherever(isRoot: boolean, everywhere: boolean, cgroup: string, io: Io): Namespace[] {
+  if (isRoot && !everywhere) return [ownNamespace()];
+  const { found, hidden } = namespaces(everywhere ? undefined : cgroup);
+  if (hidden > 0)
+    io.messages.warn(`the network namespaces of ${hidden} processes may not be looked at from here`);
+  return found;
+}
+
+export const connections = leaf({
+  summary: "TCP connections: their settings, and what they have negotiated.",
+  args: {
+    ...selectorArgs,
+    state: {
+      type: "string",
+      valueHint: "STATE,...",
+      description: "Connections in these states, such as established or fin-wait-1",
+    },
+    ...scopeArgs,
+    ...netnsArgs,
+    ...globalArgs,
+  },
+  examples: [
+    ["tcpx connections", "All connections of this network namespace"],
+    ["tcpx connections --from 10.0.0.0/8 --port 443", "Those that our web server has accepted from 10/8"],
+    ["tcpx connections --unit nginx.service", "Those of one service, in all its namespaces"],
+    [
+      "tcpx connections --json | jq '.connections[] | select(.fallback)'",
+      "Those that went on without options after a loss",
+    ],
+  ],
+  notes: [
+    "NEGOTIATED: asked, granted, refused, unanswered = what we wanted of the peer; gave, denied = what the peer " +
+      "wanted of us; set = by our own rule; no room = it fitted on no segment; fallback = a segment was lost, and " +
+      "it went on without options. DELACK is the longest delay of an ACK.",
+    "A connection that was there before its rule counts as accepted when a socket listens on its local port. " +
+      "Sockets belong to the cgroup they were made in. Handshakes under way at a listener, and TIME-WAIT, are " +
+      "not listed: see ss.",
+  ],
+  async run(args, io) {
+    const selectors = parseSelectors({
+      to: textArg(args, "to"),
+      from: textArg(args, "from"),
+      port: textArg(args, "port"),
+    });
+    const states = parseStates(textArg(args, "state"));
+    const host = await openHost(scopeFlags(args));
+    const scope = host.scope();
+    for (const notice of scope.notices) io.messages.warn(notice);
+    const isRoot = scope.name === "/";
+    const where = wherever(isRoot, flagArg(args, "all-netns"), scope.path, io);
+    const list = await listSockets(host.lib, isRoot ? 0n : scope.id, where);
+    const picked = pick(list, selectors, states);
+    const head = { schema: SCHEMA, cgroup: scope.name, namespaces: where.length, count: picked.length };
+    if (io.flags.json) await io.parts(connectionDocument(list, picked, head));
+    else if (picked.length > 0) await io.parts(connectionTable(list, picked, where.length > 1));
+    else io.print("no connections");
+    return Exit.DONE;
+  },
+});

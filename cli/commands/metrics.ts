@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+
+import { resolve } from "node:path";
+import type { AgentAnswer } from "../agent/health.ts";
+import { ask } from "../agent/socket.ts";
+import { type Args, globalArgs, scopeArgs, scopeFlags, textArg } from "../args.ts";
+import { Exit, type ExitCode, usageError } from "../errors.ts";
+import { readCounters } from "../loader/counters.ts";
+import { familiesOf } from "../observe/families.ts";
+import { formatListen, type Listen, parseListen, serveMetrics } from "../observe/listen.ts";
+import { type Family, openMetrics } from "../observe/openmetrics.ts";
+import { replaceFile } from "../observe/textfile.ts";
+import type { Io } from "../output/io.ts";
+import { becomeQuiet } from "../system/quiet.ts";
+import { openHost } from "./host-access.ts";
+import { leaf } from "./types.ts";
+
+const command = "metrics";
+
+/** An agent that does not answer must not cost the other counters. */
+async function askAgent(io: Io): Promise<AgentAnswer | undefined> {
+  try {
+    return await ask<AgentAnswer>({ op: "status" }, 2000);
+  } catch (error) {
+    io.messages.warn((error as Error).message);
+    return undefined;
+  }
+}
+
+/** What reads the metrics anew at every call. */
+async function reader(args: Args, io: Io): Promise<() => Promise<Family[]>> {
+  const host = await openHost(scopeFlags(args));
+  return async () => {
+    const answer = await askAgent(io);
+    const scopes = host.states().map((state) => ({ state, counters: readCounters(host.lib, state.id) }));
+    return familiesOf(scopes, answer);
+  };
+}
+
+async function listen(where: Listen, read: () => Promise<Family[]>, io: Io): Promise<ExitCode> {
+  const url = `http://${formatListen(where)}/metrics`;
+  await serveMetrics(
+    where,
+    async () => openMetrics(await read()),
+    () => {
+      io.json({ command, listening: formatListen(where), url });
+      io.print(`listening on ${url}`);
+    },
+  );
+  return Exit.DONE;
+}
+
+export const metrics = leaf({
+  summary: "The counters of all scopes and of the ACK agent in OpenMetrics text.",
+  args: {
+    output: {
+      type: "string",
+      valueHint: "FILE",
+      description: "Write to this file, replaced in one step, instead of stdout",
+    },
+    listen: {
+      type: "string",
+      valueHint: "[ADDRESS:]PORT",
+      description: "Serve GET /metrics over HTTP until SIGTERM or Ctrl-C; address: 127.0.0.1",
+    },
+    ...scopeArgs,
+    ...globalArgs,
+  },
+  examples: [
+    ["tcpx metrics", "Once, to stdout"],
+    [
+      "tcpx metrics --output /var/lib/prometheus/node-exporter/tcpx.prom",
+      "For a node exporter's textfile directory, from a timer",
+    ],
+    ["tcpx metrics --listen 9101", "To be pulled: curl http://127.0.0.1:9101/metrics"],
+    ["tcpx metrics --listen 10.0.0.1:9101", "On an address that others reach, because it is written out"],
+  ],
+  notes: [
+    "Counters are per cgroup and extension, those of ACKs held back per rule; `tcpx status --help` says " +
+      "what they count. They begin anew with a scope's first rule, the agent's with the agent.",
+  ],
+  async run(args, io) {
+    const output = textArg(args, "output");
+    const address = textArg(args, "listen");
+    if (output !== undefined && address !== undefined) {
+      throw usageError("--listen and --output exclude each other", address, "give one of them");
+    }
+    const where = address === undefined ? undefined : parseListen(address);
+    const read = await reader(args, io);
+    if (where) {
+      becomeQuiet();
+      return listen(where, read, io);
+    }
+    const families = await read();
+    if (output !== undefined) {
+      const file = resolve(output);
+      replaceFile(file, openMetrics(families));
+      io.json({ command, output: file, families });
+      return Exit.DONE;
+    }
+    io.json({ command, families });
+    io.print(openMetrics(families).trimEnd());
+    return Exit.DONE;
+  },
+});

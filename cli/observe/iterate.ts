@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+// Has the kernel list the sockets: embedded-bpf/list.bpf.c, once per network namespace.
+
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type Bridge, cstr, Errno, isErrno, unwrap } from "../loader/bridge.ts";
+import { findBpffs } from "../loader/host.ts";
+import { type Fd, mapId, openPin, valueSize } from "../loader/maps.ts";
+import { loadError, openObject } from "../loader/object.ts";
+import { layoutDir } from "../loader/pins.ts";
+import { encode, sizeOf } from "../loader/struct.ts";
+import { Listed, RECORD } from "./listed.ts";
+
+/** A network namespace, by a file that stands for it: /proc/PID/ns/net. */
+export interface Namespace {
+  path: string;
+  inode: number;
+}
+
+const OWN = "/proc/thread-self/ns/net";
+
+/** The caller's own namespace. */
+export function ownNamespace(): Namespace {
+  return { path: OWN, inode: statSync(OWN).ino };
+}
+
+/** Undefined: the process has ended; null: we may not look. */
+function namespaceOf(pid: string): Namespace | undefined | null {
+  const path = `/proc/${pid}/ns/net`;
+  try {
+    return { path, inode: statSync(path).ino };
+  } catch (error) {
+    return ["EACCES", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "") ? null : undefined;
+  }
+}
+
+function pidsBelow(cgroup: string): string[] {
+  try {
+    const own = readFileSync(join(cgroup, "cgroup.procs"), "utf8").split("\n").filter(Boolean);
+    const children = readdirSync(cgroup, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    return [...own, ...children.flatMap(({ name }) => pidsBelow(join(cgroup, name)))];
+  } catch {
+    return []; // removed meanwhile, or threaded
+  }
+}
+
+export interface Namespaces {
+  /** The caller's first. */
+  found: Namespace[];
+  /** Processes whose namespace we may not look at. */
+  hidden: number;
+}
+
+/**
+ * Namespaces that have processes, and the caller's own.
+ * @param cgroup only those of its processes; undefined: of all
+ */
+export function namespaces(cgroup: string | undefined): Namespaces {
+  const pids =
+    cgroup === undefined ? readdirSync("/proc").filter((name) => /^\d+$/.test(name)) : pidsBelow(cgroup);
+  const own = ownNamespace();
+  const found = new Map([[own.inode, own]]);
+  let hidden = 0;
+  for (const pid of pids) {
+    const namespace = namespaceOf(pid);
+    if (namespace === null) hidden++;
+    else if (namespace && !found.has(namespace.inode)) found.set(namespace.inode, namespace);
+  }
+  return { found: [...found.values()], hidden };
+}
+
+/** The pinned state of connections; undefined without rules, or when another build made it. */
+function openConns(lib: Bridge): Fd | undefined {
+  const bpffs = findBpffs(lib);
+  const map = bpffs === undefined ? undefined : openPin(lib, join(layoutDir(bpffs), "conns"));
+  if (!map || valueSize(lib, map.fd) === sizeOf("tcpx_conn")) return map;
+  map[Symbol.dispose]();
+  return undefined;
+}
+
+/** For kernels from 5.11 on, else the one that does without a helper. */
+const PROGRAMS = ["list", "list_by_hand"];
+
+/** The loaded program; it and its map end with the object. */
+class Lister implements Disposable {
+  private constructor(
+    private readonly lib: Bridge,
+    private readonly object: bigint,
+    private readonly program: string,
+  ) {}
+
+  static async load(
+    lib: Bridge,
+    scope: bigint,
+    conns: Fd | undefined,
+    programs: readonly string[],
+  ): Promise<Lister> {
+    lib.tcpx_raise_memlock();
+    const config = encode("tcpx_list_config", { scope, conns_id: conns ? mapId(lib, conns.fd) : 0 });
+    let result = 0;
+    for (const program of programs) {
+      const lister = new Lister(lib, await openObject(lib, "list"), program);
+      result = lister.tryLoad(config, conns);
+      if (result >= 0) return lister;
+      lister[Symbol.dispose]();
+    }
+    throw loadError(new Errno("load", -result));
+  }
+
+  private tryLoad(config: Uint8Array, conns: Fd | undefined): number {
+    const { lib, object } = this;
+    unwrap("autoload", lib.tcpx_object_autoload(object, null, 0));
+    unwrap("autoload", lib.tcpx_object_autoload(object, cstr(this.program), 1));
+    unwrap("configure", lib.tcpx_object_rodata(object, config, BigInt(config.length)));
+    if (conns) unwrap("reuse conns", lib.tcpx_object_reuse_map(object, cstr("conns"), conns.fd));
+    return lib.tcpx_object_load(object);
+  }
+
+  /** Bytes written to the buffer; undefined: it was too small. */
+  run({ path }: Namespace, into: Uint8Array): number | undefined {
+    const program = unwrap("program", this.lib.tcpx_object_prog_fd(this.object, cstr(this.program)));
+    const wrote = this.lib.tcpx_iterate(program, cstr(path), into, into.length);
+    const error = wrote < 0 ? new Errno("list sockets", -wrote) : undefined;
+    if (error && !isErrno(error, "ENOSPC")) throw error;
+    return error ? undefined : wrote;
+  }
+
+  [Symbol.dispose](): void {
+    this.lib.tcpx_object_close(this.object);
+  }
+}
+
+/** TCP sockets of a namespace by its own count, which knows of those in no hash table, too. */
+function countSockets({ path }: Namespace): number {
+  const net = join(dirname(dirname(path)), "net");
+  const inUse = (file: string, word: string) => {
+    try {
+      return Number(
+        new RegExp(`^${word}: inuse (\\d+)`, "m").exec(readFileSync(join(net, file), "utf8"))?.[1],
+      );
+    } catch {
+      return 0; // its process has ended
+    }
+  };
+  return (inUse("sockstat", "TCP") || 0) + (inUse("sockstat6", "TCP6") || 0);
+}
+
+/** Room for a namespace's sockets, and for those that come meanwhile. */
+const roomFor = (sockets: number) => (Math.ceil(sockets * 1.1) + 256) * RECORD;
+
+function withRoom(buffer: Uint8Array, used: number, room: number): Uint8Array {
+  if (buffer.length - used >= room) return buffer;
+  const larger = new Uint8Array(used + room);
+  larger.set(buffer.subarray(0, used));
+  return larger;
+}
+
+/**
+ * Lists the sockets of these namespaces, and all listeners in them.
+ * @param scope id of the cgroup that they were made in, or below; 0: all
+ * @param programs the first one that loads does it
+ * @throws TcpxError when the kernel refuses the program
+ */
+export async function listSockets(
+  lib: Bridge,
+  scope: bigint,
+  where: readonly Namespace[],
+  programs: readonly string[] = PROGRAMS,
+): Promise<Listed> {
+  using conns = openConns(lib);
+  using lister = await Lister.load(lib, scope, conns, programs);
+  let buffer: Uint8Array = new Uint8Array(0);
+  let used = 0;
+  for (const namespace of where) {
+    // a process may have ended since, and its pid be another one's
+    if (statSync(namespace.path, { throwIfNoEntry: false })?.ino !== namespace.inode) continue;
+    let room = roomFor(countSockets(namespace));
+    for (;;) {
+      buffer = withRoom(buffer, used, room);
+      const wrote = lister.run(namespace, buffer.subarray(used));
+      if (wrote !== undefined) {
+        used += wrote;
+        break;
+      }
+      room *= 2;
+    }
+  }
+  const tickUs = unwrap("tick", lib.tcpx_jiffy_us());
+  return new Listed(buffer.subarray(0, used), tickUs);
+}

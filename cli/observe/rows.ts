@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+// Connections for people: a line for the place (two where IPv6 addresses are long), one for the settings,
+// and what was negotiated below; 80 columns at most.
+
+import { Direction } from "../loader/layout.generated.ts";
+import { useColour } from "../output/io.ts";
+import { formatDuration } from "../policy/duration.ts";
+import type { AckPair } from "../wire/ack.ts";
+import { endpointText } from "./address.ts";
+import { type Listed, STATES } from "./listed.ts";
+import { type Negotiated, perNegotiation, type Side, type Strategy, type Value } from "./said.ts";
+
+const WIDTH = 80;
+/** Characters that are written at once. */
+const PART = 65_536;
+/** Longest name of a state, and two spaces. */
+const INDENT = 13;
+const BREAK = `\n${" ".repeat(INDENT)}`;
+
+/** Three digits, as a person would say them. */
+export function formatMicros(us: number): string {
+  if (us < 1000) return `${us}us`;
+  const [value, unit] = us < 10_000_000 ? [us / 1000, "ms"] : [us / 1_000_000, "s"];
+  const digits = value < 10 ? 2 : value < 100 ? 1 : 0;
+  return `${Number(value.toFixed(digits))}${unit}`;
+}
+
+function pairText({ every, divisor }: AckPair): string {
+  const parts = [
+    every === 1 ? "at once" : every > 0 ? `every ${every}` : "",
+    divisor > 0 ? `rtt/${divisor}` : "",
+  ];
+  return parts.filter(Boolean).join(" ") || "no limit";
+}
+
+function valueText(value: Value, name: string): string {
+  if (typeof value === "object") return pairText(value);
+  return name === "uto" ? formatDuration(Number(value)) : String(value);
+}
+
+const WORDS_OURS = { granted: "granted", refused: "refused" };
+/** Seen from here: what we have done to the peer's wish. */
+const WORDS_PEERS = { granted: "gave", refused: "denied" };
+
+function sideText(name: string, side: Side, words: typeof WORDS_OURS): string[] {
+  const { status, asked, granted } = side;
+  if (status === "none") return [];
+  if (status === "no-room") return [`${name} no room`];
+  const word = status === "granted" || status === "refused" ? words[status] : status;
+  const [wish, gift] = [asked, granted].map((value) => (value === null ? "" : valueText(value, name)));
+  return [`${name} ${word} ${gift && gift !== wish ? `${gift} (asked ${wish})` : wish}`];
+}
+
+function strategyText(strategy: Strategy | null): string[] {
+  if (!strategy) return [];
+  const delay = strategy.delayUs > 0 ? ` ${formatMicros(strategy.delayUs)}` : "";
+  const pair = strategy.every || strategy.divisor ? ` ${pairText(strategy)}` : "";
+  return [`ack set${pair}${delay}`];
+}
+
+/** "cc-request granted cubic" and the like. */
+export function saidParts(said: Negotiated | undefined): string[] {
+  if (!said) return [];
+  const parts = (["uto", "cc-request", "iw", "ack"] as const).flatMap((name) => [
+    ...sideText(name, said[name].ours, WORDS_OURS),
+    ...sideText(name, said[name].peers, WORDS_PEERS),
+  ]);
+  const strategy = said.ack.peers.status === "granted" ? [] : strategyText(said.strategy);
+  return [...parts, ...strategy, ...(said.fallback ? ["fallback"] : [])];
+}
+
+/** As many parts on a line as fit. */
+function packed(parts: readonly string[], width: number): string[] {
+  const lines: string[] = [];
+  for (const part of parts) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 2 + part.length < width)
+      lines[lines.length - 1] = `${last}, ${part}`;
+    else lines.push(part);
+  }
+  return lines.map((line, i) => (i < lines.length - 1 ? `${line},` : line));
+}
+
+const HEAD = "TIMEOUT  CONGESTION   CWND      RTT  DELACK";
+
+/** Settings of a connection, under HEAD; what is longer than usual moves its own line only. */
+function settings(list: Listed, at: number): string {
+  const [timeout, rtt, delack] = [list.timeoutMs(at), list.rttUs(at), list.delackUs(at)];
+  const before = `${(timeout ? formatDuration(timeout) : "-").padStart(7)}  ${list.congestion(at).padEnd(10)}`;
+  const times = `${(rtt ? formatMicros(rtt) : "-").padStart(7)}  ${(delack ? formatMicros(delack) : "-").padStart(6)}`;
+  return `${before}  ${String(list.cwnd(at)).padStart(5)}  ${times}`;
+}
+
+function placeText(list: Listed, at: number, state: string): string {
+  const { bytes } = list;
+  const family = list.family(at);
+  const local = endpointText(bytes, list.localAt(at), family, list.localPort(at));
+  const remote = endpointText(bytes, list.remoteAt(at), family, list.remotePort(at));
+  const sign = list.direction(at) === Direction.TO ? ">" : "<";
+  const fits = INDENT + local.length + remote.length + 3 <= WIDTH;
+  return `${state.padEnd(INDENT)}${local}${fits ? " " : BREAK}${sign} ${remote}`;
+}
+
+/** "" or lines, each behind a line break. */
+function saidLines(said: Negotiated | undefined): string {
+  return packed(saidParts(said), WIDTH - 4)
+    .map((line) => `\n    ${line}`)
+    .join("");
+}
+
+/** The heading of the table. */
+export function heading(): string {
+  const lines = [
+    `${"STATE".padEnd(INDENT)}LOCAL > PEER (we opened it), LOCAL < PEER (we accepted it)`,
+    `  ${HEAD}`,
+    "    NEGOTIATED (where a rule matched)",
+  ];
+  return lines.map((line) => (useColour(process.stdout) ? `\x1b[1m${line}\x1b[0m` : line)).join("\n");
+}
+
+/**
+ * The table in parts, of which each ends with a line.
+ * @param netns whether rows of several namespaces are to be told apart
+ */
+export function* connectionTable(list: Listed, picked: readonly number[], netns: boolean): Generator<string> {
+  const said = perNegotiation(list, saidLines);
+  let part = `${heading()}\n`;
+  let current = -1;
+  for (const at of picked) {
+    const inode = list.netns(at);
+    if (netns && inode !== current) part += `netns ${inode}\n`;
+    current = inode;
+    const place = placeText(list, at, STATES[list.state(at)] ?? "?");
+    part += `${place}\n  ${settings(list, at)}${said(at)}\n`;
+    if (part.length < PART) continue;
+    yield part;
+    part = "";
+  }
+  yield part;
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+// What a connection's two sides have asked of each other, per extension, and what came of it.
+
+import {
+  Direction,
+  Ext,
+  ListFlag,
+  RequestState,
+  RuleFlag,
+  Silence,
+  TarrFlag,
+} from "../loader/layout.generated.ts";
+import { type AckPair, decodeAck, decodeTarr } from "../wire/ack.ts";
+import { ALGORITHMS } from "../wire/request.ts";
+import type { Listed, Request } from "./listed.ts";
+
+/** uto: milliseconds; cc-request: a name; iw: segments; ack: both numbers. */
+export type Value = number | string | AckPair;
+
+export interface Side {
+  status: "none" | "asked" | "granted" | "refused" | "unanswered" | "no-room" | "pending";
+  asked: Value | null;
+  granted: Value | null;
+}
+
+export interface Said {
+  /** What we ask of the peer. */
+  ours: Side;
+  /** What the peer asks of us. */
+  peers: Side;
+}
+
+/** How this side acknowledges, by a rule. */
+export interface Strategy extends AckPair {
+  /** Longest delay, microseconds; 0: no such limit. */
+  delayUs: number;
+}
+
+export interface Negotiated {
+  uto: Said;
+  "cc-request": Said;
+  iw: Said;
+  ack: Said;
+  strategy: Strategy | null;
+  /** A segment was lost: it went on without options. */
+  fallback: boolean;
+}
+
+const NONE: Side = { status: "none", asked: null, granted: null };
+
+const OURS: Record<number, Side["status"]> = {
+  [RequestState.ASKED]: "asked",
+  [RequestState.GRANTED]: "granted",
+  [RequestState.REFUSED]: "refused",
+  [RequestState.UNANSWERED]: "unanswered",
+  [RequestState.NO_ROOM]: "no-room",
+};
+
+interface Meaning {
+  value(bits: number): Value;
+  refused(answer: number): boolean;
+}
+
+const algorithm: Meaning = {
+  value: (bits) => ALGORITHMS[bits] ?? `number ${bits}`,
+  refused: (answer) => answer === 0xffff,
+};
+const segments: Meaning = { value: (bits) => bits, refused: (answer) => answer === 0 };
+const pair: Meaning = { value: decodeAck, refused: (answer) => answer === 0 };
+
+function ourSide({ state, asked, answer }: Request, meaning: Meaning): Side {
+  const status = OURS[state];
+  if (!status) return NONE;
+  const granted = status === "granted" ? meaning.value(answer) : null;
+  return { status, asked: meaning.value(asked), granted };
+}
+
+function peersSide({ state, asked, answer }: Request, meaning: Meaning): Side {
+  if (state === RequestState.PENDING)
+    return { status: "pending", asked: meaning.value(asked), granted: null };
+  if (state !== RequestState.ANSWERED) return NONE;
+  const refused = meaning.refused(answer);
+  return {
+    status: refused ? "refused" : "granted",
+    asked: meaning.value(asked),
+    granted: refused ? null : meaning.value(answer),
+  };
+}
+
+function utoSaid(list: Listed, at: number): Said {
+  const { remoteMs, appliedMs } = list.uto(at);
+  const { flags, ms } = list.utoAsk(at);
+  // what stood on a SYN-ACK is not noted down, so only the side that opened can know that it had no room
+  const unsaid =
+    list.direction(at) === Direction.TO && list.established(at) && !(list.written(at) & (1 << Ext.UTO));
+  const asks = (flags & (RuleFlag.SET | RuleFlag.NONE)) === RuleFlag.SET;
+  return {
+    ours: asks ? { status: unsaid ? "no-room" : "asked", asked: ms, granted: null } : NONE,
+    peers:
+      remoteMs === 0
+        ? NONE
+        : { status: appliedMs ? "granted" : "refused", asked: remoteMs, granted: appliedMs || null },
+  };
+}
+
+function ackSaid(list: Listed, at: number): Said {
+  const { tarr, tarrAsked, tarrSegments, every } = list.ack(at);
+  const [ours, peers] = [ourSide(list.request(at, 2), pair), peersSide(list.request(at, 3), pair)];
+  const rate = (n: number): AckPair => ({ every: n, divisor: 0 });
+  const asked = tarr & TarrFlag.ASKED;
+  const taken = tarr & TarrFlag.TAKEN;
+  return {
+    // nobody answers TARR
+    ours: asked ? { status: "asked", asked: rate(decodeTarr(tarrAsked)), granted: null } : ours,
+    peers: taken ? { status: "granted", asked: rate(decodeTarr(tarrSegments)), granted: rate(every) } : peers,
+  };
+}
+
+function strategyOf(list: Listed, at: number): Strategy | null {
+  const { rule, every, divisor, delayUs } = list.ack(at);
+  return rule === 0 ? null : { every, divisor, delayUs };
+}
+
+/** Undefined when no rule of tcpx has matched the connection. */
+export function negotiated(list: Listed, at: number): Negotiated | undefined {
+  if (!(list.flags(at) & ListFlag.KNOWN)) return undefined;
+  const [cc, iw] = [list.request(at, 0), list.request(at, 1)];
+  return {
+    uto: utoSaid(list, at),
+    "cc-request": { ours: ourSide(cc, algorithm), peers: peersSide(cc, algorithm) },
+    iw: { ours: ourSide(iw, segments), peers: peersSide(iw, segments) },
+    ack: ackSaid(list, at),
+    strategy: strategyOf(list, at),
+    fallback: list.silent(at) === Silence.SILENCED,
+  };
+}
+
+const CACHED_MOST = 10_000;
+
+/** Remembers what was made of a negotiation: among 100,000 connections few differ. */
+export function perNegotiation<T>(
+  list: Listed,
+  make: (said: Negotiated | undefined) => T,
+): (at: number) => T {
+  const made = new Map<string, T>();
+  return (at) => {
+    const key = list.negotiationKey(at);
+    let result = made.get(key);
+    if (result === undefined) {
+      if (made.size >= CACHED_MOST) made.clear();
+      result = make(negotiated(list, at));
+      made.set(key, result);
+    }
+    return result;
+  };
+}

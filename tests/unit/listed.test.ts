@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: MIT
+// The kernel's records of sockets: what is read from them, chosen, and printed.
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import ipaddr from "ipaddr.js";
+import {
+  Direction,
+  Ext,
+  Family,
+  ListFlag,
+  RequestState,
+  RuleFlag,
+  Silence,
+  TarrFlag,
+} from "../../cli/loader/layout.generated.ts";
+import { encode, encodeAll, type Struct } from "../../cli/loader/struct.ts";
+import { addressText, endpointText } from "../../cli/observe/address.ts";
+import { connectionDocument } from "../../cli/observe/json.ts";
+import { LISTEN, Listed } from "../../cli/observe/listed.ts";
+import { connectionTable, formatMicros, saidParts } from "../../cli/observe/rows.ts";
+import { negotiated } from "../../cli/observe/said.ts";
+import { parseStates, pick } from "../../cli/observe/select.ts";
+import { parseSelectors } from "../../cli/policy/selector.ts";
+
+type Fields = Partial<Struct<"tcpx_listed">>;
+
+const bytesOf = (text: string) => {
+  const parsed = ipaddr.parse(text);
+  const bytes = parsed.toByteArray();
+  return new Uint8Array(bytes.length === 4 ? [...new Array(10).fill(0), 255, 255, ...bytes] : bytes);
+};
+
+const ESTABLISHED = 1;
+const LONG = "2001:db8:1111:2222:3333:4444:5555";
+
+const usual: Fields = {
+  local: bytesOf("10.0.0.1"),
+  remote: bytesOf("10.0.0.2"),
+  local_port: 40_000,
+  remote_port: 443,
+  netns: 7,
+  family: Family.IPV4,
+  state: ESTABLISHED,
+  direction: Direction.TO,
+  cwnd: 10,
+  srtt_us: 12_345,
+  delack_max: 50,
+  congestion: "cubic",
+};
+
+const listOf = (...records: Fields[]) =>
+  new Listed(
+    encodeAll(
+      "tcpx_listed",
+      records.map((r) => ({ ...usual, ...r })),
+    ),
+    4000,
+  );
+const all = parseSelectors({});
+const known = (fields: Fields): Fields => ({ flags: ListFlag.KNOWN, established: 1, ...fields });
+
+const request = (state: number, asked: number, answer = 0) =>
+  ({ state, asked, answer }) as Struct<"tcpx_request_conn">;
+const requests = (...list: Struct<"tcpx_request_conn">[]) => list;
+const NONE = request(RequestState.NONE, 0);
+
+const textOf = (fields: Fields) => saidParts(negotiated(listOf(known(fields)), 0)).join("; ");
+
+describe("addresses", () => {
+  test("are what the library makes of them", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 0xffff })), {
+          minLength: 8,
+          maxLength: 8,
+        }),
+        (groups) => {
+          const bytes = new Uint8Array(groups.flatMap((g) => [g >> 8, g & 255]));
+          expect(addressText(bytes, 0, 6)).toBe(new ipaddr.IPv6(groups).toRFC5952String());
+        },
+      ),
+    );
+  });
+
+  test("with their ports", () => {
+    expect(endpointText(bytesOf("10.1.2.3"), 0, 4, 80)).toBe("10.1.2.3:80");
+    expect(endpointText(bytesOf("::"), 0, 6, 65_535)).toBe("[::]:65535");
+    expect(endpointText(bytesOf("2001:db8::1"), 0, 6, 1)).toBe("[2001:db8::1]:1");
+  });
+});
+
+describe("records", () => {
+  test("every field is read from its place", () => {
+    const record = encode("tcpx_listed", {
+      ...usual,
+      ...known({ mark: 0x80002000, user_timeout_ms: 30_000 }),
+    });
+    const list = new Listed(record, 4000);
+    expect([list.localPort(0), list.remotePort(0), list.netns(0), list.family(0)]).toEqual([
+      40_000, 443, 7, 4,
+    ]);
+    expect([list.state(0), list.cwnd(0), list.rttUs(0), list.delackUs(0)]).toEqual([1, 10, 12_345, 200_000]);
+    expect([list.mark(0), list.timeoutMs(0), list.congestion(0)]).toEqual([0x80002000, 30_000, "cubic"]);
+  });
+
+  test("a name of all 16 bytes", () => {
+    expect(listOf({ congestion: "abcdefghijklmnop" }).congestion(0)).toBe("abcdefghijklmnop");
+  });
+});
+
+describe("selection", () => {
+  const places = (list: Listed, picked: number[]) => picked.map((at) => list.localPort(at));
+
+  test("an unknown direction is told by the listeners of the same namespace", () => {
+    const list = listOf(
+      { state: LISTEN, local_port: 80, netns: 7 },
+      { local_port: 80, direction: Direction.BOTH },
+      { local_port: 80, direction: Direction.BOTH, netns: 8 },
+      { local_port: 80, direction: Direction.TO },
+    );
+    const picked = pick(list, all, undefined);
+    expect(picked.map((at) => [list.netns(at), list.direction(at)])).toEqual([
+      [7, Direction.FROM],
+      [7, Direction.TO],
+      [8, Direction.TO],
+    ]);
+  });
+
+  test("neither listeners, nor TIME-WAIT, nor requests", () => {
+    expect(pick(listOf({ state: LISTEN }, { state: 6 }, { state: 12 }), all, undefined)).toEqual([]);
+  });
+
+  test("--to, --from and --port, the port of the side that listens", () => {
+    const list = listOf(
+      { local_port: 1, remote: bytesOf("10.0.0.2") },
+      { local_port: 2, remote: bytesOf("10.0.1.2"), remote_port: 80 },
+      { local_port: 3, remote: bytesOf("10.0.0.2"), direction: Direction.FROM, remote_port: 999 },
+      { local_port: 4, remote: bytesOf("2001:db8::1"), family: Family.IPV6 },
+    );
+    const ports = (args: Parameters<typeof parseSelectors>[0]) =>
+      places(list, pick(list, parseSelectors(args), undefined));
+    expect(ports({ to: "10.0.0.0/24" })).toEqual([1]);
+    expect(ports({ to: "10.0.0.0/16" })).toEqual([1, 2]);
+    expect(ports({ to: "10.0.0.0/15,2001:db8::/127" })).toEqual([1, 2, 4]);
+    expect(ports({ to: "0.0.0.0/0" })).toEqual([1, 2]);
+    expect(ports({ to: "::/0" })).toEqual([4]);
+    expect(ports({ from: "10.0.0.2" })).toEqual([3]);
+    expect(ports({ port: "3,80" })).toEqual([2, 3]);
+    expect(ports({ from: "10.0.0.0/8", port: "999" })).toEqual([]);
+  });
+
+  test("states by name", () => {
+    const list = listOf({ local_port: 1 }, { local_port: 2, state: 8 }, { local_port: 3, state: 2 });
+    expect(places(list, pick(list, all, parseStates("close-wait, SYN-SENT")))).toEqual([2, 3]);
+    expect(() => parseStates("listen")).toThrow("'listen'");
+    expect(() => parseStates("established,")).toThrow("which is none");
+  });
+
+  test("the order does not depend on the kernel's", () => {
+    const record = fc.record({
+      local_port: fc.integer({ min: 1, max: 65_535 }),
+      remote_port: fc.integer({ min: 1, max: 3 }),
+      netns: fc.integer({ min: 0xf0000000, max: 0xffffffff }),
+      local: fc.constantFrom("10.0.0.1", "200.0.0.1", "::1", "fe80::1").map(bytesOf),
+    });
+    fc.assert(
+      fc.property(fc.array(record, { maxLength: 20 }), fc.nat(), (records, turn) => {
+        const moved = records.map((_, i) => records[(i + turn) % records.length]!);
+        const keys = (list: Listed) =>
+          pick(list, all, undefined).map((at) => list.bytes.subarray(at, at + 56).toHex());
+        expect(keys(listOf(...moved))).toEqual(keys(listOf(...records)));
+      }),
+    );
+  });
+});
+
+describe("negotiations", () => {
+  test("nothing without a rule", () => {
+    expect(negotiated(listOf({}), 0)).toBeUndefined();
+    expect(textOf({})).toBe("");
+  });
+
+  test("requests of ours", () => {
+    const cases: [number, number, string][] = [
+      [RequestState.ASKED, 0, "cc-request asked cubic"],
+      [RequestState.GRANTED, 3, "cc-request granted cubic"],
+      [RequestState.REFUSED, 0xffff, "cc-request refused cubic"],
+      [RequestState.UNANSWERED, 0, "cc-request unanswered cubic"],
+      [RequestState.NO_ROOM, 0, "cc-request no room"],
+    ];
+    for (const [state, answer, text] of cases) {
+      expect(textOf({ requests: requests(request(state, 3, answer)) })).toBe(text);
+    }
+    const granted = { requests: requests(NONE, request(RequestState.GRANTED, 40, 32)) };
+    expect(textOf(granted)).toBe("iw granted 32 (asked 40)");
+  });
+
+  test("requests of the peer", () => {
+    const { ANSWERED, PENDING } = RequestState;
+    const two = requests(request(ANSWERED, 2, 0xffff), request(ANSWERED, 40, 10));
+    expect(textOf({ requests: two })).toBe("cc-request denied bbr; iw gave 10 (asked 40)");
+    expect(textOf({ requests: requests(request(PENDING, 99)) })).toBe("cc-request pending number 99");
+    expect(textOf({ requests: requests(NONE, request(ANSWERED, 40, 0)) })).toBe("iw denied 40");
+  });
+
+  test("user timeouts", () => {
+    const uto_ask = { flags: RuleFlag.SET, value: [30_000, 30] } as Struct<"tcpx_rule">;
+    const written = 1 << Ext.UTO;
+    expect(textOf({ uto_ask, written })).toBe("uto asked 30s");
+    expect(textOf({ uto_ask })).toBe("uto no room");
+    expect(textOf({ uto_ask, direction: Direction.FROM })).toBe("uto asked 30s");
+    expect(textOf({ uto_ask, established: 0 })).toBe("uto asked 30s");
+    expect(textOf({ uto_ask: { ...uto_ask, flags: RuleFlag.SET | RuleFlag.NONE } })).toBe("");
+    const heard = (remote_ms: number, applied_ms: number) =>
+      textOf({ uto: { remote_ms, applied_ms } as Struct<"tcpx_uto_conn"> });
+    expect(heard(10_000, 15_000)).toBe("uto gave 15s (asked 10s)");
+    expect(heard(10_000, 0)).toBe("uto denied 10s");
+    expect(heard(0, 15_000)).toBe("");
+  });
+
+  test("acknowledgments", () => {
+    const ack = (fields: Partial<Struct<"tcpx_ack_conn">>) => ({ ack: fields as Struct<"tcpx_ack_conn"> });
+    expect(textOf(ack({ rule: 1, every: 8, delay_us: 20_000 }))).toBe("ack set every 8 20ms");
+    expect(textOf(ack({ rule: 1, every: 1 }))).toBe("ack set at once");
+    expect(textOf(ack({ rule: 1, divisor: 4 }))).toBe("ack set rtt/4");
+    const ours = request(RequestState.GRANTED, 0x0408, 0x0404);
+    const peers = request(RequestState.ANSWERED, 0x0008, 0x0008);
+    expect(textOf({ requests: requests(NONE, NONE, ours, peers), ...ack({ rule: 1, every: 8 }) })).toBe(
+      "ack granted every 4 rtt/4 (asked every 8 rtt/4); ack gave every 8",
+    );
+    expect(textOf(ack({ tarr: TarrFlag.ASKED, tarr_asked: 0 }))).toBe("ack asked at once");
+    expect(textOf(ack({ tarr: TarrFlag.TAKEN, tarr_segments: 16, every: 8, rule: 1 }))).toBe(
+      "ack gave every 8 (asked every 16)",
+    );
+  });
+
+  test("silenced by a loss", () => {
+    expect(textOf({ silent: Silence.SILENCED })).toBe("fallback");
+  });
+});
+
+describe("output", () => {
+  const everything = known({
+    local: bytesOf(`${LONG}:6666`),
+    remote: bytesOf(`${LONG}:7777`),
+    family: Family.IPV6,
+    local_port: 65_535,
+    remote_port: 65_534,
+    user_timeout_ms: 900_000,
+    congestion: "dctcp-reno",
+    written: 15,
+    uto_ask: { flags: RuleFlag.SET, value: [86_399_999, 0] } as Struct<"tcpx_rule">,
+    uto: { remote_ms: 1_966_020_000, applied_ms: 900_000 } as Struct<"tcpx_uto_conn">,
+    requests: requests(
+      request(RequestState.UNANSWERED, 16),
+      request(RequestState.GRANTED, 1024, 1000),
+      request(RequestState.GRANTED, 0xffff, 0xfffe),
+      request(RequestState.ANSWERED, 0xffff, 0xfffe),
+    ),
+    silent: Silence.SILENCED,
+  });
+
+  const textTable = (list: Listed, netns = false) =>
+    [...connectionTable(list, pick(list, all, undefined), netns)].join("");
+
+  test("fits into 80 columns, also with the longest IPv6 addresses", () => {
+    const lines = textTable(listOf(everything)).split("\n");
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
+    expect(lines.slice(3, 6)).toEqual([
+      `established  [${LONG}:6666]:65535`,
+      `             > [${LONG}:7777]:65534`,
+      "    15min  dctcp-reno     10   12.3ms   200ms",
+    ]);
+  });
+
+  test("looks like this", () => {
+    const accepted = known({
+      direction: Direction.FROM,
+      local_port: 443,
+      remote_port: 50_000,
+      user_timeout_ms: 30_000,
+      netns: 8,
+      requests: requests(request(RequestState.ANSWERED, 3, 3)),
+    });
+    expect(textTable(listOf(accepted, { srtt_us: 0, delack_max: 0 }), true)).toBe(
+      [
+        "STATE        LOCAL > PEER (we opened it), LOCAL < PEER (we accepted it)",
+        "  TIMEOUT  CONGESTION   CWND      RTT  DELACK",
+        "    NEGOTIATED (where a rule matched)",
+        "netns 7",
+        "established  10.0.0.1:40000 > 10.0.0.2:443",
+        "        -  cubic          10        -       -",
+        "netns 8",
+        "established  10.0.0.1:443 < 10.0.0.2:50000",
+        "      30s  cubic          10   12.3ms   200ms",
+        "    cc-request gave cubic",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  test("times", () => {
+    const times = [1, 999, 1000, 9999, 12_345, 200_000, 10_000_000, 123_456_789];
+    expect(times.map(formatMicros)).toEqual([
+      "1us",
+      "999us",
+      "1ms",
+      "10ms",
+      "12.3ms",
+      "200ms",
+      "10s",
+      "123s",
+    ]);
+  });
+
+  test("JSON has every field for every connection, and is one document", () => {
+    const list = listOf(everything, { flags: ListFlag.MAPPED, congestion: 'a"\\' });
+    const text = [...connectionDocument(list, pick(list, all, undefined), { schema: 1, count: 2 })].join("");
+    const document = JSON.parse(text);
+    expect(document).toMatchObject({ schema: 1, count: 2 });
+    const [plain, full] = document.connections;
+    expect(Object.keys(plain)).toEqual(Object.keys(full));
+    expect(plain).toMatchObject({
+      direction: "opened",
+      family: 4,
+      mapped: true,
+      local: { address: "10.0.0.1", port: 40_000 },
+      scope_id: null,
+      user_timeout_ms: null,
+      congestion_control: 'a"\\',
+      extensions: { iw: { ours: { status: "none", asked: null, granted: null } }, ack: { strategy: null } },
+    });
+    expect(full).toMatchObject({
+      family: 6,
+      user_timeout_ms: 900_000,
+      fallback: true,
+      extensions: {
+        uto: { ours: { status: "asked", asked: 86_399_999 }, peers: { status: "granted", granted: 900_000 } },
+        "cc-request": { ours: { status: "unanswered", asked: "highspeed" } },
+        iw: { ours: { status: "granted", asked: 1024, granted: 1000 } },
+        ack: { peers: { status: "granted", asked: { every: 255, divisor: 255 } } },
+      },
+    });
+  });
+
+  test("no connections are an empty list", () => {
+    const list = new Listed(new Uint8Array(0), 4000);
+    expect(JSON.parse([...connectionDocument(list, [], { schema: 1 })].join(""))).toEqual({
+      schema: 1,
+      connections: [],
+    });
+  });
+});
