@@ -34,7 +34,9 @@ static __always_inline __u32 thin_delay(const struct tcpx_ack_conn *ack, __u32 r
 
 	if (ack->divisor)
 		delay = rtt / ack->divisor;
-	if (ack->delay_us && (!ack->divisor || delay > ack->delay_us))
+	else if (ack->delay_us && !ack->bound)
+		delay = ack->delay_us;
+	if (ack->delay_us && delay > ack->delay_us)
 		delay = ack->delay_us;
 	return delay > THIN_DELAY_MOST ? THIN_DELAY_MOST : delay;
 }
@@ -88,11 +90,17 @@ static __always_inline __u32 thin_judge(struct __sk_buff *skb, const struct thin
 		flow->ecn = 0;
 		return TCPX_THIN_ECN;
 	}
-	if (!seg->plain)
+	if (!seg->plain) {
+		flow->gap = 1;
 		return TCPX_THIN_OPTIONS;
+	}
 	thin_epoch(flow, number, rtt, now);
 	if (number == flow->seen_ack)
 		return TCPX_THIN_DUPLICATE;
+	if (flow->gap) { /* the ACK that says so is at once, RFC 5681 4.2 */
+		flow->gap = 0;
+		return TCPX_THIN_OPTIONS;
+	}
 	if (flow->pure < THIN_FIRST_ACKS) {
 		flow->pure++;
 		return TCPX_THIN_FIRST;

@@ -138,6 +138,21 @@ TCPX_API int tcpx_jiffy_us(void);      /* the kernel's tick: 4000 at CONFIG_HZ=2
 TCPX_API int tcpx_raise_memlock(void); /* kernels before 5.11 account maps against it */
 TCPX_API int tcpx_capabilities(uint64_t *effective);
 
+/* --- becoming another program (run.c) ----------------------------------------------- */
+/* Lists of strings lie back to back, each with its NUL. */
+/* Remembers what tcpx_exec() gives back: flags of the standard files, and the memlock limit. */
+TCPX_API int tcpx_exec_note(void);
+TCPX_API int tcpx_exec_keep(int fd); /* takes close-on-exec from it */
+/* As execvpe(), after undoing what the runtime and we have done to the process; returns only
+ * -errno. Descriptors that are not close-on-exec go along, and so does the signal mask.
+ */
+TCPX_API int tcpx_exec(const char *argv, size_t argv_size, const char *envp, size_t envp_size);
+/* A small process that runs argv (8 words, 8 KiB at the most) with this very executable when this
+ * process has ended or become another, and cgroup.events says that nobody is left. It stays in the
+ * cgroup that the caller is in now. Returns a file descriptor: closing it means the end, too.
+ */
+TCPX_API int tcpx_run_watch(int events_fd, const char *argv, size_t argv_size);
+
 /* --- the ACK agent (agent.c, flusher.c): all that is timing-critical, in two threads --- */
 struct tcpx_agent_stats {
 	uint64_t flushed;    /* held ACKs that were sent */

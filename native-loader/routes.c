@@ -177,7 +177,9 @@ int routes_handle(struct routes *r)
 
 	look_after_guard(r);
 	changes = routes_follow(r);
-	err = changes < 0 ? changes : bring_up_to_date(r);
+	err = changes < 0 || r->lost ? changes : bring_up_to_date(r);
+	if (r->lost && err > 0)
+		err = 0;
 	if (!err)
 		return changes;
 	withdraw(r);
