@@ -5,11 +5,11 @@ import { expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Peer } from "../support/lab.ts";
-import { describeIf, labRequirement } from "../support/requires.ts";
+import { captureRequirement, describeIf, every, labRequirement } from "../support/requires.ts";
 import { ThinnerLab } from "../support/thinner-lab.ts";
 import { strides, WireSender } from "../support/thinner-wire.ts";
 
-const { ok, reason } = labRequirement;
+const { ok, reason } = every("hosts", labRequirement, captureRequirement);
 const TEN = { every: 10, delay_us: 20_000 };
 
 describeIf(ok, reason)("the agent of the thinner", () => {
@@ -61,6 +61,31 @@ describeIf(ok, reason)("the agent of the thinner", () => {
     const detached = t.counters(1);
     await t.transfer(c, 500_000);
     expect(t.counters(1)).toEqual(detached);
+  }, 30_000);
+
+  test("copying many routes does not delay what is held", async () => {
+    await using t = await ThinnerLab.create();
+    const { netns } = t.receiver;
+    t.agent!.serve(netns);
+    const s = await WireSender.open(t, { every: 100, delay_us: 50_000 });
+    const host = (i: number) => `10.100.${i >> 8}.${i & 255}`;
+    const routes = Array.from({ length: 30_000 }, (_, i) => `route add ${host(i)} dev ${s.wire.device}`);
+    await t.lab.exec(netns, ["ip", "-batch", "-"], `${routes.join("\n")}\n`);
+    const capture = await t.lab.capture(netns, s.wire.device);
+    await s.warmUp();
+    await s.full(8);
+    const started = performance.now();
+    t.agent!.atOnce(1 << 13);
+    const ms = performance.now() - started;
+    await s.acks();
+    await capture.stop();
+    const end = await s.receivedAll();
+    const all = await capture.packets();
+    const data = all.findLast((p) => p.length > 0)!;
+    const ack = all.find((p) => p.length === 0 && p.ack === end)!;
+    expect(ms).toBeGreaterThan(150); // or this proves nothing
+    expect((ack.time - data.time) * 1000).toBeWithin(30, 120);
+    t.agent!.atOnce(0);
   }, 30_000);
 
   test("when the agent hangs, nothing is held back after a moment", async () => {
