@@ -47,6 +47,12 @@ describeIf(needs.ok, needs.reason)("signals on thinned connections", () => {
     await h.lab.nft(netns, `${EMPTY}table inet lab {\n chain c {\n ${chain}\n ${statement}\n }\n}\n`);
   }
 
+  /** ACKs alone: with the data, tcpdump would miss some. */
+  function acksOf(flow: Flow): Promise<Capture> {
+    const work = async () => expect(await h.holdBack(r, flow, 20)).toBe(true);
+    return h.recorded(r, work, "tcp and less 150");
+  }
+
   /** Pure ACKs and data that a receiver's device saw of a connection. */
   async function seen(capture: Capture, { port }: Flow): Promise<{ acks: Packet[]; data: Packet[] }> {
     const all = await capture.packets(`tcp.port == ${port}`);
@@ -61,12 +67,12 @@ describeIf(needs.ok, needs.reason)("signals on thinned connections", () => {
     const flow = await h.open(r);
     // where they arrive: the sender's TCP would hear of it at its own side
     await change(r.netns, "meta length > 1000 numgen inc mod 150 == 7 drop", "input");
-    const capture = await h.recorded(r, async () => expect(await h.holdBack(r, flow, 20)).toBe(true));
+    const capture = await acksOf(flow);
     const { acks } = await seen(capture, flow);
     const { reasons } = await h.counts(r);
     const sacks = acks.filter((p) => p.optionList.some(({ kind }) => kind === SACK));
     expect(sacks.length).toBeGreaterThan(50);
-    expect(reasons.options).toBe(sacks.length);
+    expect(reasons.options).toBeGreaterThanOrEqual(sacks.length);
     expect((await h.sender.tcpInfo(flow.from)).total_retrans).toBeGreaterThan(10);
   });
 
@@ -78,7 +84,7 @@ describeIf(needs.ok, needs.reason)("signals on thinned connections", () => {
       const family = v6 ? "ip6" : "ip";
       await change(r.sender.netns, `${family} ecn ect0 numgen inc mod 300 == 7 ${family} ecn set ce`);
       const before = await h.counts(r);
-      const capture = await h.recorded(r, async () => expect(await h.holdBack(r, flow, 20)).toBe(true));
+      const capture = await acksOf(flow);
       const { acks } = await seen(capture, flow);
       const marked = acks.filter((p) => p.flags.includes("E")).length;
       expect(marked).toBeGreaterThan(5);
@@ -104,7 +110,7 @@ describeIf(needs.ok, needs.reason)("signals on thinned connections", () => {
     await h.a.ack(RULE, r.cgroup);
     for (const v6 of [false, true]) {
       const flow = await h.open(r, { v6 });
-      const capture = await h.recorded(r, async () => expect(await h.holdBack(r, flow, 20)).toBe(true));
+      const capture = await acksOf(flow);
       const { acks } = await seen(capture, flow);
       expect(acks.some((p) => p.optionList.some(({ kind }) => kind === TIMESTAMPS))).toBe(false);
     }

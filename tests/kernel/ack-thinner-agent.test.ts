@@ -69,7 +69,7 @@ describeIf(ok, reason)("the agent of the thinner", () => {
     t.agent!.serve(netns);
     const s = await WireSender.open(t, { every: 100, delay_us: 50_000 });
     const host = (i: number) => `10.100.${i >> 8}.${i & 255}`;
-    const routes = Array.from({ length: 15_000 }, (_, i) => `route add ${host(i)} dev ${s.wire.device}`);
+    const routes = Array.from({ length: 40_000 }, (_, i) => `route add ${host(i)} dev ${s.wire.device}`);
     await t.lab.exec(netns, ["ip", "-batch", "-"], `${routes.join("\n")}\n`);
     const capture = await t.lab.capture(netns, s.wire.device);
     await s.warmUp();
