@@ -65,6 +65,11 @@ export class Agent {
     unwrap("serve", this.lib.tcpx_agent_serve(this.handle, cstr(`/run/netns/${netns}`)));
   }
 
+  /** Returns when the routes of every served namespace are copied. */
+  atOnce(markBits: number): void {
+    unwrap("at once", this.lib.tcpx_agent_at_once(this.handle, markBits));
+  }
+
   stats() {
     const out = new BigUint64Array(7);
     unwrap("stats", this.lib.tcpx_agent_stats(this.handle, out));
@@ -240,13 +245,4 @@ export class ThinnerLab implements AsyncDisposable {
         ?.split(/\s+/)[1] ?? 0,
     );
   }
-}
-
-/** Data packets per pure ACK in the second half of what a port sent. */
-export async function packetsPerAck(capture: Capture, port: number): Promise<number> {
-  const all = await capture.packets(`tcp.port == ${port}`);
-  const data = all.filter((p) => p.sport === port && p.length > 0);
-  const from = data[Math.floor(data.length / 2)]!.time;
-  const acks = all.filter((p) => p.dport === port && isPure(p) && p.time >= from).length;
-  return data.filter((p) => p.time >= from).length / acks;
 }

@@ -59,10 +59,11 @@ class Results {
   }
 }
 
-function expectThinned(measured: Measured, control: Measured): void {
+/** @param room what a packet carries, compared to one of the control */
+function expectThinned(measured: Measured, control: Measured, room = 1): void {
   expect(control.ratio).toBeLessThan(2.1);
   expect(measured.ratio).toBeGreaterThanOrEqual(6);
-  expect(measured.mbit! / control.mbit!).toBeGreaterThanOrEqual(0.99);
+  expect(measured.mbit! / (control.mbit! * room)).toBeGreaterThanOrEqual(0.99);
 }
 
 /** Completes as fast as the control, and the sender had no more reason to send anything again. */
@@ -97,7 +98,8 @@ function claims(plan: string, scenarios: Scenario[]): void {
 
   if (scenarios.some(({ what }) => what === "IPv6")) {
     test("IPv6: --every 8 does what it does with IPv4", () => {
-      expectThinned(results.of("IPv6", "cubic", "every 8"), results.of("bulk", "cubic", "default"));
+      const control = results.of("bulk", "cubic", "default");
+      expectThinned(results.of("IPv6", "cubic", "every 8"), control, 1428 / 1448);
     });
   }
 

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+// What ACKs tell a sender besides that data has arrived comes through `tcpx ack set`: losses, congestion
+// marks, and what is known of segments that were merged.
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { type Capture, type Packet, run } from "../support/lab.ts";
+import {
+  captureRequirement,
+  describeIf,
+  every,
+  labRequirement,
+  nftRequirement,
+} from "../support/requires.ts";
+import { type Flow, type Receiver, ThinnedHost } from "../support/thinned-host.ts";
+
+const needs = every("all", labRequirement, captureRequirement, nftRequirement);
+const RULE = "set --every 8 --min-acks-per-rtt 0";
+const SACK = 5;
+const TIMESTAMPS = 8;
+const EMPTY = "add table inet lab\ndelete table inet lab\n";
+
+const isAck = (p: Packet) => p.length === 0 && !/[SFRP]/.test(p.flags);
+
+describeIf(needs.ok, needs.reason)("signals on thinned connections", () => {
+  let h: ThinnedHost;
+  let r: Receiver;
+
+  beforeAll(async () => {
+    h = await ThinnedHost.create();
+    r = h.first;
+  });
+  afterEach(async () => {
+    for (const { netns } of [r, r.sender]) await h.lab.nft(netns, EMPTY);
+    await h.a.ack("unset --all", r.cgroup);
+    await h.segments(1);
+    await everywhere("net.ipv4.tcp_timestamps", 1);
+    await everywhere("net.ipv4.tcp_ecn", 2);
+  });
+  afterAll(() => h?.[Symbol.asyncDispose]());
+
+  async function everywhere(key: string, value: number): Promise<void> {
+    for (const { netns } of [r, r.sender]) await h.lab.sysctl(netns, key, value);
+  }
+
+  /** A statement of nft on what leaves a side, or arrives there. */
+  async function change(netns: string, statement: string, hook = "output"): Promise<void> {
+    const chain = `type filter hook ${hook} priority 0;`;
+    await h.lab.nft(netns, `${EMPTY}table inet lab {\n chain c {\n ${chain}\n ${statement}\n }\n}\n`);
+  }
+
+  /** ACKs alone: with the data, tcpdump would miss some. */
+  function acksOf(flow: Flow): Promise<Capture> {
+    const work = async () => expect(await h.holdBack(r, flow, 20)).toBe(true);
+    return h.recorded(r, work, "tcp and less 150");
+  }
+
+  /** Pure ACKs and data that a receiver's device saw of a connection. */
+  async function seen(capture: Capture, { port }: Flow): Promise<{ acks: Packet[]; data: Packet[] }> {
+    const all = await capture.packets(`tcp.port == ${port}`);
+    return {
+      acks: all.filter((p) => p.dport === port && isAck(p)),
+      data: all.filter((p) => p.sport === port && p.length > 0),
+    };
+  }
+
+  test("real losses: every ACK with SACK goes, and the transfer ends", async () => {
+    await h.a.ack(RULE, r.cgroup);
+    const flow = await h.open(r);
+    // where they arrive: the sender's TCP would hear of it at its own side
+    await change(r.netns, "meta length > 1000 numgen inc mod 150 == 7 drop", "input");
+    const capture = await acksOf(flow);
+    const { acks } = await seen(capture, flow);
+    const { reasons } = await h.counts(r);
+    const sacks = acks.filter((p) => p.optionList.some(({ kind }) => kind === SACK));
+    expect(sacks.length).toBeGreaterThan(50);
+    expect(reasons.options).toBeGreaterThanOrEqual(sacks.length);
+    expect((await h.sender.tcpInfo(flow.from)).total_retrans).toBeGreaterThan(10);
+  });
+
+  test("congestion marks on some segments: every ACK with ECE goes, between them it is thinned", async () => {
+    await everywhere("net.ipv4.tcp_ecn", 1);
+    await h.a.ack(RULE, r.cgroup);
+    for (const v6 of [false, true]) {
+      const flow = await h.open(r, { v6 });
+      const family = v6 ? "ip6" : "ip";
+      await change(r.sender.netns, `${family} ecn ect0 numgen inc mod 300 == 7 ${family} ecn set ce`);
+      const before = await h.counts(r);
+      const capture = await acksOf(flow);
+      const { acks } = await seen(capture, flow);
+      const marked = acks.filter((p) => p.flags.includes("E")).length;
+      expect(marked).toBeGreaterThan(5);
+      // and those that say that it is over
+      expect((await h.counts(r)).reasons.ecn! - before.reasons.ecn!).toBeGreaterThanOrEqual(marked);
+      await h.close(r, flow);
+    }
+  });
+
+  test("AccECN: ACKs with its flag, which was reserved, are not held back", async () => {
+    await h.a.ack(RULE, r.cgroup);
+    const flow = await h.open(r);
+    // the bit beside the header's length, in what leaves: before the thinner sees it
+    await change(r.netns, `tcp dport ${flow.port} meta length < 100 @th,103,1 set 1`);
+    await h.transfer(r, flow, 3_000_000);
+    const { dropped, reasons } = await h.counts(r);
+    expect(dropped).toBe(0);
+    expect(reasons.ecn).toBeGreaterThan(30);
+  });
+
+  test("without timestamps", async () => {
+    await everywhere("net.ipv4.tcp_timestamps", 0);
+    await h.a.ack(RULE, r.cgroup);
+    for (const v6 of [false, true]) {
+      const flow = await h.open(r, { v6 });
+      const capture = await acksOf(flow);
+      const { acks } = await seen(capture, flow);
+      expect(acks.some((p) => p.optionList.some(({ kind }) => kind === TIMESTAMPS))).toBe(false);
+    }
+  });
+
+  for (const [name, gro] of [
+    ["cut by the device", "off"],
+    ["merged again", "on"],
+  ] as const) {
+    test(`segments that come as one packet, ${name}: one ACK for each at the most, no probes`, async () => {
+      await h.segments(65_535);
+      await h.lab.exec(r.netns, ["ethtool", "-K", r.device, "gro", gro]);
+      const probes = () => h.counter("TcpExtTCPLossProbes");
+      const bulk = async () => {
+        const flow = await h.open(r);
+        const before = await probes();
+        const capture = await h.recorded(r, () => h.transfer(r, flow, 20_000_000));
+        const more = (await probes()) - before;
+        const { acks, data } = await seen(capture, flow);
+        await h.close(r, flow);
+        return { packets: data.length, ratio: acks.length / data.length, probes: more };
+      };
+      const stock = await bulk();
+      await h.a.ack(RULE, r.cgroup);
+      const thinned = await bulk();
+      expect(thinned.packets).toBeLessThan(20_000_000 / 3000); // they were merged
+      expect(thinned.ratio).toBeLessThan(1.02);
+      // a busy machine has some by itself, and may be late with a flush
+      const { flushed } = await h.counts(r);
+      expect(thinned.probes).toBeLessThanOrEqual(stock.probes + 3 + flushed / 3);
+    });
+  }
+
+  test("BIG TCP: packets beyond 64 KB, IPv6: what they bring is acknowledged at once", async () => {
+    const big = ["gso_max_size", "180000", "gro_max_size", "180000"];
+    await h.segments(65_535);
+    for (const { netns, device } of [r, r.sender]) {
+      await h.lab.exec(netns, ["ip", "link", "set", device, ...big]);
+    }
+    await h.a.ack(RULE, r.cgroup);
+    const flow = await h.open(r, { v6: true });
+    // the IP header of such a packet is followed by another one
+    const capture = await h.recorded(r, () => h.transfer(r, flow, 40_000_000), "ip6");
+    const lengths = await run(["tshark", "-r", capture.file, "-T", "fields", "-e", "frame.len"]);
+    const beyond = lengths.split("\n").filter((length) => Number(length) > 70_000).length;
+    expect(beyond).toBeGreaterThan(20);
+    expect((await h.sender.tcpInfo(flow.from)).total_retrans).toBe(0);
+  });
+});
