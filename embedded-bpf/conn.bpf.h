@@ -8,12 +8,9 @@
 
 #define TCPX_CALLBACK_NS 1000000 /* the programs of one callback run within this */
 
-/*
- * Takes the rules that no inner scope has taken. Returns the connection when
- * this scope contributed a rule, NULL otherwise.
- */
-static __always_inline struct tcpx_conn *conn_claim(struct bpf_sock_ops *ctx,
-						    enum tcpx_direction direction)
+/* Takes the rules that no inner scope has taken; 1: this scope contributed one. Global, see
+ * count(). */
+__noinline int claim(struct bpf_sock_ops *ctx, int direction)
 {
 	struct bpf_sock *sk = ctx->sk;
 	struct tcpx_policy_key key;
@@ -22,16 +19,16 @@ static __always_inline struct tcpx_conn *conn_claim(struct bpf_sock_ops *ctx,
 	bool claimed = false;
 
 	if (!sk || !policy_hits(ctx, direction, &key, &hits))
-		return NULL;
+		return 0;
 	conn = bpf_sk_storage_get(&conns, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!conn) {
 		TCPX_ERROR(TCPX_EXT_UTO, -12);
-		return NULL;
+		return 0;
 	}
 	if (!conn->scope && !hits.port && hits.any) { /* the usual case, in one copy */
 		conn->policy = *hits.any;
 		conn->scope = config.scope;
-		return conn;
+		return 1;
 	}
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		for (int kind = 0; kind < TCPX_KIND_COUNT; kind++) {
@@ -44,10 +41,10 @@ static __always_inline struct tcpx_conn *conn_claim(struct bpf_sock_ops *ctx,
 		}
 	}
 	if (!claimed)
-		return NULL;
+		return 0;
 	if (!conn->scope)
 		conn->scope = config.scope;
-	return conn;
+	return 1;
 }
 
 /* The connection, when some scope has a rule for it. */
@@ -59,6 +56,13 @@ static __always_inline struct tcpx_conn *conn_of(struct bpf_sock_ops *ctx)
 	sk = ctx->sk;
 
 	return sk ? bpf_sk_storage_get(&conns, sk, NULL, 0) : NULL;
+}
+
+/* The connection, when this scope has contributed a rule just now. */
+static __always_inline struct tcpx_conn *conn_claim(struct bpf_sock_ops *ctx,
+						    enum tcpx_direction direction)
+{
+	return claim(ctx, direction) ? conn_of(ctx) : NULL;
 }
 
 /* The connection, when this scope is the one that does its work. */

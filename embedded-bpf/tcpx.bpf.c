@@ -22,7 +22,7 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx)
 
 	/* a mark outlives disconnect, and the next connection need not have the rule */
 	if (conn && conn->ack.marked)
-		ack_mark(ctx, conn, false, 0);
+		ack_mark(ctx, 0, 0);
 	conn = conn_connect(ctx);
 	if (!conn)
 		return;

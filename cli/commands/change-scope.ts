@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 // One change of one scope's rules: read, plan, show or do, report.
 
+import { existsSync } from "node:fs";
+import { RUN_DIR } from "../agent/run-dir.ts";
 import type { AgentReport } from "../agent/told.ts";
+import { needsAgent } from "../agent/wish.ts";
 import type { ScopeFlags } from "../args.ts";
 import { Exit, type ExitCode, TcpxError } from "../errors.ts";
+import type { Bridge } from "../loader/bridge.ts";
 import type { Scope } from "../loader/host.ts";
 import { lock, readScope, removeStale, replaceRules } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
@@ -79,6 +83,17 @@ async function commit(host: Host, scope: Scope, plan: () => Change, wait: boolea
   return change;
 }
 
+/** The usual change is none of its business, and need not even load what talks to it. */
+function concernsAgent({ added, removed, replaced, unchanged }: Change): boolean {
+  const rules = [...added, ...removed, ...replaced, ...unchanged];
+  return rules.some(needsAgent) || existsSync(RUN_DIR);
+}
+
+async function tellAgent(lib: Bridge, scope: Scope, change: Change, io: Io) {
+  const { toldAgent } = await import("../agent/told.ts");
+  return toldAgent(lib, scope, change, io);
+}
+
 /**
  * Applies a plan to the scope that the flags name.
  * @throws TcpxError with the documented codes; nothing is changed then
@@ -103,12 +118,13 @@ export async function changeScope(
   await prepare();
   const planned = () => plan(presentRules(host, scope), netns);
   const early = planned();
-  const { requireRoutes } = await import("../agent/refusal.ts");
-  requireRoutes(lib, scope, early.added);
+  if (early.added.some(needsAgent)) {
+    const { requireRoutes } = await import("../agent/refusal.ts");
+    requireRoutes(lib, scope, early.added);
+  }
   // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
   const change = isChange(early) ? await commit(host, scope, planned, places.wait, io) : early;
-  const { toldAgent } = await import("../agent/told.ts");
-  const agent = await toldAgent(lib, scope, change, io);
+  const agent = concernsAgent(change) ? await tellAgent(lib, scope, change, io) : undefined;
   report(io, command, scope, change, places, netns, agent);
   return agent?.failed ? Exit.FAILED : Exit.DONE;
 }

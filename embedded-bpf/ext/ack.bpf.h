@@ -48,11 +48,15 @@ static __always_inline bool ack_accepts(const struct tcpx_conn *conn)
 }
 
 /* The agent has to know the namespaces in which it is needed. */
-static __always_inline void ack_notice(struct bpf_sock *sk)
+static __always_inline void ack_notice(struct bpf_sock_ops *ctx)
 {
-	struct sock_common___net *common = (void *)bpf_skc_to_tcp_sock(sk);
+	struct bpf_sock *sk = ctx->sk;
+	struct sock_common___net *common;
 	__u32 inode;
 
+	if (!sk)
+		return;
+	common = (void *)bpf_skc_to_tcp_sock(sk);
 	if (!common)
 		return;
 	inode = common->skc_net.net->ns.inum;
@@ -64,16 +68,16 @@ static __always_inline void ack_notice(struct bpf_sock *sk)
  * The mark selects the routes with quickack; its other bits stay, and a bit that
  * the application had set itself is never taken away.
  */
-static __always_inline void ack_mark(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, bool at_once,
-				     __u8 bit)
+__noinline int ack_mark(struct bpf_sock_ops *ctx, int at_once, int bit)
 {
+	struct tcpx_conn *conn = conn_of(ctx);
 	struct bpf_sock *sk = ctx->sk;
 	__u32 before, mark;
 	__u8 marked = 0;
 	int err;
 
-	if (!sk)
-		return;
+	if (!sk || !conn)
+		return 0;
 	before = mark = sk->mark;
 	if (conn->ack.marked)
 		mark &= ~(1U << ((conn->ack.marked - 1) & 31));
@@ -87,11 +91,12 @@ static __always_inline void ack_mark(struct bpf_sock_ops *ctx, struct tcpx_conn 
 		      : bpf_setsockopt(ctx, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
 	if (err) {
 		TCPX_ERROR(TCPX_EXT_ACK, err);
-		return;
+		return 0;
 	}
 	if (marked && marked != conn->ack.marked)
 		count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
 	conn->ack.marked = marked;
+	return 0;
 }
 
 /* The kernel takes 2 ticks at the least. 0: nothing to set. */
@@ -109,45 +114,50 @@ static __always_inline __u32 ack_delay_us(const struct tcpx_conn *conn, __u32 rt
 	return us && us < least ? least : us;
 }
 
-static __always_inline void ack_delay(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
-				      __u32 srtt_us)
+__noinline int ack_delay(struct bpf_sock_ops *ctx, __u32 srtt_us)
 {
-	__u32 us = ack_delay_us(conn, srtt_us >> 3);
+	struct tcpx_conn *conn = conn_of(ctx);
+	__u32 us = conn ? ack_delay_us(conn, srtt_us >> 3) : 0;
 	int err;
 
-	if (!us || us == conn->ack.applied_us)
-		return;
+	if (!conn || !us || us == conn->ack.applied_us)
+		return 0;
 	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCP_BPF_DELACK_MAX, &us, sizeof(us));
 	if (err) {
 		TCPX_ERROR(TCPX_EXT_ACK, err);
-		return;
+		return 0;
 	}
 	if (!conn->ack.applied_us)
 		count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
 	conn->ack.applied_us = us;
+	return 0;
 }
 
 /* From now on we acknowledge like this: a rule's numbers, or what a peer was granted. */
-static __always_inline void ack_adopt(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
-				      const struct tcpx_rule *rule, __u8 every, __u8 divisor)
+__noinline int ack_adopt(struct bpf_sock_ops *ctx, __u32 kind, __u32 every, __u32 divisor)
 {
-	struct bpf_sock *sk = ctx->sk;
+	struct tcpx_conn *conn = conn_of(ctx);
+	const struct tcpx_rule *rule;
 
+	if (!conn || kind >= TCPX_KIND_COUNT)
+		return 0;
+	rule = &conn->policy.rules[TCPX_EXT_ACK][kind];
 	conn->ack.rule = rule->id;
 	conn->ack.every = every;
 	conn->ack.divisor = divisor;
 	conn->ack.floor = ack_field(rule, TCPX_ACK_FLOOR);
 	conn->ack.delay_us = rule->value[1];
-	conn->ack.bound = rule == &conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ACCEPT];
-	if (every && sk)
-		ack_notice(sk);
-	ack_mark(ctx, conn, every == 1, ack_field(rule, TCPX_ACK_MARK_BIT));
+	conn->ack.bound = kind == TCPX_KIND_ACCEPT;
+	if (every)
+		ack_notice(ctx);
+	ack_mark(ctx, every == 1, ack_field(rule, TCPX_ACK_MARK_BIT));
 	if (every == 1)
-		return;
-	ack_delay(ctx, conn, ctx->srtt_us);
+		return 0;
+	ack_delay(ctx, ctx->srtt_us);
 	conn->ack.samples = divisor ? TCPX_ACK_SAMPLES : 0;
 	if (divisor)
 		callback_flags(ctx, TCPX_RTT, 0);
+	return 0;
 }
 
 /* The paper's request goes on the first segment; TARR's waits for the peer's announcement. */
@@ -184,15 +194,15 @@ static __always_inline void ack_established(struct bpf_sock_ops *ctx, struct tcp
 		granted = ack_bounded(accept, r->asked);
 		if ((granted & 0xff) < (r->asked & 0xff))
 			count(TCPX_EXT_ACK, TCPX_COUNTER_CLAMPED);
-		ack_adopt(ctx, conn, accept, granted & 0xff, granted >> 8);
+		ack_adopt(ctx, TCPX_KIND_ACCEPT, granted & 0xff, granted >> 8);
 		request_decide(conn, TCPX_EXT_ACK, granted, granted, granted);
 	} else if (conn->ack.tarr & TCPX_TARR_PENDING) {
 		granted = ack_bounded(accept, conn->ack.tarr_segments ?: 1);
 		if (granted < conn->ack.tarr_segments)
 			count(TCPX_EXT_ACK, TCPX_COUNTER_CLAMPED);
-		ack_adopt(ctx, conn, accept, granted & 0xff, 0);
+		ack_adopt(ctx, TCPX_KIND_ACCEPT, granted & 0xff, 0);
 	} else if (rule_active(local) && !conn->ack.rule) {
-		ack_adopt(ctx, conn, local, ack_field(local, TCPX_ACK_EVERY),
+		ack_adopt(ctx, TCPX_KIND_LOCAL, ack_field(local, TCPX_ACK_EVERY),
 			  ack_field(local, TCPX_ACK_DIVISOR));
 	}
 	conn->ack.tarr &= ~TCPX_TARR_PENDING;
@@ -204,7 +214,7 @@ static __always_inline void ack_rtt(struct bpf_sock_ops *ctx, struct tcpx_conn *
 	if (conn->ack.samples) {
 		conn->ack.samples--;
 		/* since 6.10 the new value is an argument; the socket's is still the one before */
-		ack_delay(ctx, conn, ctx->args[1] ?: ctx->srtt_us);
+		ack_delay(ctx, ctx->args[1] ?: ctx->srtt_us);
 	}
 	if (!conn->ack.samples)
 		callback_flags(ctx, 0, TCPX_RTT);
