@@ -2,7 +2,7 @@
 // What ACKs tell a sender besides that data has arrived comes through `tcpx ack set`: losses, congestion
 // marks, and what is known of segments that were merged.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { type Capture, type Packet, run } from "../support/lab.ts";
+import { type Capture, type Packet } from "../support/lab.ts";
 import {
   captureRequirement,
   describeIf,
@@ -143,20 +143,4 @@ describeIf(needs.ok, needs.reason)("signals on thinned connections", () => {
       expect(thinned.probes).toBeLessThanOrEqual(stock.probes + 3 + flushed / 3);
     });
   }
-
-  test("BIG TCP: packets beyond 64 KB, IPv6: what they bring is acknowledged at once", async () => {
-    const big = ["gso_max_size", "180000", "gro_max_size", "180000"];
-    await h.segments(65_535);
-    for (const { netns, device } of [r, r.sender]) {
-      await h.lab.exec(netns, ["ip", "link", "set", device, ...big]);
-    }
-    await h.a.ack(RULE, r.cgroup);
-    const flow = await h.open(r, { v6: true });
-    // the IP header of such a packet is followed by another one
-    const capture = await h.recorded(r, () => h.transfer(r, flow, 40_000_000), "ip6");
-    const lengths = await run(["tshark", "-r", capture.file, "-T", "fields", "-e", "frame.len"]);
-    const beyond = lengths.split("\n").filter((length) => Number(length) > 70_000).length;
-    expect(beyond).toBeGreaterThan(20);
-    expect((await h.sender.tcpInfo(flow.from)).total_retrans).toBe(0);
-  });
 });
