@@ -2,7 +2,7 @@
 // What ACKs tell a sender besides that data has arrived comes through `tcpx ack set`: losses, congestion
 // marks, and what is known of segments that were merged.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { type Capture, type Packet } from "../support/lab.ts";
+import type { Capture, Packet } from "../support/lab.ts";
 import {
   captureRequirement,
   describeIf,
