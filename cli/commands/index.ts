@@ -26,7 +26,7 @@ export const commands: Record<string, Entry> = {
     load: async () => (await import("./doctor.ts")).doctor,
   },
   demo: {
-    summary: "A negotiated user timeout, seen in its own network namespaces",
+    summary: "See the extensions at work, in network namespaces of its own",
     load: async () => (await import("./demo.ts")).demo,
   },
   agent: {
