@@ -4,7 +4,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { cgroupMount, connectPeers, type Peer } from "../support/lab.ts";
+import { cgroupMount, connectPeers, type Peer, until } from "../support/lab.ts";
 import { describeIf, labRequirement, requirement, testIf } from "../support/requires.ts";
 import { tcpx } from "../support/tcpx.ts";
 import { scopeOf, tcpxOk, UtoLab } from "../support/uto-lab.ts";
@@ -55,6 +55,8 @@ describeIf(labRequirement.ok, labRequirement.reason)("named scopes", () => {
 
   test("--pid of a process with TCP sockets: one line about where sockets belong", async () => {
     const idle = u.lab.spawn(["sleep", "60"], { cgroup: service });
+    const there = () => readFileSync(`/proc/${idle.pid}/cgroup`, "utf8").includes(`${below(service)}\n`);
+    expect(await until(there)).toBe(true); // it moves there by itself
     expect((await set("--pid", `${idle.pid}`, "--dry-run")).stderr).toBe("");
     const c = await connectPeers(peer, u.server.peer, u.server.v4);
     const { stderr, code } = await set("--pid", `${peer.pid}`);
