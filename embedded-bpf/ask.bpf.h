@@ -252,13 +252,11 @@ static __always_inline bool ask_syn_ack_again(struct bpf_sock_ops *ctx)
 }
 
 /* What was reserved a moment ago. */
-static __always_inline int ask_syn_ack_write(struct bpf_sock_ops *ctx)
+static __always_inline int ask_syn_ack_write(struct bpf_sock_ops *ctx,
+					     const struct tcpx_handover *h)
 {
-	struct tcpx_handover *h = handover_slot();
 	struct tcpx_option o;
 
-	if (!h)
-		return 0;
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		o.len = h->len[ext];
 		__builtin_memcpy(o.bytes, h->bytes[ext], sizeof(o.bytes));
@@ -304,7 +302,7 @@ __noinline int ask_syn_ack(struct bpf_sock_ops *ctx)
 	if (!h || ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE)
 		return 0;
 	if (ctx->op == BPF_SOCK_OPS_WRITE_HDR_OPT_CB && handover_is_ours(ctx, h))
-		return ask_syn_ack_write(ctx);
+		return ask_syn_ack_write(ctx, h);
 	if (!policy_hits(ctx, TCPX_DIRECTION_FROM, &key, &hits) || ask_syn_ack_again(ctx))
 		return 0;
 /* 5.10 takes no loop whose end falls through to its beginning, as clang lays this one out */

@@ -10,18 +10,11 @@
 #include <bpf/bpf_core_read.h>
 #include <stdbool.h>
 #include "list_kernel.bpf.h"
-#include "tcpx_shared.h"
+#include "conns.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 const volatile struct tcpx_list_config config = {};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct tcpx_conn);
-} conns SEC(".maps");
 
 #define TCPX_AF_INET 2
 #define TCPX_TCP_LISTEN 10

@@ -9,7 +9,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_core_read.h>
-#include "tcpx_shared.h"
+#include "conns.bpf.h"
 
 const volatile struct tcpx_thin_config thin_config = {
 	.idle_ns = 30000000000ULL,
@@ -49,13 +49,6 @@ struct thin_hold {
 	__u32 pending;
 	struct tcpx_held held;
 };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct tcpx_conn);
-} conns SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -2,9 +2,10 @@
 // Starts the agent in the background, such that it outlives whoever did: as a transient unit where there is
 // systemd, else as a process of its own session. Ends it, too.
 
-import { closeSync, openSync, readFileSync, readlinkSync, unlinkSync } from "node:fs";
+import { readFileSync, readlinkSync, unlinkSync } from "node:fs";
 import { Exit, TcpxError } from "../errors.ts";
-import { type Bridge, cstr, unwrap } from "../loader/bridge.ts";
+import type { Bridge } from "../loader/bridge.ts";
+import { inNetns } from "../system/netns.ts";
 import { self } from "../system/self.ts";
 import type { AgentAnswer } from "./health.ts";
 import { lockHolder, tryLock, waitLock } from "./lock.ts";
@@ -29,17 +30,8 @@ function inHostNetns<T>(lib: Bridge, action: () => T): T {
   } catch {
     return action(); // no /proc, or not our business
   }
-  const back = openSync(own, "r");
-  try {
-    if (lib.tcpx_netns_enter(cstr(host)) < 0) return action();
-    try {
-      return action();
-    } finally {
-      unwrap("return to the network namespace", lib.tcpx_netns_enter(cstr(`/proc/self/fd/${back}`)));
-    }
-  } finally {
-    closeSync(back);
-  }
+  const done = inNetns(lib, host, action);
+  return done ? done.value : action();
 }
 
 function spawnDetached(lib: Bridge): Fate {

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The end of every change of rules: the agent hears of it.
 
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { join } from "node:path";
 import { TcpxError } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import type { Scope } from "../loader/host.ts";
 import type { Io } from "../output/io.ts";
 import { type Change, isChange } from "../policy/change.ts";
 import type { Rule } from "../policy/rule.ts";
+import { namespaceOf, pidsBelow } from "../system/netns.ts";
 import { healthJson } from "./health.ts";
 import { notifyAgent, ownNetns } from "./notify.ts";
 import type { AgentRequest } from "./socket.ts";
@@ -22,19 +21,8 @@ export interface AgentReport {
 }
 
 /** Do processes of the cgroup, or of those below, live in our network namespace? */
-function livesHere(cgroup: string, inode: number): boolean {
-  const pids = readFileSync(join(cgroup, "cgroup.procs"), "utf8").split("\n").filter(Boolean);
-  const here = (pid: string) => {
-    try {
-      return readlinkSync(`/proc/${pid}/ns/net`) === `net:[${inode}]`;
-    } catch {
-      return false; // gone meanwhile, or of another pid namespace
-    }
-  };
-  if (pids.some(here)) return true;
-  const below = readdirSync(cgroup, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return below.some(({ name }) => livesHere(join(cgroup, name), inode));
-}
+const livesHere = (cgroup: string, inode: number) =>
+  pidsBelow(cgroup).some((pid) => namespaceOf(pid)?.inode === inode);
 
 /**
  * Our namespace, when rules for ACKs at once hold in it: a routing that cannot carry them is then told now,
@@ -45,11 +33,7 @@ export function netnsToServe(scope: Scope, rules: Rule[]): AgentRequest["netns"]
   const holds = (rule: Rule) =>
     wishOf(rule)?.markBit != null && (!rule.netns || rule.netns.inode === netns?.inode);
   if (!netns || !rules.some(holds)) return undefined;
-  try {
-    return scope.name === "/" || livesHere(scope.path, netns.inode) ? netns : undefined;
-  } catch {
-    return undefined; // the cgroup has just gone
-  }
+  return scope.name === "/" || livesHere(scope.path, netns.inode) ? netns : undefined;
 }
 
 /**

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What a rule wants of the agent, read from the value that the kernel's side gets.
 
+import { unpackAck } from "../extensions/ack-rule.ts";
 import { extensionOf } from "../extensions/index.ts";
-import { AckField } from "../loader/layout.generated.ts";
 import type { ScopeState } from "../loader/store.ts";
 import type { Rule } from "../policy/rule.ts";
 import type { AgentWish } from "./sync.ts";
@@ -10,10 +10,9 @@ import type { AgentWish } from "./sync.ts";
 /** Undefined: it does not need the agent. */
 export function wishOf(rule: Rule): AgentWish | undefined {
   if (rule.none || !extensionOf(rule).needsAgent?.(rule)) return undefined;
-  const every = (rule.value[0] >>> AckField.EVERY) & 0xff;
-  const bit = (rule.value[0] >>> AckField.MARK_BIT) & 0x1f;
+  const { every, markBit } = unpackAck(rule.value);
   // an accept rule's number is the most that a peer may ask for, so 1 is always among it
-  return { thins: every >= 2, markBit: every === 1 || rule.kind === "accept" ? bit : null };
+  return { thins: every >= 2, markBit: every === 1 || rule.kind === "accept" ? markBit : null };
 }
 
 export const needsAgent = (rule: Rule): boolean => wishOf(rule) !== undefined;

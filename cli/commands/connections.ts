@@ -2,12 +2,13 @@
 
 import { flagArg, globalArgs, netnsArgs, scopeArgs, scopeFlags, selectorArgs, textArg } from "../args.ts";
 import { Exit } from "../errors.ts";
-import { listSockets, type Namespace, namespaces, ownNamespace } from "../observe/iterate.ts";
+import { listSockets } from "../observe/iterate.ts";
 import { connectionDocument } from "../observe/json.ts";
 import { connectionTable } from "../observe/rows.ts";
 import { parseStates, pick } from "../observe/select.ts";
 import { type Io, SCHEMA } from "../output/io.ts";
 import { parseSelectors } from "../policy/selector.ts";
+import { type Namespace, namespaces, ownNamespace } from "../system/netns.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Has the kernel list the sockets: embedded-bpf/list.bpf.c, once per network namespace.
 
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "../loader/bridge.ts";
 import { findBpffs } from "../loader/host.ts";
@@ -9,65 +9,8 @@ import { type Fd, mapId, openPin, valueSize } from "../loader/maps.ts";
 import { loadError, openObject } from "../loader/object.ts";
 import { layoutDir } from "../loader/pins.ts";
 import { encode, sizeOf } from "../loader/struct.ts";
+import type { Namespace } from "../system/netns.ts";
 import { Listed, RECORD } from "./listed.ts";
-
-/** A network namespace, by a file that stands for it: /proc/PID/ns/net. */
-export interface Namespace {
-  path: string;
-  inode: number;
-}
-
-const OWN = "/proc/thread-self/ns/net";
-
-/** The caller's own namespace. */
-export function ownNamespace(): Namespace {
-  return { path: OWN, inode: statSync(OWN).ino };
-}
-
-/** Undefined: the process has ended; null: we may not look. */
-function namespaceOf(pid: string): Namespace | undefined | null {
-  const path = `/proc/${pid}/ns/net`;
-  try {
-    return { path, inode: statSync(path).ino };
-  } catch (error) {
-    return ["EACCES", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "") ? null : undefined;
-  }
-}
-
-function pidsBelow(cgroup: string): string[] {
-  try {
-    const own = readFileSync(join(cgroup, "cgroup.procs"), "utf8").split("\n").filter(Boolean);
-    const children = readdirSync(cgroup, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-    return [...own, ...children.flatMap(({ name }) => pidsBelow(join(cgroup, name)))];
-  } catch {
-    return []; // removed meanwhile, or threaded
-  }
-}
-
-export interface Namespaces {
-  /** The caller's first. */
-  found: Namespace[];
-  /** Processes whose namespace we may not look at. */
-  hidden: number;
-}
-
-/**
- * Namespaces that have processes, and the caller's own.
- * @param cgroup only those of its processes; undefined: of all
- */
-export function namespaces(cgroup: string | undefined): Namespaces {
-  const pids =
-    cgroup === undefined ? readdirSync("/proc").filter((name) => /^\d+$/.test(name)) : pidsBelow(cgroup);
-  const own = ownNamespace();
-  const found = new Map([[own.inode, own]]);
-  let hidden = 0;
-  for (const pid of pids) {
-    const namespace = namespaceOf(pid);
-    if (namespace === null) hidden++;
-    else if (namespace && !found.has(namespace.inode)) found.set(namespace.inode, namespace);
-  }
-  return { found: [...found.values()], hidden };
-}
 
 /** The pinned state of connections; undefined without rules, or when another build made it. */
 function openConns(lib: Bridge): Fd | undefined {

@@ -13,7 +13,6 @@
 #define TCPX_SO_MARK 36
 #define TCPX_DELAY_MOST_US 200000 /* TCP_DELACK_MAX */
 #define TCPX_ACK_SAMPLES 8	  /* of the RTT; a pure receiver gets none later */
-#define TCPX_ACK_FLOOR_DEFAULT 4
 
 #define TCPX_RTT BPF_SOCK_OPS_RTT_CB_FLAG
 

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Connections as the sock_ops programs know them: one pinned map, used by several objects. */
+#ifndef TCPX_CONNS_BPF_H
+#define TCPX_CONNS_BPF_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "tcpx_shared.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct tcpx_conn);
+} conns SEC(".maps");
+
+#endif
