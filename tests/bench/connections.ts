@@ -2,9 +2,8 @@
 // What rules cost a connection: a loop of short connections with matching rules, with rules that do
 // not match, and without tcpx, in turn.
 
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
+import { buildSupport } from "../support/build.ts";
 import { Lab } from "../support/lab.ts";
 import { tcpx } from "../support/tcpx.ts";
 import { interval, quantile, type Sample, summary } from "./stats.ts";
@@ -60,7 +59,7 @@ export function row(name: string, runs: Run[], base: Run[]): string[] {
   ];
 }
 
-async function loop(lab: Lab, program: string, netns: string, cgroup: string): Promise<Run> {
+export async function loop(lab: Lab, program: string, netns: string, cgroup: string): Promise<Run> {
   const child = lab.spawn([program, String(CONNECTIONS)], { netns, cgroup });
   const out = await new Response(child.stdout as ReadableStream).text();
   if ((await child.exited) !== 0) throw new Error("the loop failed");
@@ -68,23 +67,14 @@ async function loop(lab: Lab, program: string, netns: string, cgroup: string): P
   return { perSecond: (CONNECTIONS * 1e6) / wall, cpuMicros: cpu / CONNECTIONS };
 }
 
-function compile(dir: string): string {
-  const program = join(dir, "loop");
-  const source = join(import.meta.dir, "loop.c");
-  const { exitCode, stderr } = Bun.spawnSync(["cc", "-O2", "-Wall", "-pthread", source, "-o", program]);
-  if (exitCode !== 0) throw new Error(String(stderr));
-  return program;
-}
-
 /** Runs all cases ROUNDS times in turn and returns the table's rows. */
 export async function connectionRows(): Promise<string[][]> {
-  const dir = mkdtempSync(join(tmpdir(), "tcpx-bench-"));
   await using lab = await Lab.create();
   const netns = await lab.netns("loop");
   const runs = new Map<string, Run[]>(CASES.map(({ name }) => [name, []]));
   const cgroups = CASES.map((_, i) => lab.cgroup(`case${i}`));
   try {
-    const program = compile(dir);
+    const { loop: program } = await buildSupport();
     for (const [i, { rules }] of CASES.entries()) {
       for (const rule of rules) await tcpx([...rule, "--cgroup", cgroups[i]!, "--wait"]);
     }
@@ -99,7 +89,6 @@ export async function connectionRows(): Promise<string[][]> {
       for (const ext of ["uto", "cc-request", "iw"])
         await tcpx([ext, "unset", "--all", "--cgroup", cgroup, "--wait"]);
     }
-    rmSync(dir, { recursive: true });
   }
   return CASES.map(({ name }) => row(name, runs.get(name)!, runs.get(CASES[0]!.name)!));
 }

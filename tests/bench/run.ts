@@ -7,6 +7,7 @@ import { ackLabRows } from "./ack-lab.ts";
 import { commandRows } from "./commands.ts";
 import { connectionRows } from "./connections.ts";
 import { listRows } from "./connections-list.ts";
+import { instructionRows } from "./instructions.ts";
 import { mergingRows } from "./merging.ts";
 import { programRows } from "./programs.ts";
 
@@ -36,6 +37,10 @@ if (only === undefined || only === "connections-list") {
   console.log(table(["CASE", "MEDIAN", "RANGE", "MB"], await listRows(), [1, 3]));
 }
 // minutes of QEMU: only when it is asked for
+if (only === "instructions") {
+  console.log("\nThe loop in QEMU, where the clock counts instructions: 500 of them are a microsecond\n");
+  console.log(table(["RULES", "us/CONN", "RANGE", "RATIO"], await instructionRows(), [1, 3]));
+}
 if (only === "ack") {
   console.log("\nBulk with loss in QEMU, 50 ms, 20 Mbit/s: medians (least..most) over the seeds\n");
   const head = ["LOSS", "CASE", "MBIT/S", "SEGS/ACK", "REXMIT", "PROBES", "RTOS", "DSACKS", "RUNS"];

@@ -6,7 +6,7 @@ import { cached } from "../../scripts/lib/cache.ts";
 import { run } from "../../scripts/lib/run.ts";
 
 /** Folders with the sources of one program each. */
-const PROGRAMS = ["peer", "wire", "load"] as const;
+const PROGRAMS = ["peer", "wire", "load", "loop"] as const;
 const FLAGS = ["-O1", "-Wall", "-Wextra", "-Werror", "-static", "-pthread"];
 
 export type Support = Record<(typeof PROGRAMS)[number], string>;
@@ -22,7 +22,7 @@ export function supportFolder(): Promise<string> {
 /** The paths of the test programs. */
 export async function buildSupport(): Promise<Support> {
   const dir = await supportFolder();
-  return { peer: join(dir, "peer"), wire: join(dir, "wire"), load: join(dir, "load") };
+  return Object.fromEntries(PROGRAMS.map((name) => [name, join(dir, name)])) as Support;
 }
 
 async function build(): Promise<string> {

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+// Runs inside the guest, in virtual time: what rules cost a connection, where every instruction takes
+// as long as any other.
+
+import { CASES, loop } from "../bench/connections.ts";
+import { buildSupport } from "../support/build.ts";
+import { Lab } from "../support/lab.ts";
+import { tcpxOk } from "./support.ts";
+
+const ROUNDS = 3;
+
+// From here on the executable is tcpx again: what is started below is to run it as a user would.
+delete process.env.BUN_BE_BUN;
+
+let lines = 0;
+async function measure(): Promise<void> {
+  await using lab = await Lab.create();
+  const netns = await lab.netns("loop");
+  const { loop: program } = await buildSupport();
+  const cgroups = CASES.map((_, i) => lab.cgroup(`case${i}`));
+  for (const [i, { rules }] of CASES.entries())
+    for (const rule of rules) await tcpxOk([...rule, "--cgroup", cgroups[i]!, "--wait"]);
+  for (let round = -1; round < ROUNDS; round++) {
+    for (const [i, { name }] of CASES.entries()) {
+      const { perSecond } = await loop(lab, program, netns, cgroups[i]!);
+      if (round < 0) continue; // warms up
+      // the loop is never idle, and the guest has one CPU: so all of the time is work
+      console.log(`VM: ${JSON.stringify({ name, nanos: Math.round(1e9 / perSecond) })}`);
+      lines++;
+    }
+  }
+  for (const cgroup of cgroups) await tcpxOk(["uto", "unset", "--all", "--cgroup", cgroup]);
+}
+
+await measure();
+console.log(`VM: end ${lines}`);
+process.exit(0);
