@@ -90,6 +90,7 @@ class Agent {
       thinning: engine.thinning,
       scopes: engine.scopes.map(({ name }) => name),
       mark_bits: engine.markBits,
+      unserved: engine.unserved,
       cpu_ms: Math.round((process.cpuUsage().user + process.cpuUsage().system) / 1000),
       thread: engine.stats() ?? null,
       counters: [...engine.counters()],
