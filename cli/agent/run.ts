@@ -4,7 +4,7 @@
 import { statSync } from "node:fs";
 import { Exit, TcpxError } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
-import { readScopes } from "../loader/store.ts";
+import { readScopes } from "../loader/state.ts";
 import { Engine } from "./engine.ts";
 import { type AgentAnswer, identity } from "./health.ts";
 import { waitLock } from "./lock.ts";

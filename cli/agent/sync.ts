@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the agent has to do, from the rules in force. Pure.
 
-import type { ScopeState } from "../loader/store.ts";
+import type { ScopeState } from "../loader/state.ts";
 import type { Rule } from "../policy/rule.ts";
 
 export type PlannedState = Pick<ScopeState, "id" | "name" | "alive" | "damaged" | "rules">;
