@@ -6,7 +6,7 @@ import { Exit, TcpxError } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import { readScopes } from "../loader/state.ts";
 import { type AgentAnswer, isCurrent } from "./health.ts";
-import { type AgentRequest, ask } from "./socket.ts";
+import { type AgentRequest, ask, Refusal } from "./socket.ts";
 import { startAgent, stopAgent } from "./start.ts";
 import { anyNeedsAgent } from "./wish.ts";
 
@@ -24,7 +24,7 @@ export function ownNetns(): AgentRequest["netns"] {
 
 /** An older agent cannot read rules that we have just taken over; it is to be replaced all the same. */
 async function otherBuild(error: unknown): Promise<AgentAnswer> {
-  const answer = await ask<AgentAnswer>({ op: "status" });
+  const answer = error instanceof Refusal ? await ask<AgentAnswer>({ op: "status" }) : undefined;
   if (answer && !isCurrent(answer)) return answer;
   throw error;
 }
