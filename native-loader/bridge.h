@@ -113,6 +113,14 @@ TCPX_API int tcpx_map_lookup_batch(int fd, void *keys, void *vals, unsigned int 
 TCPX_API int tcpx_map_freeze(int fd);
 TCPX_API int tcpx_possible_cpus(void);
 
+/* --- socket iterators (iterate.c) --------------------------------------------------- */
+/* Runs an iterator program over the network namespace that a file such as /proc/PID/ns/net
+ * stands for (NULL: the calling thread's), to its end. Returns the bytes that it wrote to its
+ * seq_file. -ENOSPC: they were more than cap; it may have run to its end or not. The thread is
+ * in its own namespace again afterwards, but for -ENOTRECOVERABLE.
+ */
+TCPX_API int tcpx_iterate(int prog_fd, const char *netns_path, void *out, int cap);
+
 /* --- kernel calls that Bun lacks (sys.c) ------------------------------------------- */
 TCPX_API int tcpx_close(int fd);
 /* Locks a directory; closing the fd unlocks. Follows no symbolic link in the last component.

@@ -35,6 +35,7 @@ export const symbols = {
   tcpx_map_update_batch: { args: [i32, ptr, ptr, u32, u64], returns: i32 },
   tcpx_map_lookup_batch: { args: [i32, ptr, ptr, u32], returns: i32 },
   tcpx_possible_cpus: { args: [], returns: i32 },
+  tcpx_iterate: { args: [i32, ptr, ptr, i32], returns: i32 }, // int prog, const char *netns_path, void *out, int cap
   tcpx_close: { args: [i32], returns: i32 },
   tcpx_flock: { args: [ptr, i32], returns: i32 }, // const char *dir, int nonblocking
   tcpx_mount_bpffs: { args: [ptr, ptr], returns: i32 }, // const char *path, const char *mnt_ns

@@ -43,6 +43,7 @@ export const SYMBOLS = {
   tcpx_map_lookup_batch: { args: [i32, p, p, u32], returns: i32 },
   tcpx_map_freeze: { args: [i32], returns: i32 },
   tcpx_possible_cpus: { args: [], returns: i32 },
+  tcpx_iterate: { args: [i32, p, p, i32], returns: i32 },
   tcpx_close: { args: [i32], returns: i32 },
   tcpx_flock: { args: [p, i32], returns: i32 },
   tcpx_mount_bpffs: { args: [p, p], returns: i32 },
@@ -81,13 +82,13 @@ export const c = dlopen(so, SYMBOLS).symbols;
 
 /** A folder for the tests of one file, and what is still to be closed. */
 export const dir = mkdtempSync(join(tmpdir(), "tcpx-bridge-test-"));
-const objects: Pointer[] = [];
+export const objects: Pointer[] = [];
 afterAll(() => {
   for (const object of objects) c.tcpx_object_close(object);
   rmSync(dir, { recursive: true, force: true });
 });
 
-const clang = Bun.which("clang");
+export const clang = Bun.which("clang");
 export const isRoot = process.getuid?.() === 0;
 export const asRoot = testIf(isRoot, "root");
 export const mayLoad = isRoot && clang !== null;
