@@ -3,6 +3,7 @@
 
 import type { AgentReport } from "../agent/told.ts";
 import { Exit, type ExitCode, TcpxError } from "../errors.ts";
+import type { LiveReport, LiveWish } from "../live/hook.ts";
 import type { Scope } from "../loader/host.ts";
 import { lock, readScope, removeStale, replaceRules } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
@@ -37,8 +38,9 @@ function report(
   change: Change,
   places: Places,
   netns: Netns | null,
-  agent?: AgentReport,
+  told: { agent?: AgentReport | undefined; live?: LiveReport } = {},
 ): void {
+  const { agent, live } = told;
   const changed = isChange(change);
   io.json({
     command,
@@ -49,9 +51,11 @@ function report(
     replaced: change.replaced.map(ruleJson),
     removed: change.removed.map(ruleJson),
     unchanged: change.unchanged.map(ruleJson),
+    ...live?.json,
     ...(agent && { agent: agent.json }),
   });
   for (const line of changeLines(change, scope.name, netns)) io.print(line);
+  for (const line of live?.lines ?? []) io.print(line);
   if (!changed) io.print("no change");
   else if (places.dryRun) io.print("nothing was changed (--dry-run)");
 }
@@ -86,6 +90,7 @@ export async function changeScope(
   command: string,
   places: Places,
   plan: Plan,
+  wish: LiveWish,
   prepare: () => Promise<void> | undefined = () => undefined,
 ): Promise<ExitCode> {
   const host = await openHost(places.cgroup);
@@ -98,12 +103,20 @@ export async function changeScope(
     return Exit.DONE;
   }
   await prepare();
+  const live = await import("../live/effects.ts");
+  if (wish.live) await live.requireLive(lib);
+  // unsetting the last rule would take it away
+  using before = live.State.open(lib, scope.id);
   const planned = () => plan(presentRules(host, scope), netns);
   const early = planned();
   // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
   const change = isChange(early) ? await commit(host, scope, planned, places.wait, io) : early;
   const { toldAgent } = await import("../agent/told.ts");
   const agent = await toldAgent(lib, scope, change, io);
-  report(io, command, scope, change, places, netns, agent);
+  const { tellSockets } = await import("../live/hook.ts");
+  using after = wish.undo ? before : live.State.open(lib, scope.id);
+  const job = { lib, scope, allNetns: netns === null, state: after };
+  const sockets = await tellSockets(job, change, wish, io);
+  report(io, command, scope, change, places, netns, { agent, live: sockets });
   return agent?.failed ? Exit.FAILED : Exit.DONE;
 }

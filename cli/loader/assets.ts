@@ -4,6 +4,7 @@
 import ackObject from "../../build/ack.bpf.o" with { type: "file" };
 import bridge from "../../build/libtcpx.so" with { type: "file" };
 import licences from "../../build/licences.txt" with { type: "file" };
+import liveObject from "../../build/live.bpf.o" with { type: "file" };
 import probeObject from "../../build/probe.bpf.o" with { type: "file" };
 import tcpxObject from "../../build/tcpx.bpf.o" with { type: "file" };
 
@@ -11,9 +12,10 @@ const ASSETS = {
   ack: ackObject,
   bridge,
   licences,
+  live: liveObject,
   probe: probeObject,
   tcpx: tcpxObject,
-} as unknown as Record<"ack" | "bridge" | "licences" | "probe" | "tcpx", string>;
+} as unknown as Record<"ack" | "bridge" | "licences" | "live" | "probe" | "tcpx", string>;
 
 export async function asset(name: keyof typeof ASSETS): Promise<Uint8Array> {
   return Bun.file(ASSETS[name]).bytes();
