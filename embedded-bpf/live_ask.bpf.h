@@ -67,14 +67,14 @@ static __always_inline int live_speak(struct tcp_sock *tp, struct tcpx_conn *con
 	return TCPX_LIVE_SAID;
 }
 
-/* Advertises the user timeout unless this very value has been said. */
+/* Advertises the user timeout unless this very value has been said, or is on its way. */
 static __always_inline int live_advertise(struct tcp_sock *tp, struct tcpx_conn *conn,
 					  const struct tcpx_live_order *order,
 					  struct tcpx_live_target *target)
 {
 	struct tcpx_rule *ask = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK];
-	bool said = rule_active(ask) && conn->written & 1 << TCPX_EXT_UTO &&
-		    ask->value[1] == order->ask.value[1];
+	bool said = rule_active(ask) && ask->value[1] == order->ask.value[1] &&
+		    (conn->written & 1 << TCPX_EXT_UTO || !conn->silent);
 
 	if (!order->ask.flags)
 		return TCPX_LIVE_NOTHING_TO_SAY;

@@ -3,6 +3,7 @@
 
 import { LiveResult, LiveSaid } from "../loader/layout.generated.ts";
 import type { Struct } from "../loader/struct.ts";
+import { parseSelectors } from "../policy/selector.ts";
 import type { Armed } from "./effects.ts";
 import type { Socket } from "./object.ts";
 
@@ -54,7 +55,17 @@ export function sshSession(text = process.env.SSH_CONNECTION) {
 }
 
 function isSession(socket: Socket, session: ReturnType<typeof sshSession>): boolean {
-  return socket.remote_port === session?.remotePort && socket.local_port === session.localPort;
+  if (socket.remote_port !== session?.remotePort || socket.local_port !== session.localPort) return false;
+  try {
+    const [from] = parseSelectors({
+      to: session.address.replace(/%.*$/, ""),
+      from: undefined,
+      port: undefined,
+    });
+    return from!.address.every((byte, i) => byte === socket.remote[i]);
+  } catch {
+    return true; // an address of an unusual form: the ports say enough
+  }
 }
 
 /** What the iterator says about the targets in one namespace. */
