@@ -43,14 +43,15 @@ export interface Armed {
   armed: number;
   /** Those of them that answer in the SYN-ACK. */
   synAck: number;
-  /** Namespaces in which some were armed. */
+  /** Namespaces in which some were armed, and those that we were not let into. */
   namespaces: number;
+  refused: number;
 }
 
 /** Prepares listeners of the scope that are older than its rules. */
 export async function armListeners(job: Job): Promise<Armed> {
   const { lib, scope, state } = job;
-  const result: Armed = { supported: true, armed: 0, synAck: 0, namespaces: 0 };
+  const result: Armed = { supported: true, armed: 0, synAck: 0, namespaces: 0, refused: 0 };
   try {
     using object = await LiveObject.load(lib, { program: "arm", scope: scope.id, state });
     for (const path of namespacesOf(scope, job.allNetns)) {
@@ -59,7 +60,7 @@ export async function armListeners(job: Job): Promise<Armed> {
       if (armed > result.armed) result.namespaces++;
       [result.armed, result.synAck] = [armed, syn_ack];
     }
-    return result;
+    return { ...result, refused: object.refused };
   } catch (error) {
     if (!(error instanceof Errno)) throw error;
     return { ...result, supported: false };
@@ -94,7 +95,7 @@ async function perform(job: Job, scopes: bigint[], plan: (sockets: Socket[]) => 
     change.run(path);
     parts.push(outcomeOf(sockets, change.results()));
   }
-  return outcomeOf.sum(parts);
+  return { ...outcomeOf.sum(parts), refused: list.refused };
 }
 
 /** --live: connections whose rule is one of these have it now. */

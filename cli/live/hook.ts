@@ -29,9 +29,15 @@ function concernsListeners(change: Change): boolean {
   );
 }
 
+function tellRefused(refused: number, io: Io): void {
+  if (refused === 0) return;
+  io.messages.warn(`${refused} network namespace(s) could not be entered: CAP_SYS_ADMIN is needed for that`);
+}
+
 function say(report: LiveReport, io: Io, done: string, outcome: Outcome): void {
   report.json.live = outcomeJson(outcome);
   report.lines.push(...outcomeLines(done, outcome));
+  tellRefused(outcome.refused, io);
   if (outcome.mute) {
     io.messages.warn("this kernel announces nothing on connections that exist (Linux 6.12 does)");
   }
@@ -42,6 +48,7 @@ async function arm(job: Job, report: LiveReport, io: Io): Promise<void> {
   const armed = await armListeners(job);
   report.json.listeners = armedJson(armed);
   report.lines.push(...armedLines(armed));
+  tellRefused(armed.refused, io);
   if (!armed.supported) {
     io.messages.info(
       "this kernel cannot arm listeners that exist (Linux 5.15 can): they learn from the third ACK",

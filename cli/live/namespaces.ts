@@ -5,8 +5,7 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { visibleNamespaces } from "../agent/routes-left.ts";
 import type { Scope } from "../loader/host.ts";
-
-const OWN = "/proc/thread-self/ns/net";
+import { OWN_NETNS } from "./object.ts";
 
 function inodeOf(path: string): number | undefined {
   try {
@@ -38,10 +37,10 @@ function* processes(cgroup: string): Generator<string> {
  * scope the caller's alone, or with `all` every one that can be seen.
  */
 export function namespacesOf(scope: Scope, all: boolean): string[] {
-  if (scope.name === "/") return all ? [...visibleNamespaces().values()] : [OWN];
+  if (scope.name === "/") return all ? [...visibleNamespaces().values()] : [OWN_NETNS];
   const found = new Map<number, string>();
-  const own = inodeOf(OWN);
-  if (own !== undefined) found.set(own, OWN);
+  const own = inodeOf(OWN_NETNS);
+  if (own !== undefined) found.set(own, OWN_NETNS_NETNS);
   for (const pid of processes(scope.path)) {
     const path = `/proc/${pid}/ns/net`;
     const inode = inodeOf(path);

@@ -10,6 +10,9 @@ import { openObject } from "../loader/object.ts";
 import { layoutDir, scopeDir } from "../loader/pins.ts";
 import { decode, encode, encodeAll, type Struct, sizeOf } from "../loader/struct.ts";
 
+/** The caller's network namespace: nothing has to be entered for it. */
+export const OWN_NETNS = "/proc/thread-self/ns/net";
+
 const FIRST_BUFFER = 1 << 20;
 const LAST_BUFFER = 1 << 30;
 
@@ -111,18 +114,26 @@ export class LiveObject implements Disposable {
     return unwrap(`map ${name}`, this.lib.tcpx_object_map_fd(this.object, cstr(name)));
   }
 
+  /** Namespaces that we are not let into. */
+  refused = 0;
+
   /**
    * Runs it over all sockets of a namespace.
-   * @returns what it wrote; undefined when the namespace has gone
+   * @returns what it wrote; undefined when the namespace has gone, or we are not let into it
    */
   run(netns: string): Uint8Array | undefined {
     const program = unwrap("program", this.lib.tcpx_object_prog_fd(this.object, cstr(this.load.program)));
     for (let size = FIRST_BUFFER; ; size *= 4) {
       const bytes = new Uint8Array(size);
-      const result = this.lib.tcpx_iterate(program, cstr(netns), bytes, size);
+      const path = netns === OWN_NETNS ? null : cstr(netns);
+      const result = this.lib.tcpx_iterate(program, path, bytes, size);
       if (result >= 0) return bytes.subarray(0, result);
       const error = new Errno(`iterate ${netns}`, -result);
       if (isErrno(error, "ENOENT")) return undefined;
+      if (isErrno(error, "EPERM", "EACCES")) {
+        this.refused++;
+        return undefined;
+      }
       if (!isErrno(error, "ENOSPC") || size >= LAST_BUFFER) throw error;
     }
   }

@@ -23,6 +23,8 @@ export interface Outcome {
   /** Namespaces that were looked into, and those in which something was changed. */
   seen: number;
   namespaces: number;
+  /** Namespaces that we were not let into. */
+  refused: number;
   changed: number;
   same: number;
   said: number;
@@ -38,6 +40,7 @@ export interface Outcome {
 const NOTHING: Outcome = {
   seen: 0,
   namespaces: 0,
+  refused: 0,
   changed: 0,
   same: 0,
   said: 0,
@@ -95,6 +98,7 @@ outcomeOf.sum = (parts: Outcome[]): Outcome =>
     return {
       seen: a.seen + b.seen,
       namespaces: a.namespaces + b.namespaces,
+      refused: a.refused + b.refused,
       changed: a.changed + b.changed,
       same: a.same + b.same,
       said: a.said + b.said,

@@ -7,6 +7,7 @@ import { until } from "../support/lab.ts";
 import { tcpx } from "../support/tcpx.ts";
 import { ackRules } from "./ack-rules.ts";
 import { type BpfObjects, newObjects } from "./bpf-objects.ts";
+import { live, oldListener } from "./live.ts";
 import { degrades, type Result, works } from "./report.ts";
 import { lateRequests, requests } from "./requests.ts";
 import { rootScope } from "./root-scope.ts";
@@ -141,6 +142,8 @@ export const features: Feature[] = [
   { name: "late requests", run: lateRequests },
   { name: "ack rules", run: ackRules },
   { name: "root scope", run: rootScope },
+  { name: "old listener", run: oldListener },
+  { name: "live", run: live },
   { name: "demo", run: demo },
   { name: "reset", run: reset },
   { name: "kernel log", run: kernelLog },
