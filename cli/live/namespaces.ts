@@ -40,7 +40,7 @@ export function namespacesOf(scope: Scope, all: boolean): string[] {
   if (scope.name === "/") return all ? [...visibleNamespaces().values()] : [OWN_NETNS];
   const found = new Map<number, string>();
   const own = inodeOf(OWN_NETNS);
-  if (own !== undefined) found.set(own, OWN_NETNS_NETNS);
+  if (own !== undefined) found.set(own, OWN_NETNS);
   for (const pid of processes(scope.path)) {
     const path = `/proc/${pid}/ns/net`;
     const inode = inodeOf(path);
