@@ -89,7 +89,7 @@ int change(struct bpf_iter__tcp *ctx)
 	if (!conn)
 		return 0;
 	if (order->verb == TCPX_LIVE_UNDO) {
-		target->result = live_undo(tp, conn, order->ext, &target->error);
+		target->result = live_undo(tp, conn, order->ext, false, &target->error);
 	} else if (order->verb == TCPX_LIVE_ASK) {
 		target->result = live_request(tp, conn, order, target);
 	} else {
@@ -155,7 +155,7 @@ int restore(struct bpf_iter__tcp *ctx)
 	__builtin_memset(&conn->policy, 0, sizeof(conn->policy));
 #pragma clang loop unroll(full)
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		int err = 0, result = live_undo(tp, conn, ext, &err);
+		int err = 0, result = live_undo(tp, conn, ext, true, &err);
 
 		t->restored[ext] += result == TCPX_LIVE_CHANGED;
 		t->kept[ext] += result == TCPX_LIVE_KEPT;

@@ -61,6 +61,7 @@ struct sock_cgroup_data {
 } __attribute__((preserve_access_index));
 
 struct sock___live {
+	__u32 sk_mark;
 	struct sock_cgroup_data sk_cgrp_data;
 } __attribute__((preserve_access_index));
 

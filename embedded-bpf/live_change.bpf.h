@@ -60,6 +60,14 @@ static __always_inline void live_cc_name(struct tcp_sock *tp, char *name)
 	bpf_core_read_str(name, TCPX_CA_NAME_MAX, &icsk->icsk_ca_ops->name);
 }
 
+/* Does it send as the peer has asked? */
+static __always_inline bool live_cc_granted(const struct tcpx_conn *conn)
+{
+	const struct tcpx_request_conn *r = &conn->requests[0];
+
+	return r->state == TCPX_REQUEST_ANSWERED && r->answer != TCPX_CC_REFUSED;
+}
+
 /* As cc_apply(); a choice of the application's after ours counts, too. */
 static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 				   const struct tcpx_live_order *order,
@@ -79,8 +87,7 @@ static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 	__builtin_memcpy(name, cc_names[algorithm], sizeof(name));
 	if (own && !(order->local.flags & TCPX_RULE_FORCE) && !live_same_name(now, name))
 		return live_kept(TCPX_EXT_CC_REQUEST);
-	if (conn->requests[0].state == TCPX_REQUEST_ANSWERED &&
-	    conn->requests[0].answer != TCPX_CC_REFUSED)
+	if (live_cc_granted(conn))
 		return TCPX_LIVE_PEERS;
 	conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_LOCAL] = order->local;
 	if (live_same_name(now, name))
@@ -106,6 +113,26 @@ static __always_inline __u32 live_delay(struct tcp_sock *tp)
 	return ((struct inet_connection_sock___live *)tp)->icsk_delack_max;
 }
 
+static __always_inline bool live_ack_granted(const struct tcpx_conn *conn)
+{
+	return conn->requests[3].state == TCPX_REQUEST_ANSWERED || conn->ack.tarr & TCPX_TARR_TAKEN;
+}
+
+/* Takes away our bit of the mark, as ack_mark(). */
+static __always_inline int live_unmark(struct tcp_sock *tp, struct tcpx_conn *conn)
+{
+	__u32 mark = ((struct sock___live *)tp)->sk_mark;
+	int err = 0;
+
+	if (conn->ack.marked) {
+		mark &= ~(1U << ((conn->ack.marked - 1) & 31));
+		err = bpf_setsockopt(tp, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
+	}
+	if (!err)
+		conn->ack.marked = 0;
+	return err;
+}
+
 /* As ack_adopt(), for a rule that is about the delay alone. */
 static __always_inline int live_ack(struct tcp_sock *tp, struct tcpx_conn *conn,
 				    const struct tcpx_live_order *order,
@@ -115,8 +142,7 @@ static __always_inline int live_ack(struct tcp_sock *tp, struct tcpx_conn *conn,
 	__u32 present = live_delay(tp), us;
 	int err;
 
-	if (request_of_peer(conn, TCPX_EXT_ACK)->state == TCPX_REQUEST_ANSWERED ||
-	    as.tarr & TCPX_TARR_TAKEN)
+	if (live_ack_granted(conn))
 		return TCPX_LIVE_PEERS;
 	conn->ack.delay_us = order->local.value[1];
 	conn->ack.divisor = ack_field(&order->local, TCPX_ACK_DIVISOR);
@@ -129,6 +155,9 @@ static __always_inline int live_ack(struct tcp_sock *tp, struct tcpx_conn *conn,
 	conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_LOCAL] = order->local;
 	conn->ack.rule = order->local.id;
 	conn->ack.every = 0;
+	err = live_unmark(tp, conn);
+	if (err)
+		return live_failed(target, TCPX_EXT_ACK, err);
 	if (present == live_jiffies(us))
 		return TCPX_LIVE_SAME;
 	err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCP_BPF_DELACK_MAX, &us, sizeof(us));

@@ -25,12 +25,15 @@ static __always_inline int live_undo_uto(struct tcp_sock *tp, struct tcpx_conn *
 }
 
 /* The kernel takes a congestion control that was set for the application's: remember better. */
-static __always_inline int live_undo_cc(struct tcp_sock *tp, struct tcpx_conn *conn, int *err)
+static __always_inline int live_undo_cc(struct tcp_sock *tp, struct tcpx_conn *conn, bool all,
+					int *err)
 {
 	char now[TCPX_CA_NAME_MAX], name[TCPX_CA_NAME_MAX];
 
 	__builtin_memset(&conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_LOCAL], 0,
 			 sizeof(struct tcpx_rule));
+	if (!all && live_cc_granted(conn))
+		return TCPX_LIVE_PEERS;
 	live_cc_name(tp, now);
 	__builtin_memcpy(name, conn->before.cc, sizeof(name));
 	if (!conn->cc_applied || !name[0])
@@ -46,38 +49,45 @@ static __always_inline int live_undo_cc(struct tcp_sock *tp, struct tcpx_conn *c
 	return TCPX_LIVE_CHANGED;
 }
 
-static __always_inline int live_undo_ack(struct tcp_sock *tp, struct tcpx_conn *conn, int *err)
+static __always_inline int live_undo_ack(struct tcp_sock *tp, struct tcpx_conn *conn, bool all,
+					 int *err)
 {
 	__u32 us = conn->before.delack_us ?: TCPX_DELAY_MOST_US, ours = conn->ack.applied_us;
+	__u8 every = conn->ack.every;
 
 	__builtin_memset(&conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_LOCAL], 0,
 			 sizeof(struct tcpx_rule));
+	if (!all && live_ack_granted(conn))
+		return TCPX_LIVE_PEERS;
 	conn->ack.rule = 0;
 	conn->ack.every = 0; /* the thinner lets go */
 	conn->ack.divisor = 0;
 	conn->ack.delay_us = 0;
 	conn->ack.samples = 0;
 	conn->ack.applied_us = 0;
+	*err = live_unmark(tp, conn);
+	if (*err)
+		return TCPX_LIVE_FAILED;
 	if (!ours)
-		return TCPX_LIVE_SAME;
+		return every ? TCPX_LIVE_CHANGED : TCPX_LIVE_SAME;
 	if (live_delay(tp) != live_jiffies(ours))
 		return TCPX_LIVE_KEPT;
 	*err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCP_BPF_DELACK_MAX, &us, sizeof(us));
 	return *err ? TCPX_LIVE_FAILED : TCPX_LIVE_CHANGED;
 }
 
-/* `ext`: enum tcpx_ext. Returns enum tcpx_live_result. */
+/* `ext`: enum tcpx_ext; `all`: what peers were granted, too. Returns enum tcpx_live_result. */
 static __always_inline int live_undo(struct tcp_sock *tp, struct tcpx_conn *conn, __u32 ext,
-				     int *err)
+				     bool all, int *err)
 {
 	int result = TCPX_LIVE_SAME;
 
 	if (ext == TCPX_EXT_UTO)
 		result = live_undo_uto(tp, conn, err);
 	else if (ext == TCPX_EXT_CC_REQUEST)
-		result = live_undo_cc(tp, conn, err);
+		result = live_undo_cc(tp, conn, all, err);
 	else if (ext == TCPX_EXT_ACK)
-		result = live_undo_ack(tp, conn, err);
+		result = live_undo_ack(tp, conn, all, err);
 	if (*err)
 		TCPX_ERROR(ext, *err);
 	return result;

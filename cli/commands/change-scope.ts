@@ -100,6 +100,7 @@ export async function changeScope(
   const netns = netnsFor(host, scope, places.allNetns, io);
   if (places.dryRun) {
     report(io, command, scope, plan(presentRules(host, scope), netns), places, netns);
+    if (wish.live) io.print("connections that exist would be changed, too (--live)");
     return Exit.DONE;
   }
   await prepare();

@@ -65,8 +65,8 @@ export const reset = leaf({
     ["tcpx reset --dry-run", "What it would remove"],
   ],
   notes: [
-    "Connections that exist get back the user timeout, congestion control and ACK delay that they had, where the " +
-      "value is still ours (Linux >= 5.15). Initial windows, marks and what was told to peers cannot be taken back.",
+    "Connections that exist get back the user timeout, congestion control and way to acknowledge that they had, where the " +
+      "value is still ours (Linux >= 5.15). Initial windows and what was told to peers cannot be taken back.",
   ],
   async run(args, io) {
     const { lib } = await openHost();

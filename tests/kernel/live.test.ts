@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // --live: connections that exist get the rules, and give back what they were given.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { ackAsk, capOf, DEFAULT_CAP, delackRequirement } from "../support/ack-lab.ts";
-import { IPPROTO_TCP, TCP_USER_TIMEOUT } from "../support/constants.ts";
+import { ackAsk, capOf, DEFAULT_CAP, DEFAULT_MARK, delackRequirement, markOf } from "../support/ack-lab.ts";
+import { IPPROTO_TCP, SO_MARK, SOL_SOCKET, TCP_USER_TIMEOUT } from "../support/constants.ts";
 import { type Connection, congestionOf, connectPeers } from "../support/lab.ts";
 import { DEFAULT, RequestLab, requestsOf } from "../support/request-lab.ts";
 import { captureRequirement, describeIf, every, labRequirement } from "../support/requires.ts";
@@ -210,6 +210,29 @@ describeIf(needs.ok, needs.reason)("connections that exist", () => {
     expect(asks).toEqual(["", "", ackAsk(4), "", ""]);
     expect(await r.counters(r.client, "ack")).toMatchObject({ granted: 2, malformed: 0 });
     expect(await r.counters(r.server, "ack")).toMatchObject({ received: 2, malformed: 0 });
+  });
+
+  test("what a peer was granted stays when a local rule is unset", async () => {
+    await r.rule(r.server, "cc-request accept cubic");
+    await r.rule(r.server, "cc-request set reno --local");
+    await r.rule(r.client, "cc-request set cubic");
+    const c = await opened();
+    expect(await live(r.server, "cc-request unset local")).toMatchObject({
+      changed: 0,
+      skipped: { granted: 1 },
+    });
+    expect(await congestionOf(r.server.peer.pid, c.server)).toBe("cubic");
+    expect(await live(r.server, "cc-request set reno --local")).toMatchObject({ skipped: { granted: 1 } });
+    await r.exchange(c, 1);
+  });
+
+  test("a mark for ACKs at once is taken back; other bits stay", async () => {
+    await r.rule(r.client, "ack set --every 1");
+    const c = await opened();
+    expect(await markOf(r.client, c.client)).toBe(DEFAULT_MARK);
+    await r.client.peer.setopt(c.client, SOL_SOCKET, SO_MARK, DEFAULT_MARK | 5);
+    expect(await live(r.client, "ack unset")).toMatchObject({ changed: 1 });
+    expect(await markOf(r.client, c.client)).toBe(5);
   });
 
   test("a fraction of the round-trip time", async () => {
