@@ -12,9 +12,10 @@ import { flatten } from "../policy/flatten.ts";
 import { type Rule, ruleKey } from "../policy/rule.ts";
 import { Matcher } from "./match.ts";
 import { namespacesOf } from "./namespaces.ts";
-import { LiveObject, type Socket, State } from "./object.ts";
+import { LiveObject, State } from "./object.ts";
 import { type Plan, planAsk, planSet, planUndo, type Rules } from "./plan.ts";
 import { type Outcome, outcomeOf } from "./report.ts";
+import { decodeSockets, type Socket } from "./sockets.ts";
 
 export { State };
 
@@ -85,7 +86,7 @@ async function perform(job: Job, scopes: bigint[], plan: (sockets: Socket[]) => 
   for (const path of namespacesOf(scope, job.allNetns)) {
     const bytes = list.run(path);
     if (!bytes) continue;
-    const sockets = list.sockets(bytes);
+    const sockets = decodeSockets(bytes);
     const planned = plan(sockets.filter((socket) => socket.state === 10 || socket.scopes.includes(scope.id)));
     if (planned.targets.size === 0) {
       parts.push(outcomeOf([], new Map()));

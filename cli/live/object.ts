@@ -16,7 +16,6 @@ export const OWN_NETNS = "/proc/thread-self/ns/net";
 const FIRST_BUFFER = 1 << 20;
 const LAST_BUFFER = 1 << 30;
 
-export type Socket = Struct<"tcpx_live_socket">;
 export type Order = Partial<Struct<"tcpx_live_order">>;
 export type Target = Partial<Struct<"tcpx_live_target">>;
 export type Tally = Struct<"tcpx_live_tally">;
@@ -136,13 +135,6 @@ export class LiveObject implements Disposable {
       }
       if (!isErrno(error, "ENOSPC") || size >= LAST_BUFFER) throw error;
     }
-  }
-
-  /** What `list` has written. */
-  sockets(bytes: Uint8Array): Socket[] {
-    const size = sizeOf("tcpx_live_socket");
-    const count = Math.floor(bytes.length / size);
-    return Array.from({ length: count }, (_, i) => decode("tcpx_live_socket", bytes, i * size));
   }
 
   /** The targets with their results. */

@@ -5,7 +5,8 @@ import { Direction, LiveVerb } from "../loader/layout.generated.ts";
 import { encodeSlot } from "../loader/records.ts";
 import { KINDS, type Rule, ruleId, ruleKey } from "../policy/rule.ts";
 import type { Matcher, Seen } from "./match.ts";
-import type { Order, Socket, Target } from "./object.ts";
+import type { Order, Target } from "./object.ts";
+import type { Socket } from "./sockets.ts";
 
 /** enum tcp_state: those that still send. */
 const ESTABLISHED = 1;

@@ -5,7 +5,7 @@ import { LiveResult, LiveSaid } from "../loader/layout.generated.ts";
 import type { Struct } from "../loader/struct.ts";
 import { parseSelectors } from "../policy/selector.ts";
 import type { Armed } from "./effects.ts";
-import type { Socket } from "./object.ts";
+import type { Socket } from "./sockets.ts";
 
 /** Why a connection was left alone, by its name in JSON. */
 const SKIPPED: Partial<Record<number, readonly [name: string, why: string]>> = {

@@ -4,9 +4,10 @@ import { describe, expect, test } from "bun:test";
 import { placeRules } from "../../cli/extensions/place.ts";
 import { uto } from "../../cli/extensions/uto.ts";
 import { Matcher } from "../../cli/live/match.ts";
-import type { Socket } from "../../cli/live/object.ts";
 import { planAsk, planSet, planUndo, seenOf } from "../../cli/live/plan.ts";
+import { decodeSockets, type Socket } from "../../cli/live/sockets.ts";
 import { Direction, Ext, LiveVerb } from "../../cli/loader/layout.generated.ts";
+import { decode, encodeAll, sizeOf } from "../../cli/loader/struct.ts";
 import { flatten } from "../../cli/policy/flatten.ts";
 import { type Rule, ruleId } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
@@ -144,4 +145,15 @@ test("a changed ask and an undo go by the rule's id", () => {
   expect([...planUndo(all, SCOPE, Ext.UTO, new Set([id, 0])).targets.keys()]).toEqual([had.cookie]);
   expect([...planAsk(all, SCOPE, Ext.ACK, [rule!]).targets.keys()]).toEqual([had.cookie]);
   expect(planUndo(all, SCOPE, Ext.ACK, new Set([id])).targets.size).toBe(0);
+});
+
+test("the fast decoder says what the general one does", () => {
+  const list = [
+    socket("10.1.2.3", { scopes: [3n, 2n, 1n], local_rules: [1, 2, 3, 4] }),
+    socket("2001:db8::1"),
+  ];
+  const bytes = encodeAll("tcpx_live_socket", list);
+  const general = list.map((_, i) => decode("tcpx_live_socket", bytes, i * sizeOf("tcpx_live_socket")));
+  const trimmed = general.map((s) => ({ ...s, scopes: s.scopes.filter((id) => id !== 0n) }));
+  expect(decodeSockets(bytes)).toEqual(trimmed);
 });
