@@ -25,8 +25,7 @@ export async function live(): Promise<Result> {
   await pair.expectTimeouts(c, { client: 30_000, server: announced ? 30_000 : 0 });
   await tcpxOk(["cc-request", "set", "reno", "--local", "--live", ...place]);
   check((await pair.client.peer.getcc(c.client)) === "reno", "the congestion control has not changed");
-  await tcpxOk(["ack", "set", "--delay", "20ms", "--live", ...place]);
-  for (const name of ["uto", "cc-request", "ack"]) {
+  for (const name of ["uto", "cc-request"]) {
     const { json } = await tcpxOk([name, "unset", "--live", ...place]);
     check(json.live.changed === 1, `${name} unset --live: ${JSON.stringify(json.live)}`);
   }
