@@ -4,7 +4,7 @@
 
 import { parseArgs } from "node:util";
 import type { ArgDef, ArgsDef } from "citty";
-import { usageError } from "./errors.ts";
+import { type TcpxError, usageError } from "./errors.ts";
 
 export const globalArgs = {
   json: { type: "boolean", description: "Print one JSON document" },
@@ -28,6 +28,21 @@ export const scopeArgs = {
     type: "string",
     valueHint: "PATH",
     description: "Scope: processes of this cgroup v2 directory; default: its root, all processes",
+  },
+  unit: {
+    type: "string",
+    valueHint: "UNIT",
+    description: "Scope: a running unit of systemd: nginx.service (or nginx), web.slice",
+  },
+  user: {
+    type: "string",
+    valueHint: "USER",
+    description: "With --unit: a unit of this user's systemd, by name or number",
+  },
+  pid: {
+    type: "string",
+    valueHint: "PID",
+    description: "Scope: the cgroup that this process is in, with all that are in it",
   },
 } as const satisfies ArgsDef;
 
@@ -80,6 +95,33 @@ export function textArg(args: Args, name: string): string | undefined {
 /** Was this boolean flag given? */
 export function flagArg(args: Args, name: string): boolean {
   return args[name] === true;
+}
+
+/** How a command names its scope; nothing: the root. */
+export interface ScopeFlags {
+  cgroup?: string | undefined;
+  unit?: string | undefined;
+  user?: string | undefined;
+  pid?: string | undefined;
+}
+
+/** The scope that the flags name. @throws TcpxError (usage) when they name two */
+export function scopeFlags(args: Args): ScopeFlags {
+  const named = (["cgroup", "unit", "pid"] as const).filter((flag) => args[flag] !== undefined);
+  if (named.length > 1) {
+    const [first, second] = named.map((flag) => `--${flag}`);
+    throw usageError(`${first} and ${second} exclude each other`, second, "each names a scope: give one");
+  }
+  if (args.user !== undefined && args.unit === undefined) {
+    throw usageError("--user is only for --unit", "--user", "give --unit NAME, too, or leave it out");
+  }
+  const [cgroup, unit, user, pid] = (["cgroup", "unit", "user", "pid"] as const).map((f) => textArg(args, f));
+  return { cgroup, unit, user, pid };
+}
+
+/** Is this argument a command of others, which stands behind "--" with all that follows? */
+export function isCommandArg(def: ArgDef): boolean {
+  return def.type === "positional" && (def.valueHint?.startsWith("-- ") ?? false);
 }
 
 /** One-letter forms of a flag. */
@@ -141,6 +183,12 @@ function normalized(token: OptionToken, flag: Flag, known: Map<string, Flag>, he
   return `--${flag.name}=${value}`;
 }
 
+/** The error of a positional argument that is not there, named as in the usage line. */
+function missingError([name, def]: [string, ArgDef], help: string): TcpxError {
+  if (isCommandArg(def)) return usageError("CMD is missing", undefined, "put the command behind --");
+  return usageError(`${def.valueHint ?? name.toUpperCase()} is missing`, undefined, help);
+}
+
 /**
  * Checks the words after a command against its arguments.
  * @returns the same words, flags first, such that citty cannot misread them
@@ -151,8 +199,14 @@ export function checkArguments(args: string[], defs: ArgsDef, command: string): 
   const known = spellings(defs);
   const flags = new Map<string, string>();
   const words: string[] = [];
+  const takesCommand = Object.values(defs).some(isCommandArg);
   let negative = -1;
+  let behind = false;
   for (const token of tokenize(args, known)) {
+    behind ||= token.kind === "option-terminator";
+    if (token.kind === "positional" && takesCommand && !behind) {
+      throw usageError(`stray argument '${token.value}'`, token.value, "put the command behind --");
+    }
     if (token.kind === "positional") words.push(token.value);
     if (token.kind !== "option" || token.index === negative) continue;
     const word = args[token.index]!;
@@ -170,9 +224,8 @@ export function checkArguments(args: string[], defs: ArgsDef, command: string): 
   }
   const places = Object.entries(defs).filter(([, def]) => def.type === "positional");
   const stray = words[places.length];
-  if (stray !== undefined) throw usageError(`stray argument '${stray}'`, stray, help);
+  if (stray !== undefined && !takesCommand) throw usageError(`stray argument '${stray}'`, stray, help);
   const missing = places.slice(words.length).find(([, def]) => def.required !== false);
-  if (missing)
-    throw usageError(`${missing[1].valueHint ?? missing[0].toUpperCase()} is missing`, undefined, help);
+  if (missing) throw missingError(missing, help);
   return [...flags.values(), "--", ...words];
 }

@@ -12,13 +12,24 @@ export const Exit = {
   BUSY: 5,
 } as const;
 
-export type ExitCode = (typeof Exit)[keyof typeof Exit];
+/** Of `tcpx run`, as env(1) has them: below these the codes are the command's own. */
+export const RunExit = {
+  /** tcpx failed; the command did not start. */
+  FAILED: 125,
+  /** The command was found and cannot be executed. */
+  DENIED: 126,
+  MISSING: 127,
+} as const;
+
+export type ExitCode = (typeof Exit)[keyof typeof Exit] | (typeof RunExit)[keyof typeof RunExit];
 
 export interface ErrorDetails {
   /** The offending value as the user wrote it. */
   value?: string;
   /** What is accepted, or what to do next. */
   hint?: string;
+  /** The process's exit code where it is not `code`. */
+  exit?: ExitCode;
   cause?: unknown;
 }
 
@@ -27,6 +38,8 @@ export class TcpxError extends Error {
   readonly code: ExitCode;
   readonly value: string | undefined;
   readonly hint: string | undefined;
+  /** The process's exit code where it is not `code`. */
+  exit: ExitCode | undefined;
 
   constructor(code: ExitCode, what: string, details: ErrorDetails = {}) {
     super(what, { cause: details.cause });
@@ -34,6 +47,7 @@ export class TcpxError extends Error {
     this.code = code;
     this.value = details.value;
     this.hint = details.hint;
+    this.exit = details.exit;
   }
 }
 

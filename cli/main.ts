@@ -70,9 +70,15 @@ async function runLeaf(path: string[], found: Leaf, words: string[], io: Io): Pr
     await printHelp(path, found);
     return Exit.DONE;
   }
-  const rawArgs = checkArguments(words, found.args, path.join(" "));
-  const { result } = await runCommand(found.citty, { rawArgs, data: io });
-  return result as ExitCode;
+  try {
+    const rawArgs = checkArguments(words, found.args, path.join(" "));
+    const { result } = await runCommand(found.citty, { rawArgs, data: io });
+    return result as ExitCode;
+  } catch (error) {
+    const failure = toTcpxError(error);
+    failure.exit ??= found.failure;
+    throw failure;
+  }
 }
 
 async function dispatch(argv: string[], io: Io): Promise<ExitCode> {
@@ -120,7 +126,7 @@ async function main(argv: string[]): Promise<ExitCode> {
     const failure = toTcpxError(error);
     if (io.flags.verbose && error instanceof Error) io.messages.debug(error.stack);
     io.fail(failure);
-    return failure.code;
+    return failure.exit ?? failure.code;
   } finally {
     if (io.flags.verbose) {
       const { takenLog } = await import("./loader/bridge.ts");

@@ -37,7 +37,7 @@ static __always_inline __u32 thin_drop(struct __sk_buff *skb, struct bpf_sock *s
 	if (!thin_hold(skb, ack->rule, &copy, now, thin_delay(ack, thin_rtt(tp)) * 1000ULL))
 		return TCPX_THIN_UNSERVED;
 	if (!(*service & TCPX_SERVED_USED))
-		*service |= TCPX_SERVED_USED;
+		__sync_fetch_and_or(service, TCPX_SERVED_USED);
 	flow->holding = 1;
 	flow->timed = 1;
 	return TCPX_THIN_DROPPED;

@@ -18,8 +18,12 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 static __always_inline void on_connect(struct bpf_sock_ops *ctx)
 {
-	struct tcpx_conn *conn = conn_connect(ctx);
+	struct tcpx_conn *conn = conn_of(ctx);
 
+	/* a mark outlives disconnect, and the next connection need not have the rule */
+	if (conn && conn->ack.marked)
+		ack_mark(ctx, conn, false, 0);
+	conn = conn_connect(ctx);
 	if (!conn)
 		return;
 	request_start(conn, TCPX_EXT_CC_REQUEST);

@@ -237,7 +237,8 @@ struct tcpx_ack_conn {
 	__u8 tarr_seen;	    /* length of the option in the header under examination, 6: no good */
 	__u8 tarr_bits;	    /* its fifth byte */
 	__u8 marked;	    /* the bit of SO_MARK that we have set, plus 1; 0: none */
-	__u8 reserved[2];
+	__u8 bound;	    /* a peer was granted this: delay_us only bounds what it asked for */
+	__u8 reserved;
 };
 
 /* draft-ietf-tcpm-ack-rate-request on one connection. */

@@ -107,6 +107,7 @@ static __always_inline bool thin_hold(struct __sk_buff *skb, __u32 rule,
 	if (!bpf_timer_start(&h->timer, due > now ? due - now : 1, 0))
 		return true;
 	h->pending = 0;
+	h->armed_ns = 0; /* or nobody would try again */
 	return false;
 }
 
@@ -114,17 +115,26 @@ static __always_inline bool thin_hold(struct __sk_buff *skb, __u32 rule,
 static __always_inline void thin_forget(struct __sk_buff *skb, struct thin_flow *flow, bool end)
 {
 	__u64 cookie = bpf_get_socket_cookie(skb);
-	struct thin_hold *h;
+	struct thin_hold *h = bpf_map_lookup_elem(&holds, &cookie);
+	__u64 now = bpf_ktime_get_ns();
 
-	if (end) {
-		bpf_map_delete_elem(&holds, &cookie);
-		flow->timed = 0;
-	} else {
-		h = bpf_map_lookup_elem(&holds, &cookie);
-		if (h)
-			h->pending = 0;
-	}
 	flow->holding = 0;
+	if (end)
+		flow->timed = 0;
+	if (!h)
+		return;
+	if (!end) {
+		h->pending = 0;
+		return;
+	}
+	/* The callback removes it: a removal here could wait for the callback with the bucket
+	 * locked. */
+	bpf_spin_lock(&h->lock);
+	h->pending = 0;
+	h->used_ns = 0;
+	h->armed_ns = now;
+	bpf_spin_unlock(&h->lock);
+	bpf_timer_start(&h->timer, 1, 0);
 }
 
 /* Asks the agent, once a second and connection, to serve the namespace. */

@@ -7,6 +7,7 @@
 
 #define THIN_FIRST_ACKS 8
 #define THIN_RTT_LEAST 1000	  /* microseconds */
+#define THIN_LATE 10000		  /* microseconds: a busy host, not a pause */
 #define THIN_RTT_MOST 10000000	  /* beyond it there was no sample */
 #define THIN_DELAY_MOST 200000	  /* with the kernel's own 200 ms below the 500 of RFC 1122 */
 #define THIN_DELAY_DIVISOR 4	  /* when the rule names no delay */
@@ -33,7 +34,9 @@ static __always_inline __u32 thin_delay(const struct tcpx_ack_conn *ack, __u32 r
 
 	if (ack->divisor)
 		delay = rtt / ack->divisor;
-	if (ack->delay_us && (!ack->divisor || delay > ack->delay_us))
+	else if (ack->delay_us && !ack->bound)
+		delay = ack->delay_us;
+	if (ack->delay_us && delay > ack->delay_us)
 		delay = ack->delay_us;
 	return delay > THIN_DELAY_MOST ? THIN_DELAY_MOST : delay;
 }
@@ -43,7 +46,8 @@ static __always_inline void thin_epoch(struct thin_flow *flow, __u32 ack, __u32 
 {
 	__u64 elapsed = (now - flow->epoch_ns) / 1000, bytes = ack - flow->epoch_ack;
 
-	if (!flow->epoch_ns || elapsed > 2ULL * rtt) { /* new, or after a pause: slow start */
+	/* New, or after a pause: slow start. */
+	if (!flow->epoch_ns || elapsed > 2ULL * rtt + THIN_LATE) {
 		flow->growing = 1;
 		flow->per_rtt = 0;
 	} else {
@@ -86,11 +90,17 @@ static __always_inline __u32 thin_judge(struct __sk_buff *skb, const struct thin
 		flow->ecn = 0;
 		return TCPX_THIN_ECN;
 	}
-	if (!seg->plain)
+	if (!seg->plain) {
+		flow->gap = 1;
 		return TCPX_THIN_OPTIONS;
+	}
 	thin_epoch(flow, number, rtt, now);
 	if (number == flow->seen_ack)
 		return TCPX_THIN_DUPLICATE;
+	if (flow->gap) { /* the ACK that says so is at once, RFC 5681 4.2 */
+		flow->gap = 0;
+		return TCPX_THIN_OPTIONS;
+	}
 	if (flow->pure < THIN_FIRST_ACKS) {
 		flow->pure++;
 		return TCPX_THIN_FIRST;

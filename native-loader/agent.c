@@ -1,44 +1,20 @@
 // SPDX-License-Identifier: MIT
 /*
- * The thread of the ACK agent. It sleeps in epoll until the thinner hands it an ACK whose
- * time has come, a namespace is wanted, routes change, or another thread has a command.
+ * The ACK agent. Its thread sleeps in epoll until a namespace is wanted, routes change, or another
+ * thread has a command. Held ACKs are sent by a second one (flusher.c).
  */
 #define _GNU_SOURCE
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "bridge.h"
-#include "routes.h"
-#include "served.h"
-
-enum command { AT_ONCE, SERVE, REASON, STOP };
-
-struct agent {
-	struct served served;
-	struct ring_buffer *rings; /* NULL: neither */
-	pthread_t thread;
-	pthread_mutex_t callers; /* one command at a time */
-	int wake_fd;		 /* a command is there */
-	int done_fd;		 /* and has been carried out */
-	enum command command;
-	unsigned int mark_bits;
-	const char *path;
-	char *text;
-	int cap;
-	int result;
-	bool stopping;
-	_Atomic uint64_t flushed, failed, notices, namespaces, route_changes, route_errors;
-};
+#include "agent-internal.h"
 
 static void serve(struct agent *a, uint32_t inode)
 {
@@ -46,28 +22,21 @@ static void serve(struct agent *a, uint32_t inode)
 	served_inode(&a->served, inode);
 }
 
-static int on_held(void *context, void *data, size_t size)
-{
-	const struct tcpx_held *held = data;
-	const struct tcpx_wanted *wanted = data;
-	struct agent *a = context;
-
-	if (size >= sizeof(*held) && held->event == TCPX_THIN_EVENT_HELD) {
-		if (served_flush(&a->served, held))
-			a->failed++;
-		else
-			a->flushed++;
-	} else if (size >= sizeof(*wanted) && wanted->event == TCPX_THIN_EVENT_WANTED) {
-		serve(a, wanted->netns);
-	}
-	return 0;
-}
-
 static int on_notice(void *context, void *data, size_t size)
 {
 	if (size >= sizeof(uint32_t))
 		serve(context, *(const uint32_t *)data);
 	return 0;
+}
+
+/* What the flusher heard of. */
+static void serve_wanted(struct agent *a)
+{
+	uint32_t inodes[64];
+	ssize_t n = read(a->flusher.wanted_fd, inodes, sizeof(inodes));
+
+	for (ssize_t i = 0; i < n / (ssize_t)sizeof(*inodes); i++)
+		serve(a, inodes[i]);
 }
 
 static int copy_reason(struct agent *a)
@@ -123,14 +92,16 @@ static void *run(void *arg)
 	struct epoll_event event;
 	int timeout = -1;
 
-	prctl(PR_SET_NAME, "tcpx-flush");
+	prctl(PR_SET_NAME, "tcpx-agent");
 	/* One event at a time: handling one may remove what another is about. */
 	while (!a->stopping) {
 		if (epoll_wait(a->served.epoll_fd, &event, 1, timeout) > 0) {
 			if (event.data.ptr == &a->wake_fd)
 				carry_out(a);
-			else if (event.data.ptr == &a->rings)
-				ring_buffer__consume(a->rings);
+			else if (event.data.ptr == &a->notified)
+				ring_buffer__consume(a->notified);
+			else if (event.data.ptr == &a->flusher)
+				serve_wanted(a);
 			else
 				follow_routes(a, event.data.ptr);
 		}
@@ -140,36 +111,21 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static int watch(struct agent *a, int fd, void *what)
+static int open_notices(struct agent *a, int fd)
 {
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
-
-	return epoll_ctl(a->served.epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
-}
-
-/* One set of ring buffers for both. */
-static int open_rings(struct agent *a, int held_fd, int notices_fd)
-{
-	int fd = held_fd >= 0 ? held_fd : notices_fd;
-
 	if (fd < 0)
 		return 0;
 	errno = 0;
-	a->rings = ring_buffer__new(fd, held_fd >= 0 ? on_held : on_notice, a, NULL);
-	if (!a->rings) /* EBADFD: the kernel's word for a descriptor that is none */
+	a->notified = ring_buffer__new(fd, on_notice, a, NULL);
+	if (!a->notified)
 		return errno == EBADFD ? -EBADF : errno ? -errno : -ENOMEM;
-	if (held_fd >= 0 && notices_fd >= 0) {
-		int err = ring_buffer__add(a->rings, notices_fd, on_notice, a);
-
-		if (err)
-			return err;
-	}
-	return watch(a, ring_buffer__epoll_fd(a->rings), &a->rings);
+	return watch(a->served.epoll_fd, ring_buffer__epoll_fd(a->notified), &a->notified);
 }
 
 static void destroy(struct agent *a)
 {
-	ring_buffer__free(a->rings);
+	flusher_close(&a->flusher);
+	ring_buffer__free(a->notified);
 	if (a->served.epoll_fd >= 0)
 		close(a->served.epoll_fd);
 	if (a->wake_fd >= 0)
@@ -179,17 +135,35 @@ static void destroy(struct agent *a)
 	free(a);
 }
 
-/* Signals are for the threads that know what to do with them. */
-static int start_thread(struct agent *a)
+static int open_all(struct agent *a, int held_fd, int notices_fd)
 {
-	sigset_t all, before;
-	int err;
+	int err = flusher_open(&a->flusher, held_fd, &a->served);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&a->thread, NULL, run, a);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -err;
+	a->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	a->done_fd = eventfd(0, EFD_CLOEXEC);
+	a->served.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (err)
+		return err;
+	if (a->wake_fd < 0 || a->done_fd < 0 || a->served.epoll_fd < 0)
+		return -errno;
+	err = watch(a->served.epoll_fd, a->wake_fd, &a->wake_fd);
+	if (!err && held_fd >= 0)
+		err = watch(a->served.epoll_fd, a->flusher.wanted_fd, &a->flusher);
+	return err ? err : open_notices(a, notices_fd);
+}
+
+static int start_threads(struct agent *a)
+{
+	int err = served_open(&a->served);
+
+	if (err)
+		return err;
+	err = flusher_start(&a->flusher);
+	if (!err)
+		err = start_thread(&a->thread, run, a);
+	if (err)
+		served_close(&a->served);
+	return err;
 }
 
 int tcpx_agent_start(int held_fd, int notices_fd, int served_fd, void **out)
@@ -203,24 +177,12 @@ int tcpx_agent_start(int held_fd, int notices_fd, int served_fd, void **out)
 	if (!a)
 		return -ENOMEM;
 	a->callers = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	a->served.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 	a->served.map_fd = served_fd;
 	a->served.flushing = held_fd >= 0;
-	a->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	a->done_fd = eventfd(0, EFD_CLOEXEC);
-	a->served.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (a->wake_fd < 0 || a->done_fd < 0 || a->served.epoll_fd < 0)
-		err = -errno;
-	else
-		err = watch(a, a->wake_fd, &a->wake_fd);
+	err = open_all(a, held_fd, notices_fd);
 	if (!err)
-		err = open_rings(a, held_fd, notices_fd);
-	if (!err)
-		err = served_open(&a->served);
-	if (!err) {
-		err = start_thread(a);
-		if (err)
-			served_close(&a->served);
-	}
+		err = start_threads(a);
 	if (err)
 		destroy(a);
 	else
@@ -228,8 +190,7 @@ int tcpx_agent_start(int held_fd, int notices_fd, int served_fd, void **out)
 	return err;
 }
 
-/* With the callers' lock held: hands the command over and waits. */
-static int command(struct agent *a, enum command what)
+int agent_command(struct agent *a, enum command what)
 {
 	uint64_t one = 1;
 
@@ -241,71 +202,6 @@ static int command(struct agent *a, enum command what)
 	return a->result;
 }
 
-int tcpx_agent_at_once(void *agent, unsigned int mark_bits)
-{
-	struct agent *a = agent;
-	int result;
-
-	if (!a)
-		return -EINVAL;
-	pthread_mutex_lock(&a->callers);
-	a->mark_bits = mark_bits;
-	result = command(a, AT_ONCE);
-	pthread_mutex_unlock(&a->callers);
-	return result;
-}
-
-int tcpx_agent_serve(void *agent, const char *netns_path)
-{
-	struct agent *a = agent;
-	int result;
-
-	if (!a || !netns_path)
-		return -EINVAL;
-	pthread_mutex_lock(&a->callers);
-	a->path = netns_path;
-	result = command(a, SERVE);
-	pthread_mutex_unlock(&a->callers);
-	return result;
-}
-
-int tcpx_agent_reason(void *agent, char *out, int cap)
-{
-	struct agent *a = agent;
-	int result;
-
-	if (!a || !out || cap < 0)
-		return -EINVAL;
-	pthread_mutex_lock(&a->callers);
-	a->text = out;
-	a->cap = cap;
-	result = command(a, REASON);
-	pthread_mutex_unlock(&a->callers);
-	return result;
-}
-
-int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out)
-{
-	struct agent *a = agent;
-	struct timespec cpu = {};
-	clockid_t clock;
-
-	if (!a || !out)
-		return -EINVAL;
-	if (pthread_getcpuclockid(a->thread, &clock) || clock_gettime(clock, &cpu))
-		return -EIO;
-	*out = (struct tcpx_agent_stats){
-		.flushed = a->flushed,
-		.failed = a->failed,
-		.notices = a->notices,
-		.namespaces = a->namespaces,
-		.cpu_ns = (uint64_t)cpu.tv_sec * 1000000000 + (uint64_t)cpu.tv_nsec,
-		.route_changes = a->route_changes,
-		.route_errors = a->route_errors,
-	};
-	return 0;
-}
-
 int tcpx_agent_stop(void *agent)
 {
 	struct agent *a = agent;
@@ -313,14 +209,9 @@ int tcpx_agent_stop(void *agent)
 	if (!a)
 		return -EINVAL;
 	pthread_mutex_lock(&a->callers);
-	command(a, STOP);
+	agent_command(a, STOP);
 	pthread_mutex_unlock(&a->callers);
 	pthread_join(a->thread, NULL);
 	destroy(a);
 	return 0;
-}
-
-int tcpx_routes_sweep(void)
-{
-	return routes_sweep();
 }

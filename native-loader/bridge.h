@@ -146,13 +146,28 @@ TCPX_API int tcpx_jiffy_us(void);      /* the kernel's tick: 4000 at CONFIG_HZ=2
 TCPX_API int tcpx_raise_memlock(void); /* kernels before 5.11 account maps against it */
 TCPX_API int tcpx_capabilities(uint64_t *effective);
 
-/* --- the ACK agent (agent.c): one thread, all that is timing-critical --------------- */
+/* --- becoming another program (run.c) ----------------------------------------------- */
+/* Lists of strings lie back to back, each with its NUL. */
+/* Remembers what tcpx_exec() gives back: flags of the standard files, and the memlock limit. */
+TCPX_API int tcpx_exec_note(void);
+TCPX_API int tcpx_exec_keep(int fd); /* takes close-on-exec from it */
+/* As execvpe(), after undoing what the runtime and we have done to the process; returns only
+ * -errno. Descriptors that are not close-on-exec go along, and so does the signal mask.
+ */
+TCPX_API int tcpx_exec(const char *argv, size_t argv_size, const char *envp, size_t envp_size);
+/* A small process that runs argv (8 words, 8 KiB at the most) with this very executable when this
+ * process has ended or become another, and cgroup.events says that nobody is left. It stays in the
+ * cgroup that the caller is in now. Returns a file descriptor: closing it means the end, too.
+ */
+TCPX_API int tcpx_run_watch(int events_fd, const char *argv, size_t argv_size);
+
+/* --- the ACK agent (agent.c, flusher.c): all that is timing-critical, in two threads --- */
 struct tcpx_agent_stats {
 	uint64_t flushed;    /* held ACKs that were sent */
 	uint64_t failed;     /* and that the kernel refused */
 	uint64_t notices;    /* requests for a namespace, of the thinner and of `notices` */
 	uint64_t namespaces; /* served at the moment */
-	uint64_t cpu_ns;     /* of the thread */
+	uint64_t cpu_ns;     /* of both threads */
 	uint64_t route_changes;
 	uint64_t route_errors;
 };
@@ -161,8 +176,8 @@ _Static_assert(sizeof(struct tcpx_agent_stats) == 56, "layout known to TypeScrip
 
 /* held_fd: the thinner's ring buffer, or -1; notices_fd: one of u32 inode numbers of network
  * namespaces, or -1; served_fd: hash of these numbers to enum tcpx_served_flag, emptied here.
- * The descriptors stay the caller's and must be open until tcpx_agent_stop(). The thread
- * sleeps without a timeout when nothing is served.
+ * The descriptors stay the caller's and must be open until tcpx_agent_stop(). The threads
+ * sleep without a timeout when nothing is served.
  */
 TCPX_API int tcpx_agent_start(int held_fd, int notices_fd, int served_fd, void **out);
 /* Bits of SO_MARK that ask for ACKs at once, in all served namespaces; 0: rules and tables
@@ -176,11 +191,15 @@ TCPX_API int tcpx_agent_serve(void *agent, const char *netns_path);
 /* Why routing could last not carry ACKs at once; returns its length, 0: it always could. */
 TCPX_API int tcpx_agent_reason(void *agent, char *out, int cap);
 TCPX_API int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out);
-/* Ends and joins the thread, empties `served`, removes rules and tables; the handle is gone. */
+/* Ends and joins the threads, empties `served`, removes rules and tables; the handle is gone. */
 TCPX_API int tcpx_agent_stop(void *agent);
 /* Removes what an agent and its guard, both killed, have left in the network namespace of the
  * calling thread: the number of rules and routes. Not while an agent serves it.
  */
 TCPX_API int tcpx_routes_sweep(void);
+/* Can the routing of the calling thread's network namespace carry ACKs at once for these bits of
+ * the mark? -EOPNOTSUPP: no, and why, as one line. Changes nothing.
+ */
+TCPX_API int tcpx_routes_check(unsigned int mark_bits, char *why, int cap);
 
 #endif

@@ -6,11 +6,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "routes-internal.h"
+#include "guard-process.h"
 
 #define SMALL (256 * 1024) /* bytes; the .bss of a library stays */
 #define NEAR 65536	   /* bytes around what is in use that stay in any case */

@@ -184,12 +184,17 @@ static int read_news(struct routes *r)
 	struct nlmsghdr *h;
 	long n;
 
-	for (int i = 0; i < READS; i++) {
+	for (int i = 0; i < READS || r->lost; i++) {
 		n = nl_receive(r->news, bytes, sizeof(bytes), MSG_DONTWAIT);
-		if (n == -EAGAIN)
+		if (n == -EAGAIN) {
+			if (r->lost)
+				everything_stale(r);
+			r->lost = false;
 			break;
+		}
+		/* Until all that waits is read the kernel goes on losing, and says so once. */
 		if (n == -ENOBUFS || n == -EMSGSIZE) {
-			everything_stale(r);
+			r->lost = true;
 			continue;
 		}
 		if (n < 0)

@@ -14,6 +14,7 @@ struct routes {
 	bool ipv6;
 	bool stale[2];	  /* IPv4, IPv6: the copy is to be compared with main */
 	bool stale_rules; /* and the rules are to be looked at */
+	bool lost;	  /* news were lost, and more will be until all that waits is read */
 	struct routes_plan *plan;
 };
 

@@ -8,24 +8,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fib_rules.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "routes-internal.h"
 
-#ifndef SYS_close_range
-#define SYS_close_range 436
-#endif
-
-#define ROUNDS 100     /* of a sweep; a dump may miss what moves while it runs */
-#define MOST_FDS 65536 /* to close one by one */
-#define SIGNALS 8      /* bytes of the kernel's signal set */
+#define ROUNDS 100 /* of a sweep; a dump may miss what moves while it runs */
 
 static const int FAMILIES[] = {AF_INET, AF_INET6};
 
@@ -99,19 +90,6 @@ int sweep(const struct nl_pair *nl)
 	return removed;
 }
 
-static void close_from(unsigned int first)
-{
-	struct rlimit most = {.rlim_cur = MOST_FDS};
-
-	if (!syscall(SYS_close_range, first, ~0U, 0))
-		return;
-	syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &most);
-	if (most.rlim_cur > MOST_FDS)
-		most.rlim_cur = MOST_FDS;
-	for (unsigned int fd = first; fd < most.rlim_cur; fd++)
-		syscall(SYS_close, fd);
-}
-
 /* To 0, 1 and 2, out of the reach of each other. */
 static void keep_only(int *line, struct nl_pair *nl)
 {
@@ -123,76 +101,45 @@ static void keep_only(int *line, struct nl_pair *nl)
 		syscall(SYS_dup3, *fds[i], i, 0);
 		*fds[i] = i;
 	}
-	close_from(3);
+	guard_close_from(3);
 }
 
-static void __attribute__((noreturn)) watch(int line, struct nl_pair nl)
+struct watch {
+	int line;
+	struct nl_pair nl;
+};
+
+static void watch(const void *context)
 {
+	struct watch w = *(const struct watch *)context;
 	char goodbye;
 	long n;
 
-	keep_only(&line, &nl);
+	keep_only(&w.line, &w.nl);
 	syscall(SYS_setsid);
 	syscall(SYS_chdir, "/");
 	syscall(SYS_prctl, PR_SET_NAME, "tcpx-guard", 0, 0, 0);
 	guard_forget();
 	do
-		n = syscall(SYS_read, line, &goodbye, 1);
+		n = syscall(SYS_read, w.line, &goodbye, 1);
 	while (n < 0 && errno == EINTR);
 	if (n <= 0)
-		sweep(&nl);
-	for (;;)
-		syscall(SYS_exit_group, 0);
-}
-
-/* Not fork(): that takes the locks of the C library and runs what others have registered. No
- * signal at the child's end either, so nobody else's wait() ever sees it.
- */
-static long split(void)
-{
-	return syscall(SYS_clone, 0UL, NULL, NULL, NULL, NULL);
-}
-
-/* Returns the middle process's pid, or -errno. Two generations, so that init waits for the guard.
- */
-static long launch(const int line[2], const struct nl_pair *nl)
-{
-	unsigned long all = ~0UL, before;
-	long pid;
-
-	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, SIGNALS);
-	pid = split();
-	if (!pid) {
-		pid = split();
-		if (!pid)
-			watch(line[1], *nl);
-		syscall(SYS_exit_group, pid < 0 ? errno : 0);
-	}
-	if (pid < 0)
-		pid = -errno;
-	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, SIGNALS);
-	return pid;
+		sweep(&w.nl);
 }
 
 int guard_start(struct guard *g, const struct nl_pair *nl)
 {
-	int line[2], status = 0;
-	long pid, n;
+	struct watch w = {.nl = *nl};
+	int line[2], err;
 
 	if (syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line))
 		return -errno;
-	pid = launch(line, nl);
+	w.line = line[1];
+	err = guard_launch(watch, &w);
 	close(line[1]);
-	if (pid > 0) {
-		do
-			n = syscall(SYS_wait4, pid, &status, __WALL, NULL);
-		while (n < 0 && errno == EINTR);
-		if (n < 0 || !WIFEXITED(status) || WEXITSTATUS(status))
-			pid = n < 0 ? -errno : -EAGAIN;
-	}
-	if (pid < 0) {
+	if (err) {
 		close(line[0]);
-		return (int)pid;
+		return err;
 	}
 	g->fd = line[0];
 	return 0;

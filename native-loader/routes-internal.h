@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "guard-process.h"
 #include "netlink.h"
 #include "routes.h"
 
@@ -69,8 +70,6 @@ struct guard {
 };
 
 int guard_start(struct guard *g, const struct nl_pair *nl);
-/* Gives back the memory that a child shares with its parent and has no use for. */
-void guard_forget(void);
 /* Ends it without a sweep. */
 void guard_end(struct guard *g);
 

@@ -177,7 +177,9 @@ int routes_handle(struct routes *r)
 
 	look_after_guard(r);
 	changes = routes_follow(r);
-	err = changes < 0 ? changes : bring_up_to_date(r);
+	err = changes < 0 || r->lost ? changes : bring_up_to_date(r);
+	if (r->lost && err > 0)
+		err = 0;
 	if (!err)
 		return changes;
 	withdraw(r);
@@ -204,6 +206,20 @@ void routes_close(struct routes *r)
 		return;
 	sweep(&r->nl);
 	let_go(r);
+}
+
+int routes_check(unsigned int mark_bits)
+{
+	struct routes r = {.nl = {.dump = nl_open(), .ask = nl_open()}};
+	int err = r.nl.dump < 0 ? r.nl.dump : r.nl.ask;
+
+	if (r.nl.dump >= 0 && r.nl.ask >= 0)
+		err = judge(&r, mark_bits);
+	if (r.nl.dump >= 0)
+		close(r.nl.dump);
+	if (r.nl.ask >= 0)
+		close(r.nl.ask);
+	return err;
 }
 
 int routes_sweep(void)

@@ -35,6 +35,10 @@ int routes_bits(struct routes *r, unsigned int mark_bits);
 void routes_close(struct routes *r);
 /* Why the last call in this thread said -EOPNOTSUPP: one line without an end. */
 const char *routes_reason(void);
+/* Could routes_open() succeed in the namespace of the calling thread? 0, or -errno as it would say,
+ * the contents of table 31904 apart; changes nothing.
+ */
+int routes_check(unsigned int mark_bits);
 /* Removes what an agent has left in the namespace of the calling thread: number of rules and
  * routes, or -errno. Not while an agent serves it.
  */

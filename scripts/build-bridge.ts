@@ -25,11 +25,13 @@ export interface Bridge {
 const NATIVE = resolve(import.meta.dir, "../native-loader");
 /** What the bridge shares with the programs. */
 const SHARED = resolve(import.meta.dir, "../embedded-bpf/tcpx_shared.h");
-const OWN = ["object.c", "bpfsys.c", "log.c", "sys.c", "compat.c", "agent.c", "served.c", "find-netns.c"];
-OWN.push("flush.c", "iterate.c");
+const OWN = [
+  ...["object.c", "bpfsys.c", "log.c", "sys.c", "compat.c", "agent.c", "agent-calls.c", "flusher.c"],
+  ...["flush.c", "served.c", "served-netns.c", "find-netns.c", "run.c", "iterate.c"],
+];
 const ROUTES = [
   ...["routes.c", "routes-follow.c", "routes-guard.c", "route-copy.c", "route-rules.c", "route-set.c"],
-  ...["route-sync.c", "netlink.c", "netlink-batch.c", "guard-memory.c"],
+  ...["route-sync.c", "netlink.c", "netlink-batch.c", "guard-memory.c", "guard-process.c"],
 ];
 const LIBRARIES: Library[] = ["libbpf", "elfutils", "zlib"];
 const ZLIB =

@@ -12,7 +12,7 @@ import { checkRunDir, clearRunDir, ensureRunDir, FAILURE } from "./run-dir.ts";
 import { ask } from "./socket.ts";
 import { QUIET, stopUnit, systemdRun } from "./unit.ts";
 
-const START_MS = 5000;
+const START_MS = 15_000;
 const END_MS = 5000;
 
 /** What became of a process that was to be the agent; undefined: it runs, or systemd looks after it. */

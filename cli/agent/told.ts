@@ -40,7 +40,7 @@ function livesHere(cgroup: string, inode: number): boolean {
  * Our namespace, when rules for ACKs at once hold in it: a routing that cannot carry them is then told now,
  * and not when nobody looks.
  */
-function netnsToServe(scope: Scope, rules: Rule[]): AgentRequest["netns"] {
+export function netnsToServe(scope: Scope, rules: Rule[]): AgentRequest["netns"] {
   const netns = ownNetns();
   const holds = (rule: Rule) =>
     wishOf(rule)?.markBit != null && (!rule.netns || rule.netns.inode === netns?.inode);

@@ -2,6 +2,7 @@
 // One change of one scope's rules: read, plan, show or do, report.
 
 import type { AgentReport } from "../agent/told.ts";
+import type { ScopeFlags } from "../args.ts";
 import { Exit, type ExitCode, TcpxError } from "../errors.ts";
 import type { LiveReport, LiveWish } from "../live/hook.ts";
 import type { Scope } from "../loader/host.ts";
@@ -10,10 +11,11 @@ import type { Io } from "../output/io.ts";
 import { changeLines, ruleJson } from "../output/rules.ts";
 import { type Change, isChange } from "../policy/change.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
+import { unitOf } from "../system/unit-name.ts";
 import { type Host, openHost } from "./host-access.ts";
 
 export interface Places {
-  cgroup: string | undefined;
+  scope: ScopeFlags;
   allNetns: boolean;
   dryRun: boolean;
   wait: boolean;
@@ -46,7 +48,7 @@ function report(
     command,
     changed,
     dry_run: places.dryRun,
-    scope: { cgroup: scope.name, id: scope.id },
+    scope: { cgroup: scope.name, id: scope.id, unit: unitOf(scope.name)?.name ?? null },
     added: change.added.map(ruleJson),
     replaced: change.replaced.map(ruleJson),
     removed: change.removed.map(ruleJson),
@@ -93,10 +95,11 @@ export async function changeScope(
   wish: LiveWish,
   prepare: () => Promise<void> | undefined = () => undefined,
 ): Promise<ExitCode> {
-  const host = await openHost(places.cgroup);
+  const host = await openHost(places.scope);
   const { lib } = host;
   lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
-  const scope = host.scope(places.cgroup);
+  const scope = host.scope();
+  for (const notice of scope.notices) io.messages.warn(notice);
   const netns = netnsFor(host, scope, places.allNetns, io);
   if (places.dryRun) {
     report(io, command, scope, plan(presentRules(host, scope), netns), places, netns);
@@ -110,6 +113,8 @@ export async function changeScope(
   using before = live.State.open(lib, scope.id);
   const planned = () => plan(presentRules(host, scope), netns);
   const early = planned();
+  const { requireRoutes } = await import("../agent/refusal.ts");
+  requireRoutes(lib, scope, early.added);
   // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
   const change = isChange(early) ? await commit(host, scope, planned, places.wait, io) : early;
   const { toldAgent } = await import("../agent/told.ts");

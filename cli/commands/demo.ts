@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT
 
+import { notifyAgent } from "../agent/notify.ts";
 import { type Args, globalArgs } from "../args.ts";
 import { Exit, type ExitCode, TcpxError } from "../errors.ts";
+import { ack } from "../extensions/ack.ts";
 import { ccRequest } from "../extensions/cc-request.ts";
 import { iw } from "../extensions/iw.ts";
 import { placeRules } from "../extensions/place.ts";
 import type { Extension } from "../extensions/types.ts";
 import { uto } from "../extensions/uto.ts";
 import { type Child, type ConnectionView, viewConnection } from "../lab/children.ts";
+import { type Acks, download, per100 } from "../lab/download.ts";
 import { ADDRESS, Sandbox } from "../lab/sandbox.ts";
 import { interruption, READY_MS, Stage } from "../lab/stage.ts";
 import type { Bridge } from "../loader/bridge.ts";
@@ -17,12 +20,13 @@ import type { Io } from "../output/io.ts";
 import { table } from "../output/table.ts";
 import { formatDuration } from "../policy/duration.ts";
 import { parseSelectors } from "../policy/selector.ts";
+import { requireThinning } from "../system/thinning.ts";
 import { describeOption, parseFrame } from "../wire/frame.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
-/** One port with rules, one without. */
-const PORT = { tcpx: 7001, plain: 7002 } as const;
+/** Ports with rules, and ports without. */
+const PORT = { tcpx: 7001, plain: 7002, acks: 7003, plainAcks: 7004 } as const;
 /** How long we look after the cut: well over the timeout plus one backed-off retransmission. */
 const WATCH_MS = 12_000;
 
@@ -32,7 +36,16 @@ interface Step {
   args: Args;
   /** As it would be typed. */
   words: string;
+  port?: number;
 }
+
+const THIN: Step = {
+  extension: ack,
+  verb: "set",
+  args: { every: "8" },
+  words: "ack set --every 8",
+  port: PORT.acks,
+};
 
 /** Reno is in every kernel and nobody's default. */
 const STEPS: Record<End, Step[]> = {
@@ -59,7 +72,7 @@ const STEPS: Record<End, Step[]> = {
 };
 
 type End = "client" | "server";
-type Flavour = keyof typeof PORT;
+type Flavour = "tcpx" | "plain";
 
 const ENDS = ["client", "server"] as const;
 
@@ -74,18 +87,50 @@ interface Result {
 }
 
 /** Sets what the printed commands would set. */
-async function applyRules(lib: Bridge, sandbox: Sandbox, end: End): Promise<void> {
-  const selectors = parseSelectors({ port: String(PORT.tcpx) });
-  const rules = STEPS[end].flatMap(({ extension, verb, args }) =>
-    placeRules(extension, selectors, extension.verbs[verb]!.draft(args).drafts, null),
-  );
+async function applyRules(lib: Bridge, sandbox: Sandbox, end: End, steps: readonly Step[]): Promise<void> {
+  const rules = steps.flatMap(({ extension, verb, args, port = PORT.tcpx }) => {
+    const selectors = parseSelectors({ port: String(port) });
+    return placeRules(extension, selectors, extension.verbs[verb]!.draft(args).drafts, null);
+  });
   using held = lock(lib, true);
   await replaceRules(lib, held, findScope(lib, sandbox.cgroup(end)), rules);
 }
 
 async function removeRules(lib: Bridge, sandbox: Sandbox): Promise<void> {
-  using held = lock(lib, true);
-  for (const end of ENDS) await replaceRules(lib, held, findScope(lib, sandbox.cgroup(end)), []);
+  {
+    using held = lock(lib, true);
+    for (const end of ENDS) await replaceRules(lib, held, findScope(lib, sandbox.cgroup(end)), []);
+  }
+  await notifyAgent(lib); // it ends, unless others need it
+}
+
+/** Why this kernel cannot hold ACKs back; undefined when it can. */
+async function cannotThin(): Promise<string | undefined> {
+  try {
+    await requireThinning("--delay works here");
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+interface Downloads {
+  plain: Acks;
+  tcpx: Acks;
+}
+
+/** ACKs of a download without a rule and with one. */
+async function compareAcks(stage: Stage, io: Io): Promise<Downloads> {
+  await notifyAgent(stage.lib);
+  const plain = await download(stage, PORT.plainAcks);
+  const tcpx = await download(stage, PORT.acks);
+  const rows = [
+    ["without", plain.segments, plain.acks, per100(plain)],
+    [THIN.words, tcpx.segments, tcpx.acks, per100(tcpx)],
+  ];
+  io.print("\nA download: segments that the server sent, ACKs that came back\n");
+  io.print(table(["", "SEGMENTS", "ACKS", "ACKS PER 100"], rows, [1, 2, 3]));
+  return { plain, tcpx };
 }
 
 interface PairEnd {
@@ -174,9 +219,14 @@ async function perform(io: Io, stage: Stage): Promise<ExitCode> {
   const { lib, sandbox } = stage;
   await sandbox.create();
   stage.check();
-  for (const end of ENDS) {
-    await applyRules(lib, sandbox, end);
-    for (const { words } of STEPS[end]) io.print(`${end}$ tcpx ${words} --port ${PORT.tcpx}`);
+  const unable = await cannotThin();
+  const thins: Step[] = unable === undefined ? [THIN] : [];
+  for (const [end, steps] of [
+    ["client", [...STEPS.client, ...thins]],
+    ["server", STEPS.server],
+  ] as const) {
+    await applyRules(lib, sandbox, end, steps);
+    for (const { words, port = PORT.tcpx } of steps) io.print(`${end}$ tcpx ${words} --port ${port}`);
   }
   const capture = await stage.start("capture", "client", "listening", "eth0");
   const pairs = { tcpx: await startPair(stage, "tcpx"), plain: await startPair(stage, "plain") };
@@ -184,11 +234,15 @@ async function perform(io: Io, stage: Stage): Promise<ExitCode> {
   const synAck = await capturedOptions(stage, capture, true);
   printOptions(io, "The client's SYN, captured on its way:", syn);
   printOptions(io, "The server's SYN-ACK:", synAck);
+  if (unable !== undefined) io.messages.info(`no ACKs to compare: ${unable}`);
+  const acks = unable === undefined ? await compareAcks(stage, io) : null;
+  stage.check();
   io.print(`\nNow the router between them goes silent; looking for ${WATCH_MS / 1000} s ...`);
   const results = await observe(stage, pairs);
   stage.check();
   io.print(`\n${resultTable(results)}\n`);
   io.print("Without a user timeout Linux goes on for about 15 minutes (tcp_retries2).");
+  // a host that is too slow to keep up with a download acknowledges rarely by itself: no part of this
   const ok = asExpected(results, syn, synAck);
   const hex = (options: Uint8Array[]) => options.filter(isOurs).map((option) => option.toHex());
   io.json({
@@ -196,6 +250,10 @@ async function perform(io: Io, stage: Stage): Promise<ExitCode> {
     syn_options: hex(syn),
     syn_ack_options: hex(synAck),
     watched_ms: WATCH_MS,
+    download: acks && {
+      plain: { ...acks.plain, acks_per_100: per100(acks.plain) },
+      tcpx: { ...acks.tcpx, acks_per_100: per100(acks.tcpx) },
+    },
     ends: results.map(({ end, flavour, view, gaveUpMs, code }) => ({
       end,
       tcpx: flavour === "tcpx",
@@ -214,7 +272,7 @@ export const demo = leaf({
   summary:
     "A user timeout, a congestion control and an initial window negotiated in network namespaces and " +
     "cgroups of its own: the options in a captured SYN and SYN-ACK, what both ends make of them, and how " +
-    "long each end takes to give up when the path is cut. About 15 s; cleans up whatever happens.",
+    "long each end takes to give up when the path is cut; and a download with fewer ACKs. About 20 s; cleans up whatever happens.",
   args: { ...globalArgs },
   examples: [
     ["tcpx demo", "See it work"],

@@ -1,7 +1,17 @@
 // SPDX-License-Identifier: MIT
 // set, accept, show and unset for any extension: what differs between extensions is in extensions/.
 
-import { type Args, flagArg, globalArgs, liveArgs, placeArgs, scopeArgs, textArg } from "../args.ts";
+import {
+  type Args,
+  flagArg,
+  globalArgs,
+  liveArgs,
+  placeArgs,
+  type ScopeFlags,
+  scopeArgs,
+  scopeFlags,
+  textArg,
+} from "../args.ts";
 import { Exit, type ExitCode, usageError } from "../errors.ts";
 import { placeRules } from "../extensions/place.ts";
 import type { Drafted, Example, Extension, RuleVerb } from "../extensions/types.ts";
@@ -12,6 +22,7 @@ import { ruleJson, ruleTable } from "../output/rules.ts";
 import { type Change, isChange, setRules, unsetRules } from "../policy/change.ts";
 import { KINDS, type Kind, type Netns, type Rule, ruleKey, type Selector } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
+import { unitOf } from "../system/unit-name.ts";
 import { changeScope, type Places } from "./change-scope.ts";
 import { openHost } from "./host-access.ts";
 import { type Group, type Leaf, leaf } from "./types.ts";
@@ -32,14 +43,14 @@ function selectorsOf(args: Args) {
 }
 
 const places = (args: Args): Places => ({
-  cgroup: textArg(args, "cgroup"),
+  scope: scopeFlags(args),
   allNetns: flagArg(args, "all-netns"),
   dryRun: flagArg(args, "dry-run"),
   wait: flagArg(args, "wait"),
 });
 
 /** The drafts as this kernel can do them. */
-async function fitted(verb: RuleVerb, { drafts, notices }: Drafted): Promise<Drafted> {
+export async function fitted(verb: RuleVerb, { drafts, notices }: Drafted): Promise<Drafted> {
   if (!verb.fit) return { drafts, notices };
   const fit = verb.fit(drafts, { tickUs: unwrap("tick", (await bridge()).tcpx_jiffy_us()) });
   return { drafts: fit.drafts, notices: [...notices, ...fit.notices] };
@@ -56,6 +67,7 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
       ...(verb.directionNote ? [verb.directionNote] : []),
     ],
     async run(args, io) {
+      const where = places(args);
       const selectors = selectorsOf(args);
       const drafted = verb.draft(args);
       if (flagArg(args, "live")) verb.checkLive?.(drafted.drafts);
@@ -65,9 +77,7 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
       const plan = (present: Rule[], netns: Netns | null) =>
         setRules(present, placeRules(extension, selectors, drafts, netns));
       const wish = { ext: extension.name, live: flagArg(args, "live") };
-      return changeScope(io, `${extension.name} ${name}`, places(args), plan, wish, () =>
-        verb.prepare?.(drafts),
-      );
+      return changeScope(io, `${extension.name} ${name}`, where, plan, wish, () => verb.prepare?.(drafts));
     },
   });
 }
@@ -157,16 +167,21 @@ async function figuresFor(states: ScopeState[], io: Io) {
   return agentSection(states, io, false);
 }
 
-async function showRules(extension: Extension, cgroup: string | undefined, io: Io): Promise<ExitCode> {
-  const host = await openHost();
-  const states = host.states(cgroup);
+async function showRules(extension: Extension, flags: ScopeFlags, io: Io): Promise<ExitCode> {
+  const host = await openHost(flags);
+  const states = host.states();
   const rows = states.flatMap(({ name, alive, rules }) =>
     rules.filter((rule) => rule.ext === extension.name).map((rule) => ({ scope: name, alive, rule })),
   );
   rows.sort((a, b) => (ruleKey(a.rule) < ruleKey(b.rule) ? -1 : 1));
   const figures = extension.needsAgent ? await figuresFor(states, io) : undefined;
   io.json({
-    rules: rows.map(({ scope, alive, rule }) => ({ scope, alive, ...ruleJson(rule) })),
+    rules: rows.map(({ scope, alive, rule }) => ({
+      scope,
+      unit: unitOf(scope)?.name ?? null,
+      alive,
+      ...ruleJson(rule),
+    })),
     ...figures?.json,
   });
   io.print(rows.length > 0 ? ruleTable(rows, host.netns()) : `no ${extension.name} rules`);
@@ -182,7 +197,7 @@ function show(extension: Extension): Leaf {
       [`tcpx ${extension.name} show`, "All scopes"],
       [`tcpx ${extension.name} show --json`, "For scripts"],
     ],
-    run: (args, io) => showRules(extension, textArg(args, "cgroup"), io),
+    run: (args, io) => showRules(extension, scopeFlags(args), io),
   });
 }
 

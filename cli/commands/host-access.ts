@@ -1,31 +1,37 @@
 // SPDX-License-Identifier: MIT
 // What most commands begin with: the bridge, and the permission to use it.
 
+import type { ScopeFlags } from "../args.ts";
 import { type Bridge, bridge } from "../loader/bridge.ts";
-import { currentNetns, findScope, requireCapabilities, type Scope } from "../loader/host.ts";
+import { currentNetns, requireCapabilities } from "../loader/host.ts";
 import { readScope, readScopes, type ScopeState } from "../loader/store.ts";
 import type { Netns } from "../policy/rule.ts";
+import { type FoundScope, resolveScope } from "../system/scope.ts";
 
 export interface Host {
   lib: Bridge;
-  /** @throws TcpxError (usage) when it is no cgroup2 directory */
-  scope(cgroup: string | undefined): Scope;
-  /** States of all scopes, or of one. */
-  states(cgroup?: string | undefined): ScopeState[];
+  /** The scope that was named when the host was opened; else the root. */
+  scope(): FoundScope;
+  /** States of the scope that was named, or of all scopes. */
+  states(): ScopeState[];
   /** The caller's network namespace; null where the kernel cannot tell. */
   netns(): Netns | null;
 }
 
-/** Opens the host for reading and changing rules. `cgroup` is checked before the permission is. */
-export async function openHost(cgroup?: string): Promise<Host> {
+/**
+ * Opens the host for reading and changing rules.
+ * @param flags name a scope; they are checked before the permission is
+ * @throws TcpxError (usage) when there is no such scope, (permission)
+ */
+export async function openHost(flags: ScopeFlags = {}): Promise<Host> {
   const lib = await bridge();
-  if (cgroup !== undefined) findScope(lib, cgroup);
+  const isNamed = Object.values(flags).some((value) => value !== undefined);
+  const named = isNamed ? resolveScope(lib, flags) : undefined;
   requireCapabilities(lib);
   return {
     lib,
-    scope: (path) => findScope(lib, path),
-    states: (path) =>
-      path === undefined ? readScopes(lib) : [readScope(lib, findScope(lib, path).id) ?? []].flat(),
+    scope: () => named ?? resolveScope(lib, {}),
+    states: () => (named ? [readScope(lib, named.id) ?? []].flat() : readScopes(lib)),
     netns: () => currentNetns(lib),
   };
 }

@@ -25,6 +25,10 @@ export const commands: Record<string, Entry> = {
     summary: "The process behind ack rules; they start it",
     load: async () => (await import("./agent.ts")).agent,
   },
+  run: {
+    summary: "Run a command in a scope of its own, which goes when it ends",
+    load: async () => (await import("./run.ts")).run,
+  },
   reset: {
     summary: "Remove everything that tcpx has put on this host",
     load: async () => (await import("./reset.ts")).reset,
@@ -42,6 +46,8 @@ export const commands: Record<string, Entry> = {
 /** For tcpx's own child processes and its installation, not for people. */
 const internal: Record<string, Entry["load"]> = {
   "internal-agent": async () => (await import("./agent.ts")).internalAgent,
+  "internal-run-rules": async () => (await import("./internal-run.ts")).internalRunRules,
+  "internal-run-end": async () => (await import("./internal-run.ts")).internalRunEnd,
   "internal-man": async () => (await import("./internal-man.ts")).internalMan,
   "internal-peer": async () => (await import("./internal-peer.ts")).internalPeer,
 };

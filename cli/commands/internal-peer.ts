@@ -43,6 +43,33 @@ function dial(address: string, port: number): void {
   converse(socket);
 }
 
+/** About 250 Mbit/s: a receiver that cannot keep up acknowledges less by itself. */
+const CHUNK = Buffer.alloc(32_768);
+
+/** Sends for some time to whoever connects, and leaves the connection open to be looked at. */
+function send(address: string, port: number, ms: number): void {
+  const server = createServer((socket) => {
+    const end = performance.now() + ms;
+    socket.on("error", () => {});
+    const timer = setInterval(() => {
+      if (performance.now() < end) {
+        if (socket.writableLength === 0) socket.write(CHUNK);
+        return;
+      }
+      clearInterval(timer);
+      tell("sent");
+    }, 1);
+  });
+  server.listen(port, address, () => tell("listening"));
+}
+
+/** Reads whatever comes. */
+function read(address: string, port: number): void {
+  const socket = connect({ host: address, port });
+  socket.on("data", () => {});
+  socket.on("error", (error) => tell("failed", { what: error.message }));
+}
+
 /** Tells every frame of an interface, as hex. */
 function capture(lib: Bridge, device: string): void {
   const fd = unwrap(`capture on ${device}`, lib.tcpx_packet_socket(cstr(device)));
@@ -70,9 +97,11 @@ function loopback(port: number): void {
   });
 }
 
-function play(lib: Bridge, role: string, [first = "", second = ""]: string[]): void {
+function play(lib: Bridge, role: string, [first = "", second = "", third = ""]: string[]): void {
   if (role === "serve") serve(first, Number(second));
   else if (role === "dial") dial(first, Number(second));
+  else if (role === "send") send(first, Number(second), Number(third));
+  else if (role === "read") read(first, Number(second));
   else if (role === "capture") capture(lib, first);
   else if (role === "loopback") loopback(Number(first));
   else throw usageError(`unknown role '${role}'`, role);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import { agentSection } from "../agent/section.ts";
-import { globalArgs, scopeArgs, textArg } from "../args.ts";
+import { globalArgs, scopeArgs, scopeFlags } from "../args.ts";
 import { Exit } from "../errors.ts";
 import { extensions } from "../extensions/index.ts";
 import { COUNTER_NAMES, type Counters, readCounters } from "../loader/counters.ts";
@@ -9,6 +9,7 @@ import type { ScopeState } from "../loader/store.ts";
 import { ruleJson, ruleTable } from "../output/rules.ts";
 import { table } from "../output/table.ts";
 import type { Netns } from "../policy/rule.ts";
+import { unitOf, unitText } from "../system/unit-name.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
@@ -25,6 +26,7 @@ function scopeJson({ state, counters }: ScopeReport): Record<string, unknown> {
   return {
     cgroup: state.name,
     id: state.id,
+    unit: unitOf(state.name)?.name ?? null,
     alive: state.alive,
     damaged: state.damaged,
     link_id: state.linkId,
@@ -43,7 +45,11 @@ function scopeText({ state, counters }: ScopeReport, netns: Netns | null): strin
   const gone = state.alive ? "" : " (removed: its rules have no effect)";
   const attached = `sock_ops program ${state.progId}, link ${state.linkId}, by tcpx ${state.version}`;
   const rows = state.rules.map((rule) => ({ scope: state.name, alive: state.alive, rule }));
-  const sections = [`cgroup ${state.name}${gone}: ${attached}`, ruleTable(rows, netns)];
+  const unit = unitText(state.name);
+  const sections = [
+    `${unit ? `${unit}, ` : ""}cgroup ${state.name}${gone}: ${attached}`,
+    ruleTable(rows, netns),
+  ];
   const used = extensions.filter(({ id }) => counters?.count[id]?.some((n) => n > 0));
   if (used.length > 0) {
     const rows = COUNTER_NAMES.map((counter, i) => [
@@ -82,11 +88,8 @@ export const status = leaf({
       "by the agent when their time came.",
   ],
   async run(args, io) {
-    const cgroup = textArg(args, "cgroup");
-    const host = await openHost(cgroup);
-    const reports = host
-      .states(cgroup)
-      .map((state) => ({ state, counters: readCounters(host.lib, state.id) }));
+    const host = await openHost(scopeFlags(args));
+    const reports = host.states().map((state) => ({ state, counters: readCounters(host.lib, state.id) }));
     const states = reports.map(({ state }) => state);
     const agent = await agentSection(states, io, true);
     io.json({ active: reports.length > 0, scopes: reports.map(scopeJson), ...agent.json });

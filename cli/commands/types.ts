@@ -14,6 +14,8 @@ export interface Leaf {
   args: ArgsDef;
   examples: readonly Example[];
   notes?: string[];
+  /** Exit code of every failure, where it is not the error's own. */
+  failure?: ExitCode | undefined;
   /** Run by citty with `data` = Io. */
   citty: CommandDef;
 }
@@ -32,16 +34,17 @@ interface LeafOptions {
   args: ArgsDef;
   examples?: readonly Example[];
   notes?: string[];
+  failure?: ExitCode;
   run(args: Args, io: Io): Promise<ExitCode>;
 }
 
 /** Defines a command that does something. */
 export function leaf(options: LeafOptions): Leaf {
-  const { summary, args, examples = [], notes = [] } = options;
+  const { summary, args, examples = [], notes = [], failure } = options;
   const citty = defineCommand({
     meta: { description: summary },
     args,
     run: (context) => options.run(context.args as Args, context.data as Io),
   });
-  return { kind: "leaf", summary, args, examples, notes, citty };
+  return { kind: "leaf", summary, args, examples, notes, failure, citty };
 }

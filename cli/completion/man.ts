@@ -62,8 +62,11 @@ const commandOf = ({ path }: Node) => ["tcpx", ...path].join(" ");
 
 function usage(node: Node): string {
   const program = node.runs && node.places.length === 0 ? [`\\-\\- ${italic("COMMAND")}`] : [];
-  const words = [bold(commandOf(node)), ...node.places.map(placeName), `[${italic("FLAGS")}]`];
-  return [...words, ...program].join(" ");
+  const places = node.places.map(placeName);
+  const flags = `[${italic("FLAGS")}]`;
+  return [bold(commandOf(node)), ...(node.runs ? [flags, ...places] : [...places, flags]), ...program].join(
+    " ",
+  );
 }
 
 function exampleLines(examples: Node["examples"]): string[] {

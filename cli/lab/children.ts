@@ -99,13 +99,16 @@ export interface ConnectionView {
   congestionControl: string;
   /** Congestion window in segments. */
   cwnd: number;
+  /** Segments with data that it has sent, and segments without that came back: ACKs. */
+  dataSent: number;
+  acksReceived: number;
 }
 
 const TCP_INFO = 11;
 const TCP_CONGESTION = 13;
 const TCP_USER_TIMEOUT = 18;
-/** Of struct tcp_info, in bytes. */
-const SND_CWND_AT = 80;
+/** Of struct tcp_info, in bytes; the last ones are there since 4.6. */
+const AT = { sndCwnd: 80, segsIn: 140, dataSegsIn: 152, dataSegsOut: 156, end: 160 } as const;
 
 /** The connection of another process, its listener left out; undefined when it has none. */
 export function viewConnection(lib: Bridge, pid: number): ConnectionView | undefined {
@@ -122,9 +125,13 @@ export function viewConnection(lib: Bridge, pid: number): ConnectionView | undef
   );
   if (fd === undefined) return undefined;
   const name = read(fd, IPPROTO_TCP, TCP_CONGESTION, 16);
+  const info = read(fd, IPPROTO_TCP, TCP_INFO, AT.end);
+  const field = (at: number) => (info && info.byteLength >= at + 4 ? info.getUint32(at, true) : 0);
   return {
     userTimeoutMs: number(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) ?? 0,
     congestionControl: name ? new TextDecoder().decode(name).replace(/\0.*$/s, "") : "",
-    cwnd: read(fd, IPPROTO_TCP, TCP_INFO, 104)?.getUint32(SND_CWND_AT, true) ?? 0,
+    cwnd: field(AT.sndCwnd),
+    dataSent: field(AT.dataSegsOut),
+    acksReceived: field(AT.segsIn) - field(AT.dataSegsIn),
   };
 }

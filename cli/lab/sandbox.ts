@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync }
 import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
 import { cgroupRoot, findCgroupRoot } from "../loader/host.ts";
+import { removeLeftRuns } from "../loader/run-scopes.ts";
 
 /** Inode of our pid namespace: a pid of another one tells nothing about who is alive. */
 const PID_NS = statSync("/proc/self/ns/pid").ino;
@@ -88,6 +89,8 @@ export class Sandbox implements AsyncDisposable {
     await ip("-n", own, "link", "add", "eth0", "type", "veth", "peer", "name", `to-${end}`, "netns", router);
     await ip("-n", own, "address", "add", `${ADDRESS[end]}/24`, "dev", "eth0");
     await ip("-n", router, "address", "add", `${GATEWAY[end]}/24`, "dev", `to-${end}`);
+    // one segment per packet, as on most paths: else a single ACK is for forty of them
+    await ip("-n", own, "link", "set", "eth0", "gso_max_segs", "1");
     await ip("-n", own, "link", "set", "eth0", "up");
     await ip("-n", router, "link", "set", `to-${end}`, "up");
     await ip("-n", own, "route", "add", "default", "via", GATEWAY[end]);
@@ -119,7 +122,7 @@ export function temporaryCgroup(): { path: string } & AsyncDisposable {
   return { path, [Symbol.asyncDispose]: () => removeOne(name) };
 }
 
-/** Removes what demos and doctors that were killed have left; returns their names. */
+/** Removes what demos, doctors and watchers of runs that were killed have left; returns their names. */
 export async function removeLeftovers(): Promise<string[]> {
   const root = findCgroupRoot();
   const entries = [root, RUN_NETNS].flatMap((dir) =>
@@ -131,5 +134,5 @@ export async function removeLeftovers(): Promise<string[]> {
     if (name && !existsSync(`/proc/${pid}`)) dead.add(name);
   }
   for (const name of dead) await removeOne(name);
-  return [...dead];
+  return [...dead, ...removeLeftRuns()];
 }

@@ -27,11 +27,17 @@ export class Stage implements AsyncDisposable {
     this.signal.throwIfAborted();
   }
 
-  /** Starts a child process at a place and waits until it says that it is ready. */
-  async start(role: string, place: Place, ready: string, ...args: string[]): Promise<Child> {
+  /** Starts a child process at a place. */
+  launch(role: string, place: Place, ...args: string[]): Child {
     const where = { netns: this.sandbox.netns(place), cgroup: this.sandbox.cgroup(place) };
     const child = new Child(role, where, ...args);
     this.children.push(child);
+    return child;
+  }
+
+  /** The same, and waits until it says that it is ready. */
+  async start(role: string, place: Place, ready: string, ...args: string[]): Promise<Child> {
+    const child = this.launch(role, place, ...args);
     const isReady = await child.wait(ready, READY_MS);
     this.check();
     if (isReady) return child;

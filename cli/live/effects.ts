@@ -11,7 +11,7 @@ import type { Change } from "../policy/change.ts";
 import { flatten } from "../policy/flatten.ts";
 import { type Rule, ruleKey } from "../policy/rule.ts";
 import { Matcher } from "./match.ts";
-import { namespacesOf } from "./namespaces.ts";
+import { hasProcesses, namespacesOf } from "./namespaces.ts";
 import { LiveObject, State } from "./object.ts";
 import { type Plan, planAsk, planSet, planUndo, type Rules } from "./plan.ts";
 import { type Outcome, outcomeOf } from "./report.ts";
@@ -53,6 +53,7 @@ export interface Armed {
 export async function armListeners(job: Job): Promise<Armed> {
   const { lib, scope, state } = job;
   const result: Armed = { supported: true, armed: 0, synAck: 0, namespaces: 0, refused: 0 };
+  if (!hasProcesses(scope)) return result; // as of `tcpx run`, where nothing has begun yet
   try {
     using object = await LiveObject.load(lib, { program: "arm", scope: scope.id, state });
     for (const path of namespacesOf(scope, job.allNetns)) {

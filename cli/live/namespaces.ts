@@ -32,6 +32,11 @@ function* processes(cgroup: string): Generator<string> {
   for (const name of below) yield* processes(join(cgroup, name));
 }
 
+/** Has the scope processes, whose sockets there could be? */
+export function hasProcesses(scope: Scope): boolean {
+  return scope.name === "/" || !processes(scope.path).next().done;
+}
+
 /**
  * Files that stand for the namespaces: the caller's, and those of the scope's processes. In the root
  * scope the caller's alone, or with `all` every one that can be seen.

@@ -170,7 +170,8 @@ export const structs = {
       tarr_seen: { offset: 19, type: "u8" },
       tarr_bits: { offset: 20, type: "u8" },
       marked: { offset: 21, type: "u8" },
-      reserved: { offset: 22, type: "u8", dims: [2] },
+      bound: { offset: 22, type: "u8" },
+      reserved: { offset: 23, type: "u8" },
     },
   },
   tcpx_before: {

@@ -11,6 +11,7 @@ import {
   cgroupExists,
   ensureBpffs,
   findBpffs,
+  findCgroupRoot,
   ownDirectory,
   requireOwn,
   type Scope,
@@ -32,6 +33,7 @@ import {
 import { type Generation, loadGeneration, type SharedMaps } from "./object.ts";
 import * as pins from "./pins.ts";
 import { decodeRules } from "./records.ts";
+import { isLeftRun, removeRun } from "./run-scopes.ts";
 import { decode, type StructName, sizeOf } from "./struct.ts";
 
 /** What is in force in one scope. */
@@ -236,7 +238,8 @@ export function removeStale(lib: Bridge, held: Lock): ScopeState[] {
   const gone: ScopeState[] = [];
   for (const id of pins.scopeIds(held.bpffs)) {
     const state = readScope(lib, id);
-    if (state?.alive) {
+    const path = join(findCgroupRoot() ?? "/", state?.name ?? "/");
+    if (state?.alive && !(isLeftRun(path) && removeRun(lib, path))) {
       pins.removeOldGenerations(pins.scopeDir(held.bpffs, id), state.progId);
       continue;
     }

@@ -16,7 +16,8 @@ export interface Survey {
   programs: string[];
 }
 
-function* directories(path: string): Generator<string> {
+/** A cgroup and all below it, parents first. */
+export function* directories(path: string): Generator<string> {
   yield path;
   let children: string[] = [];
   try {

@@ -3,7 +3,7 @@
 // page has no examples, ignores the terminal's width and colours pipes.
 
 import type { ArgsDef } from "citty";
-import { aliasesOf } from "../args.ts";
+import { aliasesOf, isCommandArg } from "../args.ts";
 import type { Example } from "../extensions/types.ts";
 import { useColour } from "./io.ts";
 
@@ -67,7 +67,8 @@ function positionals(args: ArgsDef): [name: string, text: string, optional: bool
 function usage(page: HelpPage): string {
   if (page.groups.length > 0) return `${page.command} COMMAND [FLAGS]`;
   const words = positionals(page.args).map(([name, , optional]) => (optional ? `[${name}]` : name));
-  return [page.command, ...words, "[FLAGS]"].join(" ");
+  const takesCommand = Object.values(page.args).some(isCommandArg);
+  return [page.command, ...(takesCommand ? ["[FLAGS]", ...words] : [...words, "[FLAGS]"])].join(" ");
 }
 
 /** The help page as text, 80 columns wide. */

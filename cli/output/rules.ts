@@ -5,6 +5,7 @@ import { extensionOf } from "../extensions/index.ts";
 import type { Change } from "../policy/change.ts";
 import { type Netns, type Rule, ruleKey } from "../policy/rule.ts";
 import { formatCidr, formatSelector } from "../policy/selector.ts";
+import { unitText } from "../system/unit-name.ts";
 import { table } from "./table.ts";
 
 /** A rule as a JSON object; durations are integer milliseconds. */
@@ -52,7 +53,7 @@ export interface RuleRow {
   rule: Rule;
 }
 
-/** The rules as a table. */
+/** The rules as a table. A unit stands there by its name alone: paths of units are long. */
 export function ruleTable(rows: RuleRow[], current: Netns | null): string {
   const head = ["EXT", "KIND", "VALUE", "SELECTOR", "NETNS", "SCOPE"];
   const cells = rows.map(({ scope, alive, rule }) => [
@@ -61,7 +62,7 @@ export function ruleTable(rows: RuleRow[], current: Netns | null): string {
     extensionOf(rule).describe(rule),
     formatSelector(rule.selector),
     netnsText(rule, current),
-    alive ? scope : `${scope} (gone)`,
+    `${unitText(scope) ?? scope}${alive ? "" : " (gone)"}`,
   ]);
   return table(head, cells);
 }

@@ -138,6 +138,7 @@ static __always_inline void ack_adopt(struct bpf_sock_ops *ctx, struct tcpx_conn
 	conn->ack.divisor = divisor;
 	conn->ack.floor = ack_field(rule, TCPX_ACK_FLOOR);
 	conn->ack.delay_us = rule->value[1];
+	conn->ack.bound = rule == &conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ACCEPT];
 	if (every && sk)
 		ack_notice(sk);
 	ack_mark(ctx, conn, every == 1, ack_field(rule, TCPX_ACK_MARK_BIT));

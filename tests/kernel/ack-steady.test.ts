@@ -1,39 +1,25 @@
 // SPDX-License-Identifier: MIT
 // ACK rules cost their handshake, and rtt/K eight samples: the sock_ops program's run count is the witness.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
-import { run } from "../support/lab.ts";
 import { RequestLab } from "../support/request-lab.ts";
-import { describeIf, every, labRequirement, requirement } from "../support/requires.ts";
-import { type Side, scopeOf } from "../support/uto-lab.ts";
-
-const STATS = "/proc/sys/kernel/bpf_stats_enabled";
-const tool = requirement("bpftool", Bun.which("bpftool") !== null, "the program bpftool");
-const needs = every("all", labRequirement, tool);
+import { describeIf } from "../support/requires.ts";
+import { runsRequirement as needs, RunCounts } from "../support/runs.ts";
 
 describeIf(needs.ok, needs.reason)("the steady state of ack rules", () => {
   let r: RequestLab;
-  let before: string;
+  let counts: RunCounts;
 
   beforeAll(async () => {
     r = await RequestLab.create();
-    before = readFileSync(STATS, "utf8");
-    writeFileSync(STATS, "1\n");
+    counts = new RunCounts([r.client, r.server]);
   });
   afterEach(() => r.clear());
   afterAll(async () => {
-    writeFileSync(STATS, before);
+    counts[Symbol.dispose]();
     await r[Symbol.asyncDispose]();
   });
 
-  /** Runs of a side's program so far. */
-  async function runs(side: Side): Promise<number> {
-    const scope = await scopeOf(side.cgroup);
-    if (!scope) return 0;
-    return JSON.parse(await run(["bpftool", "prog", "show", "id", `${scope.program_id}`, "-j"])).run_cnt ?? 0;
-  }
-
-  const both = async () => (await runs(r.client)) + (await runs(r.server));
+  const both = () => counts.total();
 
   test.each([
     ["a delay", ["set --delay 8ms"], ["set --delay 8ms"], 0],

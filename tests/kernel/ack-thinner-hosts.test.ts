@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The thinner and its agent between real hosts: transfers, namespaces, NAT, ECN, and their end.
+// The thinner and its agent between real hosts: transfers, NAT, ECN, cgroups.
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { statSync } from "node:fs";
-import { join } from "node:path";
-import { type Connection, connectPeers, type Peer, until } from "../support/lab.ts";
+import { type Connection, connectPeers, until } from "../support/lab.ts";
 import {
   captureRequirement,
   describeIf,
@@ -13,10 +11,19 @@ import {
   nftRequirement,
 } from "../support/requires.ts";
 import { isPure, SO_MAX_PACING_RATE, type ThinCounters, ThinnerLab } from "../support/thinner-lab.ts";
-import { strides, WireSender } from "../support/thinner-wire.ts";
 
 const { ok, reason } = every("hosts", labRequirement, captureRequirement, nftRequirement);
 const TEN = { every: 10, delay_us: 20_000 };
+
+/** Replies of full segments, until some ACKs were flushed: a busy machine makes some look like growth. */
+async function replies(t: ThinnerLab, c: Connection, rule: number): Promise<void> {
+  const { snd_mss: mss = 0 } = await t.sender.peer.tcpInfo(c.server);
+  for (let reply = 0; reply < 600; reply++) {
+    await t.transfer(c, 8 * mss);
+    await Bun.sleep(6);
+    if (reply >= 100 && t.counters(rule).flushed > 2) return;
+  }
+}
 
 /** Pure ACKs that went out by the thinner's own account. */
 function went(c: ThinCounters): number {
@@ -56,12 +63,8 @@ describeIf(ok, reason)("the ACK thinner between hosts", () => {
     test(`IPv${v6 ? 6 : 4}: replies of full segments end without a tail loss probe`, async () => {
       // 4 ms: below the sender's timer, which is 2 RTT and at least two ticks away
       const c = await t.connect({ every: 100, delay_us: 3_000, rule: ++rule }, { v6, bytesPerSecond: 0 });
-      const { snd_mss: mss = 0 } = await t.sender.peer.tcpInfo(c.server);
       const probes = await t.nstat(t.sender.netns, "TcpExtTCPLossProbes");
-      for (let reply = 0; reply < 100; reply++) {
-        await t.transfer(c, 8 * mss);
-        await Bun.sleep(6);
-      }
+      await replies(t, c, rule);
       expect(await t.quiet(c)).toBe(true);
       // A busy machine may be late sometimes; without the agent every held ACK costs a probe.
       const { flushed } = t.counters(rule);
@@ -83,11 +86,7 @@ describeIf(ok, reason)("the ACK thinner between hosts", () => {
     ]);
     const c: Connection = { listener, port, client: fd, server: got.fd };
     t.strategy(t.receiver.peer, fd, { every: 100, delay_us: 3_000, rule: ++rule });
-    const { snd_mss: mss = 0 } = await t.sender.peer.tcpInfo(c.server);
-    for (let reply = 0; reply < 100; reply++) {
-      await t.transfer(c, 8 * mss);
-      await Bun.sleep(6);
-    }
+    await replies(t, c, rule);
     expect(await t.quiet(c)).toBe(true);
     const { flushed } = t.counters(rule);
     expect(flushed).toBeGreaterThan(2);
@@ -153,111 +152,4 @@ describeIf(ok, reason)("the ACK thinner between hosts", () => {
     }
     expect(await until(() => t.holds() <= before, 1000)).toBe(true);
   });
-});
-
-describeIf(ok, reason)("the agent of the thinner", () => {
-  test("a namespace is served when it is first needed, several at once", async () => {
-    await using t = await ThinnerLab.create();
-    const others = ["second", "third"];
-    const c = await t.connect({ ...TEN, rule: 1 });
-    expect(t.served(t.receiver.netns)).toBe(false);
-    await t.transfer(c, 1_000_000);
-    expect(t.served(t.receiver.netns)).toBe(true);
-    expect(t.counters(1).unserved).toBeGreaterThan(0);
-    await t.transfer(c, 1_000_000);
-    expect(t.counters(1).dropped).toBeGreaterThan(5);
-    for (const [i, name] of others.entries()) {
-      const netns = await t.lab.netns(name);
-      const peer = await t.lab.peer(netns, t.receiver.cgroup);
-      const how = { at: { netns, peer }, v6: i === 1 };
-      const s = await WireSender.open(t, { every: 100, delay_us: 20_000, rule: 10 + i }, how);
-      expect(t.served(netns)).toBe(false);
-      await s.warmUp();
-      for (let round = 0; round < 2; round++) {
-        await s.full(4);
-        expect((await s.acks()).at(-1)?.ack).toBe(await s.receivedAll());
-        expect(t.served(netns)).toBe(true);
-      }
-      expect(t.counters(10 + i)).toMatchObject({ unserved: expect.any(Number), flushed: expect.any(Number) });
-      expect(t.counters(10 + i).flushed).toBeGreaterThan(0);
-    }
-    expect(t.agent!.stats()).toMatchObject({ namespaces: 3, failed: 0 });
-  }, 30_000);
-
-  test("nothing is held back before it runs, after its end, and after detaching", async () => {
-    await using t = await ThinnerLab.create();
-    t.agent!.stop();
-    const c = await t.connect({ ...TEN, rule: 1 });
-    await t.transfer(c, 500_000);
-    expect(t.counters(1)).toMatchObject({ dropped: 0, flushed: 0 });
-    t.startAgent().serve(t.receiver.netns);
-    await t.transfer(c, 1_000_000);
-    const { dropped } = t.counters(1);
-    expect(dropped).toBeGreaterThan(5);
-    t.agent!.stop();
-    expect(t.served(t.receiver.netns)).toBe(false);
-    const stopped = t.counters(1);
-    await t.transfer(c, 500_000);
-    expect(t.counters(1).dropped).toBe(stopped.dropped);
-    expect(t.counters(1).unserved).toBeGreaterThan(stopped.unserved);
-    t.detach(t.receiver.cgroup);
-    const detached = t.counters(1);
-    await t.transfer(c, 500_000);
-    expect(t.counters(1)).toEqual(detached);
-  }, 30_000);
-
-  test("when the agent hangs, nothing is held back after a moment", async () => {
-    await using t = await ThinnerLab.create({ idleMs: 30_000, stallMs: 50 });
-    t.agent!.stop();
-    const { ino } = statSync(`/run/netns/${t.receiver.netns}`);
-    t.lib.tcpx_map_update(t.thinner.servedFd, new Uint32Array([ino]), new Uint32Array([1]), 0n);
-    const s = await WireSender.open(t, { every: 100, delay_us: 20_000 });
-    await s.warmUp();
-    const rounds = (n: number) =>
-      s.counted(async () => {
-        for (let round = 0; round < n; round++) {
-          await s.full(4);
-          await s.acks();
-        }
-      });
-    expect((await rounds(3)).dropped).toBeGreaterThan(0);
-    expect(await rounds(2)).toMatchObject({ unserved: expect.any(Number) });
-    expect(Object.keys(await rounds(2))).not.toContain("dropped");
-    // and one that reads again is trusted again
-    t.startAgent().serve(t.receiver.netns);
-    await rounds(1);
-    expect((await rounds(2)).dropped).toBeGreaterThan(0);
-  }, 30_000);
-
-  test("killed, it leaves stock TCP behind", async () => {
-    await using t = await ThinnerLab.create();
-    t.detach(t.receiver.cgroup);
-    const script = join(import.meta.dir, "../support/thinner-agent.ts");
-    const child = t.lab.spawn([process.execPath, script, t.receiver.cgroup]);
-    const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-    const ask = async (line: string) => {
-      if (line) child.stdin.write(`${line}\n`);
-      child.stdin.flush();
-      return (await lines.read()).value?.trim() ?? "";
-    };
-    expect(await ask("")).toBe("attached");
-    const assign = async (peer: Peer, fd: number) =>
-      expect(await ask(`${peer.pid} ${fd} 4 50000`)).toBe("set");
-    const s = await WireSender.open(t, {}, { assign });
-    await s.warmUp([48, 48, 24]);
-    await s.full(18); // fewer every time: no growth, however late they are
-    await s.acks();
-    expect(JSON.parse(await ask("stats")).flushed).toBeGreaterThan(0);
-    await s.full(12);
-    expect((await s.acks()).length).toBeLessThan(10);
-    await s.full(3);
-    child.kill("SIGKILL");
-    await child.exited;
-    await s.acks();
-    const from = await s.receivedAll();
-    await s.full(10);
-    expect(strides(await s.acks(), from)).toEqual(Array(10).fill(1));
-    const tree = await t.lab.exec(undefined, ["bpftool", "cgroup", "tree", t.receiver.cgroup]);
-    expect(tree).not.toContain("ack_");
-  }, 30_000);
 });

@@ -191,9 +191,9 @@ describe.skipIf(!ok)("entries of the thinner", () => {
     await Bun.sleep(100);
     expect(t.holds()).toBe(1);
     expect(await until(() => t.holds() === 0, 1000)).toBe(true);
-    // and the connection gets a new one
-    await s.acks();
-    await s.full(4);
+    // and the connection gets a new one, after the slow start that a pause means
+    await s.warmUp([24, 24]);
+    await s.full(8);
     await Bun.sleep(20);
     expect(t.holds()).toBe(1);
   });

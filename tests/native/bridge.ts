@@ -56,6 +56,10 @@ export const SYMBOLS = {
   tcpx_packet_socket: { args: [p], returns: i32 },
   tcpx_jiffy_us: { args: [], returns: i32 },
   tcpx_raise_memlock: { args: [], returns: i32 },
+  tcpx_exec_note: { args: [], returns: i32 },
+  tcpx_exec_keep: { args: [i32], returns: i32 },
+  tcpx_exec: { args: [p, u64, p, u64], returns: i32 },
+  tcpx_run_watch: { args: [i32, p, u64], returns: i32 },
   tcpx_capabilities: { args: [p], returns: i32 },
   tcpx_agent_start: { args: [i32, i32, i32, p], returns: i32 },
   tcpx_agent_at_once: { args: [p, u32], returns: i32 },
@@ -64,6 +68,7 @@ export const SYMBOLS = {
   tcpx_agent_stats: { args: [p, p], returns: i32 },
   tcpx_agent_stop: { args: [p], returns: i32 },
   tcpx_routes_sweep: { args: [], returns: i32 },
+  tcpx_routes_check: { args: [u32, p, i32], returns: i32 },
 } as const;
 
 /** What failures are, as the bridge returns them. */

@@ -7,7 +7,7 @@ import type { Strategy, ThinCounters, ThinnerLab } from "./thinner-lab.ts";
 /** Payload of a full-sized segment. */
 export const MSS = 1000;
 /** Round-trip time that the receiver measures in the handshake, milliseconds. */
-export const RTT_MS = 100;
+export const RTT_MS = 150;
 export const TIMESTAMPS = "0101080a0000000100000000";
 export const SACK_PERMITTED = "0402";
 
@@ -71,8 +71,11 @@ export class WireSender {
     for (let i = 0; i < n; i++) await this.wire.data(this.flow, MSS, this.options);
   }
 
-  /** What comes until nothing has come for ms. */
-  async acks(ms = RTT_MS + 50): Promise<WirePacket[]> {
+  /**
+   * What comes until nothing has come for ms: more than a round trip, so that its bytes are counted, and
+   * even after a held ACK less than two, which would be a pause, and slow start after it.
+   */
+  async acks(ms = RTT_MS + 20): Promise<WirePacket[]> {
     const list: WirePacket[] = [];
     for (let p = await this.wire.maybe(this.flow, ms); p; p = await this.wire.maybe(this.flow, ms))
       list.push(p);

@@ -17,23 +17,22 @@ const SCRIPTS: Record<Shell, (root: Node) => string> = { bash: bashScript, zsh: 
 const SHELLS = Object.keys(SCRIPTS) as Shell[];
 
 /** A command as others may add it: its hints alone say what completes. */
-const run = leaf({
+const launch = leaf({
   summary: "Run a command.",
   args: {
     command: { type: "positional", required: false, valueHint: "COMMAND...", description: "What to run" },
-    unit: { type: "string", valueHint: "UNIT", description: "Scope: it's a [systemd] unit: one" },
-    pid: { type: "string", valueHint: "PID", description: "Scope of a process" },
+    near: { type: "string", valueHint: "UNIT", description: "It's a [systemd] unit: one" },
     cc: { type: "string", valueHint: "ALGORITHM", description: '100% $HOME `id` \\ "q"' },
     mode: { type: "enum", options: ["fast", "slow"], description: "How" },
     file: { type: "string", valueHint: "FILE", description: "A file" },
     ...scopeArgs,
   },
-  examples: [["tcpx run --cc bbr -- ls", "Runs ls"]],
+  examples: [["tcpx launch --cc bbr -- ls", "Runs ls"]],
   run: async () => 0,
 });
 
 const real = await commandTree();
-const root: Node = { ...real, next: [...real.next, commandNode("run", "Run a command", run)] };
+const root: Node = { ...real, next: [...real.next, commandNode("launch", "Run a command", launch)] };
 const nodes = nodesOf(root);
 
 const PROGRAMS = {
@@ -43,7 +42,7 @@ const PROGRAMS = {
   ps: "echo '    1'; echo '  234'",
 };
 
-const RUN_FLAGS = ["--cc", "--cgroup", "--file", "--mode", "--pid", "--unit"];
+const LAUNCH_FLAGS = ["--cc", "--cgroup", "--file", "--mode", "--near", "--pid", "--unit", "--user"];
 
 /** Lines that end at the cursor, and what is offered there; a RegExp must fit the only word. */
 const CASES: [line: string, words: readonly string[] | RegExp][] = [
@@ -83,15 +82,15 @@ const CASES: [line: string, words: readonly string[] | RegExp][] = [
   ["tcpx completion ", ["bash", "fish", "zsh"]],
   ["tcpx status --cgroup /sys/fs/cg", /^(\/sys\/fs\/)?cgroup\/?$/],
   ["tcpx status --cgroup=/sys/fs/cg", /^(--cgroup=)?(\/sys\/fs\/)?cgroup\/?$/],
-  ["tcpx run --unit ", ["nginx.service", "ssh.service"]],
-  ["tcpx run --unit s", ["ssh.service"]],
-  ["tcpx run --pid 2", ["234"]],
-  ["tcpx run --cc cu", ["cubic"]],
-  ["tcpx run --mode ", ["fast", "slow"]],
-  ["tcpx run --file /etc/passw", /^(\/etc\/)?passwd$/],
-  ["tcpx run --mode fast --unit x --file y --", RUN_FLAGS.filter((f) => !/mode|unit|file/.test(f))],
-  ["tcpx run --cc bbr -- ls /etc/passw", /^(\/etc\/)?passwd$/],
-  ["tcpx run --cc bbr -- systemct", ["systemctl"]],
+  ["tcpx launch --unit ", ["nginx.service", "ssh.service"]],
+  ["tcpx launch --unit s", ["ssh.service"]],
+  ["tcpx launch --pid 2", ["234"]],
+  ["tcpx launch --cc cu", ["cubic"]],
+  ["tcpx launch --mode ", ["fast", "slow"]],
+  ["tcpx launch --file /etc/passw", /^(\/etc\/)?passwd$/],
+  ["tcpx launch --mode fast --unit x --file y --", LAUNCH_FLAGS.filter((f) => !/mode|unit|file/.test(f))],
+  ["tcpx launch --cc bbr -- ls /etc/passw", /^(\/etc\/)?passwd$/],
+  ["tcpx launch --cc bbr -- systemct", ["systemctl"]],
 ];
 
 /** What is about fuzziness or taste of one shell, and no mistake. */

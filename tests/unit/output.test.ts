@@ -216,13 +216,15 @@ describe("rules", () => {
     const rows = [
       rule("10.0.0.0/8", { netns: HERE }),
       rule("192.0.2.7", { kind: "accept", value: [1, 2] }),
-    ].map((rule, i) => ({ scope: "/system.slice", alive: i === 0, rule }));
+      rule("192.0.2.7"),
+    ].map((rule, i) => ({ scope: ["/a", "/a/b", "/system.slice/nginx.service"][i]!, alive: i !== 1, rule }));
     const text = ruleTable(rows, HERE);
     expect(text).toBe(
       [
         "EXT  KIND    VALUE     SELECTOR         NETNS  SCOPE",
-        "uto  local   30s       --to 10.0.0.0/8  this   /system.slice",
-        "uto  accept  1ms..2ms  --to 192.0.2.7   all    /system.slice (gone)",
+        "uto  local   30s       --to 10.0.0.0/8  this   /a",
+        "uto  accept  1ms..2ms  --to 192.0.2.7   all    /a/b (gone)",
+        "uto  local   30s       --to 192.0.2.7   all    nginx.service",
       ].join("\n"),
     );
   });

@@ -88,8 +88,16 @@ function uploads(ms: number): Scenario[] {
   }));
 }
 
+/** What is thinned does not depend on the IP version; once is enough. */
+const V6: Scenario = {
+  rules: "every 8",
+  algorithm: "cubic",
+  what: "IPv6",
+  traffic: { kind: "bulk", ms: 8000, family: "v6" },
+};
+
 /** What has the same rules comes together: changing them costs more than a run. */
-function plan(path: Path, ms: number): Plan {
+function plan(path: Path, ms: number, more: Scenario[] = []): Plan {
   const bulks = (rules: RuleName) => ALGORITHMS.map((algorithm) => bulk(rules, algorithm, ms));
   const both = (rules: RuleName) => [...bulks(rules), ...fetches(path.rttMs, rules)];
   const [withoutRules, asked] = uploads(ms);
@@ -102,6 +110,7 @@ function plan(path: Path, ms: number): Plan {
       asked!,
       ...papers,
       ...both("every 8"),
+      ...more, // with the same rules
       kill("every 8", ms),
       ...both("every 1"),
       kill("every 1", ms),
@@ -111,7 +120,7 @@ function plan(path: Path, ms: number): Plan {
 
 /** The name is a word on the guest's command line. */
 export const PLANS: Record<string, Plan> = {
-  "50ms": plan({ rttMs: 50, mbit: 20 }, 8000),
+  "50ms": plan({ rttMs: 50, mbit: 20 }, 8000, [V6]),
   "200ms": plan({ rttMs: 200, mbit: 10 }, 12_000),
 };
 

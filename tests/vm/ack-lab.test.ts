@@ -95,6 +95,12 @@ function claims(plan: string, scenarios: Scenario[]): void {
     });
   }
 
+  if (scenarios.some(({ what }) => what === "IPv6")) {
+    test("IPv6: --every 8 does what it does with IPv4", () => {
+      expectThinned(results.of("IPv6", "cubic", "every 8"), results.of("bulk", "cubic", "default"));
+    });
+  }
+
   test("an accepted request for 8 does what --every 8 does", () => {
     expectThinned(results.of("upload", "cubic", "asked 8"), results.of("upload", "cubic", "default"));
   });

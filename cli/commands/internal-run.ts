@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// Beginning and end of `tcpx run`, in processes of their own. Not for people.
+
+import { notifyAgent } from "../agent/notify.ts";
+import { anyNeedsAgent } from "../agent/wish.ts";
+import { type Args, globalArgs, selectorArgs, textArg } from "../args.ts";
+import { Exit } from "../errors.ts";
+import { placeRules } from "../extensions/place.ts";
+import { draftRun, type RunDraft, runArgs } from "../extensions/run.ts";
+import { bridge } from "../loader/bridge.ts";
+import { findBpffs } from "../loader/host.ts";
+import { removeRun } from "../loader/run-scopes.ts";
+import { lock, readScopes, removeStale } from "../loader/store.ts";
+import { Io } from "../output/io.ts";
+import { setRules } from "../policy/change.ts";
+import type { Netns, Rule } from "../policy/rule.ts";
+import { parseSelectors } from "../policy/selector.ts";
+import { changeScope } from "./change-scope.ts";
+import { fitted } from "./extension.ts";
+import { leaf } from "./types.ts";
+
+/** The rules of a run. @throws TcpxError (usage) for an address in a direction that a rule is not for */
+export function placedRun(args: Args, drafts: RunDraft[], netns: Netns | null): Rule[] {
+  const [to, from, port] = ["to", "from", "port"].map((flag) => textArg(args, flag));
+  const selectors = parseSelectors({ to, from, port });
+  return drafts.flatMap(({ extension, drafts }) => placeRules(extension, selectors, drafts, netns));
+}
+
+/** stdout is the command's, and nobody asked for news about other scopes. */
+function silent(io: Io): Io {
+  const own = new Io({ ...io.flags, json: false });
+  own.print = () => {};
+  if (!io.flags.verbose && !io.flags.quiet) own.messages.level = 1;
+  return own;
+}
+
+export const internalRunRules = leaf({
+  summary: "Sets the rules of a run; not for people.",
+  args: {
+    cgroup: { type: "string", description: "The run's cgroup" },
+    ...runArgs,
+    ...selectorArgs,
+    ...globalArgs,
+  },
+  async run(args, io) {
+    const prepare: (() => Promise<void> | undefined)[] = [];
+    const drafts: RunDraft[] = [];
+    for (const { extension, ...drafted } of draftRun(args)) {
+      const verb = extension.verbs.set!;
+      const fit = await fitted(verb, drafted);
+      for (const notice of fit.notices) io.messages.warn(notice);
+      prepare.push(() => verb.prepare?.(fit.drafts));
+      drafts.push({ extension, ...fit });
+    }
+    const places = { scope: { cgroup: textArg(args, "cgroup") }, allNetns: false, dryRun: false, wait: true };
+    const plan = (present: Rule[], netns: Netns | null) => setRules(present, placedRun(args, drafts, netns));
+    const wish = { ext: "run", live: false };
+    return changeScope(silent(io), "run", places, plan, wish, async () => {
+      for (const step of prepare) await step();
+    });
+  },
+});
+
+export const internalRunEnd = leaf({
+  summary: "Removes the cgroup of a run, and its rules; not for people.",
+  args: { path: { type: "positional", description: "Its path" }, ...globalArgs },
+  async run(args) {
+    const lib = await bridge();
+    const path = textArg(args, "path") ?? "";
+    if (findBpffs(lib) === undefined) {
+      removeRun(lib, path);
+      return Exit.DONE;
+    }
+    const neededAgent = anyNeedsAgent(readScopes(lib).filter(({ name }) => path.endsWith(name)));
+    {
+      using held = lock(lib, true);
+      removeRun(lib, path);
+      removeStale(lib, held);
+    }
+    if (neededAgent) await notifyAgent(lib);
+    return Exit.DONE;
+  },
+});

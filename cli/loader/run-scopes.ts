@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// The cgroups of `tcpx run`: made below the caller's own, and removed when nobody is left in them.
+
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { Bridge } from "./bridge.ts";
+import { findBpffs, findCgroupRoot } from "./host.ts";
+import { removeScope } from "./pins.ts";
+import { directories } from "./survey.ts";
+
+/** Inode of the first pid namespace, the same on every host (PROC_PID_INIT_INO). */
+const FIRST_PID_NS = 0xeffffffc;
+/** tcpx-run-PID, in other pid namespaces tcpx-run-PID-NAMESPACE; .N when the name is still in use. */
+const NAME = /^tcpx-run-(\d+)(?:-(\d+))?(?:\.\d+)?$/;
+const MOST_OF_ONE_PID = 100;
+
+function pidNs(): number {
+  return statSync("/proc/self/ns/pid").ino;
+}
+
+/** Makes the cgroup of this process's command; returns its path. Throws what mkdir() says. */
+export function makeRunCgroup(parent: string): string {
+  for (const name of readdirSync(parent)) removeIfLeft(join(parent, name));
+  const namespace = pidNs() === FIRST_PID_NS ? "" : `-${pidNs()}`;
+  const name = `tcpx-run-${process.pid}${namespace}`;
+  for (let n = 0; ; n++) {
+    const path = join(parent, n > 0 ? `${name}.${n}` : name);
+    try {
+      mkdirSync(path);
+      return path;
+    } catch (error) {
+      // a process with our number has left others in there
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST" || n >= MOST_OF_ONE_PID) throw error;
+    }
+  }
+}
+
+/** Is a process in it, or in a cgroup below? True when that cannot be read. */
+export function isPopulated(path: string): boolean {
+  try {
+    return !/^populated 0$/m.test(readFileSync(join(path, "cgroup.events"), "utf8"));
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ENOENT";
+  }
+}
+
+/**
+ * Has a run left this cgroup, its watcher having been killed? Its first process is the one that made it:
+ * while that lives, it may be about to enter. False for other pid namespaces, of which we know too little.
+ */
+export function isLeftRun(path: string): boolean {
+  const [, pid, namespace = FIRST_PID_NS] = NAME.exec(basename(path)) ?? [];
+  if (pid === undefined || Number(namespace) !== pidNs()) return false;
+  return existsSync(path) && !isPopulated(path) && !existsSync(`/proc/${pid}`);
+}
+
+function removeIfLeft(path: string): boolean {
+  if (!isLeftRun(path)) return false;
+  try {
+    for (const dir of [...directories(path)].reverse()) rmdirSync(dir);
+    return true;
+  } catch {
+    return false; // somebody has entered, or removed it
+  }
+}
+
+/**
+ * Removes an empty cgroup, those below it, and their rules. Call it with the lock held.
+ * @returns false when it is not empty, or is gone
+ */
+export function removeRun(lib: Bridge, path: string): boolean {
+  if (!existsSync(path) || isPopulated(path)) return false;
+  const bpffs = findBpffs(lib);
+  for (const dir of [...directories(path)].reverse()) {
+    const { ino } = statSync(dir, { bigint: true });
+    if (bpffs !== undefined) removeScope(lib, bpffs, ino);
+    rmdirSync(dir);
+  }
+  return true;
+}
+
+/** Removes what killed watchers have left anywhere; rules in them go with the next change. */
+export function removeLeftRuns(): string[] {
+  const root = findCgroupRoot();
+  if (root === undefined) return [];
+  const left = [...directories(root)].filter(isLeftRun);
+  return left.filter(removeIfLeft).map((path) => path.slice(root.length));
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+// From what an administrator calls a scope (--cgroup, --unit, --pid) to its cgroup.
+
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { ScopeFlags } from "../args.ts";
+import { Exit, TcpxError, usageError } from "../errors.ts";
+import type { Bridge } from "../loader/bridge.ts";
+import { cgroupRoot, findScope, type Scope } from "../loader/host.ts";
+import { directories } from "../loader/survey.ts";
+import { isDirectory, viewpoints } from "../loader/viewpoint.ts";
+import { belowMount, cgroupMounts, unifiedPath } from "./cgroup-path.ts";
+import { hasTcpSocket, processState } from "./process.ts";
+import { cgroupOfUnit, parseShown, parseUnit, pickUnit, unitOf } from "./unit-name.ts";
+
+/** A scope, and what should be known about how it was found. */
+export interface FoundScope extends Scope {
+  notices: string[];
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** The list is empty where it cannot be read: in threaded cgroups. */
+function holds(cgroup: string, pid: number): boolean {
+  return read(join(cgroup, "cgroup.procs")).split("\n").includes(String(pid));
+}
+
+/**
+ * The path, as this process can open it, of the cgroup v2 that a process is in.
+ * @returns undefined when no mount that we see has it
+ */
+export function cgroupOfProcess(pid: number): string | undefined {
+  const cgroup = unifiedPath(read(`/proc/${pid}/cgroup`));
+  if (cgroup === undefined) return undefined;
+  for (const view of viewpoints()) {
+    for (const mount of cgroupMounts(read(view.mounts.replace(/mounts$/, "mountinfo")))) {
+      const below = belowMount(mount.root, cgroup);
+      const path = below === undefined ? undefined : join(view.root + mount.path, below);
+      if (path !== undefined && isDirectory(path)) return path;
+    }
+  }
+  // a mount that begins above our cgroup namespace: its path says ".." where names should be
+  for (const path of directories(cgroupRoot())) if (holds(path, pid)) return path;
+  return undefined;
+}
+
+function findByPid(lib: Bridge, text: string): FoundScope {
+  const pid = /^[1-9]\d{0,9}$/.test(text) ? Number(text) : 0;
+  if (pid === 0)
+    throw usageError(`--pid '${text}' is not a process id`, text, "accepted is a number such as 1234");
+  const state = processState(pid);
+  if (!state) throw usageError(`--pid ${text}: there is no such process`, text, "see `ps` or `pgrep`");
+  if (state.kernel) {
+    throw usageError(`--pid ${text} is a kernel thread`, text, "rules are for the sockets of programs");
+  }
+  if (state.zombie) throw usageError(`--pid ${text} has ended`, text, "its parent has not waited for it yet");
+  const root = cgroupRoot();
+  const path = cgroupOfProcess(pid);
+  if (path === undefined) {
+    const what = `the cgroup of process ${text} cannot be seen from here`;
+    throw new TcpxError(Exit.UNSUPPORTED, what, { value: text, hint: "run tcpx on the host itself" });
+  }
+  const scope = findScope(lib, path === root ? undefined : path);
+  const notices: string[] = [];
+  if (scope.name === "/") {
+    notices.push(`process ${text} is in the root cgroup: this scope is not only it, but every process`);
+  } else if (hasTcpSocket(lib, pid)) {
+    notices.push(
+      `a socket belongs to the cgroup that it was created in: if process ${text} was moved to ${scope.name} ` +
+        "later, sockets that it had before are not in this scope",
+    );
+  }
+  return { ...scope, notices };
+}
+
+/** What systemd says about a system unit; undefined where it does not run, or does not answer. */
+function askSystemd(unit: string): ReturnType<typeof parseShown> | undefined {
+  const program = existsSync("/run/systemd/system") ? Bun.which("systemctl") : null;
+  if (!program) return undefined;
+  const argv = [program, "show", "--property=LoadState", "--property=ControlGroup", "--", unit];
+  const { exitCode, stdout } = Bun.spawnSync(argv, { stdin: "ignore", stderr: "ignore", timeout: 10_000 });
+  return exitCode === 0 ? parseShown(stdout.toString()) : undefined;
+}
+
+/** A user's number. @throws TcpxError (usage) */
+function userId(text: string): number {
+  if (/^\d{1,10}$/.test(text)) return Number(text);
+  const { exitCode, stdout } = Bun.spawnSync(["id", "-u", "--", text], { stdin: "ignore", stderr: "ignore" });
+  const uid = stdout.toString().trim();
+  if (exitCode === 0 && /^\d+$/.test(uid)) return Number(uid);
+  throw usageError(`--user '${text}' is not a user of this host`, text, "accepted is a name or a number");
+}
+
+function notRunning(unit: string, uid: number | null, others: number[]): TcpxError {
+  const whose = uid === null ? "" : ` of user ${uid}`;
+  const [other] = others;
+  const hint =
+    other !== undefined
+      ? `user ${other} has one of this name: add --user ${other}`
+      : "start it first: a unit has a cgroup only while it runs";
+  return usageError(`unit ${unit}${whose} does not run`, unit, hint);
+}
+
+/** Directories of a unit's name, below the cgroup2 mount. */
+function walkForUnit(root: string, unit: string): string[] {
+  const last = `/${cgroupOfUnit(unit)}`;
+  const found: string[] = [];
+  for (const path of directories(root)) if (path.endsWith(last)) found.push(path.slice(root.length));
+  return found;
+}
+
+function findByUnit(lib: Bridge, text: string, user: string | undefined): Scope {
+  const unit = parseUnit(text);
+  const uid = user === undefined ? null : userId(user);
+  const root = cgroupRoot();
+  const shown = uid === null ? askSystemd(unit) : undefined;
+  if (shown && !shown.found) {
+    throw usageError(
+      `there is no unit ${unit}`,
+      text,
+      "see `systemctl list-units`, or give --user USER, too",
+    );
+  }
+  if (shown?.cgroup && isDirectory(join(root, shown.cgroup))) return findScope(lib, root + shown.cgroup);
+  const found = walkForUnit(root, unit);
+  const whose = (path: string) => unitOf(path)?.uid ?? null;
+  const [cgroup, second] = pickUnit(found.filter((path) => whose(path) === uid));
+  if (cgroup === undefined && shown?.cgroup) {
+    throw new TcpxError(Exit.UNSUPPORTED, `unit ${unit} has no cgroup below ${root}`, {
+      value: text,
+      hint: "systemd keeps its processes in cgroup v1 here: boot with systemd.unified_cgroup_hierarchy=1",
+    });
+  }
+  if (cgroup === undefined)
+    throw notRunning(
+      unit,
+      uid,
+      found.flatMap((path) => whose(path) ?? []),
+    );
+  if (second !== undefined) {
+    const hint = `give one of them: --cgroup ${cgroup}, --cgroup ${second}`;
+    throw usageError(`several cgroups are called ${unit}`, text, hint);
+  }
+  return findScope(lib, root + cgroup);
+}
+
+/**
+ * The scope that the flags name; the root when they name none.
+ * @throws TcpxError (usage) when there is none of that name
+ */
+export function resolveScope(lib: Bridge, flags: ScopeFlags): FoundScope {
+  if (flags.pid !== undefined) return findByPid(lib, flags.pid);
+  if (flags.unit !== undefined) return { ...findByUnit(lib, flags.unit, flags.user), notices: [] };
+  return { ...findScope(lib, flags.cgroup), notices: [] };
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+/* What other threads ask of the agent, and of routing without one. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+
+#include "agent-internal.h"
+#include "routes.h"
+
+int tcpx_agent_at_once(void *agent, unsigned int mark_bits)
+{
+	struct agent *a = agent;
+	int result;
+
+	if (!a)
+		return -EINVAL;
+	pthread_mutex_lock(&a->callers);
+	a->mark_bits = mark_bits;
+	result = agent_command(a, AT_ONCE);
+	pthread_mutex_unlock(&a->callers);
+	return result;
+}
+
+int tcpx_agent_serve(void *agent, const char *netns_path)
+{
+	struct agent *a = agent;
+	int result;
+
+	if (!a || !netns_path)
+		return -EINVAL;
+	pthread_mutex_lock(&a->callers);
+	a->path = netns_path;
+	result = agent_command(a, SERVE);
+	pthread_mutex_unlock(&a->callers);
+	return result;
+}
+
+int tcpx_agent_reason(void *agent, char *out, int cap)
+{
+	struct agent *a = agent;
+	int result;
+
+	if (!a || !out || cap < 0)
+		return -EINVAL;
+	pthread_mutex_lock(&a->callers);
+	a->text = out;
+	a->cap = cap;
+	result = agent_command(a, REASON);
+	pthread_mutex_unlock(&a->callers);
+	return result;
+}
+
+int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out)
+{
+	struct agent *a = agent;
+	uint64_t cpu = 0;
+
+	if (!a || !out)
+		return -EINVAL;
+	if (add_cpu(a->thread, &cpu) || (a->flusher.running && add_cpu(a->flusher.thread, &cpu)))
+		return -EIO;
+	*out = (struct tcpx_agent_stats){
+		.flushed = a->flusher.flushed,
+		.failed = a->flusher.failed,
+		.notices = a->notices,
+		.namespaces = a->namespaces,
+		.cpu_ns = cpu,
+		.route_changes = a->route_changes,
+		.route_errors = a->route_errors,
+	};
+	return 0;
+}
+
+int tcpx_routes_check(unsigned int mark_bits, char *why, int cap)
+{
+	int err = routes_check(mark_bits);
+
+	if (!why || cap < 1)
+		return -EINVAL;
+	snprintf(why, (size_t)cap, "%s", err == -EOPNOTSUPP ? routes_reason() : "");
+	return err;
+}
+
+int tcpx_routes_sweep(void)
+{
+	return routes_sweep();
+}

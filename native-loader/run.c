@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+/*
+ * `tcpx run`: becoming another program, and the process that waits for the end of its cgroup.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bridge.h"
+#include "guard-process.h"
+
+/* What the runtime changes in its process before anybody can look (measured with Bun 1.4.5). */
+static const int IGNORED[] = {SIGPIPE, SIGXFSZ};
+
+/* What this command may change before it becomes another program. */
+static struct {
+	int stdio[3]; /* status flags, -1: closed */
+	struct rlimit memlock;
+} before;
+
+int tcpx_exec_note(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		before.stdio[fd] = fcntl(fd, F_GETFL);
+	return getrlimit(RLIMIT_MEMLOCK, &before.memlock) ? -errno : 0;
+}
+
+int tcpx_exec_keep(int fd)
+{
+	return fcntl(fd, F_SETFD, 0) ? -errno : 0;
+}
+
+/* The runtime raises the soft limit to the hard one. Nobody knows what it was but, most likely,
+ * the parent.
+ */
+static void restore_nofile(void)
+{
+	struct rlimit own, parents;
+
+	if (getrlimit(RLIMIT_NOFILE, &own))
+		return;
+	if (syscall(SYS_prlimit64, syscall(SYS_getppid), RLIMIT_NOFILE, NULL, &parents))
+		return;
+	if (parents.rlim_max == own.rlim_max)
+		setrlimit(RLIMIT_NOFILE, &parents);
+}
+
+static void restore(void)
+{
+	const struct sigaction fatal = {.sa_handler = SIG_DFL};
+
+	for (size_t i = 0; i < sizeof(IGNORED) / sizeof(*IGNORED); i++)
+		sigaction(IGNORED[i], &fatal, NULL);
+	for (int fd = 0; fd < 3; fd++) {
+		/* of the open file, which others share: a terminal */
+		if (before.stdio[fd] >= 0 && fcntl(fd, F_GETFL) != before.stdio[fd])
+			fcntl(fd, F_SETFL, before.stdio[fd]);
+	}
+	setrlimit(RLIMIT_MEMLOCK, &before.memlock);
+	restore_nofile();
+}
+
+/* Strings that lie back to back, as a vector; the caller frees it. */
+static char **vector(const char *text, size_t size)
+{
+	size_t n = 0;
+	char **v;
+
+	if (!text || (size && text[size - 1]))
+		return NULL;
+	for (size_t i = 0; i < size; i++)
+		n += !text[i];
+	v = calloc(n + 1, sizeof(*v));
+	for (size_t i = 0; v && i < n; i++) {
+		v[i] = (char *)text;
+		text += strlen(text) + 1;
+	}
+	return v;
+}
+
+int tcpx_exec(const char *argv, size_t argv_size, const char *envp, size_t envp_size)
+{
+	const struct sigaction ignored = {.sa_handler = SIG_IGN};
+	char **args = vector(argv, argv_size), **env = vector(envp, envp_size);
+	int err = -EINVAL;
+
+	if (args && env && args[0]) {
+		restore();
+		execvpe(args[0], args, env);
+		err = -errno;
+		/* we live on, and may have something to say to a closed pipe */
+		sigaction(SIGPIPE, &ignored, NULL);
+	}
+	free(args);
+	free(env);
+	return err;
+}
+
+#define WORDS 8
+
+struct run_watch {
+	int line;   /* end of file: tcpx has become the command, or is dead */
+	int events; /* cgroup.events */
+	char *argv[WORDS + 1];
+	char text[8192]; /* on the stack, where guard_forget() leaves it alone */
+};
+
+/* False for a cgroup that is gone, too. */
+static int populated(int events)
+{
+	static const char word[] = "populated 1";
+	char text[256];
+	long n = syscall(SYS_pread64, events, text, sizeof(text), 0);
+
+	for (long i = 0; i + (long)sizeof(word) - 1 <= n; i++) {
+		if (!memcmp(text + i, word, sizeof(word) - 1))
+			return 1;
+	}
+	return 0;
+}
+
+/* The kernel's struct for rt_sigaction: handler, flags, restorer, mask. */
+static void ignore(int signal)
+{
+	const unsigned long action[4] = {(unsigned long)SIG_IGN, 0, 0, 0};
+
+	syscall(SYS_rt_sigaction, signal, action, NULL, GUARD_SIGNALS);
+}
+
+/* This very program again, even when its file has been replaced meanwhile. A service that is being
+ * stopped sends SIGTERM to all that is in its cgroup, which may be us.
+ */
+static void clean_up(char *const *argv)
+{
+	static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	char *env[] = {path, NULL};
+	unsigned long none = 0;
+
+	ignore(SIGHUP);
+	ignore(SIGINT);
+	ignore(SIGQUIT);
+	ignore(SIGTERM);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, GUARD_SIGNALS);
+	syscall(SYS_close, 0);
+	syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR);
+	syscall(SYS_dup3, 0, 1, 0);
+	syscall(SYS_dup3, 0, 2, 0);
+	guard_close_from(3);
+	syscall(SYS_execve, "/proc/self/exe", argv, env);
+}
+
+static void watch(const void *context)
+{
+	const struct run_watch *w = context;
+	int line = (int)syscall(SYS_fcntl, w->line, F_DUPFD, 3);
+	int events = (int)syscall(SYS_fcntl, w->events, F_DUPFD, 3);
+	struct pollfd change = {.fd = 1, .events = POLLPRI};
+	char none;
+
+	syscall(SYS_dup3, line, 0, 0);
+	syscall(SYS_dup3, events, 1, 0);
+	syscall(SYS_close, 2);
+	guard_close_from(3);
+	syscall(SYS_setsid);
+	syscall(SYS_chdir, "/");
+	syscall(SYS_prctl, PR_SET_NAME, "tcpx-run-watch", 0, 0, 0);
+	guard_forget();
+	syscall(SYS_read, 0, &none, 1);
+	while (populated(1)) {
+		if (syscall(SYS_ppoll, &change, 1, NULL, NULL, 0) < 0)
+			break;
+	}
+	clean_up(w->argv);
+}
+
+int tcpx_run_watch(int events_fd, const char *argv, size_t argv_size)
+{
+	struct run_watch w = {.events = events_fd};
+	int line[2], words = 0, err;
+
+	if (!argv || !argv_size || argv[argv_size - 1] || argv_size > sizeof(w.text))
+		return -EINVAL;
+	memcpy(w.text, argv, argv_size);
+	for (size_t i = 0; i < argv_size; i += strlen(w.text + i) + 1) {
+		if (words == WORDS)
+			return -E2BIG;
+		w.argv[words++] = w.text + i;
+	}
+	if (syscall(SYS_pipe2, line, O_CLOEXEC))
+		return -errno;
+	w.line = line[0];
+	err = guard_launch(watch, &w);
+	close(line[0]);
+	if (err) {
+		close(line[1]);
+		return err;
+	}
+	return line[1];
+}
