@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Kernel facilities, each tried by loading a small program that uses it.
 
+import { readFileSync } from "node:fs";
 import { type Bridge, Errno } from "../loader/bridge.ts";
 import { tryProgram } from "../loader/probe.ts";
 import type { Check } from "./types.ts";
@@ -45,6 +46,27 @@ const FACILITIES: Facility[] = [
   { program: "bpf_timers", name: "BPF timers", without: "acknowledgments cannot be thinned", core: false },
 ];
 
+const BTF = "/sys/kernel/btf/vmlinux";
+
+/** How far listeners that are older than the rules can be armed; follows from live changes. */
+function oldListeners(live: Check): Check {
+  const check = { name: "old listeners", core: false };
+  if (live.verdict === "skip") return { ...check, verdict: "skip", detail: live.detail };
+  if (live.verdict !== "ok") {
+    const detail = "not armed: their connections negotiate on the third ACK and on data";
+    return { ...check, verdict: "warn", detail };
+  }
+  // the name of the socket option (6.12), without which an iterator cannot set callback flags
+  if (!readFileSync(BTF).includes("TCP_BPF_SOCK_OPS_CB_FLAGS")) {
+    return {
+      ...check,
+      verdict: "warn",
+      detail: "read the SYN, but answer on data; nothing is announced live",
+    };
+  }
+  return { ...check, verdict: "ok", detail: "armed: they answer in the SYN-ACK" };
+}
+
 /** Tries every facility; `possible` is false when there is no permission to. */
 export async function facilityChecks(lib: Bridge, possible: boolean): Promise<Check[]> {
   const checks: Check[] = [];
@@ -58,5 +80,6 @@ export async function facilityChecks(lib: Bridge, possible: boolean): Promise<Ch
     const detail = ok ? "loads" : `${without} (${new Errno("load", -result).code})`;
     checks.push({ name, verdict: ok ? "ok" : core ? "fail" : "warn", detail, core });
   }
+  checks.push(oldListeners(checks.find(({ name }) => name === "live changes")!));
   return checks;
 }
