@@ -4,43 +4,10 @@
  * user space has decided, arm prepares listeners that are older than the rules, restore gives
  * everything back. The iterator holds the socket's lock, as the sock_ops program does.
  */
+#include "live_list.bpf.h"
 #include "live_undo.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
-
-static __always_inline void live_address(struct tcp_sock *tp, struct tcpx_live_socket *out)
-{
-	struct sock_common___live *sk = (void *)tp;
-	__u32 *address = (__u32 *)out->remote;
-
-	out->local_port = sk->skc_num;
-	out->remote_port = bpf_ntohs(sk->skc_dport);
-	if (sk->skc_family == TCPX_AF_INET6 && bpf_core_field_exists(sk->skc_v6_daddr)) {
-		bpf_core_read(out->remote, sizeof(out->remote), &sk->skc_v6_daddr);
-	} else {
-		address[2] = bpf_htonl(0xffff);
-		address[3] = sk->skc_daddr;
-	}
-	out->family = !address[0] && !address[1] && address[2] == bpf_htonl(0xffff)
-			      ? TCPX_FAMILY_IPV4
-			      : TCPX_FAMILY_IPV6;
-}
-
-static __always_inline void live_rules(struct tcp_sock *tp, struct tcpx_live_socket *out)
-{
-	struct tcpx_conn *conn = bpf_sk_storage_get(&conns, tp, NULL, 0);
-
-	if (!conn)
-		return;
-	if (conn->attempt)
-		out->direction = TCPX_DIRECTION_TO;
-	else if (conn->since_ns)
-		out->direction = TCPX_DIRECTION_FROM;
-	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		out->local_rules[ext] = conn->policy.rules[ext][TCPX_KIND_LOCAL].id;
-		out->ask_rules[ext] = conn->policy.rules[ext][TCPX_KIND_ASK].id;
-	}
-}
 
 SEC("iter/tcp")
 int list(struct bpf_iter__tcp *ctx)
@@ -84,8 +51,8 @@ int change(struct bpf_iter__tcp *ctx)
 	order = bpf_map_lookup_elem(&orders, &number);
 	if (!order)
 		return 0;
-	conn = order->verb == TCPX_LIVE_SET ? live_conn(tp, order, target->direction)
-					    : bpf_sk_storage_get(&conns, tp, NULL, 0);
+	conn = order->verb == TCPX_LIVE_UNDO ? bpf_sk_storage_get(&conns, tp, NULL, 0)
+					     : live_conn(tp, order);
 	if (!conn)
 		return 0;
 	if (order->verb == TCPX_LIVE_UNDO) {

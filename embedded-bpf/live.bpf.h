@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include "ask.bpf.h"
+#include "cgroups.bpf.h"
 #include "listen.bpf.h"
 #include "receive.bpf.h"
 
@@ -22,20 +23,6 @@ struct bpf_iter_meta {
 struct bpf_iter__tcp {
 	struct bpf_iter_meta *meta;
 	struct sock_common *sk_common;
-} __attribute__((preserve_access_index));
-
-struct kernfs_node {
-	__u64 id;
-} __attribute__((preserve_access_index));
-
-struct cgroup_subsys_state {
-	struct cgroup *cgroup;
-	struct cgroup_subsys_state *parent;
-} __attribute__((preserve_access_index));
-
-struct cgroup {
-	struct cgroup_subsys_state self;
-	struct kernfs_node *kn;
 } __attribute__((preserve_access_index));
 
 struct net___cookie {
@@ -56,13 +43,8 @@ struct sock_common___live {
 	} skc_net;
 } __attribute__((preserve_access_index));
 
-struct sock_cgroup_data {
-	struct cgroup *cgroup;
-} __attribute__((preserve_access_index));
-
 struct sock___live {
 	__u32 sk_mark;
-	struct sock_cgroup_data sk_cgrp_data;
 } __attribute__((preserve_access_index));
 
 struct inet_connection_sock___live {
@@ -142,18 +124,22 @@ static __always_inline __u8 live_state(struct tcp_sock *tp)
  */
 static __always_inline bool live_scopes(struct tcp_sock *tp, struct live_scratch *at)
 {
-	struct cgroup *cgroup = ((struct sock___live *)tp)->sk_cgrp_data.cgroup;
-	struct cgroup_subsys_state *css;
+	struct cgroup *cgroup = cgroup_of(tp);
 
 	__builtin_memset(at, 0, sizeof(*at));
-	for (int i = 0; i < TCPX_CGROUP_DEPTH && cgroup; i++) {
-		__u64 id = cgroup->kn->id;
+/* until 6.1 no loop is taken whose end falls through to its beginning, as clang lays this one out
+ */
+#pragma clang loop unroll(full)
+	for (int i = 0; i < TCPX_CGROUP_DEPTH; i++) {
+		__u64 id;
 
+		if (!cgroup)
+			break;
+		id = cgroup_number(cgroup);
 		at->inside |= id == config.scope;
 		if (at->n < TCPX_NEST && bpf_map_lookup_elem(&scopes, &id))
 			at->socket.scopes[at->n++ & (TCPX_NEST - 1)] = id;
-		css = cgroup->self.parent;
-		cgroup = css ? css->cgroup : NULL;
+		cgroup = cgroup_around(cgroup);
 	}
 	return at->inside;
 }

@@ -21,11 +21,10 @@ static __always_inline int live_flags(struct tcp_sock *tp, __u32 set)
  * The state of a connection, made as if it had been set up with the scope's rules and had nothing
  * left to say. One whose scope has gone becomes ours: its program would never speak.
  */
-static __always_inline struct tcpx_conn *
-live_conn(struct tcp_sock *tp, const struct tcpx_live_order *order, __u8 direction)
+static __always_inline struct tcpx_conn *live_conn(struct tcp_sock *tp,
+						   const struct tcpx_live_order *order)
 {
 	struct tcpx_conn *conn = bpf_sk_storage_get(&conns, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	struct tcp_sock___live *live = (void *)tp;
 	__u64 scope;
 
 	if (!conn)
@@ -36,9 +35,7 @@ live_conn(struct tcp_sock *tp, const struct tcpx_live_order *order, __u8 directi
 	if (conn->since_ns)
 		return conn;
 	conn->since_ns = bpf_ktime_get_ns();
-	conn->attempt = direction == TCPX_DIRECTION_TO;
-	conn->received = live->rcv_nxt - 1; /* an old answer corrects nothing */
-	conn->silent = TCPX_SILENT;
+	conn->silent = TCPX_SILENT; /* received stays 0: nobody has seen its handshake */
 	return conn;
 }
 
@@ -90,16 +87,20 @@ static __always_inline int live_request(struct tcp_sock *tp, struct tcpx_conn *c
 					struct tcpx_live_target *target)
 {
 	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_ACK), old = *r;
+	struct tcpx_rule *ask = &conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK], rule = *ask;
+	bool same = tarr_asks(ask) && ask->value[0] == order->ask.value[0];
 	__u8 tarr = conn->ack.tarr;
 
 	if (conn->silent == TCPX_SILENCED)
 		return TCPX_LIVE_SILENCED;
-	conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK] = order->ask;
+	*ask = order->ask;
 	if (!rule_active(&order->ask))
 		return TCPX_LIVE_CHANGED;
 	if (tarr_asks(&order->ask)) {
 		if (!(tarr & TCPX_TARR_PEER))
 			return TCPX_LIVE_INCAPABLE;
+		if (same && tarr & TCPX_TARR_ASKED)
+			return TCPX_LIVE_SAME;
 		conn->ack.tarr &= ~TCPX_TARR_ASKED;
 		if (r->state == TCPX_REQUEST_ASKED)
 			r->state = TCPX_REQUEST_UNANSWERED;
@@ -114,6 +115,7 @@ static __always_inline int live_request(struct tcp_sock *tp, struct tcpx_conn *c
 	if (target->said == TCPX_LIVE_SAID)
 		return TCPX_LIVE_CHANGED;
 	*r = old;
+	*ask = rule;
 	conn->ack.tarr = tarr;
 	return TCPX_LIVE_FAILED;
 }

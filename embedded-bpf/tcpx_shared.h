@@ -414,9 +414,9 @@ struct tcpx_live_socket {
 	__u64 netns_cookie;
 	__u64 scopes[TCPX_NEST];	   /* cgroups with rules that it is in, innermost first */
 	__u32 local_rules[TCPX_EXT_COUNT]; /* ids of the rules that it has */
-	__u32 ask_rules[TCPX_EXT_COUNT];
-	__u8 state;	/* enum tcp_state */
-	__u8 family;	/* enum tcpx_family */
+	__u32 ask_rules[TCPX_EXT_COUNT];   /* 0: it asks nothing */
+	__u8 state;			   /* enum tcp_state */
+	__u8 family;			   /* enum tcpx_family */
 	__u8 direction; /* TO or FROM where tcpx has seen its handshake, else BOTH */
 	__u8 reserved;
 	__u16 local_port;
@@ -459,12 +459,11 @@ enum tcpx_live_said {
 };
 
 struct tcpx_live_target {
-	__u32 order;	/* its number */
-	__s32 error;	/* of the helper call that failed */
-	__u8 direction; /* TO or FROM */
-	__u8 result;	/* enum tcpx_live_result */
-	__u8 said;	/* enum tcpx_live_said */
-	__u8 reserved;
+	__u32 order; /* its number */
+	__s32 error; /* of the helper call that failed */
+	__u8 result; /* enum tcpx_live_result */
+	__u8 said;   /* enum tcpx_live_said */
+	__u16 reserved;
 };
 
 /* What an iterator without orders has done. */

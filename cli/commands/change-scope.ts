@@ -116,14 +116,17 @@ export async function changeScope(
   const scope = host.scope();
   for (const notice of scope.notices) io.messages.warn(notice);
   const netns = netnsFor(host, scope, places.allNetns, io);
+  if (wish.live) {
+    const { requireLive } = await import("../live/probe.ts");
+    await requireLive(lib, wish.asks ?? false);
+  }
   if (places.dryRun) {
     report(io, command, scope, plan(presentRules(host, scope), netns), places, netns);
     if (wish.live) io.print("connections that exist would be changed, too (--live)");
     return Exit.DONE;
   }
   await prepare();
-  const live = await import("../live/effects.ts");
-  if (wish.live) await live.requireLive(lib);
+  const live = await import("../live/object.ts");
   // unsetting the last rule would take it away
   using before = live.State.open(lib, scope.id);
   const planned = () => plan(presentRules(host, scope), netns);

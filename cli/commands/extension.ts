@@ -76,7 +76,8 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
       for (const notice of notices) io.messages.warn(notice);
       const plan = (present: Rule[], netns: Netns | null) =>
         setRules(present, placeRules(extension, selectors, drafts, netns));
-      const wish = { ext: extension.name, live: flagArg(args, "live") };
+      const asks = drafts.every(({ kind }) => kind === "ask");
+      const wish = { ext: extension.name, live: flagArg(args, "live"), asks };
       return changeScope(io, `${extension.name} ${name}`, where, plan, wish, () => verb.prepare?.(drafts));
     },
   });

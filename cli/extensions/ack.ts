@@ -173,10 +173,13 @@ const request: RuleVerb = {
   examples: [
     ["tcpx ack request --every 10 --delay rtt/4 --to 192.0.2.0/24", "Ask those servers"],
     ["tcpx ack request --every 1 --from 10.0.0.0/8", "Ask our clients for an ACK per segment"],
+    ["tcpx ack request --every 4 --live", "Also on connections that exist, and that ask nothing so far"],
     ["tcpx ack request --every 8 --tarr", "Ask in the way of draft-ietf-tcpm-ack-rate-request"],
     ["tcpx ack request none --to 192.0.2.9", "Ask nothing of this one"],
   ],
-  directionNote: "The peer needs an accept rule (`tcpx ack accept`), or another implementation of TARR.",
+  directionNote:
+    "The peer needs an accept rule (`tcpx ack accept`), or another implementation of TARR. Connections that ask " +
+    "already make a changed request with their next segments, once (Linux >= 6.12).",
   draft(args) {
     const exempt = exempted("ask", args, Object.keys(requestSchema.entries));
     if (exempt) return exempt;
@@ -194,6 +197,7 @@ const request: RuleVerb = {
     checkAtOnce(every, divisor);
     return drafted("ask", { every, divisor: divisor ?? 0, tarr });
   },
+  checkLive: noLiveExemption,
 };
 
 const accept: RuleVerb = {

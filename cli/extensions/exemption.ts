@@ -11,6 +11,6 @@ export function exemption(kind: RuleDraft["kind"]): RuleDraft {
 
 /** An exemption has nothing to give to connections that exist. @throws TcpxError (usage) */
 export function noLiveExemption(drafts: RuleDraft[]): void {
-  if (!drafts.some(({ kind, none }) => kind === "local" && none)) return;
+  if (!drafts.every(({ none }) => none)) return;
   throw usageError("'none' takes no --live", "none", "`unset --live` gives connections back what they had");
 }

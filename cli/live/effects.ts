@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What a change of rules does to sockets that exist already.
 
-import { Exit, TcpxError } from "../errors.ts";
 import { extensionOf } from "../extensions/index.ts";
 import { type Bridge, Errno } from "../loader/bridge.ts";
 import type { Scope } from "../loader/host.ts";
-import { tryProgram } from "../loader/probe.ts";
-import { readScopes, type ScopeState } from "../loader/store.ts";
+import { readScopes } from "../loader/store.ts";
 import type { Change } from "../policy/change.ts";
 import { flatten } from "../policy/flatten.ts";
-import { type Rule, ruleKey } from "../policy/rule.ts";
+import type { Rule } from "../policy/rule.ts";
 import { Matcher } from "./match.ts";
 import { hasProcesses, namespacesOf } from "./namespaces.ts";
 import { LiveObject, State } from "./object.ts";
@@ -25,17 +23,6 @@ export interface Job {
   /** Root scope: in every namespace. */
   allNetns: boolean;
   state: State;
-}
-
-/** Before anything is changed. @throws TcpxError (unsupported) */
-export async function requireLive(lib: Bridge): Promise<void> {
-  const result = await tryProgram(lib, "iterator_setsockopt");
-  if (result >= 0) return;
-  throw new TcpxError(Exit.UNSUPPORTED, "this kernel cannot change connections that exist (--live)", {
-    value: "--live",
-    hint: "that needs Linux 5.15; without --live the rule is for new connections",
-    cause: new Errno("load", -result),
-  });
 }
 
 export interface Armed {
@@ -71,12 +58,12 @@ export async function armListeners(job: Job): Promise<Armed> {
 }
 
 /** Rules of every scope; those of the job's own are given, as they are about to be or already are. */
-function rulesAround(job: Job, own: Rule[]): { rules: Rules; states: ScopeState[] } {
+function rulesAround(job: Job, own: Rule[]): Rules {
   const states = readScopes(job.lib).filter(({ id, alive }) => alive && id !== job.scope.id);
   const matcher = (rules: Rule[]) => new Matcher(flatten(rules, (name) => extensionOf({ ext: name }).id));
   const scopes = new Map(states.map(({ id, rules }) => [id, matcher(rules)]));
   scopes.set(job.scope.id, matcher(own));
-  return { rules: { scope: job.scope.id, scopes }, states };
+  return { scope: job.scope.id, scopes };
 }
 
 /** Lists, plans and does it, namespace by namespace. */
@@ -104,25 +91,31 @@ async function perform(job: Job, scopes: bigint[], plan: (sockets: Socket[]) => 
 
 /** --live: connections whose rule is one of these have it now. */
 export function setLive(job: Job, change: Change, ext: string): Promise<Outcome> {
-  const { rules } = rulesAround(job, change.rules);
+  const rules = rulesAround(job, change.rules);
   const wanted = [...change.added, ...change.unchanged].filter((rule) => rule.ext === ext);
   const id = extensionOf({ ext }).id;
   return perform(job, [...rules.scopes.keys()], (sockets) => planSet(sockets, rules, id, wanted));
 }
 
+const isAsk = ({ ext, kind, none }: Rule) => ext === "ack" && kind === "ask" && !none;
+
 /** Requests for ACKs that this command has changed. */
-export function changedAsks(change: Change): Rule[] {
-  const before = new Set(change.replaced.map(ruleKey));
-  return change.added.filter(({ ext, kind, ...rule }) => {
-    return ext === "ack" && kind === "ask" && !rule.none && before.has(ruleKey({ ext, kind, ...rule }));
-  });
+export const changedAsks = ({ added }: Change): Rule[] => added.filter(isAsk);
+
+/** ack request --live: connections whose request is one of these make it, unless they have. */
+export function askLive(job: Job, change: Change): Promise<Outcome> {
+  return ask(job, change, [...change.added, ...change.unchanged].filter(isAsk), true);
 }
 
-/** A changed request is announced again. */
+/** A changed request is announced again where one was made before. */
 export function askAgain(job: Job, change: Change): Promise<Outcome> {
-  const { rules } = rulesAround(job, change.rules);
-  const [changed, { id }] = [changedAsks(change), extensionOf({ ext: "ack" })];
-  return perform(job, [...rules.scopes.keys()], (sockets) => planAsk(sockets, job.scope.id, id, changed));
+  return ask(job, change, changedAsks(change), false);
+}
+
+function ask(job: Job, change: Change, wanted: Rule[], silent: boolean): Promise<Outcome> {
+  const rules = rulesAround(job, change.rules);
+  const { id } = extensionOf({ ext: "ack" });
+  return perform(job, [...rules.scopes.keys()], (sockets) => planAsk(sockets, rules, id, wanted, silent));
 }
 
 /** unset --live: connections with a rule of these ids get back what they had. */

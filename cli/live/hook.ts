@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The end of a change of rules: sockets that exist already hear of it.
 
+import { Errno } from "../loader/bridge.ts";
 import type { Io } from "../output/io.ts";
 import type { Change } from "../policy/change.ts";
 import { type Rule, ruleId } from "../policy/rule.ts";
-import { armListeners, askAgain, changedAsks, type Job, setLive, undoLive } from "./effects.ts";
+import { armListeners, askAgain, askLive, changedAsks, type Job, setLive, undoLive } from "./effects.ts";
 import { armedJson, armedLines, type Outcome, outcomeJson, outcomeLines } from "./report.ts";
 
 /** What --live is to do beside the change of rules. */
@@ -12,6 +13,8 @@ export interface LiveWish {
   /** Name of the extension. */
   ext: string;
   live: boolean;
+  /** All that there is to do is to make a request. */
+  asks?: boolean;
   /** Of `unset`: gives back what the rules at these places have set. */
   undo?: (change: Change) => Rule[];
 }
@@ -56,6 +59,19 @@ async function arm(job: Job, report: LiveReport, io: Io): Promise<void> {
   }
 }
 
+/** Connections that ask already hear of a changed request, without being asked for. */
+async function tellAgain(job: Job, change: Change, report: LiveReport, io: Io): Promise<void> {
+  if (changedAsks(change).length === 0) return;
+  try {
+    const outcome = await askAgain(job, change);
+    const { changed, unsaid, skipped } = outcome;
+    if (changed + unsaid + skipped.size > 0) say(report, io, "asked again on", outcome);
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    io.messages.info("this kernel announces nothing on connections that exist (Linux 6.12 does)");
+  }
+}
+
 /** Call it after the rules are in force; undoing only needs the state from before. */
 export async function tellSockets(job: Job, change: Change, wish: LiveWish, io: Io): Promise<LiveReport> {
   const report: LiveReport = { json: {}, lines: [] };
@@ -66,11 +82,8 @@ export async function tellSockets(job: Job, change: Change, wish: LiveWish, io: 
     return report;
   }
   if (concernsListeners(change)) await arm(job, report, io);
-  if (wish.live) say(report, io, "changed", await setLive(job, change, wish.ext));
-  else if (changedAsks(change).length > 0) {
-    const outcome = await askAgain(job, change);
-    const { changed, unsaid } = outcome;
-    if (changed + unsaid + outcome.skipped.size > 0) say(report, io, "asked again on", outcome);
-  }
+  if (!wish.live) await tellAgain(job, change, report, io);
+  else if (wish.asks) say(report, io, "asked on", await askLive(job, change));
+  else say(report, io, "changed", await setLive(job, change, wish.ext));
   return report;
 }

@@ -26,6 +26,9 @@ export class State implements Disposable {
     readonly counters: Fd | undefined,
   ) {}
 
+  /** Maps of an object's own. */
+  static readonly NONE = new State(undefined, undefined);
+
   /** What is pinned now; nothing when there are no rules at all. */
   static open(lib: Bridge, scope: bigint): State {
     const bpffs = findBpffs(lib);
@@ -40,8 +43,10 @@ export class State implements Disposable {
   }
 }
 
+export type LiveProgram = "arm" | "change" | "list" | "restore";
+
 export interface Load {
-  program: "arm" | "change" | "list" | "restore";
+  program: LiveProgram;
   /** Cgroup id. */
   scope: bigint;
   state: State;

@@ -3,7 +3,7 @@
 
 import { Direction, LiveVerb } from "../loader/layout.generated.ts";
 import { encodeSlot } from "../loader/records.ts";
-import { KINDS, type Rule, ruleId, ruleKey } from "../policy/rule.ts";
+import { KINDS, type Rule, ruleKey } from "../policy/rule.ts";
 import type { Matcher, Seen } from "./match.ts";
 import type { Order, Target } from "./object.ts";
 import type { Socket } from "./sockets.ts";
@@ -63,53 +63,65 @@ function owner(socket: Socket, seen: Seen, rules: Rules, slot: number) {
   return undefined;
 }
 
-const target = (order: number, direction: Seen["direction"]): Target => ({
-  order,
-  direction: direction === "from" ? Direction.FROM : Direction.TO,
-});
+/** Looks up which of the command's rules a connection has. */
+function finder(sockets: Socket[], rules: Rules, ext: number, wanted: Rule[]) {
+  const keys = new Set(wanted.map(ruleKey));
+  const listening = listeningPorts(sockets);
+  return (socket: Socket, kind: Rule["kind"]): Rule | undefined => {
+    const slot = ext * KINDS.length + KINDS.indexOf(kind);
+    const found = owner(socket, seenOf(socket, listening), rules, slot);
+    return found?.id === rules.scope && keys.has(ruleKey(found.rule)) ? found.rule : undefined;
+  };
+}
+
+/** One order for all sockets with the same rules. */
+class Planner {
+  readonly plan: Plan = { orders: [], targets: new Map() };
+  private readonly numbers = new Map<string, number>();
+
+  add(socket: Socket, key: string, order: () => Order): void {
+    const { orders, targets } = this.plan;
+    const number = this.numbers.get(key) ?? orders.push(order()) - 1;
+    this.numbers.set(key, number);
+    targets.set(socket.cookie, { order: number });
+  }
+}
 
 /**
  * Connections whose local rule is one of the command's.
  * @param ext id of the extension
  */
 export function planSet(sockets: Socket[], rules: Rules, ext: number, wanted: Rule[]): Plan {
-  const plan: Plan = { orders: [], targets: new Map() };
-  const keys = new Set(wanted.map(ruleKey));
-  const numbers = new Map<string, number>();
-  const listening = listeningPorts(sockets);
-  const slot = (kind: Rule["kind"]) => ext * KINDS.length + KINDS.indexOf(kind);
-  const ours = (found: ReturnType<typeof owner>) =>
-    found?.id === rules.scope && keys.has(ruleKey(found.rule)) ? found.rule : undefined;
-  for (const socket of sockets) {
-    if (!isConnection(socket)) continue;
-    const seen = seenOf(socket, listening);
-    const local = ours(owner(socket, seen, rules, slot("local")));
+  const planner = new Planner();
+  const find = finder(sockets, rules, ext, wanted);
+  const { scope } = rules;
+  for (const socket of sockets.filter(isConnection)) {
+    const local = find(socket, "local");
     if (!local || local.none) continue;
-    const ask = ours(owner(socket, seen, rules, slot("ask")));
-    const key = `${ruleKey(local)} ${ask ? ruleKey(ask) : ""}`;
-    let number = numbers.get(key);
-    if (number === undefined) {
-      number = plan.orders.length;
-      numbers.set(key, number);
-      const { scope } = rules;
-      const [a, b] = [encodeSlot(scope, local), encodeSlot(scope, ask)];
-      plan.orders.push({ scope, verb: LiveVerb.SET, ext, local: a, ask: b });
-    }
-    plan.targets.set(socket.cookie, target(number, seen.direction));
+    const ask = find(socket, "ask");
+    planner.add(socket, `${ruleKey(local)} ${ask ? ruleKey(ask) : ""}`, () => {
+      return { scope, verb: LiveVerb.SET, ext, local: encodeSlot(scope, local), ask: encodeSlot(scope, ask) };
+    });
   }
-  return plan;
+  return planner.plan;
 }
 
-/** Connections that ask by one of these rules, which has changed. */
-export function planAsk(sockets: Socket[], scope: bigint, ext: number, changed: Rule[]): Plan {
-  const numbers = new Map(changed.map((rule, i) => [ruleId(scope, rule), i]));
-  const orders = changed.map((rule) => ({ scope, verb: LiveVerb.ASK, ext, ask: encodeSlot(scope, rule) }));
-  const plan: Plan = { orders, targets: new Map() };
-  for (const socket of sockets) {
-    const number = isConnection(socket) ? numbers.get(socket.ask_rules[ext]!) : undefined;
-    if (number !== undefined) plan.targets.set(socket.cookie, { order: number });
+/**
+ * Connections whose request is one of the command's.
+ * @param silent those, too, that ask nothing so far
+ */
+export function planAsk(sockets: Socket[], rules: Rules, ext: number, wanted: Rule[], silent: boolean): Plan {
+  const planner = new Planner();
+  const find = finder(sockets, rules, ext, wanted);
+  const { scope } = rules;
+  for (const socket of sockets.filter(isConnection)) {
+    const ask = silent || socket.ask_rules[ext] !== 0 ? find(socket, "ask") : undefined;
+    if (!ask || ask.none) continue;
+    planner.add(socket, ruleKey(ask), () => {
+      return { scope, verb: LiveVerb.ASK, ext, ask: encodeSlot(scope, ask) };
+    });
   }
-  return plan;
+  return planner.plan;
 }
 
 /** Connections that have a local rule with one of these ids. */

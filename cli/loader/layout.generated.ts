@@ -366,10 +366,9 @@ export const structs = {
     fields: {
       order: { offset: 0, type: "u32" },
       error: { offset: 4, type: "s32" },
-      direction: { offset: 8, type: "u8" },
-      result: { offset: 9, type: "u8" },
-      said: { offset: 10, type: "u8" },
-      reserved: { offset: 11, type: "u8" },
+      result: { offset: 8, type: "u8" },
+      said: { offset: 9, type: "u8" },
+      reserved: { offset: 10, type: "u16" },
     },
   },
   tcpx_policy: {

@@ -135,16 +135,46 @@ describe("connections of a rule", () => {
   });
 });
 
-test("a changed ask and an undo go by the rule's id", () => {
+test("an undo goes by the rule's id", () => {
   const [rule] = rules("30s");
   const id = ruleId(SCOPE, rule!);
-  const had = socket("10.1.2.3", { local_rules: [id, 0, 0, 0], ask_rules: [0, 0, 0, id] });
-  const other = socket("10.1.2.3", { local_rules: [5, 0, 0, 0], ask_rules: [0, 0, 0, 5] });
+  const had = socket("10.1.2.3", { local_rules: [id, 0, 0, 0] });
+  const other = socket("10.1.2.3", { local_rules: [5, 0, 0, 0] });
   const bare = socket("10.1.2.3");
   const all = [had, other, bare, { ...had, cookie: 999n, state: 10 }];
   expect([...planUndo(all, SCOPE, Ext.UTO, new Set([id, 0])).targets.keys()]).toEqual([had.cookie]);
-  expect([...planAsk(all, SCOPE, Ext.ACK, [rule!]).targets.keys()]).toEqual([had.cookie]);
   expect(planUndo(all, SCOPE, Ext.ACK, new Set([id])).targets.size).toBe(0);
+});
+
+describe("a changed request", () => {
+  const [wide, narrow] = [rules("30s"), rules("20s", { to: "10.9.0.0/16" })];
+  const asks = (list: Rule[]) => list.filter(({ kind }) => kind === "ask");
+  const [asking, inside, mute] = [
+    socket("10.1.2.3", { ask_rules: [7, 0, 0, 0] }),
+    socket("10.9.9.9", { ask_rules: [7, 0, 0, 0] }),
+    socket("10.9.9.8"),
+  ];
+  const all = [asking, inside, mute, { ...asking, cookie: 998n, state: 10, local_port: 1 }];
+  const around2 = around([...wide, ...narrow]);
+  const found = (list: Rule[], silent: boolean) => [
+    ...planAsk(all, around2, Ext.UTO, asks(list), silent).targets.keys(),
+  ];
+
+  test("reaches those that ask, where it is the rule that they have now", () => {
+    expect(found(wide, false)).toEqual([asking.cookie]);
+    expect(found(narrow, false)).toEqual([inside.cookie]);
+    expect(found([], false)).toEqual([]);
+  });
+
+  test("with --live those that ask nothing, too", () => {
+    expect(found(narrow, true)).toEqual([inside.cookie, mute.cookie]);
+    expect(found([...wide, ...narrow], true)).toEqual([asking.cookie, inside.cookie, mute.cookie]);
+  });
+
+  test("an exemption makes none", () => {
+    const exempt = asks(rules("30s --no-advertise"));
+    expect(planAsk(all, around(exempt), Ext.UTO, exempt, true).targets.size).toBe(0);
+  });
 });
 
 test("the fast decoder says what the general one does", () => {

@@ -5,7 +5,6 @@ import { LiveResult, LiveSaid } from "../../cli/loader/layout.generated.ts";
 
 const row = (result: number, said: number = LiveSaid.NOTHING_TO_SAY, error = 0) => ({
   order: 0,
-  direction: 0,
   reserved: 0,
   result,
   said,
