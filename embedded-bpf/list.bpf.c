@@ -103,7 +103,7 @@ static __always_inline void list_conn(struct tcpx_listed *r, const struct tcpx_c
 			      &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]);
 	bpf_probe_read_kernel(&r->ack, sizeof(r->ack), &conn->ack);
 	bpf_probe_read_kernel(r->requests, sizeof(r->requests), conn->requests);
-	r->established = since != 0;
+	r->established = since > TCPX_SINCE_NEXT; /* else it has yet to speak */
 	r->direction = conn_direction(attempt, received);
 }
 

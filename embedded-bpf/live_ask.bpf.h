@@ -69,16 +69,20 @@ static __always_inline int live_advertise(struct tcp_sock *tp, struct tcpx_conn 
 					  const struct tcpx_live_order *order,
 					  struct tcpx_live_target *target)
 {
-	struct tcpx_rule *ask = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK];
-	bool said = rule_active(ask) && ask->value[1] == order->ask.value[1] &&
+	struct tcpx_rule *ask = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK], rule = *ask;
+	bool same = rule_active(&rule) && rule.value[1] == order->ask.value[1] &&
 		    (conn->written & 1 << TCPX_EXT_UTO || !conn->silent);
+	int said;
 
 	if (!order->ask.flags)
 		return TCPX_LIVE_NOTHING_TO_SAY;
 	*ask = order->ask;
-	if (said || !rule_active(ask))
+	if (same || !rule_active(ask))
 		return TCPX_LIVE_NOTHING_TO_SAY;
-	return live_speak(tp, conn, TCPX_EXT_UTO, target);
+	said = live_speak(tp, conn, TCPX_EXT_UTO, target);
+	if (said != TCPX_LIVE_SAID) /* the peer knows what it knew */
+		*ask = rule;
+	return said;
 }
 
 /* A changed request for ACKs: with the paper's option, or TARR's. */

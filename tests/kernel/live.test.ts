@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // --live: connections that exist get the rules, and give back what they were given.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { ackAsk, capOf, DEFAULT_CAP, DEFAULT_MARK, delackRequirement, markOf } from "../support/ack-lab.ts";
+import { capOf, DEFAULT_CAP, DEFAULT_MARK, delackRequirement, markOf } from "../support/ack-lab.ts";
 import { IPPROTO_TCP, SO_MARK, SOL_SOCKET, TCP_USER_TIMEOUT } from "../support/constants.ts";
 import { type Connection, congestionOf, connectPeers } from "../support/lab.ts";
-import { DEFAULT, RequestLab, requestsOf } from "../support/request-lab.ts";
+import { DEFAULT, RequestLab } from "../support/request-lab.ts";
 import { captureRequirement, describeIf, every, labRequirement } from "../support/requires.ts";
 import { tcpx } from "../support/tcpx.ts";
 import { type Side, tcpxOk, trace, utoOf } from "../support/uto-lab.ts";
@@ -193,23 +193,6 @@ describeIf(needs.ok, needs.reason)("connections that exist", () => {
     await capture.stop();
     const { client } = await trace(capture, c.port);
     expect(client.filter((p) => p.length > 0).map(utoOf)).toEqual(["1c04001e", "", ""]);
-  });
-
-  test("a changed request for ACKs is announced again, an unchanged one is not", async () => {
-    await r.rule(r.client, "ack request --every 10");
-    await r.rule(r.server, "ack accept --max-delay 40ms");
-    const c = await opened();
-    const capture = await r.u.capture();
-    expect((await r.rule(r.client, "ack request --every 10")).json.live).toBeUndefined();
-    await r.exchange(c, 2);
-    const { json } = await r.rule(r.client, "ack request --every 4");
-    expect(json.live).toMatchObject({ changed: 1, announced: 1 });
-    await r.exchange(c, 3);
-    await capture.stop();
-    const asks = (await trace(capture, c.port)).client.filter((p) => p.length > 0).map(requestsOf);
-    expect(asks).toEqual(["", "", ackAsk(4), "", ""]);
-    expect(await r.counters(r.client, "ack")).toMatchObject({ granted: 2, malformed: 0 });
-    expect(await r.counters(r.server, "ack")).toMatchObject({ received: 2, malformed: 0 });
   });
 
   test("what a peer was granted stays when a local rule is unset", async () => {
