@@ -3,7 +3,8 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ackAnswer, ackAsk, capOf, delackRequirement, tarrAsk } from "../support/ack-lab.ts";
 import { type Connection, until } from "../support/lab.ts";
-import { RequestLab, requestsOf } from "../support/request-lab.ts";
+import { LiveLab } from "../support/live-lab.ts";
+import { type RequestLab, requestsOf } from "../support/request-lab.ts";
 import { captureRequirement, describeIf, every, labRequirement } from "../support/requires.ts";
 import { tcpx } from "../support/tcpx.ts";
 import { type Side, trace } from "../support/uto-lab.ts";
@@ -11,28 +12,18 @@ import { type Side, trace } from "../support/uto-lab.ts";
 const needs = every("all", labRequirement, captureRequirement, delackRequirement);
 
 describeIf(needs.ok, needs.reason)("requests on connections that exist", () => {
+  let l: LiveLab;
   let r: RequestLab;
-  const connections: Connection[] = [];
 
   beforeAll(async () => {
-    r = await RequestLab.create();
+    l = await LiveLab.create();
+    r = l.r;
   });
   afterEach(async () => {
     await r.filter(r.client, "");
-    for (const c of connections.splice(0)) {
-      await r.client.peer.reset(c.client);
-      await r.server.peer.close(c.listener);
-    }
-    await r.clear();
+    await l.clear();
   });
-  afterAll(() => r[Symbol.asyncDispose]());
-
-  async function opened(family: "v4" | "v6" = "v4"): Promise<Connection> {
-    const c = await r.open(family);
-    connections.push(c);
-    await r.exchange(c, 2);
-    return c;
-  }
+  afterAll(() => l[Symbol.asyncDispose]());
 
   /**
    * The options of kind 254 that travel meanwhile: of the client every single one, of the server those that
@@ -64,7 +55,7 @@ describeIf(needs.ok, needs.reason)("requests on connections that exist", () => {
     async (family) => {
       await r.rule(r.client, "ack request --every 10");
       await r.rule(r.server, "ack accept --max-every 6 --max-delay 40ms");
-      const c = await opened(family);
+      const c = await l.opened(family);
       for (const [n, asked, granted] of [
         [2, 4, 4],
         [3, 9, 6],
@@ -91,7 +82,7 @@ describeIf(needs.ok, needs.reason)("requests on connections that exist", () => {
   test("the side that accepted asks anew", async () => {
     await r.rule(r.server, "ack request --every 9");
     await r.rule(r.client, "ack accept --max-delay 40ms");
-    const c = await opened();
+    const c = await l.opened();
     const change = () => r.rule(r.server, "ack request --every 5");
     const { client, server } = await said(c, change);
     // its ask is repeated until the client's answer is here: the client's next segment
@@ -103,7 +94,7 @@ describeIf(needs.ok, needs.reason)("requests on connections that exist", () => {
   test("by a rule at another selector, too; not where another rule holds", async () => {
     await r.rule(r.client, "ack request --every 10");
     await r.rule(r.server, "ack accept --max-delay 40ms");
-    const [c, six] = [await opened(), await opened("v6")];
+    const [c, six] = [await l.opened(), await l.opened("v6")];
     const change = async () => {
       const { json } = await r.rule(r.client, `ack request --every 3 --to ${r.server.v4}`);
       expect(json.live).toMatchObject({ changed: 1, announced: 1 });
@@ -116,7 +107,7 @@ describeIf(needs.ok, needs.reason)("requests on connections that exist", () => {
 
   test("connections that ask nothing: only with --live, and then once", async () => {
     await r.rule(r.server, "ack accept --max-delay 40ms");
-    const c = await opened();
+    const c = await l.opened();
     expect(await said(c, () => r.rule(r.client, "ack request --every 10"))).toEqual(SILENCE);
     expect(await said(c, () => r.rule(r.client, "ack request --every 7"))).toEqual(SILENCE);
     const live = async () => (await r.rule(r.client, "ack request --every 7 --live")).json.live;
@@ -129,7 +120,7 @@ describeIf(needs.ok, needs.reason)("requests on connections that exist", () => {
 
   test("without an answer it ends, and is not made again by the same rule", async () => {
     await r.rule(r.client, "ack request --every 10");
-    const c = await opened();
+    const c = await l.opened();
     const change = () => r.rule(r.client, "ack request --every 4");
     const { client } = await said(c, change);
     expect(new Set(client)).toEqual(new Set([ackAsk(4)]));
@@ -140,7 +131,7 @@ describeIf(needs.ok, needs.reason)("requests on connections that exist", () => {
   test("TARR: a changed rate is asked for once; who has not announced it is not asked", async () => {
     await r.rule(r.client, "ack request --every 8 --tarr");
     await r.rule(r.server, "ack accept --max-delay 40ms");
-    const c = await opened();
+    const c = await l.opened();
     const change = () => r.rule(r.client, "ack request --every 4 --tarr");
     expect(await said(c, change)).toEqual({ client: [tarrAsk(4)], server: [] });
     expect((await noted(r.server, c.port)).peers).toMatchObject({ asked: { every: 4 } });
@@ -152,7 +143,7 @@ describeIf(needs.ok, needs.reason)("requests on connections that exist", () => {
     expect(await said(c, live)).toEqual(SILENCE);
     await r.rule(r.client, "ack unset");
     await r.rule(r.client, "ack request --every 8");
-    const plain = await opened();
+    const plain = await l.opened();
     const { json } = await r.rule(r.client, `ack request --every 4 --tarr --port ${plain.port}`);
     expect(json.live).toMatchObject({ announced: 0, skipped: { incapable: 1 } });
     expect(await said(plain, async () => {})).toEqual(SILENCE);
@@ -161,7 +152,7 @@ describeIf(needs.ok, needs.reason)("requests on connections that exist", () => {
   test("data that was lost before does not keep the peer from answering", async () => {
     await r.rule(r.client, "ack request --every 10");
     await r.rule(r.server, "ack accept --max-delay 40ms");
-    const c = await opened();
+    const c = await l.opened();
     await r.filter(r.client, `tcp sport ${c.port} drop`);
     const delayed = r.exchange(c, 1);
     const lost = async () => (await r.server.peer.tcpInfo(c.server)).total_retrans! > 0;
