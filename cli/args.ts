@@ -71,7 +71,8 @@ export const selectorArgs = {
 export const liveArgs = {
   live: {
     type: "boolean",
-    description: "Connections that exist, too, and not only new ones (Linux >= 5.15)",
+    description:
+      "Connections that exist, too, and not only new ones (Linux >= 5.15; >= 6.12 to announce something)",
   },
 } as const satisfies ArgsDef;
 
