@@ -179,6 +179,8 @@ static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_con
 		callback_flags(ctx, 0, TCPX_WRITE);
 		return false;
 	}
+	if (conn->since_ns == TCPX_SINCE_NEXT)
+		conn->since_ns = bpf_ktime_get_ns();
 	if (!conn->since_ns) { /* a SYN, or the SYN-ACK of a simultaneous open */
 		retransmission = ctx->total_retrans;
 	} else {

@@ -86,6 +86,7 @@ static __always_inline __u32 attempt_hash(struct bpf_sock_ops *ctx)
 static __always_inline bool attempt_is_new(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
 	struct tcpx_uto_conn uto = {.applied_ms = conn->uto.applied_ms};
+	struct tcpx_before before = conn->before;
 	__u8 cc_applied = conn->cc_applied;
 
 	if (conn->attempt == attempt_hash(ctx) &&
@@ -93,6 +94,7 @@ static __always_inline bool attempt_is_new(struct bpf_sock_ops *ctx, struct tcpx
 		return false;
 	__builtin_memset(conn, 0, sizeof(*conn));
 	conn->uto = uto;
+	conn->before = before;
 	conn->cc_applied = cc_applied;
 	return true;
 }

@@ -60,8 +60,9 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 	if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB && request_answers(conn))
 		ask_again(ctx, conn);
 	ask = ask_any(conn) && !conn->silent;
-	/* a SYN-ACK was lost: maybe for its options */
-	if (ask && !conn->attempt && ctx->total_retrans) {
+	/* a SYN-ACK was lost: maybe for its options; data may be lost for other reasons */
+	if (ask && !conn->attempt && ctx->total_retrans &&
+	    ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB) {
 		ask_stop(ctx, conn, true);
 		ask = false;
 	}

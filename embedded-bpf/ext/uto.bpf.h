@@ -95,6 +95,8 @@ static __always_inline void uto_apply(struct bpf_sock_ops *ctx, struct tcpx_conn
 		TCPX_ERROR(TCPX_EXT_UTO, err);
 		return;
 	}
+	if (!conn->uto.applied_ms)
+		conn->before.uto_ms = present;
 	conn->uto.applied_ms = timeout;
 	count(TCPX_EXT_UTO, TCPX_COUNTER_APPLIED);
 }

@@ -8,6 +8,7 @@ import { tcpx } from "../support/tcpx.ts";
 import { ackRules } from "./ack-rules.ts";
 import { type BpfObjects, newObjects } from "./bpf-objects.ts";
 import { connections } from "./connections.ts";
+import { live, oldListener } from "./live.ts";
 import { degrades, type Result, works } from "./report.ts";
 import { lateRequests, requests } from "./requests.ts";
 import { rootScope } from "./root-scope.ts";
@@ -143,6 +144,8 @@ export const features: Feature[] = [
   { name: "ack rules", run: ackRules },
   { name: "connections", run: connections },
   { name: "root scope", run: rootScope },
+  { name: "old listener", run: oldListener },
+  { name: "live", run: live },
   { name: "demo", run: demo },
   { name: "reset", run: reset },
   { name: "kernel log", run: kernelLog },
