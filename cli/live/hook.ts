@@ -34,7 +34,7 @@ function concernsListeners(change: Change): boolean {
 
 function tellRefused(refused: number, io: Io): void {
   if (refused === 0) return;
-  io.messages.warn(`${refused} network namespace(s) could not be entered: CAP_SYS_ADMIN is needed for that`);
+  io.messages.warn("some network namespaces could not be entered: CAP_SYS_ADMIN is needed for that");
 }
 
 function say(report: LiveReport, io: Io, done: string, outcome: Outcome): void {

@@ -3,9 +3,9 @@
 
 import { LiveResult, LiveSaid } from "../loader/layout.generated.ts";
 import type { Struct } from "../loader/struct.ts";
-import { parseSelectors } from "../policy/selector.ts";
 import type { Armed } from "./effects.ts";
 import type { Socket } from "./sockets.ts";
+import { isSession, sshSession } from "./ssh.ts";
 
 /** Why a connection was left alone, by its name in JSON. */
 const SKIPPED: Partial<Record<number, readonly [name: string, why: string]>> = {
@@ -49,27 +49,6 @@ const NOTHING: Outcome = {
   skipped: new Map(),
   ssh: false,
 };
-
-/** Remote address and ports of SSH_CONNECTION; undefined without. */
-export function sshSession(text = process.env.SSH_CONNECTION) {
-  const [address = "", remotePort, , localPort] = text?.split(" ") ?? [];
-  if (!remotePort || !localPort) return undefined;
-  return { address, remotePort: Number(remotePort), localPort: Number(localPort) };
-}
-
-function isSession(socket: Socket, session: ReturnType<typeof sshSession>): boolean {
-  if (socket.remote_port !== session?.remotePort || socket.local_port !== session.localPort) return false;
-  try {
-    const [from] = parseSelectors({
-      to: session.address.replace(/%.*$/, ""),
-      from: undefined,
-      port: undefined,
-    });
-    return from!.address.every((byte, i) => byte === socket.remote[i]);
-  } catch {
-    return true; // an address of an unusual form: the ports say enough
-  }
-}
 
 /** What the iterator says about the targets in one namespace. */
 export function outcomeOf(sockets: Socket[], results: Map<bigint, Struct<"tcpx_live_target">>): Outcome {

@@ -7,7 +7,7 @@ import { connectPeers } from "../support/lab.ts";
 import { LiveLab, STOCK } from "../support/live-lab.ts";
 import type { RequestLab } from "../support/request-lab.ts";
 import { describeIf, every, labRequirement } from "../support/requires.ts";
-import { tcpx } from "../support/tcpx.ts";
+import { type TcpxOptions, tcpx } from "../support/tcpx.ts";
 import { tcpxOk } from "../support/uto-lab.ts";
 
 const needs = every("all", labRequirement, delackRequirement);
@@ -123,13 +123,17 @@ describeIf(needs.ok, needs.reason)("which connections that exist", () => {
       r.client.cgroup,
     ];
     await r.rule(r.client, "uto set 30s"); // which has it removed afterwards
-    const warned = async (timeout: string, env: Record<string, string>) =>
-      (await tcpxOk(words(timeout), { env })).stderr.includes("your own SSH session");
+    const warned = async (timeout: string, options: TcpxOptions) =>
+      (await tcpxOk(words(timeout), options)).stderr.includes("your own SSH session");
     const place = ["--cgroup", r.client.cgroup, "--port", `${c.port}`];
     const { json } = await tcpx(["connections", ...place], { netns: r.client.netns, json: true });
     const { port } = json.connections[0].local;
-    expect(await warned("20s", { SSH_CONNECTION: `${remote} ${c.port} ${local} ${port}` })).toBe(true);
-    expect(await warned("20s", { SSH_CONNECTION: `${remote} ${c.port} ${local} ${port}` })).toBe(false);
-    expect(await warned("25s", { SSH_CONNECTION: `${remote} ${c.port} ${local} 1` })).toBe(false);
+    const session = `${remote} ${c.port} ${local} ${port}`;
+    expect(await warned("20s", { env: { SSH_CONNECTION: session } })).toBe(true);
+    expect(await warned("20s", { env: { SSH_CONNECTION: session } })).toBe(false);
+    expect(await warned("25s", { env: { SSH_CONNECTION: `${remote} ${c.port} ${local} 1` } })).toBe(false);
+    // as under sudo
+    const wrap = ["env", `SSH_CONNECTION=${session}`, "sh", "-c", 'env -u SSH_CONNECTION "$@"; exit', "sh"];
+    expect(await warned("35s", { wrap })).toBe(true);
   });
 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { expect, test } from "bun:test";
-import { outcomeJson, outcomeLines, outcomeOf, sshSession } from "../../cli/live/report.ts";
+import { outcomeJson, outcomeLines, outcomeOf } from "../../cli/live/report.ts";
+import { sshSession } from "../../cli/live/ssh.ts";
 import { LiveResult, LiveSaid } from "../../cli/loader/layout.generated.ts";
 
 const row = (result: number, said: number = LiveSaid.NOTHING_TO_SAY, error = 0) => ({
