@@ -33,3 +33,8 @@ enum tcpx_tarr_flag tarr_flag;
 enum tcpx_list_flag list_flag;
 struct tcpx_list_config list_config;
 struct tcpx_listed listed;
+enum tcpx_watch_event watch_event;
+enum tcpx_watch_reason watch_reason;
+enum tcpx_watch_slot watch_slot;
+struct tcpx_watched watched;
+struct tcpx_watch watch;
