@@ -5,19 +5,13 @@ import { type Event, Watch } from "../support/watch-lab.ts";
 import { type Result, works } from "./report.ts";
 import { check, Pair } from "./support.ts";
 
-const CLIENT = ["cc-request granted reno reno", "iw granted 40 32", "uto asked 30000 null"];
-const SERVER = [
-  "their cc-request granted reno reno",
-  "their iw granted 40 32 clamped",
-  "their uto granted 30000 30000",
-];
+const CLIENT = ["iw granted 40 32", "uto asked 30000 null"];
+const SERVER = ["their iw granted 40 32 clamped", "their uto granted 30000 30000"];
 
 export async function watch(): Promise<Result> {
   await using pair = await Pair.create();
-  for (const words of ["uto set 30s", "cc-request set reno", "iw set 40"])
-    await pair.rule(pair.client, words);
-  for (const words of ["uto accept --min 1s", "cc-request accept reno", "iw accept --max 32"])
-    await pair.rule(pair.server, words);
+  for (const words of ["uto set 30s", "iw set 40"]) await pair.rule(pair.client, words);
+  for (const words of ["uto accept --min 1s", "iw accept --max 32"]) await pair.rule(pair.server, words);
   for (const [scope, wanted] of [
     [["--all-netns"], [...CLIENT, ...SERVER]],
     [["--cgroup", pair.server.cgroup], SERVER],
