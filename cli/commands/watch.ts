@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import { setPriority } from "node:os";
 import {
   type Args,
   flagArg,
@@ -30,6 +31,15 @@ const IDLE = 100;
 const AGAIN = 1000;
 
 const GONE = "the last rule was removed: waiting for the next one";
+
+/** Connections go first: what is not read in time is counted. */
+function stepBack(): void {
+  try {
+    setPriority(5);
+  } catch {
+    // then it does not
+  }
+}
 
 /** Paths of scopes by id, looked up when an unknown one turns up. */
 function cgroupNames(lib: Bridge): (scope: bigint) => string | null {
@@ -121,6 +131,7 @@ export const watch = leaf({
     for (const notice of scope.notices) io.messages.warn(notice);
     const netns = ownNamespace().inode;
     const wish = wishFor(scope, flagArg(args, "all-netns"), netns);
+    stepBack();
     const pause = new Pause();
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => pause.end());
     const outlet = new Outlet(host.lib, io.flags.quiet && !io.flags.json);

@@ -5,7 +5,8 @@ import { usageError } from "../errors.ts";
 import { extensions } from "../extensions/index.ts";
 import type { Selector } from "../policy/rule.ts";
 import { matches } from "./select.ts";
-import { Clock, eventJson, eventLine, noteJson, noteLine, RECORD, type Watched } from "./watched.ts";
+import { JsonLines, TextLines } from "./watch-lines.ts";
+import { RECORD, type Watched } from "./watched.ts";
 
 export const NAMES = extensions.map(({ name }) => name);
 
@@ -60,14 +61,14 @@ export class Report {
   shown = 0;
   lost = 0;
   private netns: number;
-  private readonly clock: Clock;
+  private readonly lines: TextLines | JsonLines;
 
   constructor(
     private readonly wanted: Wanted,
     private readonly around: Surroundings,
-    private readonly json: boolean,
+    json: boolean,
   ) {
-    this.clock = new Clock(json);
+    this.lines = json ? new JsonLines((scope) => around.cgroupOf(scope)) : new TextLines();
     this.netns = around.netns;
   }
 
@@ -78,16 +79,17 @@ export class Report {
   /** The two clocks drift apart, and the time of day may be set. */
   private synchronize(): number {
     const ns = this.around.bootNs();
-    this.clock.offsetMs = this.around.wallMs() - ns / 1e6;
+    this.lines.clock.offsetMs = this.around.wallMs() - ns / 1e6;
     return ns;
   }
 
   private one(list: Watched, at: number): string {
-    if (this.json) return eventJson(list, at, this.clock, this.around.cgroupOf);
+    const line = this.lines.event(list, at);
+    if (this.lines instanceof JsonLines) return line;
     const netns = list.netns(at);
     const isNew = netns !== this.netns;
     this.netns = netns;
-    return (isNew ? `netns ${netns}\n` : "") + eventLine(list, at, this.clock);
+    return isNew ? `netns ${netns}\n${line}` : line;
   }
 
   /** Lines of the events that are wanted. */
@@ -108,13 +110,13 @@ export class Report {
   note(note: Note): string {
     if (note.event === "lost") this.lost += note.lost;
     const now = this.synchronize();
-    if (this.json) {
-      return noteJson(note.event === "lost" ? { ...note, lost_total: this.lost } : note, now, this.clock);
+    if (this.lines instanceof JsonLines) {
+      return this.lines.note(note.event === "lost" ? { ...note, lost_total: this.lost } : note, now);
     }
     const text =
       note.event === "lost"
         ? `${note.lost} events lost: more came than could be read`
         : `not watched for ${note.ms} ms: stopped, or the reader was too slow`;
-    return noteLine(text, now, this.clock);
+    return this.lines.note(text, now);
   }
 }

@@ -22,9 +22,11 @@ const CASES: readonly { name: string; watch?: (cgroup: string, other: string) =>
 
 interface Run {
   perSecond: number;
+  /** Of both ends, per connection: what the kernel's side adds. */
+  loopMicros: number;
   events: number;
   lost: number;
-  /** CPU time per event, and share of a CPU meanwhile. */
+  /** CPU time of the watcher per event, and its share of a CPU meanwhile. */
   micros: number;
   share: number;
 }
@@ -77,11 +79,12 @@ async function once({ lab, program, netns, cgroup, own }: Place, args: string[] 
   const child = lab.spawn([program, String(CONNECTIONS)], { netns, cgroup });
   const out = await new Response(child.stdout as ReadableStream).text();
   if ((await child.exited) !== 0) throw new Error("the loop failed");
-  const wall = Number(out.split(" ")[0]);
+  const [wall = 0, used = 0] = out.trim().split(" ").map(Number);
   const cpu = usage(own) - before;
   const { events, lost } = (await watcher?.end()) ?? { events: 0, lost: 0 };
   return {
     perSecond: (CONNECTIONS * 1e6) / wall,
+    loopMicros: used / CONNECTIONS,
     events,
     lost,
     micros: events > 0 ? cpu / events : 0,
@@ -91,6 +94,7 @@ async function once({ lab, program, netns, cgroup, own }: Place, args: string[] 
 
 function row(name: string, runs: Run[], base: Run[]): string[] {
   const speed = (all: Run[]) => all.map(({ perSecond }) => perSecond);
+  const cpu = (all: Run[]) => all.map(({ loopMicros }) => loopMicros);
   const median = (field: keyof Run) =>
     quantile(
       runs.map((run) => run[field]),
@@ -101,7 +105,8 @@ function row(name: string, runs: Run[], base: Run[]): string[] {
     name,
     median("perSecond").toFixed(0),
     summary(speed(runs), speed(base)).ratio,
-    interval(speed(runs), speed(base)),
+    median("loopMicros").toFixed(1),
+    interval(cpu(runs), cpu(base)),
     median("events").toFixed(0),
     String(lost),
     median("micros").toFixed(2),

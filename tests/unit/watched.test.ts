@@ -5,8 +5,9 @@ import fc from "fast-check";
 import ipaddr from "ipaddr.js";
 import { Direction, Ext, Family, WatchEvent, WatchReason } from "../../cli/loader/layout.generated.ts";
 import { encodeAll, type Struct } from "../../cli/loader/struct.ts";
+import { Clock, JsonLines, TextLines } from "../../cli/observe/watch-lines.ts";
 import { parseCount, parseExtensions, Report, type Wanted } from "../../cli/observe/watch-report.ts";
-import { Clock, eventJson, eventLine, RECORD, Watched } from "../../cli/observe/watched.ts";
+import { RECORD, Watched } from "../../cli/observe/watched.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
 
 type Fields = Partial<Struct<"tcpx_watched">>;
@@ -48,13 +49,14 @@ const listOf = (...records: Fields[]) =>
       records.map((r) => ({ ...usual, ...r })),
     ),
   );
-const human = () => new Clock(false);
-const line = (fields: Fields) => eventLine(listOf(fields), 0, human());
+const line = (fields: Fields) => new TextLines().event(listOf(fields), 0);
 const said = (fields: Fields) =>
   line(fields)
     .trimEnd()
     .replace(/^.* (uto|cc-request|iw|ack) +/s, "$1 ");
-const json = (fields: Fields) => JSON.parse(eventJson(listOf(fields), 0, new Clock(true), () => "/a"));
+const jsonLine = (fields: Fields, cgroup: string | null) =>
+  new JsonLines(() => cgroup).event(listOf(fields), 0);
+const json = (fields: Fields) => JSON.parse(jsonLine(fields, "/a"));
 
 describe("one event", () => {
   test("as a line", () => {
@@ -129,7 +131,7 @@ describe("one event", () => {
     fc.assert(
       fc.property(fields, (f) => {
         for (const part of line(f).split("\n")) expect(part.length).toBeLessThanOrEqual(80);
-        expect(eventJson(listOf(f), 0, new Clock(true), () => null)).toMatch(/^\{[^\n]*\}\n$/);
+        expect(jsonLine(f, null)).toMatch(/^\{[^\n]*\}\n$/);
         expect(json(f).scope_id).toBe("1099511627783");
       }),
     );
@@ -182,6 +184,36 @@ describe("a report", () => {
     const short = report({ count: 3, extensions: parseExtensions("iw") });
     expect(ports(short.events(list) + short.events(list))).toEqual([1, 2, 1]);
     expect([short.done, short.shown]).toEqual([true, 3]);
+  });
+
+  test("one connection after another: each with its own ends", () => {
+    const list = listOf(
+      {},
+      { ext: Ext.UTO },
+      { local_port: 41_000 },
+      { scope: 9n },
+      { direction: Direction.FROM },
+    );
+    const shown = report()
+      .events(list)
+      .trim()
+      .split("\n")
+      .map((l) => JSON.parse(l));
+    expect(shown.map((e) => [e.local.port, e.scope_id, e.direction])).toEqual([
+      ...[0, 1].map(() => [40_000, "1099511627783", "opened"]),
+      [41_000, "1099511627783", "opened"],
+      [40_000, "9", "opened"],
+      [40_000, "1099511627783", "accepted"],
+    ]);
+    const text = report({}, false).events(list).split("\n");
+    expect(text.map((l) => l.slice(12, 21))).toEqual([
+      " :40000 >",
+      " :40000 >",
+      " :41000 >",
+      " :40000 >",
+      " :40000 <",
+      "",
+    ]);
   });
 
   test("another namespace than the caller's is named, and where it changes", () => {
