@@ -47,6 +47,20 @@ __noinline int claim(struct bpf_sock_ops *ctx, int direction)
 	return 1;
 }
 
+/* A watcher, should there be one, is told at the end of the callback: watch.bpf.h. */
+static __always_inline void conn_news(struct tcpx_conn *conn, enum tcpx_ext ext,
+				      enum tcpx_news news)
+{
+	conn->news |= news << 4 * ext;
+}
+
+/* An option of the peer that is ignored. */
+static __always_inline void conn_malformed(struct tcpx_conn *conn, enum tcpx_ext ext)
+{
+	count(ext, TCPX_COUNTER_MALFORMED);
+	conn_news(conn, ext, TCPX_NEWS_MALFORMED);
+}
+
 /* The connection, when some scope has a rule for it. */
 static __always_inline struct tcpx_conn *conn_of(struct bpf_sock_ops *ctx)
 {

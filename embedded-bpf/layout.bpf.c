@@ -40,3 +40,8 @@ struct tcpx_live_tally live_tally;
 enum tcpx_live_verb live_verb;
 enum tcpx_live_result live_result;
 enum tcpx_live_said live_said;
+enum tcpx_watch_event watch_event;
+enum tcpx_watch_reason watch_reason;
+enum tcpx_watch_slot watch_slot;
+struct tcpx_watched watched;
+struct tcpx_watch watch;

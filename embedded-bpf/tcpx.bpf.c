@@ -103,6 +103,7 @@ static __always_inline void on_received(struct bpf_sock_ops *ctx)
 		settle(ctx);
 	else if (!receive_wanted(conn))
 		callback_flags(ctx, 0, TCPX_PARSE);
+	watch_tell(ctx, conn);
 }
 
 /* Nothing is on this segment: the kernel still remembers an option of an earlier one. */
@@ -127,6 +128,7 @@ static __always_inline void on_state(struct bpf_sock_ops *ctx)
 	conn->received = ctx->rcv_nxt;
 	callback_flags(ctx, 0, TCPX_STATE);
 	settle(ctx);
+	watch_tell(ctx, conn);
 }
 
 static __always_inline void on_rtt(struct bpf_sock_ops *ctx)

@@ -171,6 +171,34 @@ export const ThinEvent = {
   WANTED: 1,
 } as const;
 
+export const WatchEvent = {
+  ASKED: 0,
+  GRANTED: 1,
+  REFUSED: 2,
+  UNANSWERED: 3,
+  NO_ROOM: 4,
+  GAVE: 5,
+  DENIED: 6,
+  MALFORMED: 7,
+  FALLBACK: 8,
+} as const;
+
+export const WatchReason = {
+  NONE: 0,
+  CLAMPED: 1,
+  NOT_ALLOWED: 2,
+  APPLICATION: 3,
+  LOSS: 4,
+  LATE: 5,
+  KERNEL: 6,
+} as const;
+
+export const WatchSlot = {
+  WANTED: 0,
+  COUNTED: 1,
+  SLOTS: 2,
+} as const;
+
 export const structs = {
   tcpx_ack_conn: {
     size: 24,
@@ -235,6 +263,7 @@ export const structs = {
       cc_applied: { offset: 46, type: "u8" },
       armed: { offset: 47, type: "u8" },
       crowded: { offset: 48, type: "u8" },
+      news: { offset: 50, type: "u16" },
       policy: { offset: 52, type: "tcpx_policy" },
       uto: { offset: 244, type: "tcpx_uto_conn" },
       ack: { offset: 256, type: "tcpx_ack_conn" },
@@ -456,6 +485,36 @@ export const structs = {
     fields: {
       event: { offset: 0, type: "u32" },
       netns: { offset: 4, type: "u32" },
+    },
+  },
+  tcpx_watch: {
+    size: 32,
+    fields: {
+      until_ns: { offset: 0, type: "u64" },
+      scope: { offset: 8, type: "u64" },
+      netns: { offset: 16, type: "u32" },
+      reserved: { offset: 20, type: "u32" },
+      lost: { offset: 24, type: "u64" },
+    },
+  },
+  tcpx_watched: {
+    size: 72,
+    fields: {
+      at_ns: { offset: 0, type: "u64" },
+      scope: { offset: 8, type: "u64" },
+      local: { offset: 16, type: "u8", dims: [16] },
+      remote: { offset: 32, type: "u8", dims: [16] },
+      local_port: { offset: 48, type: "u16" },
+      remote_port: { offset: 50, type: "u16" },
+      netns: { offset: 52, type: "u32" },
+      asked: { offset: 56, type: "u32" },
+      granted: { offset: 60, type: "u32" },
+      family: { offset: 64, type: "u8" },
+      direction: { offset: 65, type: "u8" },
+      ext: { offset: 66, type: "u8" },
+      event: { offset: 67, type: "u8" },
+      reason: { offset: 68, type: "u8" },
+      reserved: { offset: 69, type: "u8", dims: [3] },
     },
   },
 } as const;

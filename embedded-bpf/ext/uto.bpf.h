@@ -4,7 +4,7 @@
 #define TCPX_UTO_BPF_H
 
 #include "../options.bpf.h"
-#include "../policy.bpf.h"
+#include "../conn.bpf.h"
 
 #define TCPX_UTO_KIND 28
 #define TCPX_UTO_LEN 4
@@ -127,12 +127,13 @@ static __always_inline void uto_receive(struct tcpx_conn *conn)
 	if (!seen || !uto_accepts(conn))
 		return;
 	if (seen > 1 || conn->uto.len != TCPX_UTO_LEN || !ms) {
-		count(TCPX_EXT_UTO, TCPX_COUNTER_MALFORMED);
+		conn_malformed(conn, TCPX_EXT_UTO);
 		return;
 	}
 	if (ms == conn->uto.remote_ms)
 		return;
 	conn->uto.remote_ms = ms;
+	conn_news(conn, TCPX_EXT_UTO, TCPX_NEWS_PEERS);
 	count(TCPX_EXT_UTO, TCPX_COUNTER_RECEIVED);
 	if (ms < accept->value[0] || ms > accept->value[1])
 		count(TCPX_EXT_UTO, TCPX_COUNTER_CLAMPED);

@@ -13,6 +13,7 @@ import { degrades, type Result, works } from "./report.ts";
 import { lateRequests, requests } from "./requests.ts";
 import { rootScope } from "./root-scope.ts";
 import { check, Pair, tcpxOk, Unsupported } from "./support.ts";
+import { watch } from "./watch.ts";
 
 export interface Guest {
   /** What the kernel held before tcpx ran. */
@@ -143,6 +144,7 @@ export const features: Feature[] = [
   { name: "late requests", run: lateRequests },
   { name: "ack rules", run: ackRules },
   { name: "connections", run: connections },
+  { name: "watch", run: watch },
   { name: "root scope", run: rootScope },
   { name: "old listener", run: oldListener },
   { name: "live", run: live },
