@@ -83,6 +83,18 @@ describeIf(needs.ok, needs.reason)("which connections that exist", () => {
     expect(stdout).toContain("restored 2 connection(s) in 2 network namespace(s)");
   });
 
+  test("old listeners are armed in every network namespace of the scope's processes, and nowhere else", async () => {
+    const cgroup = r.lab.cgroup("listening");
+    for (const { netns, v4, v6 } of [r.client, r.server]) {
+      const peer = await r.lab.peer(netns, cgroup);
+      for (const address of [v4, v6]) await peer.listen(address);
+    }
+    await r.server.peer.listen(r.server.v4); // of another scope
+    const accept = async () => (await r.rule(cgroup, "uto accept --min 1s")).json.listeners;
+    expect(await accept()).toMatchObject({ armed: 4, namespaces: 2 });
+    expect(await accept()).toMatchObject({ armed: 0, namespaces: 0 });
+  });
+
   test("a mark of the application's own is nobody's business", async () => {
     const c = await l.opened();
     await r.client.peer.setopt(c.client, SOL_SOCKET, SO_MARK, DEFAULT_MARK | 5);
