@@ -69,7 +69,7 @@ static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 	if (algorithm >= TCPX_ALGORITHM_COUNT)
 		return TCPX_LIVE_FAILED;
 	live_cc_name(tp, now);
-	own = conn->cc_applied ? !live_same_name(now, conn->before.cc_ours)
+	own = conn->cc_applied ? cc_sum(now) != conn->before.cc_ours
 			       : BPF_CORE_READ_BITFIELD(icsk, icsk_ca_setsockopt);
 	__builtin_memcpy(name, cc_names[algorithm], sizeof(name));
 	if (own && !(order->local.flags & TCPX_RULE_FORCE) && !live_same_name(now, name))
@@ -84,7 +84,8 @@ static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 		return live_failed(target, TCPX_EXT_CC_REQUEST, err);
 	if (!conn->cc_applied)
 		__builtin_memcpy(conn->before.cc, now, sizeof(now));
-	live_cc_name(tp, conn->before.cc_ours); /* dctcp without ECN is dctcp-reno */
+	live_cc_name(tp, now);
+	conn->before.cc_ours = cc_sum(now); /* dctcp without ECN is dctcp-reno */
 	conn->cc_applied = 1;
 	count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_APPLIED);
 	return TCPX_LIVE_CHANGED;

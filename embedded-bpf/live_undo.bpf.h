@@ -38,14 +38,14 @@ static __always_inline int live_undo_cc(struct tcp_sock *tp, struct tcpx_conn *c
 	__builtin_memcpy(name, conn->before.cc, sizeof(name));
 	if (!conn->cc_applied || !name[0])
 		return TCPX_LIVE_SAME;
-	if (!live_same_name(now, conn->before.cc_ours))
+	if (cc_sum(now) != conn->before.cc_ours)
 		return TCPX_LIVE_KEPT;
 	if (live_same_name(now, name))
 		return TCPX_LIVE_SAME;
 	*err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
 	if (*err)
 		return TCPX_LIVE_FAILED;
-	__builtin_memcpy(conn->before.cc_ours, name, sizeof(name));
+	conn->before.cc_ours = cc_sum(name);
 	return TCPX_LIVE_CHANGED;
 }
 

@@ -221,12 +221,12 @@ export const structs = {
     },
   },
   tcpx_before: {
-    size: 40,
+    size: 32,
     fields: {
       uto_ms: { offset: 0, type: "u32" },
       delack_us: { offset: 4, type: "u32" },
       cc: { offset: 8, type: "char", dims: [16] },
-      cc_ours: { offset: 24, type: "char", dims: [16] },
+      cc_ours: { offset: 24, type: "u64" },
     },
   },
   tcpx_config: {
@@ -245,7 +245,7 @@ export const structs = {
     },
   },
   tcpx_conn: {
-    size: 448,
+    size: 440,
     fields: {
       scope: { offset: 0, type: "u64" },
       since_ns: { offset: 8, type: "u64" },
@@ -269,12 +269,12 @@ export const structs = {
       ack: { offset: 256, type: "tcpx_ack_conn" },
       requests: { offset: 280, type: "tcpx_request_conn", dims: [4] },
       before: { offset: 328, type: "tcpx_before" },
-      header: { offset: 368, type: "u8", dims: [72] },
-      header_len: { offset: 440, type: "u8" },
-      header_at: { offset: 441, type: "u8" },
-      header_is_syn: { offset: 442, type: "u8" },
-      experiments: { offset: 443, type: "u8" },
-      experiment_at: { offset: 444, type: "u8", dims: [4] },
+      header: { offset: 360, type: "u8", dims: [72] },
+      header_len: { offset: 432, type: "u8" },
+      header_at: { offset: 433, type: "u8" },
+      header_is_syn: { offset: 434, type: "u8" },
+      experiments: { offset: 435, type: "u8" },
+      experiment_at: { offset: 436, type: "u8", dims: [4] },
     },
   },
   tcpx_counters: {

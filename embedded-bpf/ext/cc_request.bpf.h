@@ -30,6 +30,22 @@ static __always_inline void cc_name(const struct inet_connection_sock___cc *icsk
 	bpf_core_read(name, TCPX_CA_NAME_MAX, &icsk->icsk_ca_ops->name);
 }
 
+/* A name in 8 bytes; the kernel's differ in it. Nothing stands behind the NUL. */
+static __always_inline __u64 cc_sum(const char *name)
+{
+	const __u64 *words = (const __u64 *)name;
+
+	return words[0] ^ words[1] * 3;
+}
+
+static __always_inline __u64 cc_in_use(const struct inet_connection_sock___cc *icsk)
+{
+	char name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
+
+	cc_name(icsk, name);
+	return cc_sum(name);
+}
+
 /* The allow-list is the only gate: BPF ignores net.ipv4.tcp_allowed_congestion_control. */
 static __always_inline bool cc_allowed(const struct tcpx_rule *accept, __u16 algorithm)
 {
@@ -75,7 +91,7 @@ static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn 
 		return false;
 	}
 	if (icsk)
-		cc_name(icsk, conn->before.cc_ours);
+		conn->before.cc_ours = cc_in_use(icsk);
 	conn->cc_applied = 1;
 	count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_APPLIED);
 	return true;
