@@ -7,6 +7,7 @@ import { extensions } from "../extensions/index.ts";
 import { COUNTER_NAMES, type Counters, readCounters } from "../loader/counters.ts";
 import { LAYOUT_VERSION } from "../loader/layout.generated.ts";
 import type { ScopeState } from "../loader/state.ts";
+import { isWatched } from "../observe/watching.ts";
 import { ruleJson, ruleTable } from "../output/rules.ts";
 import { table } from "../output/table.ts";
 import type { Netns } from "../policy/rule.ts";
@@ -97,11 +98,13 @@ export const status = leaf({
       .map((state) => ({ state, counters: readCounters(host.lib, state.id, state.layout) }));
     const states = reports.map(({ state }) => state);
     const agent = await agentSection(states, io, true);
-    io.json({ active: reports.length > 0, scopes: reports.map(scopeJson), ...agent.json });
+    const watched = isWatched(host.lib);
+    io.json({ active: reports.length > 0, watched, scopes: reports.map(scopeJson), ...agent.json });
     const netns = host.netns();
     const text = reports.map((report) => scopeText(report, netns));
     if (reports.length === 0) text.push(agent.text ? "there are no rules" : "tcpx has nothing on this host");
-    io.print([...text, agent.text].filter(Boolean).join("\n\n"));
+    const watch = watched ? "a `tcpx watch` is open" : "";
+    io.print([...text, watch, agent.text].filter(Boolean).join("\n\n"));
     return Exit.DONE;
   },
 });

@@ -122,6 +122,22 @@ function pinnedId(lib: Bridge): number | undefined {
   return pin && mapId(lib, pin.fd);
 }
 
+/** Nanoseconds since boot. */
+function bootNs(lib: Bridge): bigint {
+  const out = new BigUint64Array(1);
+  unwrap("clock", lib.tcpx_monotonic(out));
+  return out[0]!;
+}
+
+/** Is anybody watching? */
+export function isWatched(lib: Bridge): boolean {
+  const bpffs = findBpffs(lib);
+  using map = bpffs === undefined ? undefined : openPin(lib, join(layoutDir(bpffs), "watch"));
+  if (!map || valueSize(lib, map.fd) !== sizeOf("tcpx_watch")) return false;
+  const bytes = lookup(lib, map.fd, slot(WatchSlot.WANTED), sizeOf("tcpx_watch"));
+  return decode("tcpx_watch", bytes).until_ns > bootNs(lib);
+}
+
 export class Watcher implements Disposable {
   private attached: Attached | undefined;
   private nextLook = 0n;
@@ -143,9 +159,7 @@ export class Watcher implements Disposable {
 
   /** Nanoseconds since boot. */
   now(): bigint {
-    const out = new BigUint64Array(1);
-    unwrap("clock", this.lib.tcpx_monotonic(out));
-    return out[0]!;
+    return bootNs(this.lib);
   }
 
   /** Renews the wish. @param drained nothing is left in maps that may be gone */

@@ -143,7 +143,10 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx watch as a process", 
 
   test("there is one watcher only, until it is gone, however it went", async () => {
     await u.rule(u.client, "set 30s");
+    const watched = async () => (await tcpx(["status", ...scope()], { json: true })).json.watched;
+    expect(await watched()).toBe(false);
     const first = await watch();
+    expect(await watched()).toBe(true);
     const { code, stdout, stderr } = await tcpx(["watch", ...scope()]);
     expect([code, stdout]).toEqual([5, ""]);
     expect(stderr).toMatch(/^tcpx: another `tcpx watch` is open on this host[^\n]*\n$/);
