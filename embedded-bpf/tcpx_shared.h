@@ -167,7 +167,10 @@ struct tcpx_rule_record {
 	__u8 address[16];
 };
 
-/* Constant per loaded program (.rodata). */
+/*
+ * Constant per loaded program (.rodata). Other layouts of tcpx read it, too, and struct
+ * tcpx_rule_record: what stands here up to the cgroup's name keeps its place.
+ */
 struct tcpx_config {
 	__u32 layout;
 	__u32 rule_count;

@@ -74,6 +74,8 @@ export class Engine implements AsyncDisposable {
   private running: Running | undefined;
   /** What the last plan wanted and did not get. */
   problems: string[] = [];
+  /** The namespace that the last plan came with cannot carry ACKs at once. */
+  unserved = false;
 
   constructor(private readonly parts: Parts) {}
 
@@ -103,6 +105,7 @@ export class Engine implements AsyncDisposable {
    */
   async follow(plan: AgentPlan, netnsPath?: string): Promise<void> {
     this.problems = [];
+    this.unserved = false;
     const running = plan.needed ? await this.ready(plan.thin.length > 0) : undefined;
     if (!running) {
       await this.end();
@@ -118,15 +121,17 @@ export class Engine implements AsyncDisposable {
       running.carried = plan.markBits;
     });
     if (netnsPath !== undefined && plan.markBits !== 0) {
-      this.attempt(() => running.thread.serve(netnsPath));
+      this.unserved = !this.attempt(() => running.thread.serve(netnsPath));
     }
   }
 
-  private attempt(action: () => void): void {
+  private attempt(action: () => void): boolean {
     try {
       action();
+      return true;
     } catch (error) {
       this.problems.push(message(error));
+      return false;
     }
   }
 

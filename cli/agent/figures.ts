@@ -3,7 +3,7 @@
 
 import { extensionOf } from "../extensions/index.ts";
 import { ThinCounter } from "../loader/layout.generated.ts";
-import type { ScopeState } from "../loader/store.ts";
+import type { ScopeState } from "../loader/state.ts";
 import { ruleJson } from "../output/rules.ts";
 import { table } from "../output/table.ts";
 import { type Rule, ruleId } from "../policy/rule.ts";

@@ -31,6 +31,8 @@ export interface AgentAnswer extends Identity {
   /** Scopes that it is attached to. */
   scopes: string[];
   mark_bits: number;
+  /** The namespace of the last request cannot carry ACKs at once. */
+  unserved: boolean;
   /** CPU time of the whole process. */
   cpu_ms: number;
   thread: ThreadStats | null;

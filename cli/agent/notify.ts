@@ -4,9 +4,9 @@
 import { readlinkSync } from "node:fs";
 import { Exit, TcpxError } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
-import { readScopes } from "../loader/store.ts";
+import { readScopes } from "../loader/state.ts";
 import { type AgentAnswer, isCurrent } from "./health.ts";
-import { type AgentRequest, ask } from "./socket.ts";
+import { type AgentRequest, ask, Refusal } from "./socket.ts";
 import { startAgent, stopAgent } from "./start.ts";
 import { anyNeedsAgent } from "./wish.ts";
 
@@ -22,6 +22,13 @@ export function ownNetns(): AgentRequest["netns"] {
   }
 }
 
+/** An older agent cannot read rules that we have just taken over; it is to be replaced all the same. */
+async function otherBuild(error: unknown): Promise<AgentAnswer> {
+  const answer = error instanceof Refusal ? await ask<AgentAnswer>({ op: "status" }) : undefined;
+  if (answer && !isCurrent(answer)) return answer;
+  throw error;
+}
+
 /**
  * Brings the agent to the rules in force. Call it after the change and without the lock, which the agent's
  * start would have to wait for otherwise.
@@ -34,7 +41,7 @@ export async function notifyAgent(
   netns?: AgentRequest["netns"],
 ): Promise<AgentAnswer | undefined> {
   for (const end = performance.now() + PATIENCE_MS; ; await Bun.sleep(10)) {
-    const answer = await ask<AgentAnswer>({ op: "sync", netns }, PATIENCE_MS);
+    const answer = await ask<AgentAnswer>({ op: "sync", netns }, PATIENCE_MS).catch(otherBuild);
     const other = answer !== undefined && !isCurrent(answer);
     if (answer && !answer.ending && !other) return answer;
     if (other) await stopAgent(lib); // another build's programs and maps may differ

@@ -4,7 +4,7 @@
 import { statSync } from "node:fs";
 import { Exit, TcpxError } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
-import { readScopes } from "../loader/store.ts";
+import { readScopes } from "../loader/state.ts";
 import { Engine } from "./engine.ts";
 import { type AgentAnswer, identity } from "./health.ts";
 import { waitLock } from "./lock.ts";
@@ -90,6 +90,7 @@ class Agent {
       thinning: engine.thinning,
       scopes: engine.scopes.map(({ name }) => name),
       mark_bits: engine.markBits,
+      unserved: engine.unserved,
       cpu_ms: Math.round((process.cpuUsage().user + process.cpuUsage().system) / 1000),
       thread: engine.stats() ?? null,
       counters: [...engine.counters()],

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What `status` and `show` say about the agent and its rules.
 
-import type { ScopeState } from "../loader/store.ts";
+import type { ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
 import { type Figures, figuresJson, figuresOf, figuresTable } from "./figures.ts";
 import { type AgentAnswer, healthJson, healthText } from "./health.ts";

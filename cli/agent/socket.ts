@@ -15,6 +15,9 @@ export interface AgentRequest {
 
 const ANSWER_MS = 5000;
 
+/** The agent has answered that it cannot. */
+export class Refusal extends TcpxError {}
+
 /** The first line that arrives, of at most `most` bytes; undefined when the other side ends without one. */
 export function firstLine(socket: Socket, most: number): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
@@ -55,7 +58,7 @@ export async function ask<Answer>(request: AgentRequest, ms = ANSWER_MS): Promis
     if (line === undefined) return undefined;
     const answer = JSON.parse(line) as Answer & { error?: string };
     if (answer.error === undefined) return answer;
-    throw new TcpxError(Exit.FAILED, `the agent: ${answer.error}`);
+    throw new Refusal(Exit.FAILED, `the agent: ${answer.error}`);
   } catch (error) {
     if (ABSENT.includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
     throw error;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the agent has to do, from the rules in force. Pure.
 
-import type { ScopeState } from "../loader/store.ts";
+import type { ScopeState } from "../loader/state.ts";
 import type { Rule } from "../policy/rule.ts";
 
 export type PlannedState = Pick<ScopeState, "id" | "name" | "alive" | "damaged" | "rules">;
@@ -32,6 +32,20 @@ export interface AgentWish {
 
 const isBelow = (name: string, above: string) =>
   name !== above && name.startsWith(above === "/" ? "/" : `${above}/`);
+
+/**
+ * Does the agent do for a scope what its rules want? Trouble elsewhere is not these rules'.
+ * @param done what the agent says it does
+ */
+export function fulfils(
+  done: { scopes: string[]; mark_bits: number; unserved: boolean },
+  scope: string,
+  wishes: readonly AgentWish[],
+): boolean {
+  const thinned = done.scopes.some((name) => name === scope || isBelow(scope, name));
+  const atOnce = (bit: number) => !done.unserved && ((done.mark_bits >>> bit) & 1) === 1;
+  return wishes.every(({ thins, markBit }) => (!thins || thinned) && (markBit === null || atOnce(markBit)));
+}
 
 /** Scopes without another of them above. */
 export function topmost(scopes: AgentScope[]): AgentScope[] {

@@ -11,6 +11,7 @@ import { namespaceOf, pidsBelow } from "../system/netns.ts";
 import { healthJson } from "./health.ts";
 import { notifyAgent, ownNetns } from "./notify.ts";
 import type { AgentRequest } from "./socket.ts";
+import { fulfils } from "./sync.ts";
 import { needsAgent, wishOf } from "./wish.ts";
 
 export interface AgentReport {
@@ -53,7 +54,13 @@ export async function toldAgent(
   try {
     const answer = await notifyAgent(lib, netnsToServe(scope, rules));
     for (const problem of answer?.problems ?? []) io.messages.warn(`the agent: ${problem}`);
-    const failed = wanted && answer !== undefined && answer.problems.length > 0;
+    const failed =
+      answer !== undefined &&
+      !fulfils(
+        answer,
+        scope.name,
+        rules.flatMap((rule) => wishOf(rule) ?? []),
+      );
     return answer || concerned ? { json: healthJson(answer), failed } : undefined;
   } catch (error) {
     const { message } = error as Error;

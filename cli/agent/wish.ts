@@ -3,7 +3,7 @@
 
 import { unpackAck } from "../extensions/ack-rule.ts";
 import { extensionOf } from "../extensions/index.ts";
-import type { ScopeState } from "../loader/store.ts";
+import type { ScopeState } from "../loader/state.ts";
 import type { Rule } from "../policy/rule.ts";
 import type { AgentWish } from "./sync.ts";
 

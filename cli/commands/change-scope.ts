@@ -9,7 +9,9 @@ import type { ScopeFlags } from "../args.ts";
 import { Exit, type ExitCode, TcpxError } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import type { Scope } from "../loader/host.ts";
-import { lock, readScope, removeStale, replaceRules } from "../loader/store.ts";
+import { readScope } from "../loader/state.ts";
+import { lock, removeStale, replaceRules } from "../loader/store.ts";
+import { takeOver } from "../loader/takeover.ts";
 import type { Io } from "../output/io.ts";
 import { changeLines, ruleJson } from "../output/rules.ts";
 import { type Change, isChange } from "../policy/change.ts";
@@ -75,6 +77,9 @@ function presentRules(host: Host, scope: Scope): Rule[] {
 /** Makes the change under the lock. Nothing is changed when it fails. */
 async function commit(host: Host, scope: Scope, plan: () => Change, wait: boolean, io: Io): Promise<Change> {
   using held = lock(host.lib, wait);
+  for (const { name, rules, version } of await takeOver(host.lib, held)) {
+    io.messages.info(`took over ${rules.length} rule(s) of cgroup ${name} from tcpx ${version}`);
+  }
   for (const gone of removeStale(host.lib, held)) {
     io.messages.info(`cgroup ${gone.name} is gone: removed its ${gone.rules.length} rule(s)`);
   }

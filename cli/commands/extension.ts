@@ -15,7 +15,7 @@ import { Exit, type ExitCode, usageError } from "../errors.ts";
 import { placeRules } from "../extensions/place.ts";
 import type { Drafted, Extension, RuleVerb } from "../extensions/types.ts";
 import { bridge, unwrap } from "../loader/bridge.ts";
-import type { ScopeState } from "../loader/store.ts";
+import type { ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
 import { ruleJson, ruleTable } from "../output/rules.ts";
 import { isChange, setRules, unsetRules } from "../policy/change.ts";

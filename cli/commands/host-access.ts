@@ -4,7 +4,7 @@
 import type { ScopeFlags } from "../args.ts";
 import { type Bridge, bridge } from "../loader/bridge.ts";
 import { currentNetns, requireCapabilities } from "../loader/host.ts";
-import { readScope, readScopes, type ScopeState } from "../loader/store.ts";
+import { readScope, readScopes, type ScopeState } from "../loader/state.ts";
 import type { Netns } from "../policy/rule.ts";
 import { type FoundScope, resolveScope } from "../system/scope.ts";
 

@@ -32,7 +32,9 @@ async function reader(args: Args, io: Io): Promise<() => Promise<Family[]>> {
   const host = await openHost(scopeFlags(args));
   return async () => {
     const answer = await askAgent(io);
-    const scopes = host.states().map((state) => ({ state, counters: readCounters(host.lib, state.id) }));
+    const scopes = host
+      .states()
+      .map((state) => ({ state, counters: readCounters(host.lib, state.id, state.layout) }));
     return familiesOf(scopes, answer);
   };
 }

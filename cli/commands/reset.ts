@@ -10,7 +10,8 @@ import type { Bridge } from "../loader/bridge.ts";
 import { findBpffs, unmountOwnBpffs } from "../loader/host.ts";
 import { listPins } from "../loader/maps.ts";
 import { topDir } from "../loader/pins.ts";
-import { lock, readScopes, type ScopeState } from "../loader/store.ts";
+import { newerScopes, readScopes, type ScopeState } from "../loader/state.ts";
+import { lock } from "../loader/store.ts";
 import { attachedPrograms } from "../loader/survey.ts";
 import type { Io } from "../output/io.ts";
 import { ruleTable } from "../output/rules.ts";
@@ -66,7 +67,8 @@ export const reset = leaf({
   notes: ["Connections that exist keep the settings they were given when they were set up."],
   async run(args, io) {
     const { lib } = await openHost();
-    const states = readScopes(lib);
+    const newer = newerScopes(lib);
+    const states = newer.length > 0 ? newer : readScopes(lib);
     if (flagArg(args, "dry-run")) {
       await dryRun(io, states);
       return Exit.DONE;
@@ -104,7 +106,8 @@ export const reset = leaf({
       },
     });
     if (agent) io.print(`ended the agent, pid ${agent.pid}${agent.killed ? ", which had to be killed" : ""}`);
-    io.print(present ? `removed ${rules} rule(s) in ${states.length} scope(s)` : "there were no rules");
+    const what = newer[0] ? `what tcpx ${newer[0].version} had` : `${rules} rule(s)`;
+    io.print(present ? `removed ${what} in ${states.length} scope(s)` : "there were no rules");
     for (const name of leftovers) io.print(`removed ${name}, left by a killed command`);
     if (routes.removed > 0) io.print(`removed ${routes.removed} rules and routes that an agent had left`);
     if (unmounted) io.print("unmounted /sys/fs/bpf, which tcpx had mounted");

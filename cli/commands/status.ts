@@ -5,7 +5,8 @@ import { globalArgs, scopeArgs, scopeFlags } from "../args.ts";
 import { Exit } from "../errors.ts";
 import { extensions } from "../extensions/index.ts";
 import { COUNTER_NAMES, type Counters, readCounters } from "../loader/counters.ts";
-import type { ScopeState } from "../loader/store.ts";
+import { LAYOUT_VERSION } from "../loader/layout.generated.ts";
+import type { ScopeState } from "../loader/state.ts";
 import { ruleJson, ruleTable } from "../output/rules.ts";
 import { table } from "../output/table.ts";
 import type { Netns } from "../policy/rule.ts";
@@ -32,6 +33,7 @@ function scopeJson({ state, counters }: ScopeReport): Record<string, unknown> {
     link_id: state.linkId,
     program_id: state.progId,
     version: state.version,
+    layout: state.layout,
     rules: state.rules.map(ruleJson),
     counters: Object.fromEntries(named),
     last_error: counters?.error ?? null,
@@ -43,7 +45,8 @@ function scopeText({ state, counters }: ScopeReport, netns: Netns | null): strin
     return `cgroup ${state.name}: attached, but its pins were removed by hand; \`tcpx reset\` detaches it`;
   }
   const gone = state.alive ? "" : " (removed: its rules have no effect)";
-  const attached = `sock_ops program ${state.progId}, link ${state.linkId}, by tcpx ${state.version}`;
+  const older = state.layout < LAYOUT_VERSION ? ", to be taken over by the next change" : "";
+  const attached = `sock_ops program ${state.progId}, link ${state.linkId}, by tcpx ${state.version}${older}`;
   const rows = state.rules.map((rule) => ({ scope: state.name, alive: state.alive, rule }));
   const unit = unitText(state.name);
   const sections = [
@@ -89,7 +92,9 @@ export const status = leaf({
   ],
   async run(args, io) {
     const host = await openHost(scopeFlags(args));
-    const reports = host.states().map((state) => ({ state, counters: readCounters(host.lib, state.id) }));
+    const reports = host
+      .states()
+      .map((state) => ({ state, counters: readCounters(host.lib, state.id, state.layout) }));
     const states = reports.map(({ state }) => state);
     const agent = await agentSection(states, io, true);
     io.json({ active: reports.length > 0, scopes: reports.map(scopeJson), ...agent.json });

@@ -6,7 +6,7 @@ import type { Bridge } from "./bridge.ts";
 import { unwrap } from "./bridge.ts";
 import { findBpffs } from "./host.ts";
 import { Counter, Ext } from "./layout.generated.ts";
-import { lookup, openPin } from "./maps.ts";
+import { lookup, openPin, valueSize } from "./maps.ts";
 import { scopeDir } from "./pins.ts";
 import { decode, sizeOf } from "./struct.ts";
 
@@ -21,12 +21,12 @@ export interface Counters {
   error: { line: number; code: number } | null;
 }
 
-/** Sums the per-CPU counters of a scope; undefined when it has none. */
-export function readCounters(lib: Bridge, id: bigint): Counters | undefined {
+/** Sums the per-CPU counters of a scope; undefined when it has none, or an older tcpx's that are others. */
+export function readCounters(lib: Bridge, id: bigint, layout?: number): Counters | undefined {
   const bpffs = findBpffs(lib);
-  using map = bpffs === undefined ? undefined : openPin(lib, join(scopeDir(bpffs, id), "counters"));
-  if (!map) return undefined;
+  using map = bpffs === undefined ? undefined : openPin(lib, join(scopeDir(bpffs, id, layout), "counters"));
   const size = sizeOf("tcpx_counters");
+  if (!map || valueSize(lib, map.fd) !== size) return undefined;
   const cpus = unwrap("possible CPUs", lib.tcpx_possible_cpus());
   const bytes = lookup(lib, map.fd, new Uint8Array(4), size * cpus);
   const result: Counters = {

@@ -9,7 +9,7 @@
 // The link names the program, the program's id names the generation: whatever a killed command
 // leaves behind, the link shows either the old rules or the new ones.
 
-import { mkdirSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { mkdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { Bridge } from "./bridge.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
@@ -18,16 +18,26 @@ import { listPins, openPin } from "./maps.ts";
 export const SHARED = ["conns", "handover", "served", "notices"] as const;
 
 export const topDir = (bpffs: string) => join(bpffs, "tcpx");
-export const layoutDir = (bpffs: string) => join(topDir(bpffs), `v${LAYOUT_VERSION}`);
-export const scopeDir = (bpffs: string, id: bigint) => join(layoutDir(bpffs), String(id));
+export const layoutDir = (bpffs: string, layout = LAYOUT_VERSION) => join(topDir(bpffs), `v${layout}`);
+export const scopeDir = (bpffs: string, id: bigint, layout = LAYOUT_VERSION) =>
+  join(layoutDir(bpffs, layout), String(id));
 export const generationDir = (scope: string, progId: number) => join(scope, `gen-${progId}`);
 
+/** The layouts that have pins here, newest first: of this tcpx and of others. */
+export function layouts(bpffs: string): number[] {
+  const names = listPins(topDir(bpffs)).flatMap((name) => /^v(\d+)$/.exec(name)?.[1] ?? []);
+  return names.map(Number).sort((a, b) => b - a);
+}
+
 /** Ids of the scopes that have a directory. */
-export function scopeIds(bpffs: string): bigint[] {
-  return listPins(layoutDir(bpffs))
+export function scopeIds(bpffs: string, layout = LAYOUT_VERSION): bigint[] {
+  return listPins(layoutDir(bpffs, layout))
     .filter((name) => /^\d+$/.test(name))
     .map(BigInt);
 }
+
+export const scopeDirs = (bpffs: string, layout: number) =>
+  scopeIds(bpffs, layout).map((id) => scopeDir(bpffs, id, layout));
 
 /** Creates a directory in bpffs unless it is there. */
 export function ensureDir(path: string): void {
@@ -66,26 +76,28 @@ export function removeOldGenerations(scope: string, currentProgId: number | unde
   }
 }
 
-/** Detaches a scope and removes all that belongs to it. */
+/** Detaches a scope and removes all that belongs to it, of whatever layout. */
 export function removeScope(lib: Bridge, bpffs: string, id: bigint): void {
-  detach(lib, scopeDir(bpffs, id));
-  removeTree(scopeDir(bpffs, id));
+  for (const layout of layouts(bpffs)) {
+    detach(lib, scopeDir(bpffs, id, layout));
+    removeTree(scopeDir(bpffs, id, layout));
+  }
 }
 
 /** Detaches all scopes, of whatever layout, and removes every pin of ours. */
 export function removeEverything(lib: Bridge, bpffs: string): void {
   const top = topDir(bpffs);
-  for (const layout of listPins(top)) {
-    for (const scope of readdirSync(join(top, layout))) {
-      if (/^\d+$/.test(scope)) detach(lib, join(top, layout, scope));
-    }
+  for (const layout of layouts(bpffs)) {
+    for (const dir of scopeDirs(bpffs, layout)) detach(lib, dir);
   }
   removeTree(top);
 }
 
-/** Removes our directories and shared maps when no scope is left. */
+/** Removes directories and shared maps of layouts that no scope is left of, newer ones excepted. */
 export function prune(bpffs: string): void {
-  if (scopeIds(bpffs).length > 0) return;
-  removeTree(layoutDir(bpffs));
+  for (const layout of layouts(bpffs)) {
+    if (layout > LAYOUT_VERSION || scopeIds(bpffs, layout).length > 0) continue;
+    removeTree(layoutDir(bpffs, layout));
+  }
   if (listPins(topDir(bpffs)).length === 0) removeTree(topDir(bpffs));
 }

@@ -7,91 +7,13 @@ import { Exit, TcpxError } from "../errors.ts";
 import type { Rule } from "../policy/rule.ts";
 import { attachError } from "./attach-error.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
-import {
-  cgroupExists,
-  ensureBpffs,
-  findBpffs,
-  findCgroupRoot,
-  ownDirectory,
-  requireOwn,
-  type Scope,
-  unmountOwnBpffs,
-} from "./host.ts";
-import {
-  arrayValues,
-  attachedTo,
-  Fd,
-  linkInfo,
-  listPins,
-  lookup,
-  openPin,
-  pin,
-  progInfo,
-  SOCK_OPS,
-  valueSize,
-} from "./maps.ts";
+import { ensureBpffs, findCgroupRoot, ownDirectory, type Scope, unmountOwnBpffs } from "./host.ts";
+import { attachedTo, Fd, linkInfo, listPins, openPin, pin, progInfo, SOCK_OPS, valueSize } from "./maps.ts";
 import { type Generation, loadGeneration, type SharedMaps } from "./object.ts";
 import * as pins from "./pins.ts";
-import { decodeRules } from "./records.ts";
 import { isLeftRun, removeRun } from "./run-scopes.ts";
-import { decode, type StructName, sizeOf } from "./struct.ts";
-
-/** What is in force in one scope. */
-export interface ScopeState {
-  id: bigint;
-  /** Path below the cgroup2 mount. */
-  name: string;
-  /** False: the cgroup has been removed and the rules with it have no effect. */
-  alive: boolean;
-  /** Somebody removed pins by hand: attached, but nobody knows the rules any more. */
-  damaged: boolean;
-  linkId: number;
-  progId: number;
-  /** Version of the tcpx that put it there. */
-  version: string;
-  rules: Rule[];
-}
-
-const KEY_ZERO = new Uint8Array(4);
-
-function readGeneration(lib: Bridge, dir: string, id: bigint): ScopeState | undefined {
-  using link = openPin(lib, join(dir, "link"));
-  if (!link) return undefined; // a killed first attach: nothing is in force
-  const { linkId, progId, cgroupId } = linkInfo(lib, link.fd);
-  const generation = pins.generationDir(dir, progId);
-  using config = openPin(lib, join(generation, "config"));
-  using rules = openPin(lib, join(generation, "rules"));
-  if (!config || !rules) {
-    const name = `id ${id}`;
-    return { id, name, alive: cgroupId !== 0n, damaged: true, linkId, progId, version: "?", rules: [] };
-  }
-  const c = decode("tcpx_config", lookup(lib, config.fd, KEY_ZERO, sizeOf("tcpx_config")));
-  const records = arrayValues(lib, rules.fd, c.rule_count, sizeOf("tcpx_rule_record"));
-  const known = { name: c.cgroup, version: c.version, rules: decodeRules(records, c.rule_count) };
-  // the link learns of the removal of its cgroup only after a while
-  const alive = cgroupId !== 0n && cgroupExists(c.cgroup, id);
-  return { id, alive, damaged: false, linkId, progId, ...known };
-}
-
-/** The state of a scope; undefined when tcpx has nothing there. */
-export function readScope(lib: Bridge, id: bigint): ScopeState | undefined {
-  const bpffs = findBpffs(lib);
-  if (!bpffs) return undefined;
-  requireOwn(pins.topDir(bpffs));
-  for (let attempt = 0; ; attempt++) {
-    const state = readGeneration(lib, pins.scopeDir(bpffs, id), id);
-    // another command may just have replaced the generation that we were about to read
-    if (!state?.damaged || attempt >= 5) return state;
-  }
-}
-
-/** Every scope with rules, root first. */
-export function readScopes(lib: Bridge): ScopeState[] {
-  const bpffs = findBpffs(lib);
-  if (!bpffs) return [];
-  const states = pins.scopeIds(bpffs).flatMap((id) => readScope(lib, id) ?? []);
-  return states.sort((a, b) => (a.name < b.name ? -1 : 1));
-}
+import { readScope, type ScopeState } from "./state.ts";
+import { type StructName, sizeOf } from "./struct.ts";
 
 /** Holds the lock that changes are made under. */
 export class Lock implements Disposable {
@@ -142,10 +64,13 @@ export function lock(lib: Bridge, wait: boolean): Lock {
   }
 }
 
-function attach(lib: Bridge, scope: Scope, dir: string, generation: Generation): void {
+function attach(lib: Bridge, scope: Scope, dir: string, generation: Generation, older?: string): void {
   using link = openPin(lib, join(dir, "link"));
-  if (link) {
-    unwrap("link update", lib.tcpx_link_update(link.fd, generation.program));
+  using inherited = link || !older ? undefined : openPin(lib, join(older, "link"));
+  const present = link ?? inherited;
+  if (present) {
+    unwrap("link update", lib.tcpx_link_update(present.fd, generation.program));
+    if (inherited) pin(lib, inherited.fd, join(dir, "link"));
     return;
   }
   const cgroup = openSync(scope.path, "r");
@@ -186,8 +111,8 @@ function openShared(lib: Bridge, path: string, value?: StructName): Fd | undefin
 /** Do other sock_ops programs than tcpx's run on the scope's sockets? */
 function foreignPrograms(lib: Bridge, bpffs: string, scope: Scope): boolean {
   const own = new Set<number>();
-  for (const id of pins.scopeIds(bpffs)) {
-    using link = openPin(lib, join(pins.scopeDir(bpffs, id), "link"));
+  for (const dir of pins.layouts(bpffs).flatMap((layout) => pins.scopeDirs(bpffs, layout))) {
+    using link = openPin(lib, join(dir, "link"));
     if (link) own.add(linkInfo(lib, link.fd).progId);
   }
   const cgroup = openSync(scope.path, "r");
@@ -198,11 +123,27 @@ function foreignPrograms(lib: Bridge, bpffs: string, scope: Scope): boolean {
   }
 }
 
+/** Counters go on, unless those of an older layout are others. */
+function openCounters(lib: Bridge, dir: string, older?: string): Fd | undefined {
+  const map = openShared(lib, join(dir, "counters"), "tcpx_counters");
+  const old = map || !older ? undefined : openPin(lib, join(older, "counters"));
+  if (!old || valueSize(lib, old.fd) === sizeOf("tcpx_counters")) return map ?? old;
+  old[Symbol.dispose]();
+  return undefined;
+}
+
 /**
  * Makes these the scope's rules, in one step: a link created and pinned, or updated. A failure
  * or a kill on the way leaves the old state. Call it with the lock held.
+ * @param older directory of the scope in an older layout, whose link is to be taken over
  */
-export async function replaceRules(lib: Bridge, held: Lock, scope: Scope, rules: Rule[]): Promise<void> {
+export async function replaceRules(
+  lib: Bridge,
+  held: Lock,
+  scope: Scope,
+  rules: Rule[],
+  older?: string,
+): Promise<void> {
   const { bpffs } = held;
   if (rules.length === 0) {
     pins.removeScope(lib, bpffs, scope.id);
@@ -214,7 +155,7 @@ export async function replaceRules(lib: Bridge, held: Lock, scope: Scope, rules:
   const shared: SharedMaps = {};
   for (const map of pins.SHARED)
     shared[map] = stack.use(openShared(lib, join(layout, map), STRUCTS[map]))?.fd;
-  shared.counters = stack.use(openShared(lib, join(dir, "counters"), "tcpx_counters"))?.fd;
+  shared.counters = stack.use(openCounters(lib, dir, older))?.fd;
   using generation = await loadGeneration(lib, scope, rules, shared, foreignPrograms(lib, bpffs, scope));
   const { id } = progInfo(lib, generation.program);
   const generationDir = pins.generationDir(dir, id);
@@ -224,7 +165,7 @@ export async function replaceRules(lib: Bridge, held: Lock, scope: Scope, rules:
     pinOnce(lib, generation, "counters", dir);
     pin(lib, generation.map("rules"), join(generationDir, "rules"));
     pin(lib, generation.map(".rodata"), join(generationDir, "config"));
-    attach(lib, scope, dir, generation);
+    attach(lib, scope, dir, generation, older);
   } catch (error) {
     pins.removeTree(generationDir);
     if (!listPins(dir).includes("link")) pins.removeTree(dir);
@@ -236,7 +177,8 @@ export async function replaceRules(lib: Bridge, held: Lock, scope: Scope, rules:
 /** Removes what killed commands and removed cgroups have left. Call it with the lock held. */
 export function removeStale(lib: Bridge, held: Lock): ScopeState[] {
   const gone: ScopeState[] = [];
-  for (const id of pins.scopeIds(held.bpffs)) {
+  const ids = pins.layouts(held.bpffs).flatMap((layout) => pins.scopeIds(held.bpffs, layout));
+  for (const id of new Set(ids)) {
     const state = readScope(lib, id);
     const path = join(findCgroupRoot() ?? "/", state?.name ?? "/");
     if (state?.alive && !(isLeftRun(path) && removeRun(lib, path))) {

@@ -7,7 +7,7 @@ import { anyNeedsAgent } from "../agent/wish.ts";
 import { extensions } from "../extensions/index.ts";
 import type { Counters } from "../loader/counters.ts";
 import { Counter } from "../loader/layout.generated.ts";
-import type { ScopeState } from "../loader/store.ts";
+import type { ScopeState } from "../loader/state.ts";
 import { KINDS, type Rule } from "../policy/rule.ts";
 import { formatSelector } from "../policy/selector.ts";
 import { version } from "../version.ts";

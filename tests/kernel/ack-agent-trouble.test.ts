@@ -95,6 +95,23 @@ describeIf(labRequirement.ok, labRequirement.reason)("an ACK agent in trouble", 
     await host.ok(["uto", "unset", "--all", "--cgroup", outer]);
   });
 
+  test("trouble in another scope's namespace is told, and is no failure of this rule", async () => {
+    const netns = await lab.netns("routed");
+    const sleeper = lab.spawn([...host.wrap, "sleep", "600"], { netns, cgroup: outer });
+    const elsewhere = lab.cgroup("elsewhere");
+    await host.ok(["ack", "set", "--every", "1", "--cgroup", outer], { json: true, netns });
+    await lab.exec(netns, ["ip", "rule", "add", "fwmark", "0x4000/0x4000", "lookup", "100"]);
+    const bit = ["ack", "set", "--every", "1", "--mark-bit", "14", "--cgroup", elsewhere];
+    const { code, json, stderr } = await host.tcpx(bit, { json: true });
+    expect(json.agent.problems).toHaveLength(1);
+    expect(stderr).toContain("looks at the same bit");
+    expect(code).toBe(0);
+    await host.ok(["ack", "unset", "--all", "--cgroup", elsewhere]);
+    await host.ok(["ack", "unset", "--all", "--cgroup", outer]);
+    sleeper.kill("SIGKILL");
+    await sleeper.exited;
+  });
+
   test("a directory that somebody else has planted is refused and left alone; the rule stays", async () => {
     const plants = [
       "mkdir -m 700 /run/else && ln -s /run/else /run/tcpx",

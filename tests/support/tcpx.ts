@@ -11,6 +11,8 @@ export interface TcpxOptions {
   /** A command that runs the command after it, such as ["setpriv", "--reuid", "65534"]. */
   wrap?: readonly string[];
   env?: Record<string, string | undefined>;
+  /** Another executable than the one under test. */
+  program?: string;
   /** Adds --json and parses stdout. */
   json?: boolean;
   stdin?: string;
@@ -31,7 +33,11 @@ export function tcpxPath(): string {
 }
 
 export async function tcpx(args: readonly string[], options: TcpxOptions = {}): Promise<TcpxResult> {
-  const command = [...(options.wrap ?? []), tcpxPath(), ...(options.json ? withJson(args) : args)];
+  const command = [
+    ...(options.wrap ?? []),
+    options.program ?? tcpxPath(),
+    ...(options.json ? withJson(args) : args),
+  ];
   const child = Bun.spawn(enter(command, options), {
     env: { ...process.env, ...options.env },
     stdin: options.stdin === undefined ? "ignore" : Buffer.from(options.stdin),

@@ -22,6 +22,7 @@ const answer: AgentAnswer = {
   thinning: true,
   scopes: ["/a", "/b"],
   mark_bits: 0x80002000,
+  unserved: false,
   cpu_ms: 1250,
   thread: { flushed: 7, failed: 1, notices: 3, namespaces: 2, cpuNs: 5e6, routeChanges: 4, routeErrors: 1 },
   counters: [],

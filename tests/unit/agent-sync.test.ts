@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the agent has to do, from rules: which scopes are thinned, which mark bits, and whether at all.
 import { describe, expect, test } from "bun:test";
-import { type AgentWish, planAgent, topmost } from "../../cli/agent/sync.ts";
+import { type AgentWish, fulfils, planAgent, topmost } from "../../cli/agent/sync.ts";
 import { anyNeedsAgent, needsAgent, wishOf } from "../../cli/agent/wish.ts";
 import { ack } from "../../cli/extensions/ack.ts";
 import type { RuleDraft } from "../../cli/extensions/types.ts";
@@ -52,6 +52,24 @@ describe("topmost", () => {
     expect(names("/a/x", "/a/y")).toEqual(["/a/x", "/a/y"]);
     expect(names()).toEqual([]);
   });
+});
+
+describe("fulfils", () => {
+  const done = (more: object) => ({ scopes: ["/a"], mark_bits: 1 << 13, unserved: false, ...more });
+
+  test("thinned here or above; what becomes of other scopes is theirs", () => {
+    for (const scope of ["/a", "/a/b"]) expect(fulfils(done({}), scope, [thinning])).toBe(true);
+    expect(fulfils(done({ scopes: ["/"] }), "/c", [thinning])).toBe(true);
+    for (const scope of ["/c", "/ab"]) expect(fulfils(done({}), scope, [thinning])).toBe(false);
+  });
+  test("at once: this bit, and a namespace that carries it", () => {
+    expect(fulfils(done({}), "/c", [atOnce(13)])).toBe(true);
+    expect(fulfils(done({}), "/c", [atOnce(13), atOnce(31)])).toBe(false);
+    expect(fulfils(done({ mark_bits: 2 ** 31 }), "/c", [atOnce(31)])).toBe(true);
+    expect(fulfils(done({ unserved: true }), "/c", [atOnce(13)])).toBe(false);
+    expect(fulfils(done({ unserved: true }), "/a", [thinning])).toBe(true);
+  });
+  test("no wishes", () => expect(fulfils(done({ scopes: [] }), "/c", [])).toBe(true));
 });
 
 describe("planAgent", () => {

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// The rules in force, read back from the kernel: this tcpx's, and those that an older one has left.
+//
+// Whatever else changes from one layout to the next, this reader relies on: the pins' places, struct
+// tcpx_rule_record, and the beginning of struct tcpx_config up to the cgroup's name.
+
+import { join } from "node:path";
+import { Exit, TcpxError } from "../errors.ts";
+import type { Rule } from "../policy/rule.ts";
+import { version } from "../version.ts";
+import type { Bridge } from "./bridge.ts";
+import { cgroupExists, findBpffs, requireOwn } from "./host.ts";
+import { LAYOUT_VERSION } from "./layout.generated.ts";
+import { arrayValues, type Fd, linkInfo, lookup, openPin, valueSize } from "./maps.ts";
+import * as pins from "./pins.ts";
+import { decodeRules } from "./records.ts";
+import { decode, type Struct, sizeOf } from "./struct.ts";
+
+/** What is in force in one scope. */
+export interface ScopeState {
+  id: bigint;
+  /** Path below the cgroup2 mount. */
+  name: string;
+  /** False: the cgroup has been removed and the rules with it have no effect. */
+  alive: boolean;
+  /** Somebody removed pins by hand: attached, but nobody knows the rules any more. */
+  damaged: boolean;
+  linkId: number;
+  progId: number;
+  /** Version of the tcpx that put it there. */
+  version: string;
+  /** Of the pins; lower than our own until the next change takes them over. */
+  layout: number;
+  rules: Rule[];
+}
+
+/** struct tcpx_config of any layout; one that was shorter or longer differs behind the cgroup's name only. */
+function readConfig(lib: Bridge, map: Fd): Struct<"tcpx_config"> {
+  const bytes = new Uint8Array(sizeOf("tcpx_config"));
+  bytes.set(lookup(lib, map.fd, new Uint8Array(4), valueSize(lib, map.fd)).subarray(0, bytes.length));
+  return decode("tcpx_config", bytes);
+}
+
+/** The layouts that we can read. @throws TcpxError when a newer tcpx has rules here */
+function readable(lib: Bridge, bpffs: string): number[] {
+  const [newest = 0, ...older] = pins.layouts(bpffs);
+  if (newest <= LAYOUT_VERSION) return newest === 0 ? [] : [newest, ...older];
+  const by = pins
+    .scopeIds(bpffs, newest)
+    .flatMap((id) => readGeneration(lib, bpffs, id, newest)?.version ?? []);
+  const what = `the rules here are of a newer tcpx (${by[0] ?? "?"}, layout ${newest})`;
+  throw new TcpxError(Exit.FAILED, `${what}; this one is ${version}, layout ${LAYOUT_VERSION}`, {
+    hint: "use the newer one; `tcpx reset` of either removes everything",
+  });
+}
+
+function readGeneration(lib: Bridge, bpffs: string, id: bigint, layout: number): ScopeState | undefined {
+  const dir = pins.scopeDir(bpffs, id, layout);
+  using link = openPin(lib, join(dir, "link"));
+  if (!link) return undefined; // a killed first attach: nothing is in force
+  const { linkId, progId, cgroupId } = linkInfo(lib, link.fd);
+  // a killed take-over: the link is still at its old place, and its program is of the new layout
+  const places = [dir, pins.scopeDir(bpffs, id)].map((scope) => pins.generationDir(scope, progId));
+  const open = (name: string) => openPin(lib, join(places[0]!, name)) ?? openPin(lib, join(places[1]!, name));
+  using config = open("config");
+  using rules = open("rules");
+  const state = { id, linkId, progId, layout };
+  if (!config || !rules || valueSize(lib, rules.fd) !== sizeOf("tcpx_rule_record")) {
+    return { ...state, name: `id ${id}`, alive: cgroupId !== 0n, damaged: true, version: "?", rules: [] };
+  }
+  const { rule_count, version, cgroup: name } = readConfig(lib, config);
+  const count = layout > LAYOUT_VERSION ? 0 : rule_count; // a newer one's may be of kinds that we do not know
+  const records = arrayValues(lib, rules.fd, count, sizeOf("tcpx_rule_record"));
+  // the link learns of the removal of its cgroup only after a while
+  const alive = cgroupId !== 0n && cgroupExists(name, id);
+  return { ...state, name, alive, damaged: false, version, rules: decodeRules(records, count) };
+}
+
+/** The state of a scope; undefined when tcpx has nothing there. @throws TcpxError when a newer one has */
+export function readScope(lib: Bridge, id: bigint): ScopeState | undefined {
+  const bpffs = findBpffs(lib);
+  if (!bpffs) return undefined;
+  requireOwn(pins.topDir(bpffs));
+  for (let attempt = 0; ; attempt++) {
+    const states = readable(lib, bpffs).flatMap((layout) => readGeneration(lib, bpffs, id, layout) ?? []);
+    // another command may just have replaced the generation that we were about to read
+    if (!states[0]?.damaged || attempt >= 5) return states[0];
+  }
+}
+
+/** Every scope with rules, root first. @throws TcpxError when a newer tcpx has rules here */
+export function readScopes(lib: Bridge): ScopeState[] {
+  const bpffs = findBpffs(lib);
+  if (!bpffs) return [];
+  requireOwn(pins.topDir(bpffs));
+  const ids = new Set(readable(lib, bpffs).flatMap((layout) => pins.scopeIds(bpffs, layout)));
+  const states = [...ids].flatMap((id) => readScope(lib, id) ?? []);
+  return states.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The scopes of a newer tcpx: where they are, not what their rules are. */
+export function newerScopes(lib: Bridge): ScopeState[] {
+  const bpffs = findBpffs(lib);
+  if (!bpffs) return [];
+  const newer = pins.layouts(bpffs).filter((layout) => layout > LAYOUT_VERSION);
+  return newer.flatMap((layout) =>
+    pins.scopeIds(bpffs, layout).flatMap((id) => readGeneration(lib, bpffs, id, layout) ?? []),
+  );
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// Rules that an older tcpx has left become this one's: its attachments get our program.
+
+import { join } from "node:path";
+import type { Bridge } from "./bridge.ts";
+import { findCgroupRoot } from "./host.ts";
+import { LAYOUT_VERSION } from "./layout.generated.ts";
+import * as pins from "./pins.ts";
+import { readScope, type ScopeState } from "./state.ts";
+import { type Lock, replaceRules } from "./store.ts";
+
+/** An older layout that still has this scope. */
+const olderLayout = (bpffs: string, id: bigint): number | undefined =>
+  pins.layouts(bpffs).find((layout) => layout < LAYOUT_VERSION && pins.scopeIds(bpffs, layout).includes(id));
+
+/**
+ * Takes over what older layouts have: per scope one update of its link, so that at every instant either the
+ * old program or ours runs with the same rules. A kill leaves scopes of both, and the next change goes on.
+ * Scopes whose cgroup has gone, and damaged ones, are left for others to judge. Call it with the lock held.
+ * @returns the scopes as they were
+ * @throws TcpxError when a newer tcpx has rules here, or the kernel refuses our program
+ */
+export async function takeOver(lib: Bridge, held: Lock): Promise<ScopeState[]> {
+  const { bpffs } = held;
+  const taken: ScopeState[] = [];
+  const older = pins.layouts(bpffs).filter((layout) => layout !== LAYOUT_VERSION);
+  for (const id of new Set(older.flatMap((layout) => pins.scopeIds(bpffs, layout)))) {
+    const state = readScope(lib, id);
+    const layout = olderLayout(bpffs, id);
+    if (layout === undefined || state?.damaged || state?.alive === false) continue;
+    if (state && state.layout < LAYOUT_VERSION) {
+      const scope = { id, name: state.name, path: join(findCgroupRoot() ?? "/", state.name) };
+      await replaceRules(lib, held, scope, state.rules, pins.scopeDir(bpffs, id, layout));
+      taken.push(state);
+    }
+    pins.removeTree(pins.scopeDir(bpffs, id, layout));
+  }
+  return taken;
+}

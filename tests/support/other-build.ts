@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+// The executable of another time: this tree, built with another layout and version in a folder of its own.
+import { cp, mkdtemp, readFile, symlink, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { run } from "../../scripts/lib/run.ts";
+
+const ROOT = resolve(import.meta.dir, "../..");
+const PARTS = ["cli", "embedded-bpf", "native-loader", "scripts", "package.json", "tsconfig.json"];
+const HEADER = "embedded-bpf/tcpx_shared.h";
+
+async function replace(path: string, what: RegExp, by: string): Promise<void> {
+  const text = await readFile(path, "utf8");
+  if (!what.test(text)) throw new Error(`${path} has no ${what}`);
+  await writeFile(path, text.replace(what, by));
+}
+
+/**
+ * Builds, in a new folder below `parent`, a tcpx whose layout number is this much higher than ours, whose
+ * connections have a record of another size, and whose version is `version`.
+ * @returns its path
+ */
+export async function buildOther(parent: string, higher: number, version: string): Promise<string> {
+  const dir = await mkdtemp(join(parent, "other-"));
+  for (const part of PARTS) await cp(join(ROOT, part), join(dir, part), { recursive: true });
+  await symlink(join(ROOT, "node_modules"), join(dir, "node_modules"));
+  const header = join(dir, HEADER);
+  const own = Number(/#define TCPX_LAYOUT (\d+)/.exec(await readFile(header, "utf8"))![1]);
+  await replace(header, /(#define TCPX_LAYOUT) \d+/, `$1 ${own + higher}`);
+  await replace(header, /(\n\t__u32 received;[^\n]*)/, "$1\n\t__u64 of_another_time;");
+  await replace(join(dir, "package.json"), /"version": "[^"]*"/, `"version": "${version}"`);
+  await run([process.execPath, "scripts/build.ts"], { cwd: dir });
+  return join(dir, "dist/tcpx");
+}
