@@ -191,6 +191,7 @@ list_missing() {
 	need groff-base groff
 	need mandoc mandoc
 	need sudo sudo
+	need ansible-core ansible-playbook
 	need wget wget
 	need busybox-static busybox
 	need util-linux unshare

@@ -21,7 +21,7 @@ export const versionCommand = leaf({
     if (args.licences) {
       const text = new TextDecoder().decode(await asset("licences"));
       io.json({ version, licences: text });
-      io.print(text.trimEnd());
+      if (!io.flags.json) await io.parts([`${text.trimEnd()}\n`]);
       return Exit.DONE;
     }
     const parts = Object.entries({ bun: buildInfo.bun, ...buildInfo.libraries });

@@ -169,6 +169,8 @@ describeIf(ready, "x86-64, gcc-aarch64-linux-gnu, qemu-user-static")("a release"
     expect(readFileSync(tcpx).equals(readFileSync(executable("x64")))).toBe(true);
     const completion = readFileSync(join(prefix, "share/bash-completion/completions/tcpx"), "utf8");
     expect((await runs([tcpx, "completion", "bash"])).out).toBe(completion);
+    const cut = await runs(["sh", "-c", `'${tcpx}' version --licences | head -n 1`]);
+    expect(cut).toEqual({ code: 0, out: "===== tcpx =====\n", err: "" });
     expect(readFileSync(join(prefix, "share/man/man1/tcpx.1"), "utf8")).toContain(".TH TCPX");
   });
 
