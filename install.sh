@@ -308,9 +308,12 @@ staged_path() {
 make_dir() {
 	[ ! -d "$1" ] || return 0
 	make_dir "$(dirname "$1")"
-	in_prefix mkdir "$1" 2>"$LOG" || die "cannot create $1: $(reason)"
-	MADE="$1
+	if in_prefix mkdir "$1" 2>"$LOG"; then
+		MADE="$1
 $MADE"
+	elif [ ! -d "$1" ]; then # or another installer was first
+		die "cannot create $1: $(reason)"
+	fi
 }
 
 # write_staged NAME MODE <content

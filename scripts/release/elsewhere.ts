@@ -11,6 +11,8 @@ import type { Arch, Target } from "../lib/targets.ts";
 import { Archive } from "../vm/archive.ts";
 
 const COMPAT = join(import.meta.dir, "glibc-only.c");
+/** Where Debian's cross compiler has glibc. */
+const ARM64_ROOT = "/usr/aarch64-linux-gnu";
 
 interface System {
   cc: string;
@@ -32,7 +34,7 @@ const SYSTEMS: Record<Arch, System> = {
   },
   arm64: {
     cc: "aarch64-linux-gnu-gcc",
-    libraries: ["/usr/aarch64-linux-gnu/lib"],
+    libraries: [join(ARM64_ROOT, "lib")],
     loader: "ld-musl-aarch64.so.1",
     glibc: "ld-linux-aarch64.so.1",
     debian: "arm64",
@@ -64,14 +66,6 @@ async function buildMuslRoot(arch: Arch, out: string): Promise<void> {
   await writeFile(join(out, "tcpx"), ""); // what the executable is mounted on
 }
 
-/** What is missing for such a root, if anything is. */
-function missingForMusl(arch: Arch): string | undefined {
-  const system = SYSTEMS[arch];
-  if (!Bun.which("apt-get") || !Bun.which(system.cc)) return `apt-get and ${system.cc}`;
-  const absent = ["libstdc++.so.6", "libgcc_s.so.1"].find((name) => !library(system, name));
-  return absent && `${absent} for ${arch}`;
-}
-
 export function muslRoot(arch: Arch): Promise<string> {
   return cached(`musl-root-${arch}`, ["1", arch, `file:${COMPAT}`], (out) => buildMuslRoot(arch, out));
 }
@@ -83,26 +77,40 @@ mount --bind "$1" "$0/tcpx"
 shift
 exec chroot "$0" /tcpx "$@"`;
 
+/** Debian has called it both. */
+const qemu = ["qemu-aarch64-static", "qemu-aarch64"].find((name) => Bun.which(name) !== null);
+
+/** What is missing to start executables of this target here, if anything is. */
+export async function missingFor({ arch, libc }: Target): Promise<string | undefined> {
+  const native = arch === process.arch;
+  if (native && libc === "glibc") return undefined;
+  if (process.arch !== "x64") return "a host of x86-64";
+  if (!native && !qemu) return "qemu-user-static";
+  const system = SYSTEMS[arch];
+  if (libc === "glibc")
+    return existsSync(join(ARM64_ROOT, "lib", system.glibc)) ? undefined : "libc6-arm64-cross";
+  if ((await hostRelease()).id !== "debian") return "Debian, for its musl";
+  if (!Bun.which(system.cc)) return system.cc;
+  const absent = ["libstdc++.so.6", "libgcc_s.so.1"].find((name) => !library(system, name));
+  if (absent) return `${absent} for ${arch}`;
+  return native && process.getuid?.() !== 0 ? "root, to enter a root with musl" : undefined;
+}
+
 export type Place = { command: string[]; where: string } | { missing: string };
 
 /** The command line that runs an executable of this target here; arguments of tcpx follow it. */
 export async function commandFor(target: Target, executable: string): Promise<Place> {
-  const { arch, libc } = target;
-  const native = arch === process.arch;
-  if (process.arch !== "x64" && !(native && libc === "glibc")) return { missing: "a host of x86-64" };
-  if (native && libc === "glibc") return { command: [executable], where: "on this host" };
-  const missing = missingForMusl(arch);
+  const missing = await missingFor(target);
   if (missing) return { missing };
-  if (!native) {
-    const qemu = "qemu-aarch64-static";
-    if (!Bun.which(qemu)) return { missing: qemu };
-    const where = `on ${libc} in ${qemu}`;
-    if (libc === "glibc") return { command: [qemu, "-L", "/usr/aarch64-linux-gnu", executable], where };
-    // The cross compiler's libraries do not ask for glibc's loader, which ours is named after.
-    const preload = `LD_PRELOAD=/usr/lib/${SYSTEMS[arch].glibc}`;
-    return { command: [qemu, "-L", await muslRoot(arch), "-E", preload, executable], where };
+  const { arch, libc } = target;
+  if (arch === process.arch) {
+    if (libc === "glibc") return { command: [executable], where: "on this host" };
+    const command = ["unshare", "--mount", "sh", "-c", ENTER, await muslRoot(arch), executable];
+    return { command, where: "on musl" };
   }
-  if (process.getuid?.() !== 0) return { missing: "root" };
-  const command = ["unshare", "--mount", "sh", "-c", ENTER, await muslRoot(arch), executable];
-  return { command, where: "on musl" };
+  const where = `on ${libc} in ${qemu}`;
+  if (libc === "glibc") return { command: [qemu!, "-L", ARM64_ROOT, executable], where };
+  // The cross compiler's libraries do not ask for glibc's loader, which ours is named after.
+  const preload = `LD_PRELOAD=/usr/lib/${SYSTEMS[arch].glibc}`;
+  return { command: [qemu!, "-L", await muslRoot(arch), "-E", preload, executable], where };
 }

@@ -4,7 +4,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { INSTALLER, Place, releaseOf, serve, serveHalves, standIn } from "../support/installer.ts";
+import { INSTALLER, Place, releaseOf, serve, serveHalves, standIn, TOOLS } from "../support/installer.ts";
 
 const SHELLS = [["dash"], ["bash"], ["bash", "--posix"], ["busybox", "sh"]];
 const INSTALLED = [
@@ -166,6 +166,44 @@ describe("refusing", () => {
     halves[Symbol.dispose]();
     const nobody = await place.install(halves.url);
     expect(nobody.errors).toEqual([expect.stringContaining("cannot download")]);
+    expect([place.snapshot(), place.leftovers()]).toEqual([{}, []]);
+  });
+});
+
+describe("at the same time", () => {
+  test("four installers: one result, nothing beside it", async () => {
+    using place = new Place();
+    using server = serve(releaseOf("0.1.0"));
+    const path = place.tools("all", [...TOOLS, "curl"]);
+    const ended = await Promise.all([1, 2, 3, 4].map(() => place.install(server.url, { path })));
+    expect(ended.map(({ code, errors }) => [code, errors])).toEqual(ended.map(() => [0, []]));
+    const files = Object.keys(place.snapshot()).filter((name) => name.includes("install."));
+    expect([files, place.leftovers()]).toEqual([[], []]);
+    expect(place.read("share/tcpx/manifest").split("\n")).toHaveLength(7);
+  });
+
+  test("a download that is interrupted leaves nothing", async () => {
+    using place = new Place();
+    const asked = Promise.withResolvers<void>();
+    const files = releaseOf("0.1.0");
+    const server = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch(request) {
+        const body = files.get(new URL(request.url).pathname.slice(1))!;
+        if (!request.url.endsWith(".gz")) return new Response(body);
+        asked.resolve();
+        return new Promise<Response>(() => {}); // never
+      },
+    });
+    const path = `${place.tools("all", [...TOOLS, "curl"])}`;
+    // Like Ctrl-C: the whole group hears it.
+    const group = ["setsid", "--wait", "sh", "-c", 'echo $$ >"$0" && exec "$@"', join(place.root, "pid")];
+    const ended = place.install(`http://127.0.0.1:${server.port}`, { before: group, path });
+    await asked.promise;
+    process.kill(-Number(readFileSync(join(place.root, "pid"), "utf8")), "SIGTERM");
+    expect((await ended).code).toBe(143);
+    server.stop(true);
     expect([place.snapshot(), place.leftovers()]).toEqual([{}, []]);
   });
 });

@@ -19,7 +19,7 @@ import { sha256, sumsText } from "../../scripts/release/sums.ts";
 export const INSTALLER = resolve(import.meta.dir, "../../install.sh");
 
 /** What the installer may use of a host, besides what downloads: no more than this. */
-const TOOLS = [
+export const TOOLS = [
   ...["cat", "chmod", "cmp", "cut", "dirname", "env", "grep", "gzip", "head", "id", "ldd", "mkdir"],
   ...["mktemp", "mv", "rm", "rmdir", "sed", "sh", "sha256sum", "sort", "tail", "tee", "true", "uname"],
 ];
