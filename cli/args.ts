@@ -67,6 +67,15 @@ export const selectorArgs = {
   port: { type: "string", valueHint: "N,...", description: "Port of the side that listens" },
 } as const satisfies ArgsDef;
 
+/** Of verbs that can change connections that exist. */
+export const liveArgs = {
+  live: {
+    type: "boolean",
+    description:
+      "Connections that exist, too, and not only new ones (Linux >= 5.15; >= 6.12 to announce something)",
+  },
+} as const satisfies ArgsDef;
+
 export const changeArgs = {
   "dry-run": { type: "boolean", description: "Print what would change, and change nothing" },
   wait: { type: "boolean", description: "Wait for another tcpx to finish instead of failing with 5" },

@@ -10,6 +10,7 @@
 
 #include "conn.bpf.h"
 #include "receive.bpf.h"
+#include "watch.bpf.h"
 
 #define TCPX_ASK_SEGMENTS 8
 #define TCPX_ASK_NS 3000000000ULL
@@ -141,6 +142,12 @@ static __always_inline bool ask_any(const struct tcpx_conn *conn)
 	       request_speaks(&conn->requests[3]) || tarr_speaks(conn);
 }
 
+static __always_inline void ask_fallback(struct tcpx_conn *conn, enum tcpx_ext ext)
+{
+	count(ext, TCPX_COUNTER_FALLBACK);
+	conn_news(conn, ext, TCPX_NEWS_FALLBACK);
+}
+
 /* Stops talking; `fallback` when a loss, and maybe the option, is the reason. */
 static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
 				     bool fallback)
@@ -148,19 +155,20 @@ static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	conn->silent = fallback ? TCPX_SILENCED : TCPX_SILENT;
 	if (fallback) {
 		if (rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]))
-			count(TCPX_EXT_UTO, TCPX_COUNTER_FALLBACK);
+			ask_fallback(conn, TCPX_EXT_UTO);
 		if (request_speaks(&conn->requests[0]))
-			count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_FALLBACK);
+			ask_fallback(conn, TCPX_EXT_CC_REQUEST);
 		if (request_speaks(&conn->requests[1]))
-			count(TCPX_EXT_IW, TCPX_COUNTER_FALLBACK);
+			ask_fallback(conn, TCPX_EXT_IW);
 		if (request_speaks(&conn->requests[2]) || request_speaks(&conn->requests[3]) ||
 		    tarr_speaks(conn))
-			count(TCPX_EXT_ACK, TCPX_COUNTER_FALLBACK);
+			ask_fallback(conn, TCPX_EXT_ACK);
 	}
 	request_stop(conn, TCPX_EXT_CC_REQUEST);
 	request_stop(conn, TCPX_EXT_IW);
 	request_stop(conn, TCPX_EXT_ACK);
 	callback_flags(ctx, 0, TCPX_WRITE | (receive_wanted(conn) ? 0 : TCPX_PARSE));
+	watch_tell(ctx, conn);
 }
 
 /* All is said, and the peer's first data, which could correct the SYN-ACK's answer, is here. */
@@ -179,6 +187,8 @@ static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_con
 		callback_flags(ctx, 0, TCPX_WRITE);
 		return false;
 	}
+	if (conn->since_ns == TCPX_SINCE_NEXT)
+		conn->since_ns = bpf_ktime_get_ns();
 	if (!conn->since_ns) { /* a SYN, or the SYN-ACK of a simultaneous open */
 		retransmission = ctx->total_retrans;
 	} else {
@@ -213,6 +223,7 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 	struct tcpx_conn *conn = conn_of(ctx);
 	struct tcpx_option o;
 	bool reserve = ctx->op == BPF_SOCK_OPS_HDR_OPT_LEN_CB;
+	__u8 before;
 
 	if (!conn) /* left over from rules that are gone */
 		callback_flags(ctx, 0, TCPX_WRITE);
@@ -225,6 +236,7 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 		if (conn->since_ns && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
 			conn->segments++;
 	}
+	before = conn->written;
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		ask_option(ctx, ext, conn, &o);
 		if (!o.len || (!reserve && !(conn->reserved & 1 << ext)))
@@ -236,6 +248,9 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 		else
 			conn->written |= 1 << ext;
 	}
+	if (conn->written & ~before & 1 << TCPX_EXT_UTO)
+		conn_news(conn, TCPX_EXT_UTO, TCPX_NEWS_OURS);
+	watch_tell(ctx, conn);
 	return 0;
 }
 

@@ -47,6 +47,20 @@ __noinline int claim(struct bpf_sock_ops *ctx, int direction)
 	return 1;
 }
 
+/* A watcher, should there be one, is told at the end of the callback: watch.bpf.h. */
+static __always_inline void conn_news(struct tcpx_conn *conn, enum tcpx_ext ext,
+				      enum tcpx_news news)
+{
+	conn->news |= news << 4 * ext;
+}
+
+/* An option of the peer that is ignored. */
+static __always_inline void conn_malformed(struct tcpx_conn *conn, enum tcpx_ext ext)
+{
+	count(ext, TCPX_COUNTER_MALFORMED);
+	conn_news(conn, ext, TCPX_NEWS_MALFORMED);
+}
+
 /* The connection, when some scope has a rule for it. */
 static __always_inline struct tcpx_conn *conn_of(struct bpf_sock_ops *ctx)
 {
@@ -86,6 +100,7 @@ static __always_inline __u32 attempt_hash(struct bpf_sock_ops *ctx)
 static __always_inline bool attempt_is_new(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
 	struct tcpx_uto_conn uto = {.applied_ms = conn->uto.applied_ms};
+	struct tcpx_before before = conn->before;
 	__u8 cc_applied = conn->cc_applied;
 
 	if (conn->attempt == attempt_hash(ctx) &&
@@ -93,6 +108,7 @@ static __always_inline bool attempt_is_new(struct bpf_sock_ops *ctx, struct tcpx
 		return false;
 	__builtin_memset(conn, 0, sizeof(*conn));
 	conn->uto = uto;
+	conn->before = before;
 	conn->cc_applied = cc_applied;
 	return true;
 }

@@ -14,4 +14,12 @@ struct {
 	__type(value, struct tcpx_conn);
 } conns SEC(".maps");
 
+/* Who opened a connection; BOTH: its handshake was not seen. */
+static __always_inline __u8 conn_direction(__u64 attempt_ns, __u32 received)
+{
+	if (attempt_ns)
+		return TCPX_DIRECTION_TO;
+	return received ? TCPX_DIRECTION_FROM : TCPX_DIRECTION_BOTH;
+}
+
 #endif

@@ -10,6 +10,7 @@
 #include <bpf/bpf_core_read.h>
 #include <stdbool.h>
 #include "list_kernel.bpf.h"
+#include "cgroups.bpf.h"
 #include "conns.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -21,26 +22,13 @@ const volatile struct tcpx_list_config config = {};
 #define TCPX_LEVELS_MAX 64   /* of cgroups */
 #define TCPX_STORAGES_MAX 32 /* of one socket, by all BPF programs of the host */
 
-/* The cgroup of a socket; NULL: the root. */
-static __always_inline struct cgroup *cgroup_of(struct sock *sk)
-{
-	struct sock___old *old = (void *)sk;
-	__u64 val;
-
-	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
-		return BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
-	val = BPF_CORE_READ(old, sk_cgrp_data.val); /* before 5.16 */
-	return val & 3 ? NULL : (void *)val;
-}
-
 /* Is this the scope's cgroup, or one below it? */
 static __always_inline bool in_scope(struct cgroup *cgroup)
 {
 	for (int i = 0; i < TCPX_LEVELS_MAX && cgroup; i++) {
-		if (BPF_CORE_READ(cgroup, kn, id) == config.scope)
+		if (cgroup_number(cgroup) == config.scope)
 			return true;
-		/* a cgroup begins with its own state: it may stand for it */
-		cgroup = (void *)BPF_CORE_READ(cgroup, self.parent);
+		cgroup = cgroup_around(cgroup);
 	}
 	return false;
 }
@@ -115,11 +103,8 @@ static __always_inline void list_conn(struct tcpx_listed *r, const struct tcpx_c
 			      &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]);
 	bpf_probe_read_kernel(&r->ack, sizeof(r->ack), &conn->ack);
 	bpf_probe_read_kernel(r->requests, sizeof(r->requests), conn->requests);
-	r->established = since != 0;
-	if (attempt)
-		r->direction = TCPX_DIRECTION_TO;
-	else if (received) /* we have seen its handshake */
-		r->direction = TCPX_DIRECTION_FROM;
+	r->established = since > TCPX_SINCE_NEXT; /* else it has yet to speak */
+	r->direction = conn_direction(attempt, received);
 }
 
 static __always_inline int list_socket(struct bpf_iter__tcp *ctx, bool by_hand)
@@ -145,7 +130,7 @@ static __always_inline int list_socket(struct bpf_iter__tcp *ctx, bool by_hand)
 		if (config.scope && !in_scope(cgroup))
 			return 0;
 		if (cgroup)
-			r.cgroup = BPF_CORE_READ(cgroup, kn, id);
+			r.cgroup = cgroup_number(cgroup);
 		list_settings(&r, tp);
 		conn = by_hand ? conn_by_hand(sk) : bpf_sk_storage_get(&conns, tp, NULL, 0);
 		if (conn)

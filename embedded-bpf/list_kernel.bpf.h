@@ -42,19 +42,6 @@ struct bpf_iter__tcp {
 	struct sock_common *sk_common;
 };
 
-struct kernfs_node {
-	__u64 id;
-};
-
-struct cgroup_subsys_state {
-	struct cgroup_subsys_state *parent;
-};
-
-struct cgroup {
-	struct cgroup_subsys_state self;
-	struct kernfs_node *kn;
-};
-
 struct hlist_node {
 	struct hlist_node *next;
 };
@@ -85,22 +72,9 @@ struct bpf_local_storage {
 	struct hlist_head list;
 };
 
-struct sock_cgroup_data {
-	struct cgroup *cgroup;
-};
-
 struct sock {
 	__u32 sk_mark;
-	struct sock_cgroup_data sk_cgrp_data;
 	struct bpf_local_storage *sk_bpf_storage;
-};
-
-struct sock_cgroup_data___old {
-	__u64 val;
-};
-
-struct sock___old {
-	struct sock_cgroup_data___old sk_cgrp_data;
 };
 
 struct inet_sock {

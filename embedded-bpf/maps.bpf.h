@@ -62,6 +62,19 @@ struct {
 	__uint(max_entries, 65536); /* a page, of whatever size */
 } notices SEC(".maps");
 
+/* Is anybody watching, and what? Shared by all scopes, as what is told. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, TCPX_WATCH_SLOTS);
+	__type(key, __u32); /* enum tcpx_watch_slot */
+	__type(value, struct tcpx_watch);
+} watch SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20); /* some 13000 of struct tcpx_watched */
+} events SEC(".maps");
+
 /* Global functions: verifiers look at them once, not at every place that counts. */
 __noinline int count(__u32 ext, __u32 counter)
 {

@@ -31,6 +31,12 @@ static __always_inline void policy_address(struct bpf_sock_ops *ctx, __u32 *addr
 	}
 }
 
+static __always_inline __u8 policy_family(const __u32 *address)
+{
+	return !address[0] && !address[1] && address[2] == bpf_htonl(0xffff) ? TCPX_FAMILY_IPV4
+									     : TCPX_FAMILY_IPV6;
+}
+
 static __always_inline void policy_key(struct bpf_sock_ops *ctx, enum tcpx_direction direction,
 				       struct tcpx_policy_key *key)
 {
@@ -41,9 +47,7 @@ static __always_inline void policy_key(struct bpf_sock_ops *ctx, enum tcpx_direc
 	key->direction = direction;
 	key->port = direction == TCPX_DIRECTION_TO ? bpf_ntohl(ctx->remote_port) : ctx->local_port;
 	policy_address(ctx, address);
-	key->family = !address[0] && !address[1] && address[2] == bpf_htonl(0xffff)
-			      ? TCPX_FAMILY_IPV4
-			      : TCPX_FAMILY_IPV6;
+	key->family = policy_family(address);
 	if (config.use_netns) { /* not on 5.10, whose verifier must not see the call */
 		__u64 cookie = bpf_get_netns_cookie(ctx);
 		__u32 *index = bpf_map_lookup_elem(&namespaces, &cookie);

@@ -5,9 +5,6 @@
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-#define TCPX_SOL_TCP 6
-#define TCPX_TCP_USER_TIMEOUT 18
-
 struct inet_connection_sock {
 	__u32 icsk_user_timeout;
 } __attribute__((preserve_access_index));
@@ -104,21 +101,6 @@ SEC("iter/tcp")
 int socket_iterator(struct bpf_iter__tcp *ctx)
 {
 	return ctx->sk_common ? 0 : 0;
-}
-
-SEC("iter/tcp")
-int iterator_setsockopt(struct bpf_iter__tcp *ctx)
-{
-	struct sock_common *sk = ctx->sk_common;
-	__u32 timeout = 0;
-	struct tcp_sock *tp;
-
-	if (!sk)
-		return 0;
-	tp = bpf_skc_to_tcp_sock(sk);
-	if (tp)
-		bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
-	return 0;
 }
 
 static int expired(void *map, __u32 *key, struct timed *value)

@@ -104,7 +104,7 @@ static __always_inline void request_take_ask(struct tcpx_conn *conn, enum tcpx_e
 		return; /* nobody here grants anything: not even counted */
 	if (seen > 1 || !now || !valid ||
 	    (r->state != TCPX_REQUEST_NONE && r->state != TCPX_REQUEST_PENDING && !again)) {
-		count(ext, TCPX_COUNTER_MALFORMED);
+		conn_malformed(conn, ext);
 		return;
 	}
 	if (r->state != TCPX_REQUEST_PENDING)
@@ -133,13 +133,14 @@ static __always_inline void request_take_answer(struct tcpx_conn *conn, enum tcp
 		return;
 	if (seen > 1 || !now || conn->silent || r->state < TCPX_REQUEST_ASKED ||
 	    r->state > TCPX_REQUEST_REFUSED || (!granted && !refused)) {
-		count(ext, TCPX_COUNTER_MALFORMED);
+		conn_malformed(conn, ext);
 		return;
 	}
 	r->answer = r->answer_bits;
 	r->state = granted ? TCPX_REQUEST_GRANTED : TCPX_REQUEST_REFUSED;
 	conn->heard = 1;
 	count(ext, granted ? TCPX_COUNTER_GRANTED : TCPX_COUNTER_REFUSED);
+	conn_news(conn, ext, TCPX_NEWS_OURS);
 }
 
 /* The ask rule of a connection that we open. */
@@ -163,6 +164,7 @@ static __always_inline void request_stop(struct tcpx_conn *conn, enum tcpx_ext e
 		return;
 	r->state = conn->written & 1 << ext ? TCPX_REQUEST_UNANSWERED : TCPX_REQUEST_NO_ROOM;
 	count(ext, TCPX_COUNTER_UNANSWERED);
+	conn_news(conn, ext, TCPX_NEWS_OURS);
 }
 
 /*
@@ -177,6 +179,7 @@ static __always_inline void request_decide(struct tcpx_conn *conn, enum tcpx_ext
 	r->answer = answer;
 	r->state = TCPX_REQUEST_ANSWERED;
 	r->promised = r->promised && answer == promise;
+	conn_news(conn, ext, TCPX_NEWS_PEERS);
 	if (!granted)
 		count(ext, TCPX_COUNTER_REFUSED);
 }

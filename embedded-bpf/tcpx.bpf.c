@@ -60,8 +60,9 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 	if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB && request_answers(conn))
 		ask_again(ctx, conn);
 	ask = ask_any(conn) && !conn->silent;
-	/* a SYN-ACK was lost: maybe for its options */
-	if (ask && !conn->attempt && ctx->total_retrans) {
+	/* a SYN-ACK was lost: maybe for its options; data may be lost for other reasons */
+	if (ask && !conn->attempt && ctx->total_retrans &&
+	    ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB) {
 		ask_stop(ctx, conn, true);
 		ask = false;
 	}
@@ -102,6 +103,7 @@ static __always_inline void on_received(struct bpf_sock_ops *ctx)
 		settle(ctx);
 	else if (!receive_wanted(conn))
 		callback_flags(ctx, 0, TCPX_PARSE);
+	watch_tell(ctx, conn);
 }
 
 /* Nothing is on this segment: the kernel still remembers an option of an earlier one. */
@@ -126,6 +128,7 @@ static __always_inline void on_state(struct bpf_sock_ops *ctx)
 	conn->received = ctx->rcv_nxt;
 	callback_flags(ctx, 0, TCPX_STATE);
 	settle(ctx);
+	watch_tell(ctx, conn);
 }
 
 static __always_inline void on_rtt(struct bpf_sock_ops *ctx)

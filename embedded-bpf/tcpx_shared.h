@@ -10,7 +10,7 @@
 #include <linux/types.h>
 
 /* Changes with the meaning of any pinned map; part of the pin path. */
-#define TCPX_LAYOUT 4
+#define TCPX_LAYOUT 5
 
 /* In the order of their priority where option space runs out. */
 enum tcpx_ext {
@@ -199,6 +199,14 @@ struct tcpx_uto_conn {
 	__u8 seen; /* how often it stands there */
 };
 
+/* What a connection had before we changed it, to give it back. */
+struct tcpx_before {
+	__u32 uto_ms;
+	__u32 delack_us;  /* 0: the kernel's usual */
+	char cc[16];	  /* "": not known */
+	char cc_ours[16]; /* what we have put in its place, as the kernel calls it */
+};
+
 /* A request and its answer: ours to the peer, or the peer's to us. */
 struct tcpx_request_conn {
 	__u16 asked;
@@ -250,9 +258,11 @@ enum tcpx_silence {
 	TCPX_SILENCED, /* a segment was lost: for good */
 };
 
+#define TCPX_SINCE_NEXT 1
+
 struct tcpx_conn {
 	__u64 scope;	  /* the innermost scope with a matching rule does the work */
-	__u64 since_ns;	  /* established; 0: not yet */
+	__u64 since_ns;	  /* established, or asking again; 0: not yet, 1: with the next segment */
 	__u64 attempt_ns; /* the connect() that the rules were looked up for */
 	__u32 attempt;	  /* its addresses and ports, hashed */
 	__u32 first_byte; /* snd_una when established */
@@ -267,10 +277,12 @@ struct tcpx_conn {
 	__u8 cc_applied;  /* the congestion control is ours */
 	__u8 armed;	  /* the listener's SYN-ACK could carry options */
 	__u8 crowded;	  /* the SYN has options that may have kept ours off the SYN-ACK */
+	__u16 news;	  /* enum tcpx_news by extension, 4 bits each: not told to a watcher yet */
 	struct tcpx_policy policy;
 	struct tcpx_uto_conn uto;
 	struct tcpx_ack_conn ack;
 	struct tcpx_request_conn requests[TCPX_REQUESTS];
+	struct tcpx_before before;
 	/* TCP header under examination; here because it is the socket's own, locked memory */
 	__u8 header[72];       /* 60 at most; the walk may look at 5 bytes more */
 	__u8 header_len;       /* 0: none at hand */
@@ -278,6 +290,71 @@ struct tcpx_conn {
 	__u8 header_is_syn;    /* the SYN of a passive open, not this segment */
 	__u8 experiments;      /* options of kind 254 in it */
 	__u8 experiment_at[4]; /* where the first ones stand */
+};
+
+/* What has just come of an extension's negotiation. */
+enum tcpx_news {
+	TCPX_NEWS_OURS = 1,	 /* of what we asked */
+	TCPX_NEWS_PEERS = 2,	 /* of what the peer asked */
+	TCPX_NEWS_MALFORMED = 4, /* the peer's option was ignored */
+	TCPX_NEWS_FALLBACK = 8,	 /* a segment was lost: no more options */
+};
+
+/* The same as `tcpx watch` tells it. */
+enum tcpx_watch_event {
+	TCPX_WATCH_ASKED,      /* by us, where nobody answers */
+	TCPX_WATCH_GRANTED,    /* to us */
+	TCPX_WATCH_REFUSED,    /* to us */
+	TCPX_WATCH_UNANSWERED, /* we have stopped asking */
+	TCPX_WATCH_NO_ROOM,    /* we never got it onto a segment */
+	TCPX_WATCH_GAVE,       /* to the peer */
+	TCPX_WATCH_DENIED,     /* to the peer */
+	TCPX_WATCH_MALFORMED,
+	TCPX_WATCH_FALLBACK,
+};
+
+enum tcpx_watch_reason {
+	TCPX_REASON_NONE,
+	TCPX_REASON_CLAMPED,	 /* moved to the limits of our rule */
+	TCPX_REASON_NOT_ALLOWED, /* by our rule */
+	TCPX_REASON_APPLICATION, /* has chosen itself */
+	TCPX_REASON_LOSS,	 /* of a segment */
+	TCPX_REASON_LATE,	 /* data was sent before */
+	TCPX_REASON_KERNEL,	 /* did not take it */
+};
+
+/* uto: milliseconds; the others: the 16 bits of the option. */
+struct tcpx_watched {
+	__u64 at_ns;	/* since boot */
+	__u64 scope;	/* id of the one whose rules do the work */
+	__u8 local[16]; /* IPv4 as ::ffff:a.b.c.d */
+	__u8 remote[16];
+	__u16 local_port;
+	__u16 remote_port;
+	__u32 netns; /* inode number */
+	__u32 asked;
+	__u32 granted;
+	__u8 family;	/* enum tcpx_family */
+	__u8 direction; /* enum tcpx_direction: TO or FROM */
+	__u8 ext;
+	__u8 event;  /* enum tcpx_watch_event */
+	__u8 reason; /* enum tcpx_watch_reason */
+	__u8 reserved[3];
+};
+
+enum tcpx_watch_slot {
+	TCPX_WATCH_WANTED,  /* until_ns, scope, netns: written by the watcher */
+	TCPX_WATCH_COUNTED, /* lost: written by the programs */
+	TCPX_WATCH_SLOTS,
+};
+
+struct tcpx_watch {
+	__u64 until_ns; /* a watcher that was killed cannot say that it has gone; 0: nobody watches
+			 */
+	__u64 scope;	/* id of the cgroup that sockets were made in, or below; 0: any */
+	__u32 netns;	/* inode number; 0: any */
+	__u32 reserved;
+	__u64 lost; /* the watcher had not read what was before */
 };
 
 /* Why a pure ACK went out, or that it did not; counted per rule by the thinner. */
@@ -395,6 +472,77 @@ struct tcpx_listed {
 	struct tcpx_rule uto_ask;
 	struct tcpx_ack_conn ack;
 	struct tcpx_request_conn requests[TCPX_REQUESTS];
+};
+
+/* Scopes around one socket that the iterator tells. */
+#define TCPX_NEST 8
+
+/* A socket as the iterator tells it. */
+struct tcpx_live_socket {
+	__u64 cookie;
+	__u64 netns_cookie;
+	__u64 scopes[TCPX_NEST];	   /* cgroups with rules that it is in, innermost first */
+	__u32 local_rules[TCPX_EXT_COUNT]; /* ids of the rules that it has */
+	__u32 ask_rules[TCPX_EXT_COUNT];   /* 0: it asks nothing */
+	__u8 state;			   /* enum tcp_state */
+	__u8 family;			   /* enum tcpx_family */
+	__u8 direction; /* TO or FROM where tcpx has seen its handshake, else BOTH */
+	__u8 reserved;
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 remote[16]; /* IPv4 as ::ffff:a.b.c.d */
+};
+
+enum tcpx_live_verb {
+	TCPX_LIVE_SET,	/* the local rule now, and the ask again when it differs */
+	TCPX_LIVE_ASK,	/* the ask again */
+	TCPX_LIVE_UNDO, /* what it had before */
+};
+
+/* What is to be done with a socket. */
+struct tcpx_live_order {
+	__u64 scope;
+	__u32 verb; /* enum tcpx_live_verb */
+	__u32 ext;
+	struct tcpx_rule local;
+	struct tcpx_rule ask; /* flags 0: nothing to ask */
+};
+
+enum tcpx_live_result {
+	TCPX_LIVE_UNTOUCHED, /* gone before we came to it */
+	TCPX_LIVE_CHANGED,
+	TCPX_LIVE_SAME,	       /* has it already */
+	TCPX_LIVE_KEPT,	       /* the application has chosen itself */
+	TCPX_LIVE_PEERS,       /* the peer has been granted something else */
+	TCPX_LIVE_UNKNOWN_RTT, /* a fraction of nothing */
+	TCPX_LIVE_SILENCED,    /* asks nothing since a segment with options was lost */
+	TCPX_LIVE_INCAPABLE,   /* the peer has not announced TARR */
+	TCPX_LIVE_FAILED,      /* see error */
+	TCPX_LIVE_RESULT_COUNT,
+};
+
+enum tcpx_live_said {
+	TCPX_LIVE_NOTHING_TO_SAY,
+	TCPX_LIVE_SAID, /* goes out with the next segments */
+	TCPX_LIVE_UNSAID,
+};
+
+struct tcpx_live_target {
+	__u32 order; /* its number */
+	__s32 error; /* of the helper call that failed */
+	__u8 result; /* enum tcpx_live_result */
+	__u8 said;   /* enum tcpx_live_said */
+	__u16 reserved;
+};
+
+/* What an iterator without orders has done. */
+struct tcpx_live_tally {
+	__u32 armed;			/* listeners that were changed */
+	__u32 syn_ack;			/* those of them that answer in the SYN-ACK from now on */
+	__s32 error;			/* the last one of arming */
+	__u32 restored[TCPX_EXT_COUNT]; /* settings that were given back */
+	__u32 kept[TCPX_EXT_COUNT];	/* that are no longer ours */
+	__u32 failed[TCPX_EXT_COUNT];
 };
 
 #endif

@@ -121,6 +121,15 @@ TCPX_API int tcpx_possible_cpus(void);
  */
 TCPX_API int tcpx_iterate(int prog_fd, const char *netns_path, void *out, int cap);
 
+/* --- ring buffers (ring.c) ----------------------------------------------------------- */
+/* Reads a BPF ring buffer, which can have one reader only; the fd may be closed afterwards. */
+TCPX_API int tcpx_ring_open(int map_fd, void **out);
+/* Moves records of this size out, back to back, as many as there are and cap allows: their number.
+ * Others are dropped. Never waits.
+ */
+TCPX_API int tcpx_ring_take(void *ring, void *out, unsigned int size, unsigned int cap);
+TCPX_API void tcpx_ring_close(void *ring); /* NULL is fine */
+
 /* --- kernel calls that Bun lacks (sys.c) ------------------------------------------- */
 TCPX_API int tcpx_close(int fd);
 /* Locks a directory; closing the fd unlocks. Follows no symbolic link in the last component.
@@ -142,6 +151,10 @@ TCPX_API int tcpx_netns_enter(const char *path);
 TCPX_API int tcpx_sockopt_of(int pid, int fd, int level, int name, void *value, int size);
 /* Raw frames of one interface, non-blocking; nothing of another interface ever arrives. */
 TCPX_API int tcpx_packet_socket(const char *ifname);
+/* Nanoseconds since boot, as bpf_ktime_get_ns() has them. */
+TCPX_API int tcpx_monotonic(uint64_t *out);
+/* Can PIPE_BUF bytes be written without waiting? 0: not now; -EPIPE: nobody reads any more. */
+TCPX_API int tcpx_writable(int fd);
 TCPX_API int tcpx_jiffy_us(void);      /* the kernel's tick: 4000 at CONFIG_HZ=250 */
 TCPX_API int tcpx_raise_memlock(void); /* kernels before 5.11 account maps against it */
 TCPX_API int tcpx_capabilities(uint64_t *effective);

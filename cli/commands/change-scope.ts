@@ -7,6 +7,7 @@ import type { AgentReport } from "../agent/told.ts";
 import { needsAgent } from "../agent/wish.ts";
 import type { ScopeFlags } from "../args.ts";
 import { Exit, type ExitCode, TcpxError } from "../errors.ts";
+import type { LiveReport, LiveWish } from "../live/hook.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import type { Scope } from "../loader/host.ts";
 import { readScope } from "../loader/state.ts";
@@ -45,8 +46,9 @@ function report(
   change: Change,
   places: Places,
   netns: Netns | null,
-  agent?: AgentReport,
+  told: { agent?: AgentReport | undefined; live?: LiveReport } = {},
 ): void {
+  const { agent, live } = told;
   const changed = isChange(change);
   io.json({
     command,
@@ -57,9 +59,11 @@ function report(
     replaced: change.replaced.map(ruleJson),
     removed: change.removed.map(ruleJson),
     unchanged: change.unchanged.map(ruleJson),
+    ...live?.json,
     ...(agent && { agent: agent.json }),
   });
   for (const line of changeLines(change, scope.name, netns)) io.print(line);
+  for (const line of live?.lines ?? []) io.print(line);
   if (!changed) io.print("no change");
   else if (places.dryRun) io.print("nothing was changed (--dry-run)");
 }
@@ -108,6 +112,7 @@ export async function changeScope(
   command: string,
   places: Places,
   plan: Plan,
+  wish: LiveWish,
   prepare: () => Promise<void> | undefined = () => undefined,
 ): Promise<ExitCode> {
   const host = await openHost(places.scope);
@@ -116,11 +121,19 @@ export async function changeScope(
   const scope = host.scope();
   for (const notice of scope.notices) io.messages.warn(notice);
   const netns = netnsFor(host, scope, places.allNetns, io);
+  if (wish.live) {
+    const { requireLive } = await import("../live/probe.ts");
+    await requireLive(lib, wish.asks ?? false);
+  }
   if (places.dryRun) {
     report(io, command, scope, plan(presentRules(host, scope), netns), places, netns);
+    if (wish.live) io.print("connections that exist would be changed, too (--live)");
     return Exit.DONE;
   }
   await prepare();
+  const live = await import("../live/object.ts");
+  // unsetting the last rule would take it away
+  using before = live.State.open(lib, scope.id);
   const planned = () => plan(presentRules(host, scope), netns);
   const early = planned();
   if (early.added.some(needsAgent)) {
@@ -130,6 +143,10 @@ export async function changeScope(
   // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
   const change = isChange(early) ? await commit(host, scope, planned, places.wait, io) : early;
   const agent = concernsAgent(change) ? await tellAgent(lib, scope, change, io) : undefined;
-  report(io, command, scope, change, places, netns, agent);
+  const { tellSockets } = await import("../live/hook.ts");
+  using after = wish.undo ? before : live.State.open(lib, scope.id);
+  const job = { lib, scope, allNetns: netns === null, state: after };
+  const sockets = await tellSockets(job, change, wish, io);
+  report(io, command, scope, change, places, netns, { agent, live: sockets });
   return agent?.failed ? Exit.FAILED : Exit.DONE;
 }

@@ -5,6 +5,7 @@ import {
   type Args,
   flagArg,
   globalArgs,
+  liveArgs,
   placeArgs,
   type ScopeFlags,
   scopeArgs,
@@ -13,18 +14,25 @@ import {
 } from "../args.ts";
 import { Exit, type ExitCode, usageError } from "../errors.ts";
 import { placeRules } from "../extensions/place.ts";
-import type { Drafted, Extension, RuleVerb } from "../extensions/types.ts";
+import type { Drafted, Example, Extension, RuleVerb } from "../extensions/types.ts";
 import { bridge, unwrap } from "../loader/bridge.ts";
 import type { ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
 import { ruleJson, ruleTable } from "../output/rules.ts";
-import { isChange, setRules, unsetRules } from "../policy/change.ts";
-import { KINDS, type Kind, type Netns, type Rule, ruleKey } from "../policy/rule.ts";
+import { type Change, isChange, setRules, unsetRules } from "../policy/change.ts";
+import { KINDS, type Kind, type Netns, type Rule, ruleKey, type Selector } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
 import { unitOf } from "../system/unit-name.ts";
 import { changeScope, type Places } from "./change-scope.ts";
 import { openHost } from "./host-access.ts";
 import { type Group, type Leaf, leaf } from "./types.ts";
+
+const undoArgs = {
+  live: {
+    type: "boolean",
+    description: "Give connections that exist back what they had, where the value is still ours",
+  },
+} as const;
 
 function selectorsOf(args: Args) {
   return parseSelectors({
@@ -51,23 +59,26 @@ export async function fitted(verb: RuleVerb, { drafts, notices }: Drafted): Prom
 function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
   return leaf({
     summary: `${verb.summary}. ${extension.title}.`,
-    args: { ...verb.args, ...placeArgs, ...globalArgs },
+    args: { ...verb.args, ...placeArgs, ...(verb.checkLive && liveArgs), ...globalArgs },
     examples: verb.examples,
     notes: [
       "Longest prefix first, then the exact port. A rule replaces the one at the same selector; it holds for " +
-        `connections set up from now on, until \`tcpx ${extension.name} unset\` takes it back.`,
+        `connections set up from now on${verb.checkLive ? " (with --live for those that exist, too)" : ""}, until \`tcpx ${extension.name} unset\` takes it back.`,
       ...(verb.directionNote ? [verb.directionNote] : []),
     ],
     async run(args, io) {
       const where = places(args);
       const selectors = selectorsOf(args);
       const drafted = verb.draft(args);
+      if (flagArg(args, "live")) verb.checkLive?.(drafted.drafts);
       placeRules(extension, selectors, drafted.drafts, null); // a wrong direction is told before anything else
       const { drafts, notices } = await fitted(verb, drafted);
       for (const notice of notices) io.messages.warn(notice);
       const plan = (present: Rule[], netns: Netns | null) =>
         setRules(present, placeRules(extension, selectors, drafts, netns));
-      return changeScope(io, `${extension.name} ${name}`, where, plan, () => verb.prepare?.(drafts));
+      const asks = drafts.every(({ kind }) => kind === "ask");
+      const wish = { ext: extension.name, live: flagArg(args, "live"), asks };
+      return changeScope(io, `${extension.name} ${name}`, where, plan, wish, () => verb.prepare?.(drafts));
     },
   });
 }
@@ -81,7 +92,20 @@ function parseKind(value: string | undefined, verb: string): Kind | undefined {
   );
 }
 
+/** What connections may still have of rules that are to go: the present ones, or those at these places. */
+function undone(
+  extension: Extension,
+  selectors: Selector[] | undefined,
+  change: Change,
+  netns: Netns | null,
+) {
+  const draft = { kind: "local", none: false, force: false, value: [0, 0] } as const;
+  const there = selectors?.map((selector) => ({ ext: extension.name, selector, netns, ...draft }));
+  return [...change.removed.filter(({ kind }) => kind === "local"), ...(there ?? [])];
+}
+
 function unset(extension: Extension): Leaf {
+  const hasLive = Object.values(extension.verbs).some(({ checkLive }) => checkLive);
   const command = `tcpx ${extension.name} unset`;
   return leaf({
     summary: "Remove rules: those at exactly this selector, as it was given to set or accept.",
@@ -97,9 +121,13 @@ function unset(extension: Extension): Leaf {
         description: `All ${extension.name} rules of the scope, in every network namespace`,
       },
       ...placeArgs,
+      ...(hasLive && undoArgs),
       ...globalArgs,
     },
     examples: [
+      ...(hasLive
+        ? ([[`${command} --all --live`, "Also give connections back what they had"]] as Example[])
+        : []),
       [`${command} --to 10.0.0.0/8`, "Take back the rule for 10.0.0.0/8"],
       [command, "Take back the rule that was set without a selector"],
       [`${command} --all`, `Take back every ${extension.name} rule of the root scope`],
@@ -111,7 +139,15 @@ function unset(extension: Extension): Leaf {
         throw usageError(`--all and --${selective} exclude each other`, "--all", "give one of them");
       }
       const selectors = args.all ? undefined : selectorsOf(args);
-      return changeScope(io, `${extension.name} unset`, places(args), (present, netns) => {
+      let where: Netns | null = null;
+      const wish = {
+        ext: extension.name,
+        live: flagArg(args, "live"),
+        undo: (change: Change) =>
+          kind && kind !== "local" ? [] : undone(extension, selectors, change, where),
+      };
+      const plan = (present: Rule[], netns: Netns | null) => {
+        where = netns;
         const change = unsetRules(present, { ext: extension.name, kind, selectors, netns });
         const left = change.rules.filter((rule) => rule.ext === extension.name).length;
         if (!isChange(change) && left > 0) {
@@ -120,7 +156,8 @@ function unset(extension: Extension): Leaf {
           );
         }
         return change;
-      });
+      };
+      return changeScope(io, `${extension.name} unset`, places(args), plan, wish);
     },
   });
 }

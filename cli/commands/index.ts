@@ -17,6 +17,10 @@ export const commands: Record<string, Entry> = {
     summary: "TCP connections, their settings and what they have negotiated",
     load: async () => (await import("./connections.ts")).connections,
   },
+  watch: {
+    summary: "Negotiations as they happen",
+    load: async () => (await import("./watch.ts")).watch,
+  },
   metrics: {
     summary: "Counters in OpenMetrics text, as a file or over HTTP",
     load: async () => (await import("./metrics.ts")).metrics,

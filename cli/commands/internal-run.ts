@@ -55,7 +55,8 @@ export const internalRunRules = leaf({
     }
     const places = { scope: { cgroup: textArg(args, "cgroup") }, allNetns: false, dryRun: false, wait: true };
     const plan = (present: Rule[], netns: Netns | null) => setRules(present, placedRun(args, drafts, netns));
-    return changeScope(silent(io), "run", places, plan, async () => {
+    const wish = { ext: "run", live: false };
+    return changeScope(silent(io), "run", places, plan, wish, async () => {
       for (const step of prepare) await step();
     });
   },

@@ -6,6 +6,7 @@ import { agentPid, stopAgent } from "../agent/start.ts";
 import { changeArgs, flagArg, globalArgs } from "../args.ts";
 import { Exit } from "../errors.ts";
 import { removeLeftovers } from "../lab/sandbox.ts";
+import { restoreConnections, restoredJson, restoredLines } from "../live/restore.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import { findBpffs, unmountOwnBpffs } from "../loader/host.ts";
 import { listPins } from "../loader/maps.ts";
@@ -64,7 +65,10 @@ export const reset = leaf({
     ["tcpx reset", "Undo everything"],
     ["tcpx reset --dry-run", "What it would remove"],
   ],
-  notes: ["Connections that exist keep the settings they were given when they were set up."],
+  notes: [
+    "Connections that exist get back the user timeout, congestion control and way to acknowledge that they had, where the " +
+      "value is still ours (Linux >= 5.15). Initial windows and what was told to peers cannot be taken back.",
+  ],
   async run(args, io) {
     const { lib } = await openHost();
     const newer = newerScopes(lib);
@@ -76,9 +80,11 @@ export const reset = leaf({
     const agent = await stopAgent(lib); // first: what it serves is about to go
     const leftovers = await removeLeftovers();
     const bpffs = findBpffs(lib);
+    let restored: Awaited<ReturnType<typeof restoreConnections>>;
     const present = bpffs !== undefined && listPins(topDir(bpffs)).length > 0;
     if (bpffs !== undefined && present) {
       using held = lock(lib, flagArg(args, "wait"));
+      restored = await restoreConnections(lib);
       held.removeEverything();
     }
     const unmounted = unmountOwnBpffs(lib);
@@ -95,6 +101,7 @@ export const reset = leaf({
         agent: agent?.pid ?? null,
         routes: routes.removed,
       },
+      connections: restored ? restoredJson(restored) : null,
       unmounted,
       proof: {
         cgroups_checked: proof.cgroups,
@@ -108,6 +115,7 @@ export const reset = leaf({
     if (agent) io.print(`ended the agent, pid ${agent.pid}${agent.killed ? ", which had to be killed" : ""}`);
     const what = newer[0] ? `what tcpx ${newer[0].version} had` : `${rules} rule(s)`;
     io.print(present ? `removed ${what} in ${states.length} scope(s)` : "there were no rules");
+    for (const line of restored ? restoredLines(restored) : []) io.print(line);
     for (const name of leftovers) io.print(`removed ${name}, left by a killed command`);
     if (routes.removed > 0) io.print(`removed ${routes.removed} rules and routes that an agent had left`);
     if (unmounted) io.print("unmounted /sys/fs/bpf, which tcpx had mounted");

@@ -50,8 +50,8 @@ function scopeText({ state, counters }: ScopeReport, netns: Netns | null): strin
   const rows = state.rules.map((rule) => ({ scope: state.name, alive: state.alive, rule }));
   const unit = unitText(state.name);
   const sections = [
-    `${unit ? `${unit}, ` : ""}cgroup ${state.name}${gone}: ${attached}`,
-    ruleTable(rows, netns),
+    `${unit ? `${unit}, ` : ""}cgroup ${state.name}${gone}:\n${attached}`,
+    ruleTable(rows, netns, false),
   ];
   const used = extensions.filter(({ id }) => counters?.count[id]?.some((n) => n > 0));
   if (used.length > 0) {

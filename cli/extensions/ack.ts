@@ -26,7 +26,7 @@ import {
   packAck,
   thins,
 } from "./ack-rule.ts";
-import { exemption } from "./exemption.ts";
+import { exemption, noLiveExemption } from "./exemption.ts";
 import type { Drafted, Extension, RuleDraft, RuleVerb } from "./types.ts";
 
 const parsed = <T>(parse: (text: string) => T) => v.optional(v.pipe(v.string(), v.transform(parse)));
@@ -114,6 +114,7 @@ const set: RuleVerb = {
     ["tcpx ack set --every 10 --delay rtt/4", "One per 10 segments, a quarter of the RTT late at most"],
     ["tcpx ack set --every 1 --to 192.0.2.0/24", "Acknowledge every segment of those servers at once"],
     ["tcpx ack set --delay 20ms --port 443", "Delayed ACKs wait 20 ms at most, and not 40 to 200"],
+    ["tcpx ack set --delay 20ms --port 443 --live", "On connections that exist already, too"],
     ["tcpx ack set none --to 192.0.2.9", "Leave one host to the kernel"],
   ],
   directionNote:
@@ -136,6 +137,15 @@ const set: RuleVerb = {
       floor: floor ?? DEFAULT_FLOOR,
       markBit: bit ?? DEFAULT_MARK_BIT,
     });
+  },
+  checkLive(drafts) {
+    noLiveExemption(drafts);
+    if (!drafts.some(needsAgent)) return;
+    throw usageError(
+      "--live is for --delay alone",
+      "--live",
+      "--every is for new connections: leave --live out",
+    );
   },
   fit: (drafts, host) => fitDelay("--delay", drafts, host),
   prepare: (drafts) => prepareThinning(drafts, "--every 1, or --delay alone, works here"),
@@ -163,10 +173,13 @@ const request: RuleVerb = {
   examples: [
     ["tcpx ack request --every 10 --delay rtt/4 --to 192.0.2.0/24", "Ask those servers"],
     ["tcpx ack request --every 1 --from 10.0.0.0/8", "Ask our clients for an ACK per segment"],
+    ["tcpx ack request --every 4 --live", "Also on connections that exist, and that ask nothing so far"],
     ["tcpx ack request --every 8 --tarr", "Ask in the way of draft-ietf-tcpm-ack-rate-request"],
     ["tcpx ack request none --to 192.0.2.9", "Ask nothing of this one"],
   ],
-  directionNote: "The peer needs an accept rule (`tcpx ack accept`), or another implementation of TARR.",
+  directionNote:
+    "The peer needs an accept rule (`tcpx ack accept`), or another implementation of TARR. Connections that ask " +
+    "already make a changed request with their next segments, once (Linux >= 6.12).",
   draft(args) {
     const exempt = exempted("ask", args, Object.keys(requestSchema.entries));
     if (exempt) return exempt;
@@ -184,6 +197,7 @@ const request: RuleVerb = {
     checkAtOnce(every, divisor);
     return drafted("ask", { every, divisor: divisor ?? 0, tarr });
   },
+  checkLive: noLiveExemption,
 };
 
 const accept: RuleVerb = {

@@ -6,7 +6,7 @@ import { usageError } from "../errors.ts";
 import { Exid, Ext } from "../loader/layout.generated.ts";
 import { requireAlgorithms } from "../system/algorithms.ts";
 import { ALGORITHMS, requestHex } from "../wire/request.ts";
-import { exemption } from "./exemption.ts";
+import { exemption, noLiveExemption } from "./exemption.ts";
 import type { Extension, RuleVerb } from "./types.ts";
 
 function algorithmId(name: string): number {
@@ -60,6 +60,7 @@ const set: RuleVerb = {
   examples: [
     ["tcpx cc-request set bbr --to 192.0.2.0/24", "Ask those servers to send with BBR"],
     ["tcpx cc-request set bbr --local --port 443", "Send with BBR ourselves on port 443"],
+    ["tcpx cc-request set bbr --local --port 443 --live", "Also on connections that exist already"],
     ["tcpx cc-request set none --to 192.0.2.9", "Ask nothing of this one"],
   ],
   directionNote: "Asking is for connections that this side opens: --from is an error without --local.",
@@ -78,6 +79,13 @@ const set: RuleVerb = {
       );
     }
     return { drafts: [{ kind, none: false, force: input.force, value: [input.algorithm, 0] }], notices: [] };
+  },
+  checkLive(drafts) {
+    if (drafts.some(({ kind }) => kind === "ask")) {
+      const hint = "a request is made when a connection is set up: leave it out, or give --local";
+      throw usageError("--live is for --local", "--live", hint);
+    }
+    noLiveExemption(drafts);
   },
   prepare: (drafts) =>
     requireAlgorithms(

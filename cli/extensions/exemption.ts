@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: MIT
 // The value `none`, the same for every extension.
 
+import { usageError } from "../errors.ts";
 import type { RuleDraft } from "./types.ts";
 
 /** A rule that exempts what it selects. */
 export function exemption(kind: RuleDraft["kind"]): RuleDraft {
   return { kind, none: true, force: false, value: [0, 0] };
+}
+
+/** An exemption has nothing to give to connections that exist. @throws TcpxError (usage) */
+export function noLiveExemption(drafts: RuleDraft[]): void {
+  if (!drafts.every(({ none }) => none)) return;
+  throw usageError("'none' takes no --live", "none", "`unset --live` gives connections back what they had");
 }

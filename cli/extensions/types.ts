@@ -32,6 +32,11 @@ export interface RuleVerb {
   directionNote?: string;
   /** @throws TcpxError (usage) for values out of range, before anything is touched */
   draft(args: Args): Drafted;
+  /**
+   * The verb takes --live: connections that exist get the rules, too.
+   * @throws TcpxError (usage) when these rules cannot be for them
+   */
+  checkLive?(drafts: RuleDraft[]): void;
   /** Moves values to what this kernel can do, saying so; with --dry-run, too. */
   fit?(drafts: RuleDraft[], host: HostFacts): Drafted;
   /**

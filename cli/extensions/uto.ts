@@ -7,7 +7,7 @@ import { usageError } from "../errors.ts";
 import { Ext } from "../loader/layout.generated.ts";
 import { formatDuration, parseDuration } from "../policy/duration.ts";
 import { encodeUto, UTO_MAX_MS } from "../wire/uto.ts";
-import { exemption } from "./exemption.ts";
+import { exemption, noLiveExemption } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb } from "./types.ts";
 
 /** RFC 5482 section 3.1: L_LIMIT SHOULD be at least 100 seconds. */
@@ -71,6 +71,7 @@ const set: RuleVerb = {
   examples: [
     ["tcpx uto set 30s --to 10.0.0.0/8", "Connections to 10.0.0.0/8 give up after 30 s, and tell the peer"],
     ["tcpx uto set 2h --port 22", "SSH, in both directions, survives two hours without a network"],
+    ["tcpx uto set 5min --to 10.0.0.0/8 --live", "Connections there that exist already, too"],
     ["tcpx uto set 5s --no-advertise", "All connections of this network namespace, without the option"],
     ["tcpx uto set none --to 10.1.2.3", "Exempt one host from a wider rule"],
   ],
@@ -90,6 +91,7 @@ const set: RuleVerb = {
       : exemption("ask");
     return { drafts: [{ kind: "local", none: false, force, value: [ms, 0] }, ask], notices };
   },
+  checkLive: noLiveExemption,
 };
 
 const accept: RuleVerb = {

@@ -5,6 +5,7 @@ import ackObject from "../../build/ack.bpf.o" with { type: "file" };
 import bridge from "../../build/libtcpx.so" with { type: "file" };
 import licences from "../../build/licences.txt" with { type: "file" };
 import listObject from "../../build/list.bpf.o" with { type: "file" };
+import liveObject from "../../build/live.bpf.o" with { type: "file" };
 import probeObject from "../../build/probe.bpf.o" with { type: "file" };
 import tcpxObject from "../../build/tcpx.bpf.o" with { type: "file" };
 
@@ -13,9 +14,10 @@ const ASSETS = {
   bridge,
   licences,
   list: listObject,
+  live: liveObject,
   probe: probeObject,
   tcpx: tcpxObject,
-} as unknown as Record<"ack" | "bridge" | "licences" | "list" | "probe" | "tcpx", string>;
+} as unknown as Record<"ack" | "bridge" | "licences" | "list" | "live" | "probe" | "tcpx", string>;
 
 export async function asset(name: keyof typeof ASSETS): Promise<Uint8Array> {
   return Bun.file(ASSETS[name]).bytes();

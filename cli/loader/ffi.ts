@@ -36,6 +36,9 @@ export const symbols = {
   tcpx_map_lookup_batch: { args: [i32, ptr, ptr, u32], returns: i32 },
   tcpx_possible_cpus: { args: [], returns: i32 },
   tcpx_iterate: { args: [i32, ptr, ptr, i32], returns: i32 }, // int prog, const char *netns_path, void *out, int cap
+  tcpx_ring_open: { args: [i32, ptr], returns: i32 }, // int map_fd, void **out
+  tcpx_ring_take: { args: [u64, ptr, u32, u32], returns: i32 }, // void *ring, void *out, unsigned size, unsigned cap
+  tcpx_ring_close: { args: [u64], returns: none },
   tcpx_close: { args: [i32], returns: i32 },
   tcpx_flock: { args: [ptr, i32], returns: i32 }, // const char *dir, int nonblocking
   tcpx_mount_bpffs: { args: [ptr, ptr], returns: i32 }, // const char *path, const char *mnt_ns
@@ -46,6 +49,8 @@ export const symbols = {
   tcpx_netns_enter: { args: [ptr], returns: i32 },
   tcpx_sockopt_of: { args: [i32, i32, i32, i32, ptr, i32], returns: i32 }, // pid, fd, level, name, void *value, int size
   tcpx_packet_socket: { args: [ptr], returns: i32 }, // const char *ifname
+  tcpx_monotonic: { args: [ptr], returns: i32 }, // u64 *out
+  tcpx_writable: { args: [i32], returns: i32 },
   tcpx_jiffy_us: { args: [], returns: i32 },
   tcpx_raise_memlock: { args: [], returns: i32 },
   tcpx_capabilities: { args: [ptr], returns: i32 }, // u64 *effective

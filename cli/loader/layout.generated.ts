@@ -1,6 +1,6 @@
 // Generated from embedded-bpf/tcpx_shared.h by `bun run build`. Do not edit.
 
-export const LAYOUT_VERSION = 4;
+export const LAYOUT_VERSION = 5;
 
 export const AckField = {
   EVERY: 0,
@@ -89,6 +89,31 @@ export const ListFlag = {
   MAPPED: 2,
 } as const;
 
+export const LiveResult = {
+  UNTOUCHED: 0,
+  CHANGED: 1,
+  SAME: 2,
+  KEPT: 3,
+  PEERS: 4,
+  UNKNOWN_RTT: 5,
+  SILENCED: 6,
+  INCAPABLE: 7,
+  FAILED: 8,
+  RESULT_COUNT: 9,
+} as const;
+
+export const LiveSaid = {
+  NOTHING_TO_SAY: 0,
+  SAID: 1,
+  UNSAID: 2,
+} as const;
+
+export const LiveVerb = {
+  SET: 0,
+  ASK: 1,
+  UNDO: 2,
+} as const;
+
 export const RequestState = {
   NONE: 0,
   ASKED: 1,
@@ -146,6 +171,34 @@ export const ThinEvent = {
   WANTED: 1,
 } as const;
 
+export const WatchEvent = {
+  ASKED: 0,
+  GRANTED: 1,
+  REFUSED: 2,
+  UNANSWERED: 3,
+  NO_ROOM: 4,
+  GAVE: 5,
+  DENIED: 6,
+  MALFORMED: 7,
+  FALLBACK: 8,
+} as const;
+
+export const WatchReason = {
+  NONE: 0,
+  CLAMPED: 1,
+  NOT_ALLOWED: 2,
+  APPLICATION: 3,
+  LOSS: 4,
+  LATE: 5,
+  KERNEL: 6,
+} as const;
+
+export const WatchSlot = {
+  WANTED: 0,
+  COUNTED: 1,
+  SLOTS: 2,
+} as const;
+
 export const structs = {
   tcpx_ack_conn: {
     size: 24,
@@ -167,6 +220,15 @@ export const structs = {
       reserved: { offset: 23, type: "u8" },
     },
   },
+  tcpx_before: {
+    size: 40,
+    fields: {
+      uto_ms: { offset: 0, type: "u32" },
+      delack_us: { offset: 4, type: "u32" },
+      cc: { offset: 8, type: "char", dims: [16] },
+      cc_ours: { offset: 24, type: "char", dims: [16] },
+    },
+  },
   tcpx_config: {
     size: 4096,
     fields: {
@@ -183,7 +245,7 @@ export const structs = {
     },
   },
   tcpx_conn: {
-    size: 408,
+    size: 448,
     fields: {
       scope: { offset: 0, type: "u64" },
       since_ns: { offset: 8, type: "u64" },
@@ -201,16 +263,18 @@ export const structs = {
       cc_applied: { offset: 46, type: "u8" },
       armed: { offset: 47, type: "u8" },
       crowded: { offset: 48, type: "u8" },
+      news: { offset: 50, type: "u16" },
       policy: { offset: 52, type: "tcpx_policy" },
       uto: { offset: 244, type: "tcpx_uto_conn" },
       ack: { offset: 256, type: "tcpx_ack_conn" },
       requests: { offset: 280, type: "tcpx_request_conn", dims: [4] },
-      header: { offset: 328, type: "u8", dims: [72] },
-      header_len: { offset: 400, type: "u8" },
-      header_at: { offset: 401, type: "u8" },
-      header_is_syn: { offset: 402, type: "u8" },
-      experiments: { offset: 403, type: "u8" },
-      experiment_at: { offset: 404, type: "u8", dims: [4] },
+      before: { offset: 328, type: "tcpx_before" },
+      header: { offset: 368, type: "u8", dims: [72] },
+      header_len: { offset: 440, type: "u8" },
+      header_at: { offset: 441, type: "u8" },
+      header_is_syn: { offset: 442, type: "u8" },
+      experiments: { offset: 443, type: "u8" },
+      experiment_at: { offset: 444, type: "u8", dims: [4] },
     },
   },
   tcpx_counters: {
@@ -286,6 +350,54 @@ export const structs = {
       uto_ask: { offset: 112, type: "tcpx_rule" },
       ack: { offset: 128, type: "tcpx_ack_conn" },
       requests: { offset: 152, type: "tcpx_request_conn", dims: [4] },
+    },
+  },
+  tcpx_live_order: {
+    size: 48,
+    fields: {
+      scope: { offset: 0, type: "u64" },
+      verb: { offset: 8, type: "u32" },
+      ext: { offset: 12, type: "u32" },
+      local: { offset: 16, type: "tcpx_rule" },
+      ask: { offset: 32, type: "tcpx_rule" },
+    },
+  },
+  tcpx_live_socket: {
+    size: 136,
+    fields: {
+      cookie: { offset: 0, type: "u64" },
+      netns_cookie: { offset: 8, type: "u64" },
+      scopes: { offset: 16, type: "u64", dims: [8] },
+      local_rules: { offset: 80, type: "u32", dims: [4] },
+      ask_rules: { offset: 96, type: "u32", dims: [4] },
+      state: { offset: 112, type: "u8" },
+      family: { offset: 113, type: "u8" },
+      direction: { offset: 114, type: "u8" },
+      reserved: { offset: 115, type: "u8" },
+      local_port: { offset: 116, type: "u16" },
+      remote_port: { offset: 118, type: "u16" },
+      remote: { offset: 120, type: "u8", dims: [16] },
+    },
+  },
+  tcpx_live_tally: {
+    size: 60,
+    fields: {
+      armed: { offset: 0, type: "u32" },
+      syn_ack: { offset: 4, type: "u32" },
+      error: { offset: 8, type: "s32" },
+      restored: { offset: 12, type: "u32", dims: [4] },
+      kept: { offset: 28, type: "u32", dims: [4] },
+      failed: { offset: 44, type: "u32", dims: [4] },
+    },
+  },
+  tcpx_live_target: {
+    size: 12,
+    fields: {
+      order: { offset: 0, type: "u32" },
+      error: { offset: 4, type: "s32" },
+      result: { offset: 8, type: "u8" },
+      said: { offset: 9, type: "u8" },
+      reserved: { offset: 10, type: "u16" },
     },
   },
   tcpx_policy: {
@@ -373,6 +485,36 @@ export const structs = {
     fields: {
       event: { offset: 0, type: "u32" },
       netns: { offset: 4, type: "u32" },
+    },
+  },
+  tcpx_watch: {
+    size: 32,
+    fields: {
+      until_ns: { offset: 0, type: "u64" },
+      scope: { offset: 8, type: "u64" },
+      netns: { offset: 16, type: "u32" },
+      reserved: { offset: 20, type: "u32" },
+      lost: { offset: 24, type: "u64" },
+    },
+  },
+  tcpx_watched: {
+    size: 72,
+    fields: {
+      at_ns: { offset: 0, type: "u64" },
+      scope: { offset: 8, type: "u64" },
+      local: { offset: 16, type: "u8", dims: [16] },
+      remote: { offset: 32, type: "u8", dims: [16] },
+      local_port: { offset: 48, type: "u16" },
+      remote_port: { offset: 50, type: "u16" },
+      netns: { offset: 52, type: "u32" },
+      asked: { offset: 56, type: "u32" },
+      granted: { offset: 60, type: "u32" },
+      family: { offset: 64, type: "u8" },
+      direction: { offset: 65, type: "u8" },
+      ext: { offset: 66, type: "u8" },
+      event: { offset: 67, type: "u8" },
+      reason: { offset: 68, type: "u8" },
+      reserved: { offset: 69, type: "u8", dims: [3] },
     },
   },
 } as const;

@@ -43,7 +43,10 @@ export class Generation implements Disposable {
 }
 
 /** Opens one of the embedded objects; close it with tcpx_object_close. */
-export async function openObject(lib: Bridge, name: "ack" | "list" | "tcpx" | "probe"): Promise<bigint> {
+export async function openObject(
+  lib: Bridge,
+  name: "ack" | "list" | "live" | "probe" | "tcpx",
+): Promise<bigint> {
   const bytes = await asset(name);
   const out = new BigUint64Array(1);
   unwrap("open object", lib.tcpx_object_open(bytes, BigInt(bytes.length), cstr(name), out));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Where things are pinned in bpffs, and how they go again.
 //
-//   tcpx/v<layout>/conns, handover          shared by all scopes
+//   tcpx/v<layout>/conns, handover, ...     shared by all scopes
 //   tcpx/v<layout>/<cgroup id>/link         the attachment: this pin is the commit
 //   tcpx/v<layout>/<cgroup id>/counters     survive a change of rules
 //   tcpx/v<layout>/<cgroup id>/gen-<program id>/rules, config
@@ -15,7 +15,7 @@ import type { Bridge } from "./bridge.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
 import { listPins, openPin } from "./maps.ts";
 
-export const SHARED = ["conns", "handover", "served", "notices"] as const;
+export const SHARED = ["conns", "handover", "served", "notices", "watch", "events"] as const;
 
 export const topDir = (bpffs: string) => join(bpffs, "tcpx");
 export const layoutDir = (bpffs: string, layout = LAYOUT_VERSION) => join(topDir(bpffs), `v${layout}`);

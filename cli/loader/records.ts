@@ -59,10 +59,17 @@ export function decodeRules(bytes: Uint8Array, count: number): Rule[] {
   });
 }
 
-function encodeSlot(scope: bigint, rule: Rule | undefined): Partial<Struct<"tcpx_rule">> {
-  if (!rule) return {};
+/** A rule as the programs read it; `scope` is what it stands in. */
+export function encodeSlot(scope: bigint, rule: Rule | undefined): Struct<"tcpx_rule"> {
+  if (!rule) return { flags: 0, prefix: 0, reserved: 0, id: 0, value: [0, 0] };
   const { selector, value } = rule;
-  return { flags: flagsOf(rule), prefix: selector.prefix, id: ruleId(scope, rule), value: [...value] };
+  return {
+    flags: flagsOf(rule),
+    prefix: selector.prefix,
+    reserved: 0,
+    id: ruleId(scope, rule),
+    value: [...value],
+  };
 }
 
 function policyOf(scope: bigint, entry: Entry): Partial<Struct<"tcpx_policy">> {

@@ -95,6 +95,7 @@ function pinOnce(lib: Bridge, generation: Generation, map: string, dir: string):
 const STRUCTS: Partial<Record<(typeof pins.SHARED)[number], StructName>> = {
   conns: "tcpx_conn",
   handover: "tcpx_handover",
+  watch: "tcpx_watch",
 };
 
 /** A map that generations share; one of another shape would make the verifier refuse us. */

@@ -38,7 +38,7 @@ function read(path: string): string {
 }
 
 /** Our ancestors, the parent first, without process 1. */
-function ancestors(): number[] {
+export function ancestors(): number[] {
   const pids: number[] = [];
   for (let pid = process.ppid; pid > 1 && pids.length < 64; ) {
     pids.push(pid);

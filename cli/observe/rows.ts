@@ -33,7 +33,7 @@ function pairText({ every, divisor }: AckPair): string {
   return parts.filter(Boolean).join(" ") || "no limit";
 }
 
-function valueText(value: Value, name: string): string {
+export function valueText(value: Value, name: string): string {
   if (typeof value === "object") return pairText(value);
   return name === "uto" ? formatDuration(Number(value)) : String(value);
 }

@@ -68,6 +68,17 @@ const algorithm: Meaning = {
 const segments: Meaning = { value: (bits) => bits, refused: (answer) => answer === 0 };
 const pair: Meaning = { value: decodeAck, refused: (answer) => answer === 0 };
 
+const MEANINGS: Partial<Record<number, Meaning>> = {
+  [Ext.CC_REQUEST]: algorithm,
+  [Ext.IW]: segments,
+  [Ext.ACK]: pair,
+};
+
+/** What the 16 bits of an option mean; of uto, whose are milliseconds, the number itself. */
+export function meaningOf(ext: number, bits: number): Value {
+  return MEANINGS[ext]?.value(bits) ?? bits;
+}
+
 function ourSide({ state, asked, answer }: Request, meaning: Meaning): Side {
   const status = OURS[state];
   if (!status) return NONE;

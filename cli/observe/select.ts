@@ -20,7 +20,17 @@ export function parseStates(text: string | undefined): Set<number> | undefined {
   );
 }
 
-function addressMatches(list: Listed, at: number, { family, address, prefix }: Selector): boolean {
+/** Records of connections, as far as selectors are about them. */
+export interface Selectable {
+  readonly bytes: Uint8Array;
+  direction(at: number): number;
+  family(at: number): number;
+  remoteAt(at: number): number;
+  localPort(at: number): number;
+  remotePort(at: number): number;
+}
+
+function addressMatches(list: Selectable, at: number, { family, address, prefix }: Selector): boolean {
   if (family === 0) return true;
   if (list.family(at) !== family) return false;
   const bits = family === 4 ? 96 + prefix : prefix;
@@ -32,7 +42,8 @@ function addressMatches(list: Listed, at: number, { family, address, prefix }: S
   return true;
 }
 
-function matches(list: Listed, at: number, selector: Selector): boolean {
+/** Is the record that begins there one that a rule with this selector would be for? */
+export function matches(list: Selectable, at: number, selector: Selector): boolean {
   const to = list.direction(at) === Direction.TO;
   if (selector.direction !== "both" && (selector.direction === "to") !== to) return false;
   const port = to ? list.remotePort(at) : list.localPort(at);

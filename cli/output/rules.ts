@@ -53,16 +53,31 @@ export interface RuleRow {
   rule: Rule;
 }
 
-/** The rules as a table. A unit stands there by its name alone: paths of units are long. */
-export function ruleTable(rows: RuleRow[], current: Netns | null): string {
-  const head = ["EXT", "KIND", "VALUE", "SELECTOR", "NETNS", "SCOPE"];
+const WIDTH = 80;
+const SELECTOR = 3;
+
+/** The table, with the selectors below their rows where it would be too wide: IPv6 addresses are long. */
+function fitted(head: string[], cells: string[][]): string {
+  const whole = table(head, cells);
+  if (whole.split("\n").every((line) => Bun.stringWidth(line) <= WIDTH)) return whole;
+  const rest = (row: string[]) => row.toSpliced(SELECTOR, 1);
+  const [first, ...lines] = table(rest(head), cells.map(rest)).split("\n");
+  return [first, ...lines.flatMap((line, i) => [line, `    ${cells[i]![SELECTOR]}`])].join("\n");
+}
+
+/**
+ * The rules as a table. A unit stands there by its name alone: paths of units are long.
+ * @param scopes whether the rules are of several scopes
+ */
+export function ruleTable(rows: RuleRow[], current: Netns | null, scopes = true): string {
+  const head = ["EXT", "KIND", "VALUE", "SELECTOR", "NETNS", ...(scopes ? ["SCOPE"] : [])];
   const cells = rows.map(({ scope, alive, rule }) => [
     rule.ext,
     rule.kind,
     extensionOf(rule).describe(rule),
     formatSelector(rule.selector),
     netnsText(rule, current),
-    `${unitText(scope) ?? scope}${alive ? "" : " (gone)"}`,
+    ...(scopes ? [`${unitText(scope) ?? scope}${alive ? "" : " (gone)"}`] : []),
   ]);
-  return table(head, cells);
+  return fitted(head, cells);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Network namespaces: which ones there are, and acting in another one.
 
-import { closeSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { type Bridge, cstr, unwrap } from "../loader/bridge.ts";
 
@@ -12,6 +12,7 @@ export interface Namespace {
 }
 
 const OWN = "/proc/thread-self/ns/net";
+const NAMED = "/run/netns";
 
 /** The caller's own namespace. */
 export function ownNamespace(): Namespace {
@@ -62,6 +63,18 @@ export function namespaces(cgroup: string | undefined): Namespaces {
     else if (namespace && !found.has(namespace.inode)) found.set(namespace.inode, namespace);
   }
   return { found: [...found.values()], hidden };
+}
+
+/** Those that have processes, and those that are kept by name only. */
+export function everyNamespace(): Namespaces {
+  const { found, hidden } = namespaces(undefined);
+  const known = new Map(found.map((namespace) => [namespace.inode, namespace]));
+  for (const name of existsSync(NAMED) ? readdirSync(NAMED) : []) {
+    const path = join(NAMED, name);
+    const info = statSync(path, { throwIfNoEntry: false });
+    if (info && info.size === 0 && !known.has(info.ino)) known.set(info.ino, { path, inode: info.ino });
+  }
+  return { found: [...known.values()], hidden };
 }
 
 /** Runs `action` with the calling thread in another namespace; undefined when that cannot be entered. */

@@ -46,20 +46,21 @@ static __always_inline bool ack_accepts(const struct tcpx_conn *conn)
 	return rule_active(&conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ACCEPT]);
 }
 
+/* Of the socket's network namespace; 0: not known. */
+static __always_inline __u32 netns_inode(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct sock_common___net *common = sk ? (void *)bpf_skc_to_tcp_sock(sk) : NULL;
+
+	return common ? common->skc_net.net->ns.inum : 0;
+}
+
 /* The agent has to know the namespaces in which it is needed. */
 static __always_inline void ack_notice(struct bpf_sock_ops *ctx)
 {
-	struct bpf_sock *sk = ctx->sk;
-	struct sock_common___net *common;
-	__u32 inode;
+	__u32 inode = netns_inode(ctx);
 
-	if (!sk)
-		return;
-	common = (void *)bpf_skc_to_tcp_sock(sk);
-	if (!common)
-		return;
-	inode = common->skc_net.net->ns.inum;
-	if (!bpf_map_lookup_elem(&served, &inode))
+	if (inode && !bpf_map_lookup_elem(&served, &inode))
 		bpf_ringbuf_output(&notices, &inode, sizeof(inode), 0);
 }
 
@@ -200,6 +201,7 @@ static __always_inline void ack_established(struct bpf_sock_ops *ctx, struct tcp
 		if (granted < conn->ack.tarr_segments)
 			count(TCPX_EXT_ACK, TCPX_COUNTER_CLAMPED);
 		ack_adopt(ctx, TCPX_KIND_ACCEPT, granted & 0xff, 0);
+		conn_news(conn, TCPX_EXT_ACK, TCPX_NEWS_PEERS);
 	} else if (rule_active(local) && !conn->ack.rule) {
 		ack_adopt(ctx, TCPX_KIND_LOCAL, ack_field(local, TCPX_ACK_EVERY),
 			  ack_field(local, TCPX_ACK_DIVISOR));

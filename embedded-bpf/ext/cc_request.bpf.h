@@ -15,9 +15,20 @@ static const char cc_names[TCPX_ALGORITHM_COUNT][TCPX_CA_NAME_MAX] SEC(".rodata.
 	"scalable", "nv",   "illinois", "yeah",	 "lp",	  "bic",      "cdg",  "highspeed",
 };
 
+struct tcp_congestion_ops {
+	char name[TCPX_CA_NAME_MAX];
+} __attribute__((preserve_access_index));
+
 struct inet_connection_sock___cc {
+	const struct tcp_congestion_ops *icsk_ca_ops;
 	__u8 icsk_ca_setsockopt : 1;
 } __attribute__((preserve_access_index));
+
+/* The congestion control in use, under the kernel's name for it. */
+static __always_inline void cc_name(const struct inet_connection_sock___cc *icsk, char *name)
+{
+	bpf_core_read(name, TCPX_CA_NAME_MAX, &icsk->icsk_ca_ops->name);
+}
 
 /* The allow-list is the only gate: BPF ignores net.ipv4.tcp_allowed_congestion_control. */
 static __always_inline bool cc_allowed(const struct tcpx_rule *accept, __u16 algorithm)
@@ -42,7 +53,9 @@ static __always_inline bool cc_is_applications(struct bpf_sock_ops *ctx,
 static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
 				     const struct tcpx_rule *rule, __u32 algorithm)
 {
+	struct inet_connection_sock___cc *icsk;
 	char name[TCPX_CA_NAME_MAX];
+	struct bpf_sock *sk;
 	int err;
 
 	if (algorithm >= TCPX_ALGORITHM_COUNT)
@@ -51,12 +64,18 @@ static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn 
 		count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_KEPT);
 		return false;
 	}
+	sk = ctx->sk;
+	icsk = sk ? (void *)bpf_skc_to_tcp_sock(sk) : NULL;
+	if (icsk && !conn->cc_applied)
+		cc_name(icsk, conn->before.cc);
 	__builtin_memcpy(name, cc_names[algorithm], sizeof(name));
 	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
 	if (err) {
 		TCPX_ERROR(TCPX_EXT_CC_REQUEST, err);
 		return false;
 	}
+	if (icsk)
+		cc_name(icsk, conn->before.cc_ours);
 	conn->cc_applied = 1;
 	count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_APPLIED);
 	return true;

@@ -67,6 +67,7 @@ static __always_inline void tarr_option(struct bpf_sock_ops *ctx, struct tcpx_co
 			segments = ctx->snd_cwnd;
 		conn->ack.tarr_asked = segments == 1 ? 0 : segments & TCPX_TARR_MOST;
 		conn->ack.tarr |= TCPX_TARR_ASKED;
+		conn_news(conn, TCPX_EXT_ACK, TCPX_NEWS_OURS);
 	}
 	tarr_bytes(TCPX_TARR_REQUEST_LEN, conn->ack.tarr_asked, o);
 }
@@ -97,7 +98,7 @@ static __always_inline void tarr_received(struct tcpx_conn *conn, bool accepts, 
 	if (!accepts)
 		return; /* nobody here grants anything: not even counted */
 	if (seen != TCPX_TARR_REQUEST_LEN || conn->header_is_syn) {
-		count(TCPX_EXT_ACK, TCPX_COUNTER_MALFORMED);
+		conn_malformed(conn, TCPX_EXT_ACK);
 		return;
 	}
 	if (conn->ack.tarr & TCPX_TARR_TAKEN && segments == conn->ack.tarr_segments)

@@ -4,7 +4,7 @@
 #define TCPX_UTO_BPF_H
 
 #include "../options.bpf.h"
-#include "../policy.bpf.h"
+#include "../conn.bpf.h"
 
 #define TCPX_UTO_KIND 28
 #define TCPX_UTO_LEN 4
@@ -95,6 +95,8 @@ static __always_inline void uto_apply(struct bpf_sock_ops *ctx, struct tcpx_conn
 		TCPX_ERROR(TCPX_EXT_UTO, err);
 		return;
 	}
+	if (!conn->uto.applied_ms)
+		conn->before.uto_ms = present;
 	conn->uto.applied_ms = timeout;
 	count(TCPX_EXT_UTO, TCPX_COUNTER_APPLIED);
 }
@@ -125,12 +127,13 @@ static __always_inline void uto_receive(struct tcpx_conn *conn)
 	if (!seen || !uto_accepts(conn))
 		return;
 	if (seen > 1 || conn->uto.len != TCPX_UTO_LEN || !ms) {
-		count(TCPX_EXT_UTO, TCPX_COUNTER_MALFORMED);
+		conn_malformed(conn, TCPX_EXT_UTO);
 		return;
 	}
 	if (ms == conn->uto.remote_ms)
 		return;
 	conn->uto.remote_ms = ms;
+	conn_news(conn, TCPX_EXT_UTO, TCPX_NEWS_PEERS);
 	count(TCPX_EXT_UTO, TCPX_COUNTER_RECEIVED);
 	if (ms < accept->value[0] || ms > accept->value[1])
 		count(TCPX_EXT_UTO, TCPX_COUNTER_CLAMPED);

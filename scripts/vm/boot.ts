@@ -11,7 +11,7 @@ const BEGIN = /^VM: begin /m;
 const END = /^VM: end (\d+)$/m;
 
 /** The guest ends itself earlier (tests/vm/init.sh); this is for one that hangs. */
-const LIMIT_MS = 340_000;
+const LIMIT_MS = 400_000;
 
 const MACHINE = [
   ...["-accel", "tcg", "-cpu", "max"], // the default CPU lacks SSE4.2, which Bun needs
@@ -41,7 +41,7 @@ export interface Guest {
   limitSeconds: number;
 }
 
-const FEATURES: Guest = { script: "guest.ts", limitSeconds: 300 };
+const FEATURES: Guest = { script: "guest.ts", limitSeconds: 360 };
 
 /** Programs that a boot needs, and the packages that have them. */
 export const TOOLS = {

@@ -10,6 +10,7 @@ import { listRows } from "./connections-list.ts";
 import { instructionRows } from "./instructions.ts";
 import { mergingRows } from "./merging.ts";
 import { programRows } from "./programs.ts";
+import { watchRows } from "./watch.ts";
 
 const only = process.argv[2];
 if (only === undefined || only === "commands") {
@@ -35,6 +36,12 @@ if (only === undefined || only === "connections-list") {
     "\nWall time of `tcpx connections`, ms: median and range of 7 runs (goal: under 2000), MB printed\n",
   );
   console.log(table(["CASE", "MEDIAN", "RANGE", "MB"], await listRows(), [1, 3]));
+}
+if (only === undefined || only === "watch") {
+  console.log("\nThe same loop with a watcher, its output to /dev/null (goal: rate within 3 %)\n");
+  const loop = ["CASE", "CONN/S", "RATIO", "CPU us/CONN", "MEAN RATIO, 95 %"];
+  const head = [...loop, "EVENTS", "LOST", "us/EVENT", "WATCHER"];
+  console.log(table(head, await watchRows(), [1, 3, 5, 6, 7, 8]));
 }
 // minutes of QEMU: only when it is asked for
 if (only === "instructions") {

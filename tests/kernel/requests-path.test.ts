@@ -81,9 +81,9 @@ describeIf(needs.ok, needs.reason)("requests on difficult ways", () => {
     await expectGranted();
   });
 
-  test.each([1, 2])("a listener older than the rules, tcp_syncookies = %i", async (mode) => {
+  test.each([1, 2])("a listener that could not be armed, tcp_syncookies = %i", async (mode) => {
     const { fd: listener, port } = await r.server.peer.listen(r.server.v4);
-    await r.usual();
+    await r.unseen(r.server, () => r.usual());
     await r.lab.sysctl(r.server.netns, "net.ipv4.tcp_syncookies", mode);
     const { t } = await r.recorded(3, async () => {
       const client = await r.client.peer.connect(r.server.v4, port);
@@ -104,7 +104,7 @@ describeIf(needs.ok, needs.reason)("requests on difficult ways", () => {
   ] as const)("a lost third ACK, tcp_syncookies = %i, a %s listener", async (mode, age) => {
     if (age === "young") await r.usual();
     const { fd: listener, port } = await r.server.peer.listen(r.server.v4);
-    if (age === "old") await r.usual();
+    if (age === "old") await r.unseen(r.server, () => r.usual());
     await r.lab.sysctl(r.server.netns, "net.ipv4.tcp_syncookies", mode);
     await r.filter(r.server, DROP_FIRST_ACK);
     const client = await r.client.peer.connect(r.server.v4, port);
@@ -195,7 +195,7 @@ describeIf(needs.ok, needs.reason)("requests on difficult ways", () => {
 
   test("only the client's third ACK and data with an ask are dropped: unanswered, and the data arrives", async () => {
     const { fd: listener, port } = await r.server.peer.listen(r.server.v4); // nothing on its SYN-ACK
-    await r.usual();
+    await r.unseen(r.server, () => r.usual());
     await r.filter(r.server, DROP_LATER);
     const client = await r.client.peer.connect(r.server.v4, port);
     const sent = await r.client.peer.send(client, 100);

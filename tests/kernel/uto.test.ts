@@ -159,12 +159,14 @@ describeIf(needs.ok, needs.reason)("tcpx uto between two hosts", () => {
     for (const c of [old, middle, young]) await u.exchange(c);
   });
 
-  test("a listener that is older than the rules learns from the third ACK, and asks on its first data", async () => {
+  test("a listener that could not be armed learns from the third ACK, and asks on its first data", async () => {
     const { fd, port } = await u.server.peer.listen(u.server.v4);
     await u.rule(u.client, "set 30s");
     await u.rule(u.client, "accept --min 1s");
-    await u.rule(u.server, "set 60s");
-    await u.rule(u.server, "accept --min 1s");
+    await u.unseen(u.server, async () => {
+      await u.rule(u.server, "set 60s");
+      await u.rule(u.server, "accept --min 1s");
+    });
     const capture = await u.capture();
     const client = await u.client.peer.connect(u.server.v4, port);
     const c = { listener: fd, port, client, server: (await u.server.peer.accept(fd)).fd };

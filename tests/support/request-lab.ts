@@ -114,6 +114,11 @@ export class RequestLab implements AsyncDisposable {
     await this.rule(this.server, "iw accept --max 32");
   }
 
+  /** Without arming a side's listeners: see UtoLab. */
+  unseen<T>(side: Side, work: () => Promise<T>): Promise<T> {
+    return this.u.unseen(side, work);
+  }
+
   /** Removes the rules of every scope that this lab has used. */
   async clear(): Promise<void> {
     for (const entry of this.used) {

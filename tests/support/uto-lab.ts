@@ -2,6 +2,8 @@
 // Two hosts for the tests of `tcpx uto`: a client and a server, each with a network namespace, a cgroup
 // that is the scope of its rules, and a peer with its sockets.
 import { expect } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { IPPROTO_TCP, TCP_USER_TIMEOUT } from "./constants.ts";
 import {
   type Capture,
@@ -10,6 +12,7 @@ import {
   type LinkEnd,
   type Packet,
   type Peer,
+  processesOf,
   sockoptOf,
   type Wire,
 } from "./lab.ts";
@@ -81,6 +84,23 @@ export class UtoLab implements AsyncDisposable {
     const cgroup = typeof where === "string" ? where : where.cgroup;
     this.scopes.add(cgroup);
     return await tcpxOk(["uto", ...words.split(" "), "--cgroup", cgroup, "--wait"], { json: true });
+  }
+
+  /**
+   * Keeps a side's listeners unarmed by the rules that are made meanwhile: its peer, whose sockets stay
+   * in the scope, waits in another cgroup, so that no process of the scope lives in their namespace.
+   */
+  async unseen<T>(side: Side, work: () => Promise<T>): Promise<T> {
+    const away = this.lab.cgroup("away");
+    const move = (from: string, to: string) => {
+      for (const pid of processesOf(from)) writeFileSync(join(to, "cgroup.procs"), `${pid}`);
+    };
+    move(side.cgroup, away);
+    try {
+      return await work();
+    } finally {
+      move(away, side.cgroup);
+    }
   }
 
   /** Removes the rules of every scope that this lab has used. */

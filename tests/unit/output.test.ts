@@ -227,5 +227,24 @@ describe("rules", () => {
         "uto  local   30s       --to 192.0.2.7   all    nginx.service",
       ].join("\n"),
     );
+    expect(ruleTable(rows, HERE, false).split("\n")[0]).toBe("EXT  KIND    VALUE     SELECTOR         NETNS");
+  });
+
+  test("as a table whose selectors are long: they stand below, in 80 columns", () => {
+    const long = "2001:db8:1111:2222:3333:4444:5555:6666";
+    const rows = [rule(long, { netns: HERE }), rule("10.0.0.0/8")].map((rule) => ({
+      scope: "/system.slice/nginx.service",
+      alive: true,
+      rule,
+    }));
+    expect(ruleTable(rows, HERE)).toBe(
+      [
+        "EXT  KIND   VALUE  NETNS  SCOPE",
+        "uto  local  30s    this   nginx.service",
+        `    --to ${long}`,
+        "uto  local  30s    all    nginx.service",
+        "    --to 10.0.0.0/8",
+      ].join("\n"),
+    );
   });
 });

@@ -8,10 +8,12 @@ import { tcpx } from "../support/tcpx.ts";
 import { ackRules } from "./ack-rules.ts";
 import { type BpfObjects, newObjects } from "./bpf-objects.ts";
 import { connections } from "./connections.ts";
+import { live, oldListener } from "./live.ts";
 import { degrades, type Result, works } from "./report.ts";
 import { lateRequests, requests } from "./requests.ts";
 import { rootScope } from "./root-scope.ts";
 import { check, Pair, tcpxOk, Unsupported } from "./support.ts";
+import { watch } from "./watch.ts";
 
 export interface Guest {
   /** What the kernel held before tcpx ran. */
@@ -142,7 +144,10 @@ export const features: Feature[] = [
   { name: "late requests", run: lateRequests },
   { name: "ack rules", run: ackRules },
   { name: "connections", run: connections },
+  { name: "watch", run: watch },
   { name: "root scope", run: rootScope },
+  { name: "old listener", run: oldListener },
+  { name: "live", run: live },
   { name: "demo", run: demo },
   { name: "reset", run: reset },
   { name: "kernel log", run: kernelLog },

@@ -18,11 +18,18 @@ const LIMIT_MS = 10 * 60_000;
 /** What need not "work", as docs/ says; the detail is checked too. */
 const DOCUMENTED: Record<string, Record<string, [Outcome, RegExp]>> = {
   "5.10": {
-    doctor: ["degrades", /^without namespace cookies, live changes, BPF timers$/],
+    doctor: ["degrades", /^without namespace cookies, BPF timers, live changes, old listeners$/],
     "ack rules": ["degrades", /^no thinning, with exit 3$/],
     "root scope": ["degrades", /^all network namespaces, with the warning$/],
+    "old listener": ["degrades", /^not armed, learns from the third ACK$/],
+    live: ["degrades", /^new connections only, with exit 3$/],
     // its bpffs forgets who mounted it
     reset: ["degrades", /^the empty bpffs stays mounted$/],
+  },
+  "6.1": {
+    doctor: ["degrades", /^without old listeners$/],
+    "old listener": ["degrades", /^reads the SYN$/],
+    live: ["degrades", /^changed and given back, not announced$/],
   },
 };
 

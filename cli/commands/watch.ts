@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+
+import { setPriority } from "node:os";
+import {
+  type Args,
+  flagArg,
+  globalArgs,
+  netnsArgs,
+  scopeArgs,
+  scopeFlags,
+  selectorArgs,
+  textArg,
+} from "../args.ts";
+import { Exit } from "../errors.ts";
+import type { Bridge } from "../loader/bridge.ts";
+import { readScopes } from "../loader/state.ts";
+import { Outlet, Pause } from "../observe/outlet.ts";
+import { NAMES, parseCount, parseExtensions, Report, type Wanted } from "../observe/watch-report.ts";
+import { Watcher, type Wish } from "../observe/watching.ts";
+import type { Io } from "../output/io.ts";
+import { parseSelectors } from "../policy/selector.ts";
+import { ownNamespace } from "../system/netns.ts";
+import type { FoundScope } from "../system/scope.ts";
+import { openHost } from "./host-access.ts";
+import { leaf } from "./types.ts";
+
+/** Milliseconds between two looks: while there are events, and at most. */
+const SOON = 20;
+const IDLE = 100;
+/** And between two looks for a scope that is not found. */
+const AGAIN = 1000;
+
+const GONE = "the last rule was removed: waiting for the next one";
+
+/** Connections go first: what is not read in time is counted. */
+function stepBack(): void {
+  try {
+    setPriority(5);
+  } catch {
+    // then it does not
+  }
+}
+
+/** Paths of scopes by id, looked up when an unknown one turns up. */
+function cgroupNames(lib: Bridge): (scope: bigint) => string | null {
+  const names = new Map<bigint, string>();
+  const missed = new Map<bigint, number>();
+  return (scope) => {
+    const known = names.get(scope);
+    if (known !== undefined) return known;
+    const now = performance.now();
+    if (now - (missed.get(scope) ?? Number.NEGATIVE_INFINITY) < AGAIN) return null;
+    for (const { id, name } of readScopes(lib)) names.set(id, name);
+    missed.set(scope, now); // its last rule may just have gone
+    return names.get(scope) ?? null;
+  };
+}
+
+/** False: nobody reads any more. */
+async function follow(
+  watcher: Watcher,
+  report: Report,
+  outlet: Outlet,
+  pause: Pause,
+  io: Io,
+): Promise<boolean> {
+  let wait = SOON;
+  while (!report.done) {
+    if (pause.ended) watcher.stop();
+    const { events, notes, turned } = watcher.poll();
+    if (turned) io.messages.info(watcher.active ? "there are rules now" : GONE);
+    const text = notes.map((note) => report.note(note)).join("") + (events ? report.events(events) : "");
+    if (text !== "" && !(await outlet.write(text, pause))) return false;
+    if (watcher.stopped && !events) return true; // what there was has been shown
+    if (outlet.closed) return false;
+    wait = events ? SOON : Math.min(IDLE, wait + SOON);
+    await pause.wait(watcher.stopped || events?.full ? 0 : wait);
+  }
+  return true;
+}
+
+function parse(args: Args): Wanted {
+  const [to, from, port] = ["to", "from", "port"].map((name) => textArg(args, name));
+  return {
+    selectors: parseSelectors({ to, from, port }),
+    extensions: parseExtensions(textArg(args, "ext")),
+    count: parseCount(textArg(args, "count")),
+  };
+}
+
+/** The root scope is the caller's namespace; a named one is in all that its processes use. */
+function wishFor(scope: FoundScope, everywhere: boolean, own: number): Wish & { where: string } {
+  if (scope.name !== "/") return { scope: scope.id, netns: 0, where: `cgroup ${scope.name}` };
+  if (everywhere) return { scope: 0n, netns: 0, where: "every network namespace" };
+  return { scope: 0n, netns: own, where: "this network namespace" };
+}
+
+export const watch = leaf({
+  summary: "Negotiations as they happen: what was asked, granted, refused, and why.",
+  args: {
+    ...selectorArgs,
+    ext: {
+      type: "string",
+      valueHint: `${NAMES.join("|")},...`,
+      description: "Only these extensions",
+    },
+    count: { type: "string", valueHint: "N", description: "End after so many events" },
+    ...scopeArgs,
+    ...netnsArgs,
+    ...globalArgs,
+  },
+  examples: [
+    ["tcpx watch", "All of this network namespace, until Ctrl-C"],
+    ["tcpx watch --unit nginx.service --ext cc-request,iw", "What clients ask of one service"],
+    ["tcpx watch --to 10.0.0.0/8 --port 443 --count 10", "The next ten with these servers"],
+    ["tcpx watch --json | jq -c 'select(.event == \"refused\")'", "Refusals, for a script"],
+  ],
+  notes: [
+    "A line: time, local port, > (we opened it) or < (we accepted it), the peer, extension, what happened. " +
+      "asked, granted, refused, unanswered, no room = what we wanted of the peer (uto and TARR are only asked: " +
+      "nobody answers them); gave, denied = what the peer wanted of us; malformed = its option was ignored; " +
+      "fallback = a segment was lost, and the connection went on without options.",
+    "While nobody watches the kernel's side writes nothing. There can be one watcher per host; a second one ends " +
+      "with 5. Events that it could not read in time are counted, and told where they are missing. --json is " +
+      "one document per line. Ctrl-C or SIGTERM ends it with exit code 0.",
+  ],
+  async run(args, io) {
+    const wanted = parse(args);
+    const host = await openHost(scopeFlags(args));
+    const scope = host.scope();
+    for (const notice of scope.notices) io.messages.warn(notice);
+    const netns = ownNamespace().inode;
+    const wish = wishFor(scope, flagArg(args, "all-netns"), netns);
+    stepBack();
+    const pause = new Pause();
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => pause.end());
+    const outlet = new Outlet(host.lib, io.flags.quiet && !io.flags.json);
+    using watcher = new Watcher(host.lib, wish);
+    const around = {
+      bootNs: () => Number(watcher.now()),
+      wallMs: Date.now,
+      netns,
+      cgroupOf: cgroupNames(host.lib),
+    };
+    const report = new Report(wanted, around, io.flags.json);
+    const waiting = watcher.active ? "" : "; there are no rules yet";
+    io.messages.info(`watching ${wish.where}, Ctrl-C ends it${waiting}`);
+    const read = await follow(watcher, report, outlet, pause, io);
+    if (read || pause.ended) io.messages.info(`${report.shown} events, ${report.lost} lost`);
+    return Exit.DONE;
+  },
+});

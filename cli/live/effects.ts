@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+// What a change of rules does to sockets that exist already.
+
+import { extensionOf } from "../extensions/index.ts";
+import { type Bridge, Errno } from "../loader/bridge.ts";
+import type { Scope } from "../loader/host.ts";
+import { readScopes } from "../loader/state.ts";
+import type { Change } from "../policy/change.ts";
+import { flatten } from "../policy/flatten.ts";
+import type { Rule } from "../policy/rule.ts";
+import { Matcher } from "./match.ts";
+import { hasProcesses, namespacesOf } from "./namespaces.ts";
+import { LiveObject, State } from "./object.ts";
+import { type Plan, planAsk, planSet, planUndo, type Rules } from "./plan.ts";
+import { type Outcome, outcomeOf } from "./report.ts";
+import { decodeSockets, type Socket } from "./sockets.ts";
+
+export { State };
+
+export interface Job {
+  lib: Bridge;
+  scope: Scope;
+  /** Root scope: in every namespace. */
+  allNetns: boolean;
+  state: State;
+}
+
+export interface Armed {
+  /** False: this kernel's iterators change nothing (before 5.15). */
+  supported: boolean;
+  armed: number;
+  /** Those of them that answer in the SYN-ACK. */
+  synAck: number;
+  /** Namespaces in which some were armed, and those that we were not let into. */
+  namespaces: number;
+  refused: number;
+}
+
+/** Prepares listeners of the scope that are older than its rules. */
+export async function armListeners(job: Job): Promise<Armed> {
+  const { lib, scope, state } = job;
+  const result: Armed = { supported: true, armed: 0, synAck: 0, namespaces: 0, refused: 0 };
+  if (!hasProcesses(scope)) return result; // as of `tcpx run`, where nothing has begun yet
+  try {
+    using object = await LiveObject.load(lib, { program: "arm", scope: scope.id, state });
+    const { found, hidden } = namespacesOf(scope, job.allNetns);
+    for (const netns of found) {
+      object.run(netns);
+      const { armed, syn_ack } = object.tally();
+      if (armed > result.armed) result.namespaces++;
+      [result.armed, result.synAck] = [armed, syn_ack];
+    }
+    return { ...result, refused: object.refused + hidden };
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error;
+    return { ...result, supported: false };
+  }
+}
+
+/** Rules of every scope; those of the job's own are given, as they are about to be or already are. */
+function rulesAround(job: Job, own: Rule[]): Rules {
+  const states = readScopes(job.lib).filter(({ id, alive }) => alive && id !== job.scope.id);
+  const matcher = (rules: Rule[]) => new Matcher(flatten(rules, (name) => extensionOf({ ext: name }).id));
+  const scopes = new Map(states.map(({ id, rules }) => [id, matcher(rules)]));
+  scopes.set(job.scope.id, matcher(own));
+  return { scope: job.scope.id, scopes };
+}
+
+/** Lists, plans and does it, namespace by namespace. */
+async function perform(job: Job, scopes: bigint[], plan: (sockets: Socket[]) => Plan): Promise<Outcome> {
+  const { lib, scope, state } = job;
+  const common = { scope: scope.id, state, scopes };
+  using list = await LiveObject.load(lib, { program: "list", ...common });
+  const parts: Outcome[] = [];
+  const { found, hidden } = namespacesOf(scope, job.allNetns);
+  for (const netns of found) {
+    const bytes = list.run(netns);
+    if (!bytes) continue;
+    const sockets = decodeSockets(bytes);
+    const planned = plan(sockets.filter((socket) => socket.state === 10 || socket.scopes.includes(scope.id)));
+    if (planned.targets.size === 0) {
+      parts.push(outcomeOf([], new Map()));
+      continue;
+    }
+    using change = await LiveObject.load(lib, { program: "change", ...common, ...planned });
+    change.run(netns);
+    parts.push(outcomeOf(sockets, change.results()));
+  }
+  return { ...outcomeOf.sum(parts), refused: list.refused + hidden };
+}
+
+/** --live: connections whose rule is one of these have it now. */
+export function setLive(job: Job, change: Change, ext: string): Promise<Outcome> {
+  const rules = rulesAround(job, change.rules);
+  const wanted = [...change.added, ...change.unchanged].filter((rule) => rule.ext === ext);
+  const id = extensionOf({ ext }).id;
+  return perform(job, [...rules.scopes.keys()], (sockets) => planSet(sockets, rules, id, wanted));
+}
+
+const isAsk = ({ ext, kind, none }: Rule) => ext === "ack" && kind === "ask" && !none;
+
+/** Requests for ACKs that this command has changed. */
+export const changedAsks = ({ added }: Change): Rule[] => added.filter(isAsk);
+
+/** ack request --live: connections whose request is one of these make it, unless they have. */
+export function askLive(job: Job, change: Change): Promise<Outcome> {
+  return ask(job, change, [...change.added, ...change.unchanged].filter(isAsk), true);
+}
+
+/** A changed request is announced again where one was made before. */
+export function askAgain(job: Job, change: Change): Promise<Outcome> {
+  return ask(job, change, changedAsks(change), false);
+}
+
+function ask(job: Job, change: Change, wanted: Rule[], silent: boolean): Promise<Outcome> {
+  const rules = rulesAround(job, change.rules);
+  const { id } = extensionOf({ ext: "ack" });
+  return perform(job, [...rules.scopes.keys()], (sockets) => planAsk(sockets, rules, id, wanted, silent));
+}
+
+/** unset --live: connections with a rule of these ids get back what they had. */
+export function undoLive(job: Job, ext: string, ids: Set<number>): Promise<Outcome> {
+  const { id } = extensionOf({ ext });
+  return perform(job, [job.scope.id], (sockets) => planUndo(sockets, job.scope.id, id, ids));
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+// Standard output for what has no end: written at once, at the pace of whoever reads it. Nothing is queued
+// in the runtime, which could not end before somebody has read it.
+
+import { writeSync } from "node:fs";
+import { Exit, TcpxError } from "../errors.ts";
+import { type Bridge, Errno, isErrno, unwrap } from "../loader/bridge.ts";
+
+const STDOUT = 1;
+/** PIPE_BUF: what a pipe that can be written to takes without waiting. */
+const CHUNK = 4096;
+const RETRY_MS = 10;
+/** What a reader has left to take the rest when the end has come. */
+const PATIENCE_MS = 1000;
+
+/** A wait that ends early once the end has come. */
+export class Pause {
+  private wake: (() => void) | undefined;
+  ended = false;
+
+  end(): void {
+    this.ended = true;
+    this.wake?.();
+  }
+
+  async wait(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.wake = undefined;
+  }
+}
+
+export class Outlet {
+  private deadline: number | undefined;
+
+  constructor(
+    private readonly lib: Bridge,
+    private readonly silent: boolean,
+  ) {}
+
+  private writable(): boolean {
+    return unwrap("stdout", this.lib.tcpx_writable(STDOUT)) > 0;
+  }
+
+  private failure(error: unknown): TcpxError | undefined {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "EPIPE") return undefined;
+    const what = error instanceof Errno ? error.code : message;
+    return new TcpxError(Exit.FAILED, `stdout cannot be written: ${what}`, { cause: error });
+  }
+
+  /** Does nobody read any more, as behind `| head`? */
+  get closed(): boolean {
+    if (this.silent) return false;
+    try {
+      this.writable();
+      return false;
+    } catch (error) {
+      return isErrno(error, "EPIPE");
+    }
+  }
+
+  /** False: the end has come, and the reader still does not read. */
+  private async patient(pause: Pause): Promise<boolean> {
+    if (pause.ended) this.deadline ??= performance.now() + PATIENCE_MS;
+    if (this.deadline !== undefined && performance.now() > this.deadline) return false;
+    await pause.wait(RETRY_MS);
+    return true;
+  }
+
+  /**
+   * False: nobody reads any more, or not before the end.
+   * @throws TcpxError when it cannot be written
+   */
+  async write(text: string, pause: Pause): Promise<boolean> {
+    if (this.silent) return true;
+    const bytes = Buffer.from(text);
+    for (let at = 0; at < bytes.length; ) {
+      try {
+        if (this.writable()) at += writeSync(STDOUT, bytes, at, Math.min(CHUNK, bytes.length - at));
+        else if (!(await this.patient(pause))) return false;
+      } catch (error) {
+        const failure = this.failure(error);
+        if (failure) throw failure;
+        return false;
+      }
+    }
+    return true;
+  }
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+// The one watcher of this host: tells the kernel's side what it wants, and takes what that has written.
+//
+// The wish is a time until which events are wanted. It is renewed as long as we live, so a watcher that was
+// killed or stopped is forgotten. Rules may come and go meanwhile, and the maps with the last one.
+
+import { join } from "node:path";
+import { Exit, TcpxError } from "../errors.ts";
+import { type Bridge, cstr, Errno, isErrno, unwrap } from "../loader/bridge.ts";
+import { findBpffs, requireOwn } from "../loader/host.ts";
+import { WatchSlot } from "../loader/layout.generated.ts";
+import { Fd, lookup, mapId, openPin, valueSize } from "../loader/maps.ts";
+import { layoutDir, topDir } from "../loader/pins.ts";
+import { decode, encode, sizeOf } from "../loader/struct.ts";
+import type { Note } from "./watch-report.ts";
+import { RECORD, Watched } from "./watched.ts";
+
+/** Of a wish. Longer than a busy host keeps us waiting. */
+const LEASE_NS = 10_000_000_000n;
+const RENEW_NS = 1_000_000_000n;
+/** Events that are taken at once. */
+const MOST = 4096;
+
+/** What is to be told; 0: any. */
+export interface Wish {
+  /** Id of the cgroup that sockets were made in, or below. */
+  scope: bigint;
+  /** Inode number. */
+  netns: number;
+}
+
+export interface Polled {
+  /** Good until the next poll; undefined: none. */
+  events: Watched | undefined;
+  notes: Note[];
+  /** Rules have come, or the last one has gone. */
+  turned: boolean;
+}
+
+const slot = (which: number) => new Uint8Array(new Uint32Array([which]).buffer);
+
+/** The maps that all scopes' programs share, and the right to read them. */
+class Attached implements Disposable {
+  private readonly records = new Uint8Array(MOST * RECORD);
+  private lost: bigint;
+
+  private constructor(
+    private readonly lib: Bridge,
+    readonly id: number,
+    private readonly watch: Fd,
+    private readonly ring: bigint,
+    private readonly held: DisposableStack,
+  ) {
+    this.lost = this.counted();
+    while (this.take()); // what a watcher before us has left
+  }
+
+  /** Undefined while there are no rules. @throws TcpxError (busy) when somebody else is watching */
+  static open(lib: Bridge): Attached | undefined {
+    const bpffs = findBpffs(lib);
+    if (bpffs === undefined) return undefined;
+    requireOwn(topDir(bpffs));
+    const dir = layoutDir(bpffs);
+    using stack = new DisposableStack();
+    const lock = lib.tcpx_flock(cstr(dir), 1);
+    if (lock < 0) {
+      const error = new Errno("lock", -lock);
+      if (isErrno(error, "ENOENT")) return undefined;
+      if (!isErrno(error, "EAGAIN", "EWOULDBLOCK")) throw error;
+      throw new TcpxError(Exit.BUSY, "another `tcpx watch` is open on this host, and there can be one only");
+    }
+    stack.use(new Fd(lib, lock));
+    const watch = openPin(lib, join(dir, "watch"));
+    if (watch) stack.use(watch);
+    using events = openPin(lib, join(dir, "events"));
+    if (!watch || !events) return undefined; // a first rule is being set, or the last one was removed
+    if (valueSize(lib, watch.fd) !== sizeOf("tcpx_watch")) {
+      throw new TcpxError(Exit.FAILED, "the rules were set by another build of tcpx", {
+        hint: "`tcpx reset` removes them",
+      });
+    }
+    const out = new BigUint64Array(1);
+    unwrap("open ring buffer", lib.tcpx_ring_open(events.fd, out));
+    stack.defer(() => lib.tcpx_ring_close(out[0]!));
+    return new Attached(lib, mapId(lib, events.fd), watch, out[0]!, stack.move());
+  }
+
+  private counted(): bigint {
+    const bytes = lookup(this.lib, this.watch.fd, slot(WatchSlot.COUNTED), sizeOf("tcpx_watch"));
+    return decode("tcpx_watch", bytes).lost;
+  }
+
+  /** Events that the ring had no room for since the last call. */
+  newlyLost(): number {
+    const now = this.counted();
+    const more = Number(now - this.lost);
+    this.lost = now;
+    return more;
+  }
+
+  want({ scope, netns }: Wish, untilNs: bigint): void {
+    const wish = encode("tcpx_watch", { until_ns: untilNs, scope, netns });
+    unwrap("wish", this.lib.tcpx_map_update(this.watch.fd, slot(WatchSlot.WANTED), wish, 0n));
+  }
+
+  /** Some events, good until the next call; undefined: there are none. */
+  take(): Watched | undefined {
+    const { lib, ring, records } = this;
+    const count = unwrap("read events", lib.tcpx_ring_take(ring, records, RECORD, MOST));
+    return count === 0 ? undefined : new Watched(records.subarray(0, count * RECORD), count === MOST);
+  }
+
+  [Symbol.dispose](): void {
+    this.held[Symbol.dispose]();
+  }
+}
+
+/** Id of the pinned ring; undefined without rules. */
+function pinnedId(lib: Bridge): number | undefined {
+  const bpffs = findBpffs(lib);
+  using pin = bpffs === undefined ? undefined : openPin(lib, join(layoutDir(bpffs), "events"));
+  return pin && mapId(lib, pin.fd);
+}
+
+export class Watcher implements Disposable {
+  private attached: Attached | undefined;
+  private nextLook = 0n;
+  private until = 0n;
+  stopped = false;
+
+  /** @throws TcpxError (busy) when somebody else is watching */
+  constructor(
+    private readonly lib: Bridge,
+    private readonly wish: Wish,
+  ) {
+    this.look([], true);
+  }
+
+  /** Are there rules, and so somebody who could tell? */
+  get active(): boolean {
+    return this.attached !== undefined;
+  }
+
+  /** Nanoseconds since boot. */
+  now(): bigint {
+    const out = new BigUint64Array(1);
+    unwrap("clock", this.lib.tcpx_monotonic(out));
+    return out[0]!;
+  }
+
+  /** Renews the wish. @param drained nothing is left in maps that may be gone */
+  private look(notes: Note[], drained: boolean): void {
+    const now = this.now();
+    if (this.stopped || now < this.nextLook) return;
+    this.nextLook = now + RENEW_NS;
+    if (drained && this.attached && pinnedId(this.lib) !== this.attached.id) {
+      this.attached[Symbol.dispose]();
+      this.attached = undefined;
+    }
+    if (!this.attached) {
+      this.attached = Attached.open(this.lib);
+      if (!this.attached) return;
+    } else if (now > this.until) {
+      notes.push({ event: "paused", ms: Number((now - this.until) / 1_000_000n) });
+    }
+    this.until = now + LEASE_NS;
+    this.attached.want(this.wish, this.until);
+  }
+
+  /** To be called often: the next events, if any, and what happened to the watching itself. */
+  poll(): Polled {
+    const notes: Note[] = [];
+    const { active } = this;
+    const events = this.attached?.take();
+    const lost = this.attached?.newlyLost() ?? 0;
+    if (lost > 0) notes.push({ event: "lost", lost });
+    this.look(notes, !events);
+    return { events, notes, turned: active !== this.active };
+  }
+
+  /** No more events are wanted; what there is can still be taken. */
+  stop(): void {
+    if (!this.stopped) this.attached?.want(this.wish, 0n);
+    this.stopped = true;
+  }
+
+  [Symbol.dispose](): void {
+    try {
+      this.stop();
+    } finally {
+      this.attached?.[Symbol.dispose]();
+      this.attached = undefined;
+    }
+  }
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* The cgroup of a socket, and those around it. Everything is read by the helper: before 5.16 the
+ * cgroup is a number to the verifier. */
+#ifndef TCPX_CGROUPS_BPF_H
+#define TCPX_CGROUPS_BPF_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+struct kernfs_node {
+	__u64 id;
+} __attribute__((preserve_access_index));
+
+struct cgroup_subsys_state {
+	struct cgroup_subsys_state *parent;
+} __attribute__((preserve_access_index));
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+} __attribute__((preserve_access_index));
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+} __attribute__((preserve_access_index));
+
+struct sock___cgroup {
+	struct sock_cgroup_data sk_cgrp_data;
+} __attribute__((preserve_access_index));
+
+struct sock_cgroup_data___old {
+	__u64 val;
+} __attribute__((preserve_access_index));
+
+struct sock___old {
+	struct sock_cgroup_data___old sk_cgrp_data;
+} __attribute__((preserve_access_index));
+
+/* NULL: the root. */
+static __always_inline struct cgroup *cgroup_of(void *sock)
+{
+	struct sock___cgroup *sk = sock;
+	struct sock___old *old = sock;
+	__u64 val;
+
+	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
+		return BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
+	val = BPF_CORE_READ(old, sk_cgrp_data.val); /* before 5.16 */
+	return val & 3 ? NULL : (void *)val;
+}
+
+static __always_inline __u64 cgroup_number(struct cgroup *cgroup)
+{
+	return BPF_CORE_READ(cgroup, kn, id);
+}
+
+/* A cgroup begins with its own state: that may stand for it. */
+static __always_inline struct cgroup *cgroup_around(struct cgroup *cgroup)
+{
+	return (void *)BPF_CORE_READ(cgroup, self.parent);
+}
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Changing a connection that stands, by the checks of the slices in ext/. */
+#ifndef TCPX_LIVE_CHANGE_BPF_H
+#define TCPX_LIVE_CHANGE_BPF_H
+
+#include "live_ack.bpf.h"
+
+/* As uto_apply(). */
+static __always_inline int live_uto(struct tcp_sock *tp, struct tcpx_conn *conn,
+				    const struct tcpx_live_order *order,
+				    struct tcpx_live_target *target)
+{
+	struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_LOCAL];
+	__u32 present = tp->inet_conn.icsk_user_timeout, timeout;
+	int err;
+
+	if (!(order->local.flags & TCPX_RULE_FORCE) && present != conn->uto.applied_ms &&
+	    present != order->local.value[0])
+		return live_kept(TCPX_EXT_UTO);
+	*local = order->local;
+	timeout = uto_timeout(conn);
+	if (present == timeout)
+		return TCPX_LIVE_SAME;
+	err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+	if (err)
+		return live_failed(target, TCPX_EXT_UTO, err);
+	if (!conn->uto.applied_ms)
+		conn->before.uto_ms = present;
+	conn->uto.applied_ms = timeout;
+	count(TCPX_EXT_UTO, TCPX_COUNTER_APPLIED);
+	return TCPX_LIVE_CHANGED;
+}
+
+static __always_inline bool live_same_name(const char *a, const char *b)
+{
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+
+	return x[0] == y[0] && x[1] == y[1];
+}
+
+/* Names that are compared as numbers: nothing may stand behind the NUL. */
+static __always_inline void live_cc_name(struct tcp_sock *tp, char *name)
+{
+	struct inet_connection_sock___cc *icsk = (void *)tp;
+
+	__builtin_memset(name, 0, TCPX_CA_NAME_MAX);
+	bpf_core_read_str(name, TCPX_CA_NAME_MAX, &icsk->icsk_ca_ops->name);
+}
+
+/* Does it send as the peer has asked? */
+static __always_inline bool live_cc_granted(const struct tcpx_conn *conn)
+{
+	const struct tcpx_request_conn *r = &conn->requests[0];
+
+	return r->state == TCPX_REQUEST_ANSWERED && r->answer != TCPX_CC_REFUSED;
+}
+
+/* As cc_apply(); a choice of the application's after ours counts, too. */
+static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
+				   const struct tcpx_live_order *order,
+				   struct tcpx_live_target *target)
+{
+	struct inet_connection_sock___cc *icsk = (void *)tp;
+	char now[TCPX_CA_NAME_MAX], name[TCPX_CA_NAME_MAX];
+	__u32 algorithm = order->local.value[0];
+	bool own;
+	int err;
+
+	if (algorithm >= TCPX_ALGORITHM_COUNT)
+		return TCPX_LIVE_FAILED;
+	live_cc_name(tp, now);
+	own = conn->cc_applied ? !live_same_name(now, conn->before.cc_ours)
+			       : BPF_CORE_READ_BITFIELD(icsk, icsk_ca_setsockopt);
+	__builtin_memcpy(name, cc_names[algorithm], sizeof(name));
+	if (own && !(order->local.flags & TCPX_RULE_FORCE) && !live_same_name(now, name))
+		return live_kept(TCPX_EXT_CC_REQUEST);
+	if (live_cc_granted(conn))
+		return TCPX_LIVE_PEERS;
+	conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_LOCAL] = order->local;
+	if (live_same_name(now, name))
+		return TCPX_LIVE_SAME;
+	err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
+	if (err)
+		return live_failed(target, TCPX_EXT_CC_REQUEST, err);
+	if (!conn->cc_applied)
+		__builtin_memcpy(conn->before.cc, now, sizeof(now));
+	live_cc_name(tp, conn->before.cc_ours); /* dctcp without ECN is dctcp-reno */
+	conn->cc_applied = 1;
+	count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_APPLIED);
+	return TCPX_LIVE_CHANGED;
+}
+
+static __always_inline int live_apply(struct tcp_sock *tp, struct tcpx_conn *conn,
+				      const struct tcpx_live_order *order,
+				      struct tcpx_live_target *target)
+{
+	switch (order->ext) {
+	case TCPX_EXT_UTO:
+		return live_uto(tp, conn, order, target);
+	case TCPX_EXT_CC_REQUEST:
+		return live_cc(tp, conn, order, target);
+	case TCPX_EXT_ACK:
+		return live_ack(tp, conn, order, target);
+	default:
+		return TCPX_LIVE_FAILED;
+	}
+}
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* What user space is told of a socket: what selectors look at, and the rules that it has. */
+#ifndef TCPX_LIVE_LIST_BPF_H
+#define TCPX_LIVE_LIST_BPF_H
+
+#include "live.bpf.h"
+
+static __always_inline void live_address(struct tcp_sock *tp, struct tcpx_live_socket *out)
+{
+	struct sock_common___live *sk = (void *)tp;
+	__u32 *address = (__u32 *)out->remote;
+
+	out->local_port = sk->skc_num;
+	out->remote_port = bpf_ntohs(sk->skc_dport);
+	if (sk->skc_family == TCPX_AF_INET6 && bpf_core_field_exists(sk->skc_v6_daddr)) {
+		bpf_core_read(out->remote, sizeof(out->remote), &sk->skc_v6_daddr);
+	} else {
+		address[2] = bpf_htonl(0xffff);
+		address[3] = sk->skc_daddr;
+	}
+	out->family = !address[0] && !address[1] && address[2] == bpf_htonl(0xffff)
+			      ? TCPX_FAMILY_IPV4
+			      : TCPX_FAMILY_IPV6;
+}
+
+static __always_inline void live_rules(struct tcp_sock *tp, struct tcpx_live_socket *out)
+{
+	struct tcpx_conn *conn = bpf_sk_storage_get(&conns, tp, NULL, 0);
+
+	if (!conn)
+		return;
+	out->direction = conn_direction(conn->attempt_ns, conn->received);
+#pragma clang loop unroll(full)
+	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
+		const struct tcpx_rule *rules = conn->policy.rules[ext];
+
+		out->local_rules[ext] = rules[TCPX_KIND_LOCAL].id;
+		out->ask_rules[ext] =
+			rule_active(&rules[TCPX_KIND_ASK]) ? rules[TCPX_KIND_ASK].id : 0;
+	}
+}
+
+#endif

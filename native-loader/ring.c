@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+/* Reading a BPF ring buffer from a program that comes by now and then. */
+#define _GNU_SOURCE
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bridge.h"
+
+struct ring {
+	struct ring_buffer *buffer;
+	char *out;
+	size_t size;
+	unsigned int taken, cap;
+};
+
+static int on_record(void *context, void *data, size_t size)
+{
+	struct ring *r = context;
+
+	if (size != r->size)
+		return 0;
+	memcpy(r->out + r->size * r->taken++, data, size);
+	return r->taken < r->cap ? 0 : -ENOSPC; /* ends the walk, behind this record */
+}
+
+int tcpx_ring_open(int map_fd, void **out)
+{
+	struct ring *r;
+
+	if (!out)
+		return -EINVAL;
+	if (map_fd < 0)
+		return -EBADF;
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	errno = 0;
+	r->buffer = ring_buffer__new(map_fd, on_record, r, NULL);
+	if (!r->buffer) {
+		int err = errno == EBADFD ? EBADF : errno ? errno : ENOMEM;
+
+		free(r);
+		return -err;
+	}
+	*out = r;
+	return 0;
+}
+
+int tcpx_ring_take(void *ring, void *out, unsigned int size, unsigned int cap)
+{
+	struct ring *r = ring;
+	int result;
+
+	if (!r || !out || !size)
+		return -EINVAL;
+	if (!cap)
+		return 0;
+	r->out = out;
+	r->size = size;
+	r->taken = 0;
+	r->cap = cap;
+	result = ring_buffer__consume(r->buffer);
+	return result < 0 && r->taken < cap ? result : (int)r->taken;
+}
+
+void tcpx_ring_close(void *ring)
+{
+	struct ring *r = ring;
+
+	if (!r)
+		return;
+	ring_buffer__free(r->buffer);
+	free(r);
+}
+
+int tcpx_monotonic(uint64_t *out)
+{
+	struct timespec now;
+
+	if (!out)
+		return -EINVAL;
+	if (clock_gettime(CLOCK_MONOTONIC, &now))
+		return -errno;
+	*out = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+	return 0;
+}
+
+int tcpx_writable(int fd)
+{
+	struct pollfd ask = {.fd = fd, .events = POLLOUT};
+
+	if (poll(&ask, 1, 0) < 0)
+		return errno == EINTR ? 0 : -errno;
+	if (ask.revents & POLLNVAL)
+		return -EBADF;
+	if (ask.revents & (POLLERR | POLLHUP))
+		return -EPIPE;
+	return (ask.revents & POLLOUT) != 0;
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// Reading a BPF ring buffer now and then, the clock of its records, and an output that may have no reader.
+
+import type { Pointer } from "bun:ffi";
+import { expect, test } from "bun:test";
+import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { asRoot, c, clang, dir, EBADF, EINVAL, objects, withBpf, z } from "./bridge.ts";
+
+const EPIPE = -32;
+
+/** An iterator that writes, per socket and once at its end, a number, something shorter, and the next number. */
+const SOURCE = `
+#define SEC(n) __attribute__((section(n), used))
+struct bpf_iter__tcp;
+struct { int (*type)[27]; int (*max_entries)[4096]; } ring SEC(".maps");
+static long (*output)(void *ring, void *data, unsigned long size, unsigned long flags) = (void *)130;
+unsigned long number = 0;
+SEC("iter/tcp") int emit(struct bpf_iter__tcp *ctx)
+{
+	unsigned long n = number;
+	output(&ring, &n, sizeof(n), 0);
+	output(&ring, &n, 4, 0);
+	n++;
+	output(&ring, &n, sizeof(n), 0);
+	number = n + 1;
+	return 0;
+}
+char _license[] SEC("license") = "GPL";
+`;
+
+function load(): Pointer {
+  const [source, object] = [join(dir, "ring.bpf.c"), join(dir, "ring.bpf.o")];
+  writeFileSync(source, SOURCE);
+  const done = Bun.spawnSync([clang!, "-g", "-O2", "-target", "bpf", "-c", source, "-o", object]);
+  if (!done.success) throw new Error(done.stderr.toString());
+  const bytes = readFileSync(object);
+  const out = new BigUint64Array(1);
+  expect(c.tcpx_object_open(bytes, bytes.length, z("ring"), out)).toBe(0);
+  const handle = Number(out[0]) as Pointer;
+  objects.push(handle);
+  expect(c.tcpx_object_load(handle)).toBe(0);
+  return handle;
+}
+
+withBpf("records are taken in order, as many as there is room for; others are dropped", async () => {
+  const object = load();
+  const inside = ["unshare", "-n", "sh", "-c", 'ip link set lo up; exec python3 -c "$0"'];
+  const script =
+    "import socket,sys; s=[socket.create_server(('127.0.0.1', p)) for p in (7701,)]; print('up', flush=True); sys.stdin.read()";
+  const there = Bun.spawn([...inside, script], { stdin: "pipe", stdout: "pipe" });
+  const out = new BigUint64Array(1);
+  expect(c.tcpx_ring_open(c.tcpx_object_map_fd(object, z("ring")), out)).toBe(0);
+  const ring = Number(out[0]) as Pointer;
+  try {
+    await there.stdout.getReader().read();
+    const emit = () =>
+      c.tcpx_iterate(c.tcpx_object_prog_fd(object, z("emit")), z(`/proc/${there.pid}/ns/net`), null, 0);
+    const took = new BigUint64Array(8);
+    expect(c.tcpx_ring_take(ring, took, 8, 8)).toBe(0);
+    expect(emit()).toBe(0);
+    expect(c.tcpx_ring_take(ring, took, 8, 0)).toBe(0);
+    expect([c.tcpx_ring_take(ring, took, 8, 1), took[0]]).toEqual([1, 0n]);
+    expect([c.tcpx_ring_take(ring, took, 8, 8), ...took.subarray(0, 3)]).toEqual([3, 1n, 2n, 3n]);
+    expect(c.tcpx_ring_take(ring, took, 8, 8)).toBe(0);
+    expect(emit()).toBe(0);
+    expect([c.tcpx_ring_take(ring, took, 8, 4), took[0]]).toEqual([4, 4n]);
+    expect(c.tcpx_ring_take(ring, null, 8, 8)).toBe(EINVAL);
+    expect(c.tcpx_ring_take(ring, took, 0, 8)).toBe(EINVAL);
+  } finally {
+    c.tcpx_ring_close(ring);
+    there.stdin.end();
+    await there.exited;
+  }
+});
+
+asRoot("what is no ring is refused", () => {
+  const out = new BigUint64Array(1);
+  expect(c.tcpx_ring_open(-1, out)).toBe(EBADF);
+  expect(c.tcpx_ring_open(999, out)).toBe(EBADF);
+  expect(c.tcpx_ring_open(0, null)).toBe(EINVAL);
+  const file = openSync("/dev/null", "r");
+  expect(c.tcpx_ring_open(file, out)).toBeLessThan(0);
+  closeSync(file);
+  expect(c.tcpx_ring_take(null, out, 8, 1)).toBe(EINVAL);
+  c.tcpx_ring_close(null);
+});
+
+test("the clock goes on", () => {
+  const [a, b] = [new BigUint64Array(1), new BigUint64Array(1)];
+  expect([c.tcpx_monotonic(a), c.tcpx_monotonic(b), c.tcpx_monotonic(null)]).toEqual([0, 0, EINVAL]);
+  expect(b[0]).toBeGreaterThanOrEqual(a[0]!);
+});
+
+test("an output: with room, full, without a reader, none at all", async () => {
+  const full = `import os; r, w = os.pipe(); os.set_blocking(w, False)
+try:
+    while True: os.write(w, b"x" * 4096)
+except BlockingIOError: pass
+print("up", flush=True); input(); os.read(r, 65536); print("read", flush=True); input(); os.close(r); print(w, flush=True); input()`;
+  const child = Bun.spawn(["python3", "-c", full], { stdin: "pipe", stdout: "pipe" });
+  const reader = child.stdout.getReader();
+  const next = async () => new TextDecoder().decode((await reader.read()).value).trim();
+  const go = () => {
+    child.stdin.write("\n");
+    child.stdin.flush();
+  };
+  expect(await next()).toBe("up");
+  // 0 to 2, and 3, the other end
+  const fd = openSync(`/proc/${child.pid}/fd/4`, "w");
+  try {
+    expect(c.tcpx_writable(fd)).toBe(0);
+    go();
+    expect(await next()).toBe("read");
+    expect(c.tcpx_writable(fd)).toBe(1);
+    go();
+    await next();
+    expect(c.tcpx_writable(fd)).toBe(EPIPE);
+  } finally {
+    closeSync(fd);
+    go();
+    await child.exited;
+  }
+  expect(c.tcpx_writable(fd)).toBe(EBADF);
+  const file = openSync(join(dir, "file"), "w");
+  expect(c.tcpx_writable(file)).toBe(1);
+  closeSync(file);
+});

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+import { expect, test } from "bun:test";
+import { outcomeJson, outcomeLines, outcomeOf } from "../../cli/live/report.ts";
+import { sshSession } from "../../cli/live/ssh.ts";
+import { LiveResult, LiveSaid } from "../../cli/loader/layout.generated.ts";
+
+const row = (result: number, said: number = LiveSaid.NOTHING_TO_SAY, error = 0) => ({
+  order: 0,
+  reserved: 0,
+  result,
+  said,
+  error,
+});
+
+const some = outcomeOf(
+  [],
+  new Map([
+    [1n, row(LiveResult.CHANGED, LiveSaid.SAID)],
+    [2n, row(LiveResult.CHANGED, LiveSaid.UNSAID, -22)],
+    [3n, row(LiveResult.SAME)],
+    [4n, row(LiveResult.KEPT)],
+    [5n, row(LiveResult.FAILED, LiveSaid.NOTHING_TO_SAY, -2)],
+  ]),
+);
+
+test("what became of connections, for people and for scripts", () => {
+  const sum = outcomeOf.sum([some, outcomeOf([], new Map()), some]);
+  expect(outcomeLines("changed", sum)).toEqual([
+    "changed 4 connection(s) in 2 network namespace(s)",
+    "2 connection(s) had it already",
+    "skipped 2 connection(s): chosen by the application",
+    "skipped 2 connection(s): refused by the kernel",
+    "announced to 2 peer(s) with the next segments",
+    "not announced to 2 peer(s)",
+  ]);
+  expect(outcomeJson(sum)).toMatchObject({
+    namespaces_checked: 3,
+    namespaces: 2,
+    changed: 4,
+    same: 2,
+    skipped: { application: 2, failed: 2, gone: 0 },
+    announced: 2,
+    not_announced: 2,
+    own_ssh_session: false,
+  });
+  expect(sum.mute).toBe(true);
+});
+
+test("nothing there is still a line", () => {
+  expect(outcomeLines("restored", outcomeOf.sum([]))).toEqual([
+    "restored 0 connection(s) in 0 network namespace(s)",
+  ]);
+});
+
+test("the caller's own session", () => {
+  expect(sshSession("192.0.2.7 50022 10.0.0.1 22")).toEqual({
+    address: "192.0.2.7",
+    remotePort: 50022,
+    localPort: 22,
+  });
+  expect(sshSession("")).toBeUndefined();
+  expect(sshSession("garbage")).toBeUndefined();
+});

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+// The kernel's events: what is read from them, chosen, and printed.
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import ipaddr from "ipaddr.js";
+import { Direction, Ext, Family, WatchEvent, WatchReason } from "../../cli/loader/layout.generated.ts";
+import { encodeAll, type Struct } from "../../cli/loader/struct.ts";
+import { Clock, JsonLines, TextLines } from "../../cli/observe/watch-lines.ts";
+import { parseCount, parseExtensions, Report, type Wanted } from "../../cli/observe/watch-report.ts";
+import { RECORD, Watched } from "../../cli/observe/watched.ts";
+import { parseSelectors } from "../../cli/policy/selector.ts";
+
+type Fields = Partial<Struct<"tcpx_watched">>;
+
+const bytesOf = (text: string) => {
+  const bytes = ipaddr.parse(text).toByteArray();
+  return new Uint8Array(bytes.length === 4 ? [...new Array(10).fill(0), 255, 255, ...bytes] : bytes);
+};
+
+const LONG = "2001:db8:1111:2222:3333:4444:5555";
+
+const usual: Fields = {
+  at_ns: 1_500_000_000n,
+  scope: 2n ** 40n + 7n,
+  local: bytesOf("10.0.0.1"),
+  remote: bytesOf("10.0.0.2"),
+  local_port: 40_000,
+  remote_port: 443,
+  netns: 7,
+  family: Family.IPV4,
+  direction: Direction.TO,
+  ext: Ext.IW,
+  event: WatchEvent.GRANTED,
+  asked: 40,
+  granted: 32,
+};
+const longest: Fields = {
+  family: Family.IPV6,
+  local: bytesOf(`${LONG}:6666`),
+  remote: bytesOf(`${LONG}:7777`),
+  local_port: 65_535,
+  remote_port: 65_535,
+};
+
+const listOf = (...records: Fields[]) =>
+  new Watched(
+    encodeAll(
+      "tcpx_watched",
+      records.map((r) => ({ ...usual, ...r })),
+    ),
+  );
+const line = (fields: Fields) => new TextLines().event(listOf(fields), 0);
+const said = (fields: Fields) =>
+  line(fields)
+    .trimEnd()
+    .replace(/^.* (uto|cc-request|iw|ack) +/s, "$1 ");
+const jsonLine = (fields: Fields, cgroup: string | null) =>
+  new JsonLines(() => cgroup).event(listOf(fields), 0);
+const json = (fields: Fields) => JSON.parse(jsonLine(fields, "/a"));
+
+describe("one event", () => {
+  test("as a line", () => {
+    expect(line({})).toMatch(
+      /^\d\d:\d\d:01\.500 :40000 > 10\.0\.0\.2:443 {9} iw {9}granted 32 \(asked 40\)\n$/,
+    );
+    expect(line({ direction: Direction.FROM, local_port: 80 })).toContain("    :80 < 10.0.0.2:443 ");
+  });
+
+  test("in words, extension by extension", () => {
+    const { UTO, CC_REQUEST, ACK } = Ext;
+    const e = WatchEvent;
+    const cases: [Fields, string][] = [
+      [{ ext: UTO, event: e.ASKED, asked: 90_000 }, "uto asked 90s"],
+      [{ ext: UTO, event: e.GAVE, asked: 30_000, granted: 40_000 }, "uto gave 40s (asked 30s)"],
+      [
+        { ext: UTO, event: e.DENIED, asked: 30_000, reason: WatchReason.APPLICATION },
+        "uto denied 30s: the application has chosen itself",
+      ],
+      [{ ext: UTO, event: e.FALLBACK }, "uto fallback"],
+      [{ ext: CC_REQUEST, asked: 0, granted: 0 }, "cc-request granted vegas"],
+      [{ ext: CC_REQUEST, event: e.REFUSED, asked: 3, granted: 0xffff }, "cc-request refused cubic"],
+      [
+        { ext: CC_REQUEST, event: e.DENIED, asked: 99, reason: WatchReason.NOT_ALLOWED },
+        "cc-request denied number 99: not allowed here",
+      ],
+      [{ event: e.UNANSWERED, reason: WatchReason.LOSS }, "iw unanswered 40: a segment was lost"],
+      [{ event: e.NO_ROOM }, "iw no room 40"],
+      [{ event: e.GAVE, reason: WatchReason.CLAMPED }, "iw gave 32 (asked 40)"],
+      [{ event: e.DENIED, reason: WatchReason.LATE }, "iw denied 40: data was sent before"],
+      [{ event: e.DENIED, reason: WatchReason.KERNEL }, "iw denied 40: the kernel refused it"],
+      [{ event: e.MALFORMED }, "iw malformed"],
+      [{ ext: ACK, asked: 0x0410, granted: 0x0408 }, "ack granted every 8 rtt/4 (asked every 16 rtt/4)"],
+      [{ ext: ACK, event: e.ASKED, asked: 1 }, "ack asked at once"],
+    ];
+    for (const [fields, words] of cases) expect(said(fields)).toBe(words);
+  });
+
+  test("as a document", () => {
+    const document = json({ ...longest, reason: WatchReason.CLAMPED });
+    expect(document).toEqual({
+      schema: 1,
+      time: "1970-01-01T00:00:01.500Z",
+      direction: "opened",
+      family: 6,
+      local: { address: `${LONG}:6666`, port: 65_535 },
+      peer: { address: `${LONG}:7777`, port: 65_535 },
+      ...{ extension: "iw", event: "granted", side: "ours", asked: 40, granted: 32, reason: "clamped" },
+      ...{ netns: 7, scope_id: "1099511627783", cgroup: "/a" },
+    });
+    expect(json({ event: WatchEvent.DENIED })).toMatchObject({
+      ...{ event: "refused", side: "peers", asked: 40, granted: null },
+    });
+    expect(json({ event: WatchEvent.NO_ROOM })).toMatchObject({ event: "no-room", side: "ours" });
+    expect(json({ event: WatchEvent.MALFORMED })).toMatchObject({ side: null, asked: null, granted: null });
+    expect(json({ ext: Ext.ACK, asked: 0x0410, granted: 8 })).toMatchObject({
+      asked: { every: 16, divisor: 4 },
+      granted: { every: 8, divisor: 0 },
+    });
+  });
+
+  test("whatever the kernel says: at most 80 columns, and one document per line", () => {
+    const u8 = fc.integer({ min: 0, max: 255 });
+    const u16 = fc.integer({ min: 0, max: 65_535 });
+    const fields = fc.record({
+      ext: fc.integer({ min: 0, max: Ext.COUNT - 1 }),
+      ...{ event: u8, reason: u8, asked: u16, granted: u16, local_port: u16, remote_port: u16 },
+      remote: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+      family: fc.constantFrom(Family.IPV4, Family.IPV6),
+      direction: fc.constantFrom(Direction.TO, Direction.FROM),
+    });
+    fc.assert(
+      fc.property(fields, (f) => {
+        for (const part of line(f).split("\n")) expect(part.length).toBeLessThanOrEqual(80);
+        expect(jsonLine(f, null)).toMatch(/^\{[^\n]*\}\n$/);
+        expect(json(f).scope_id).toBe("1099511627783");
+      }),
+    );
+  });
+
+  test("what does not fit goes on a line of its own", () => {
+    expect(line(longest)).toEndWith(` :65535 > [${LONG}:7777]:65535\n    iw granted 32 (asked 40)\n`);
+  });
+});
+
+test("times: the same second, the next one, and one before", () => {
+  const clock = new Clock(true);
+  clock.offsetMs = Date.parse("2026-11-22T23:59:58Z");
+  const at = (ms: number) => clock.format(ms * 1e6);
+  expect([0, 999, 1000, 2000, 1].map(at)).toEqual([
+    "2026-11-22T23:59:58.000Z",
+    "2026-11-22T23:59:58.999Z",
+    "2026-11-22T23:59:59.000Z",
+    "2026-11-23T00:00:00.000Z",
+    "2026-11-22T23:59:58.001Z",
+  ]);
+  expect(listOf({ at_ns: 2n ** 45n + 5n }).atNs(0)).toBe(2 ** 45 + 5);
+});
+
+describe("a report", () => {
+  const around = { bootNs: () => 3e9, wallMs: () => 3000, netns: 7, cgroupOf: () => null };
+  const wanted: Wanted = {
+    selectors: parseSelectors({}),
+    extensions: undefined,
+    count: Number.POSITIVE_INFINITY,
+  };
+  const report = (more: Partial<Wanted> = {}, isJson = true) =>
+    new Report({ ...wanted, ...more }, around, isJson);
+  const ports = (text: string) => [...text.matchAll(/"peer":\{[^}]*"port":(\d+)/g)].map((m) => Number(m[1]));
+
+  test("selectors, extensions, and the end after so many", () => {
+    const list = listOf(
+      { remote_port: 1 },
+      { remote_port: 2, remote: bytesOf("192.0.2.1") },
+      { remote_port: 3, ext: Ext.UTO, direction: Direction.FROM },
+      { remote_port: 4, ext: Ext.ACK, ...{ family: Family.IPV6, remote: bytesOf("2001:db8::1") } },
+    );
+    const of = (more: Partial<Wanted>) => ports(report(more).events(list));
+    expect(list.bytes.length).toBe(4 * RECORD);
+    expect(of({})).toEqual([1, 2, 3, 4]);
+    expect(of({ selectors: parseSelectors({ to: "10.0.0.0/8,2001:db8::/32" }) })).toEqual([1, 4]);
+    expect(of({ selectors: parseSelectors({ from: "0.0.0.0/0" }) })).toEqual([3]);
+    expect(of({ selectors: parseSelectors({ port: "2,40000" }) })).toEqual([2, 3]);
+    expect(of({ extensions: parseExtensions("uto,ack") })).toEqual([3, 4]);
+    const short = report({ count: 3, extensions: parseExtensions("iw") });
+    expect(ports(short.events(list) + short.events(list))).toEqual([1, 2, 1]);
+    expect([short.done, short.shown]).toEqual([true, 3]);
+  });
+
+  test("one connection after another: each with its own ends", () => {
+    const list = listOf(
+      {},
+      { ext: Ext.UTO },
+      { local_port: 41_000 },
+      { scope: 9n },
+      { direction: Direction.FROM },
+    );
+    const shown = report()
+      .events(list)
+      .trim()
+      .split("\n")
+      .map((l) => JSON.parse(l));
+    expect(shown.map((e) => [e.local.port, e.scope_id, e.direction])).toEqual([
+      ...[0, 1].map(() => [40_000, "1099511627783", "opened"]),
+      [41_000, "1099511627783", "opened"],
+      [40_000, "9", "opened"],
+      [40_000, "1099511627783", "accepted"],
+    ]);
+    const text = report({}, false).events(list).split("\n");
+    expect(text.map((l) => l.slice(12, 21))).toEqual([
+      " :40000 >",
+      " :40000 >",
+      " :41000 >",
+      " :40000 >",
+      " :40000 <",
+      "",
+    ]);
+  });
+
+  test("another namespace than the caller's is named, and where it changes", () => {
+    const text = report({}, false).events(listOf({}, { netns: 8 }, { netns: 8 }, { netns: 7 }));
+    const lines = text.split("\n").map((l) => (l.startsWith("netns") ? l : l.slice(12, 20)));
+    expect(lines).toEqual([" :40000 ", "netns 8", " :40000 ", " :40000 ", "netns 7", " :40000 ", ""]);
+  });
+
+  test("what was lost is told and added up", () => {
+    const r = report();
+    r.note({ event: "lost", lost: 5 });
+    expect(JSON.parse(r.note({ event: "lost", lost: 2 }))).toEqual({
+      ...{ schema: 1, time: "1970-01-01T00:00:03.000Z", event: "lost", lost: 2, lost_total: 7 },
+    });
+    expect(JSON.parse(r.note({ event: "paused", ms: 9 }))).toMatchObject({ event: "paused", ms: 9 });
+    expect([r.lost, r.shown]).toEqual([7, 0]);
+    expect(report({}, false).note({ event: "lost", lost: 5 })).toMatch(/:03\.000 5 events lost: /);
+    expect(report({}, false).note({ event: "paused", ms: 10 ** 9 }).length).toBeLessThanOrEqual(81);
+  });
+});
+
+test("counts and extensions that are none", () => {
+  expect(parseCount(undefined)).toBe(Number.POSITIVE_INFINITY);
+  expect(parseCount("17")).toBe(17);
+  for (const text of ["0", "-1", "1.5", "1e3", "", "99999999999"])
+    expect(() => parseCount(text)).toThrow(`--count '${text}' is out of range`);
+  expect(() => parseExtensions("uto,tarr")).toThrow("--ext 'uto,tarr' has 'tarr', which is none");
+  expect(() => parseExtensions("")).toThrow("has ''");
+});
