@@ -1,29 +1,39 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Installs tcpx. In a checkout it builds from source; `./install.sh --help` has the rest.
-# Functions only: a download that breaks off runs nothing.
+# Installs tcpx: in a checkout it builds from source, as `curl -fsSL URL | sh` it downloads a release.
+# `./install.sh --help` has the rest. Functions only: a download that breaks off runs nothing.
 
 set -eu
 
 usage() {
 	cat <<'EOF'
-Usage: ./install.sh [--prefix DIR] [--dev] [--uninstall] [--help]
+Usage: ./install.sh [--prefix DIR] [--dev | --version VERSION]
+       curl -fsSL URL/install.sh | sh -s -- [--prefix DIR] [--version VERSION]
+       ./install.sh --uninstall [--prefix DIR] [--reset]
 
-Builds tcpx in this checkout and installs it as DIR/bin/tcpx, with its manual page and the
-completions for bash, zsh and fish below DIR/share. What the build needs and is missing is
-installed with apt-get (Debian 12, Ubuntu 24.04, or newer). It asks nothing, and running it
-again changes only what is out of date.
+Installs tcpx as DIR/bin/tcpx, with its manual page and the completions for bash, zsh and fish
+below DIR/share. All of it is prepared first, then renamed into place, over a running tcpx too;
+what fails changes nothing. Running it again changes only what is out of date.
 
-  --prefix DIR   where to install (default /usr/local; TCPX_PREFIX)
-  --dev          also install what the tests need, keep node_modules, and put bun into
-                 DIR/bin if there is none, for `bun run test` (TCPX_DEV=1)
-  --uninstall    remove what an earlier run installed below DIR; packages of apt stay
-  --help         this text
+In a checkout it builds tcpx. What the build needs and is missing is installed with apt-get
+(Debian 12, Ubuntu 24.04, or newer). Elsewhere, or with --version, it downloads a release for
+this system (x86_64 or aarch64, glibc or musl) with curl or wget, from the URL that the script
+was published with or that TCPX_BASE_URL names, and compares its SHA-256 sums.
 
-Needs root, or sudo without a password, for apt-get and for a DIR that is not yours.
-Bun is used in the version that package.json names, from npm, and kept in
-${TCPX_CACHE_DIR:-~/.cache/tcpx}/bun unless that very version is on the PATH.
+  --prefix DIR       where to install (default /usr/local; TCPX_PREFIX)
+  --version VERSION  the release to download (default: the latest; TCPX_VERSION)
+  --dev              in a checkout: also install what the tests and the release need, keep
+                     node_modules, and put bun into DIR/bin if there is none (TCPX_DEV=1)
+  --uninstall        remove what an earlier run installed below DIR; packages of apt stay.
+                     On a terminal it asks about rules that tcpx still has on this host
+  --reset            with --uninstall: end those rules first, with `tcpx reset`
+  --help             this text
+
+Needs root, or sudo, for apt-get and for a DIR that is not yours; sudo may ask for a password
+where there is a terminal, nothing else is asked. To build, Bun is used in the version that
+package.json names, from npm, and kept in ${TCPX_CACHE_DIR:-~/.cache/tcpx}/bun unless that very
+version is on the PATH.
 EOF
 }
 
@@ -43,10 +53,20 @@ have() {
 # --- running things --------------------------------------------------------------------
 
 cleanup() {
-	[ -z "$LOG" ] || rm -f "$LOG"
+	[ -z "$STAGED$MADE" ] || unstage
 	[ -z "$POLICY" ] || as_root rm -f "$POLICY"
-	[ -z "$STAGED" ] || in_prefix rm -f "$STAGED"
+	[ -z "$WORK" ] || rm -rf "$WORK"
 	[ -z "$DROP_MODULES" ] || rm -rf "$ROOT/node_modules"
+}
+
+# What a command that failed has said last, for an error of one line.
+reason() {
+	grep '[^[:space:]]' "$LOG" | tail -n 1 | cut -c 1-200
+}
+
+make_work() {
+	WORK=$(mktemp -d 2>/dev/null) || die "cannot make a temporary folder in ${TMPDIR:-/tmp}; TMPDIR names another place"
+	LOG=$WORK/log
 }
 
 # Output goes to a log that is shown only when the command fails.
@@ -70,7 +90,14 @@ as_root() {
 require_root() {
 	[ "$(id -u)" = 0 ] && return 0
 	have sudo || die "$1 needs root: run this as root (there is no sudo)"
-	sudo -n true 2>/dev/null || die "$1 needs root, and sudo wants a password: run \`sudo -v\` first, or run this as root"
+	sudo -n true 2>/dev/null && return 0
+	! has_terminal || ! sudo -v || return 0
+	die "$1 needs root, and sudo wants a password: run \`sudo -v\` first, or run this as root"
+}
+
+# Piped into sh, standard input is the script; a person is at /dev/tty.
+has_terminal() {
+	[ -t 2 ] && (: </dev/tty) 2>/dev/null
 }
 
 # Whether this user may write where $PREFIX is or will be.
@@ -163,10 +190,19 @@ list_missing() {
 	need fish fish
 	need groff-base groff
 	need mandoc mandoc
-	# The VM ring boots kernels of this architecture only.
-	[ "$(uname -m)" = x86_64 ] || return 0
-	need qemu-system-x86 qemu-system-x86_64
+	need sudo sudo
+	need ansible-core ansible-playbook
+	need wget wget
 	need busybox-static busybox
+	need util-linux unshare
+	need bsdutils script
+	# The VM ring boots kernels of this architecture only, and releases are made on it.
+	[ "$(uname -m)" = x86_64 ] || return 0
+	need gcc-aarch64-linux-gnu aarch64-linux-gnu-gcc
+	need libc6-dev-arm64-cross /usr/aarch64-linux-gnu/include/stdio.h
+	need libstdc++6-arm64-cross /usr/aarch64-linux-gnu/lib/libstdc++.so.6
+	need qemu-user-static qemu-aarch64-static
+	need qemu-system-x86 qemu-system-x86_64
 	need cpio cpio
 	need zstd zstd
 }
@@ -263,51 +299,117 @@ ensure_bun() {
 
 # --- installing ------------------------------------------------------------------------
 
-# put FILE NAME MODE: installs it as $PREFIX/NAME, in one step; nothing when it is there.
-put() {
-	if ! cmp -s "$1" "$PREFIX/$2"; then
-		in_prefix mkdir -p "$(dirname "$PREFIX/$2")"
-		STAGED=$(dirname "$PREFIX/$2")/.install.$$
-		in_prefix cp "$1" "$STAGED"
-		in_prefix chmod "$3" "$STAGED"
-		# The right one, but does it run where it will be?
-		case $2 in
-		bin/*) "$STAGED" "${4:---version}" >/dev/null || die "$1 does not run as $STAGED" ;;
-		esac
-		in_prefix mv -f "$STAGED" "$PREFIX/$2"
-		STAGED=
-		say "installed $PREFIX/$2"
+# NAMEs are relative to $PREFIX and ours: they have no blanks. $PREFIX may have some.
+staged_path() {
+	echo "$PREFIX/${1%/*}/.install.$$.${1##*/}"
+}
+
+# Like mkdir -p, and remembers what was not there.
+make_dir() {
+	[ ! -d "$1" ] || return 0
+	make_dir "$(dirname "$1")"
+	if in_prefix mkdir "$1" 2>"$LOG"; then
+		MADE="$1
+$MADE"
+	elif [ ! -d "$1" ]; then # or another installer was first
+		die "cannot create $1: $(reason)"
 	fi
-	record "$2"
 }
 
-record() {
-	grep -qxF "$1" "$PREFIX/$MANIFEST" 2>/dev/null && return 0
-	in_prefix mkdir -p "$(dirname "$PREFIX/$MANIFEST")"
-	echo "$1" | in_prefix tee -a "$PREFIX/$MANIFEST" >/dev/null
+# write_staged NAME MODE <content
+write_staged() {
+	# shellcheck disable=SC2016 # for the shell that may be root's
+	in_prefix sh -c 'cat >"$1" && chmod "$2" "$1"' sh "$(staged_path "$1")" "$2" 2>"$LOG" ||
+		die "cannot write $PREFIX/$1: $(reason)"
 }
 
-# put_text NAME ARGUMENT...: installs what the installed executable prints, so that both are of one version.
-put_text() {
+begin_stage() {
+	make_dir "$(dirname "$PREFIX/$1")"
+	NAMES="$NAMES $1"
+	STAGED="$STAGED $1"
+}
+
+# stage NAME MODE <content: a file beside where it will be; none when it is there already.
+stage() {
+	begin_stage "$1"
+	write_staged "$1" "$2"
+	cmp -s "$(staged_path "$1")" "$PREFIX/$1" 2>/dev/null || return 0
+	in_prefix rm -f "$(staged_path "$1")"
+	STAGED=${STAGED%" $1"}
+}
+
+# Where the executable of this run is before, and after, it is in place.
+program() {
+	case $STAGED in
+	*' bin/tcpx'*) staged_path bin/tcpx ;;
+	*) echo "$PREFIX/bin/tcpx" ;;
+	esac
+}
+
+# stage_text NAME ARGUMENT...: stages what the new executable prints, so that all is of one version.
+stage_text() {
 	name=$1
 	shift
-	"$PREFIX/bin/tcpx" "$@" >"$LOG" || die "tcpx $* failed"
-	put "$LOG" "$name" 644
+	"$(program)" "$@" >"$WORK/text" 2>"$LOG" || die "tcpx $* failed: $(reason)"
+	stage "$name" 644 <"$WORK/text"
 }
 
-put_extras() {
-	put_text "$BASH_SCRIPT" completion bash
-	put_text "$ZSH_SCRIPT" completion zsh
-	put_text "$FISH_SCRIPT" completion fish
-	put_text "$MAN_PAGE" internal-man
+stage_extras() {
+	stage_text "$BASH_SCRIPT" completion bash
+	stage_text "$ZSH_SCRIPT" completion zsh
+	stage_text "$FISH_SCRIPT" completion fish
+	stage_text "$MAN_PAGE" internal-man
+	stage_text share/tcpx/licences.txt version --licences
+}
+
+# Does it run where it will be? $1: what is said if not.
+require_program() {
+	"$(program)" version >"$WORK/version" 2>"$LOG" || die "$1: $(reason)"
+}
+
+# Renames everything into place, first the manifest: what was installed, now or before.
+commit() {
+	{
+		cat "$PREFIX/$MANIFEST" 2>/dev/null || :
+		for name in $NAMES; do echo "$name"; done
+	} | sort -u >"$WORK/manifest"
+	files=$STAGED
+	stage "$MANIFEST" 644 <"$WORK/manifest"
+	[ "$STAGED" = "$files" ] || STAGED=" $MANIFEST$files"
+	for name in $STAGED; do
+		in_prefix mv -f "$(staged_path "$name")" "$PREFIX/$name" 2>"$LOG" ||
+			die "cannot put $PREFIX/$name in place: $(reason)"
+		STAGED=${STAGED#" $name"}
+		MADE=
+		[ "$name" = "$MANIFEST" ] || say "installed $PREFIX/$name"
+	done
+}
+
+unstage() {
+	for name in $STAGED; do
+		in_prefix rm -f "$(staged_path "$name")" || :
+	done
+	printf '%s' "$MADE" | while IFS= read -r dir; do
+		in_prefix rmdir "$dir" 2>/dev/null || :
+	done
+}
+
+# Which tcpx the user's shell will find.
+say_path() {
+	found=$(command -v tcpx || :)
+	if [ -z "$found" ]; then
+		say "add $PREFIX/bin to your PATH"
+	elif [ "$found" != "$PREFIX/bin/tcpx" ]; then
+		say "on your PATH, $found comes before $PREFIX/bin/tcpx"
+	fi
 }
 
 # For `bun run build` and `bun run test` without this script.
-put_tools() {
-	[ ! -x "$CACHE/tools/bpftool" ] || put "$CACHE/tools/bpftool" bin/bpftool 755 version
+stage_tools() {
+	[ ! -x "$CACHE/tools/bpftool" ] || stage bin/bpftool 755 <"$CACHE/tools/bpftool"
 	found=$(command -v bun || :)
 	if [ -z "$found" ] || [ "$found" = "$PREFIX/bin/bun" ]; then
-		put "$BUN" bin/bun 755
+		stage bin/bun 755 <"$BUN"
 		have bun || say "add $PREFIX/bin to your PATH for bun"
 	elif ! is_bun "$found"; then
 		say "bun on the PATH is $(bun --version), the tests want $BUN_VERSION: use $BUN"
@@ -331,16 +433,167 @@ install_checkout() {
 	quietly "$BUN" run build || die "the build failed"
 	[ -x dist/tcpx ] || die "the build made no dist/tcpx"
 	PATH=$user_path
-	put dist/tcpx bin/tcpx 755 version
-	put build/licences.txt share/tcpx/licences.txt 644
-	put_extras
-	[ -z "$DEV" ] || put_tools
-	"$PREFIX/bin/tcpx" version >&2 || die "$PREFIX/bin/tcpx does not run"
+	stage bin/tcpx 755 <dist/tcpx
+	require_program "the tcpx that was built does not run in $PREFIX/bin"
+	stage_extras
+	[ -z "$DEV" ] || stage_tools
+	commit
+	cat "$WORK/version" >&2
+	say_path
 }
 
-# For `curl | sh`, once there are releases to download.
+# --- a release -------------------------------------------------------------------------
+
+# A host may have files of both; what its own programs use is what ldd belongs to.
+detect_libc() {
+	case $(ldd --version 2>&1 || :) in
+	*musl*) echo musl && return 0 ;;
+	*GLIBC* | *'GNU libc'*) echo glibc && return 0 ;;
+	esac
+	for file in /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1; do
+		[ ! -e "$file" ] || { echo glibc && return 0; }
+	done
+	for file in /lib/ld-musl-*.so.1; do
+		[ ! -e "$file" ] || { echo musl && return 0; }
+	done
+	return 1
+}
+
+detect_target() {
+	case $(uname -m) in
+	x86_64) TARGET=linux-x64 ;;
+	aarch64) TARGET=linux-arm64 ;;
+	esac
+	libc=$(detect_libc) || die "neither glibc nor musl found; tcpx needs one of them"
+	[ "$libc" = glibc ] || TARGET=$TARGET-musl
+}
+
+# fetch URL FILE
+fetch() {
+	if have curl; then
+		# Once https, always https.
+		case $1 in
+		https:*) redirect='=https' ;;
+		*) redirect='=http,https' ;;
+		esac
+		curl -fsSL --proto-redir "$redirect" --connect-timeout 30 --speed-limit 1 --speed-time 60 \
+			-o "$2" "$1" >"$LOG" 2>&1 </dev/null && return 0
+	else
+		# GNU's would try 20 times; busybox has no -t, and Debian's crashes on -T.
+		flags=
+		! wget --version 2>/dev/null | grep -q GNU || flags='-nv -t 2 -T 60'
+		# shellcheck disable=SC2086 # words, or none
+		wget $flags -O "$2" "$1" >"$LOG" 2>&1 </dev/null && return 0
+	fi
+	die "cannot download $1: $(reason)"
+}
+
+sha256() {
+	if have sha256sum; then
+		sha256sum <"$1" | cut -d ' ' -f 1
+	elif have shasum; then
+		shasum -a 256 <"$1" | cut -d ' ' -f 1
+	else
+		openssl dgst -sha256 -r <"$1" | cut -d ' ' -f 1
+	fi
+}
+
+# The sum that SHA256SUMS gives for this name; nothing when it does not have exactly one.
+sum_of() {
+	found=$(grep -E "^[0-9a-f]{64}  $1\$" "$WORK/SHA256SUMS" | cut -d ' ' -f 1) || :
+	case $found in
+	*[!0-9a-f]*) ;;
+	*) echo "$found" ;;
+	esac
+}
+
+check_version() {
+	case $1 in
+	'' | [!0-9]* | *[!0-9A-Za-z.+-]*) return 1 ;;
+	esac
+}
+
+choose_version() {
+	if [ -z "$VERSION" ]; then
+		fetch "$BASE_URL/latest" "$WORK/latest"
+		VERSION=$(head -n 1 "$WORK/latest" | cut -c 1-40)
+		check_version "$VERSION" || die "$BASE_URL/latest does not hold a version; is this where the releases of tcpx are?"
+	fi
+}
+
+require_release_tools() {
+	have curl || have wget || die "curl or wget is needed to download a release"
+	have sha256sum || have shasum || have openssl || die "sha256sum, shasum or openssl is needed to check a download"
+	have gzip || die "gzip is needed to unpack a release"
+	case $BASE_URL in
+	http://?* | https://?*) ;;
+	'') die "this is no checkout of tcpx, and no URL of releases is known; set TCPX_BASE_URL" ;;
+	*) die "TCPX_BASE_URL must begin with https:// or http://, and is $BASE_URL" ;;
+	esac
+}
+
+# $1: the file's name without .gz, $2: its sum. Nothing is unpacked that is not what SHA256SUMS says.
+stage_download() {
+	wanted=$(sum_of "$1.gz")
+	[ -n "$wanted" ] || die "SHA256SUMS of $VERSION does not list $1.gz"
+	say "downloading $BASE_URL/$VERSION/$1.gz"
+	fetch "$BASE_URL/$VERSION/$1.gz" "$WORK/$1.gz"
+	[ "$(sha256 "$WORK/$1.gz")" = "$wanted" ] ||
+		die "$1.gz is not the file that SHA256SUMS of $VERSION describes: damaged on the way, or changed by somebody"
+	begin_stage bin/tcpx
+	gzip -dc "$WORK/$1.gz" 2>"$WORK/gzip" | write_staged bin/tcpx 755
+	[ "$(sha256 "$(program)")" = "$2" ] || die "$1.gz could not be unpacked: $(tail -n 1 "$WORK/gzip")"
+}
+
 install_release() {
-	die "this is no checkout of tcpx, and downloading a release is not available yet; clone the repository and run ./install.sh in it"
+	require_release_tools
+	[ -z "$DEV" ] || die "--dev is for a checkout of tcpx"
+	prefix_is_ours || require_root "installing into $PREFIX"
+	detect_target
+	choose_version
+	fetch "$BASE_URL/$VERSION/SHA256SUMS" "$WORK/SHA256SUMS"
+	wanted=$(sum_of "tcpx-$TARGET")
+	[ -n "$wanted" ] || die "SHA256SUMS of $VERSION does not list tcpx-$TARGET"
+	if [ -f "$PREFIX/bin/tcpx" ] && [ "$(sha256 "$PREFIX/bin/tcpx")" = "$wanted" ]; then
+		say "$PREFIX/bin/tcpx is tcpx $VERSION already"
+		NAMES=" bin/tcpx"
+	else
+		stage_download "tcpx-$TARGET" "$wanted"
+	fi
+	case $TARGET in
+	*-musl) require_program "tcpx does not run here (on Alpine it needs: apk add libstdc++)" ;;
+	*) require_program "tcpx does not run here" ;;
+	esac
+	[ "$(head -n 1 "$WORK/version")" = "tcpx $VERSION" ] ||
+		die "the release $VERSION holds $(head -n 1 "$WORK/version")"
+	stage_extras
+	commit
+	say_path
+}
+
+# --- removing --------------------------------------------------------------------------
+
+# Rules outlive the executable; without one there is nothing to take them back with.
+end_rules() {
+	if [ -n "$RESET" ]; then
+		[ -x "$PREFIX/bin/tcpx" ] || die "--reset needs $PREFIX/bin/tcpx, which is not there"
+		require_root "tcpx reset"
+		as_root "$PREFIX/bin/tcpx" reset >&2 </dev/null || die "tcpx reset failed; nothing was removed"
+		return 0
+	fi
+	[ -e /sys/fs/bpf/tcpx ] || return 0
+	if [ -x "$PREFIX/bin/tcpx" ] && has_terminal; then
+		printf 'install: tcpx still has rules on this host. End them, with "tcpx reset"? [y/N] ' >&2
+		read -r answer </dev/tty || answer=
+		case $answer in
+		[yY] | [yY][eE][sS])
+			RESET=1
+			end_rules
+			return 0
+			;;
+		esac
+	fi
+	say "tcpx still has rules in /sys/fs/bpf/tcpx; they stay until \`tcpx reset\` of another copy, or a reboot (--reset ends them first)"
 }
 
 uninstall() {
@@ -349,9 +602,7 @@ uninstall() {
 		return 0
 	fi
 	prefix_is_ours || require_root "removing from $PREFIX"
-	if [ -e /sys/fs/bpf/tcpx ]; then
-		say "tcpx still has rules in /sys/fs/bpf/tcpx; they stay until \`tcpx reset\` of another copy, or a reboot"
-	fi
+	end_rules
 	while IFS= read -r name; do
 		case $name in
 		bin/* | share/tcpx/* | "$BASH_SCRIPT" | "$ZSH_SCRIPT" | "$FISH_SCRIPT" | "$MAN_PAGE") ;;
@@ -373,21 +624,44 @@ uninstall() {
 	[ ! -d "$CACHE" ] || say "kept the build cache $CACHE"
 }
 
-main() {
+# `bun run release --base-url URL` writes the URL into the copy that is published.
+settings() {
+	RELEASES_URL=''
+	BASE_URL=${TCPX_BASE_URL:-$RELEASES_URL}
+	BASE_URL=${BASE_URL%/}
 	PREFIX=${TCPX_PREFIX:-/usr/local}
+	VERSION=${TCPX_VERSION:-}
 	DEV=${TCPX_DEV:-}
 	[ "$DEV" != 0 ] || DEV=
 	ACTION=install
+	MANIFEST=share/tcpx/manifest
+	# Where these look below /usr and /usr/local.
+	BASH_SCRIPT=share/bash-completion/completions/tcpx
+	ZSH_SCRIPT=share/zsh/site-functions/_tcpx
+	FISH_SCRIPT=share/fish/vendor_completions.d/tcpx.fish
+	MAN_PAGE=share/man/man1/tcpx.1
+	CACHE=${TCPX_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/tcpx}
+	PATH=$PATH:/usr/sbin:/sbin
+	export PATH
+	LOG='' WORK='' POLICY='' STAGED='' NAMES='' MADE='' DROP_MODULES='' BUN='' MISSING='' RESET='' ROOT=''
+}
+
+read_arguments() {
 	while [ $# -gt 0 ]; do
 		case $1 in
-		--prefix)
-			[ $# -gt 1 ] || die "--prefix needs a directory"
-			PREFIX=$2
+		--prefix | --version)
+			[ $# -gt 1 ] || die "$1 needs a value"
+			case $1 in
+			--prefix) PREFIX=$2 ;;
+			*) VERSION=$2 ;;
+			esac
 			shift
 			;;
 		--prefix=*) PREFIX=${1#--prefix=} ;;
+		--version=*) VERSION=${1#--version=} ;;
 		--dev) DEV=1 ;;
 		--uninstall) ACTION=uninstall ;;
+		--reset) RESET=1 ;;
 		--help | -h)
 			usage
 			exit 0
@@ -401,16 +675,13 @@ main() {
 	'') die "--prefix needs a directory" ;;
 	*) PREFIX=$PWD/$PREFIX ;;
 	esac
-	CACHE=${TCPX_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/tcpx}
-	MANIFEST=share/tcpx/manifest
-	# Where these look below /usr and /usr/local.
-	BASH_SCRIPT=share/bash-completion/completions/tcpx
-	ZSH_SCRIPT=share/zsh/site-functions/_tcpx
-	FISH_SCRIPT=share/fish/vendor_completions.d/tcpx.fish
-	MAN_PAGE=share/man/man1/tcpx.1
-	PATH=$PATH:/usr/sbin:/sbin
-	export PATH
-	LOG='' POLICY='' STAGED='' DROP_MODULES='' BUN='' MISSING=''
+	[ -z "$RESET" ] || [ "$ACTION" = uninstall ] || die "--reset goes with --uninstall"
+	[ -z "$VERSION" ] || check_version "$VERSION" || die "--version wants one such as 0.1.0, not $VERSION"
+}
+
+main() {
+	settings
+	read_arguments "$@"
 	trap cleanup EXIT
 	trap 'exit 129' HUP
 	trap 'exit 130' INT
@@ -419,18 +690,21 @@ main() {
 		uninstall
 		return
 	fi
-	ROOT=
-	# Piped into sh, $0 is the shell.
-	if [ -f "$0" ] && grep -q '"name": "tcpx"' "$(dirname "$0")/package.json" 2>/dev/null; then
-		ROOT=$(cd "$(dirname "$0")" && pwd)
-	fi
-	[ -n "$ROOT" ] || install_release
 	case $(uname -s)-$(uname -m) in
 	Linux-x86_64 | Linux-aarch64) ;;
 	*) die "tcpx runs on Linux on x86_64 and aarch64, not on $(uname -s) on $(uname -m)" ;;
 	esac
-	LOG=$(mktemp)
-	install_checkout
+	# Piped into sh, $0 is the shell.
+	if [ -z "$VERSION" ] && [ -f "$0" ] && grep -q '"name": "tcpx"' "$(dirname "$0")/package.json" 2>/dev/null; then
+		ROOT=$(cd "$(dirname "$0")" && pwd)
+	fi
+	make_work
+	if [ -n "$ROOT" ]; then
+		install_checkout
+	else
+		install_release
+	fi
 }
 
-main "$@"
+# A download that ends anywhere before the last letter is a syntax error, which runs nothing.
+if :; then main "$@"; fi

@@ -10,8 +10,7 @@ import { type Library, licenceText } from "./lib/bridge-licences.ts";
 import { cached } from "./lib/cache.ts";
 import { distroSources } from "./lib/distro-sources.ts";
 import { parallel, run } from "./lib/run.ts";
-
-export type Arch = "x64" | "arm64";
+import { type Arch, hostArch } from "./lib/targets.ts";
 
 export interface Bridge {
   /** The shared object. */
@@ -75,13 +74,6 @@ interface Tools {
   cc: string;
   nm: string;
   readelf: string;
-}
-
-function hostArch(): Arch {
-  if (process.arch !== "x64" && process.arch !== "arm64") {
-    throw new Error(`no bridge for ${process.arch}: only x64 and arm64`);
-  }
-  return process.arch;
 }
 
 function toolsFor(arch: Arch): Tools {

@@ -1,18 +1,20 @@
 #!/usr/bin/env bun
 // SPDX-License-Identifier: MIT
 // Builds dist/tcpx: BPF objects, bridge, generated layout, one executable with all of them inside.
+// scripts/release.ts uses its parts for other targets.
 
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { buildBridge } from "./build-bridge.ts";
 import { cached } from "./lib/cache.ts";
 import { generateLayout } from "./lib/layout.ts";
+import { allLicences } from "./lib/licences.ts";
 import { run } from "./lib/run.ts";
+import { type Arch, hostArch } from "./lib/targets.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 const BPF = join(ROOT, "embedded-bpf");
-const PARTS = join(ROOT, "build");
-const LAYOUT = join(ROOT, "cli/loader/layout.generated.ts");
+const LAYOUT = "cli/loader/layout.generated.ts";
 const OBJECTS = ["tcpx.bpf.c", "ack.bpf.c", "list.bpf.c", "live.bpf.c", "probe.bpf.c", "layout.bpf.c"];
 const SHIPPED = ["tcpx.bpf.o", "ack.bpf.o", "list.bpf.o", "live.bpf.o", "probe.bpf.o"];
 
@@ -47,30 +49,43 @@ async function writeIfChanged(path: string, text: string): Promise<void> {
   if ((await readFile(path, "utf8").catch(() => "")) !== text) await writeFile(path, text);
 }
 
-/** Everything but the executable: what `bun cli/main.ts` needs to run from a checkout. */
-export async function buildParts(): Promise<void> {
-  const [objects, bridge] = [await buildObjects(), await buildBridge()];
-  await mkdir(PARTS, { recursive: true });
-  for (const object of SHIPPED) await copyFile(join(objects, object), join(PARTS, object));
-  await copyFile(bridge.so, join(PARTS, "libtcpx.so"));
-  await copyFile(bridge.licences, join(PARTS, "licences.txt"));
-  await writeIfChanged(LAYOUT, await layoutText(objects));
+/** Everything but the executable: what cli/main.ts needs to run below `root`, a checkout or a copy of one. */
+export async function buildParts(root = ROOT, arch: Arch = hostArch()): Promise<void> {
+  const [objects, bridge] = [await buildObjects(), await buildBridge(arch)];
+  const parts = join(root, "build");
+  await mkdir(parts, { recursive: true });
+  for (const object of SHIPPED) await copyFile(join(objects, object), join(parts, object));
+  await copyFile(bridge.so, join(parts, "libtcpx.so"));
+  const licences = await allLicences(root, await readFile(bridge.licences, "utf8"));
+  await writeIfChanged(join(parts, "licences.txt"), licences);
+  await writeIfChanged(join(root, LAYOUT), await layoutText(objects));
   const { version } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
   const info = { version, bun: Bun.version, libraries: bridge.versions };
-  await writeIfChanged(join(PARTS, "build.json"), `${JSON.stringify(info, null, 2)}\n`);
+  await writeIfChanged(join(parts, "build.json"), `${JSON.stringify(info, null, 2)}\n`);
 }
 
-/** Compiles the executable and puts it at `to` in one step, so a running one is never half replaced. */
-async function compile(to: string): Promise<void> {
-  // the file's name goes into the binary: always the same one, in a folder of its own
-  const work = await mkdtemp(join(dirname(to), ".build-"));
-  const made = join(work, basename(to));
+/** Another Bun than the one that runs this, which the executable is made of. */
+export interface Runtime {
+  /** As in `bun build --target`. */
+  target: string;
+  path: string;
+}
+
+/** Compiles cli/main.ts below `root` to the executable `to`, whose base name goes into the binary. */
+export async function compile(root: string, to: string, runtime?: Runtime): Promise<void> {
   const flags = ["--compile", "--minify", "--bytecode", "--format=esm"];
   // Without these a root tool would run code from the .env and bunfig.toml of the current directory.
-  const isolation = ["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"];
+  flags.push("--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig");
+  if (runtime) flags.push(`--target=${runtime.target}`, `--compile-executable-path=${runtime.path}`);
+  await run([process.execPath, "build", ...flags, "cli/main.ts", "--outfile", to], { cwd: root });
+}
+
+/** Puts the executable at `to` in one step, so a running one is never half replaced. */
+async function compileHere(to: string): Promise<void> {
+  const work = await mkdtemp(join(dirname(to), ".build-"));
+  const made = join(work, basename(to));
   try {
-    const argv = [process.execPath, "build", ...flags, ...isolation, "cli/main.ts", "--outfile", made];
-    await run(argv, { cwd: ROOT });
+    await compile(ROOT, made);
     await run([made, "version"]); // CJS bytecode once gave a binary that builds and dies
     await rename(made, to);
   } finally {
@@ -82,7 +97,7 @@ if (import.meta.main) {
   await buildParts();
   if (!process.argv.includes("--parts")) {
     await mkdir(join(ROOT, "dist"), { recursive: true });
-    await compile(join(ROOT, "dist/tcpx"));
+    await compileHere(join(ROOT, "dist/tcpx"));
     await run([process.execPath, "scripts/man.ts"], { cwd: ROOT });
     console.log("dist/tcpx");
   }

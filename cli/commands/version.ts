@@ -10,18 +10,18 @@ import { leaf } from "./types.ts";
 export const versionCommand = leaf({
   summary: "Version, and what is inside this executable.",
   args: {
-    licences: { type: "boolean", description: "Print the licences of the libraries inside" },
+    licences: { type: "boolean", description: "Print the licences of all that is inside" },
     ...globalArgs,
   },
   examples: [
     ["tcpx version", "Version and parts"],
-    ["tcpx version --licences | less", "The notices that libbpf, libelf and zlib ask for"],
+    ["tcpx version --licences | less", "Notices and licences of libraries, npm packages and Bun"],
   ],
   async run(args, io) {
     if (args.licences) {
       const text = new TextDecoder().decode(await asset("licences"));
       io.json({ version, licences: text });
-      io.print(text.trimEnd());
+      if (!io.flags.json) await io.parts([`${text.trimEnd()}\n`]);
       return Exit.DONE;
     }
     const parts = Object.entries({ bun: buildInfo.bun, ...buildInfo.libraries });

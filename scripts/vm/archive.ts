@@ -41,12 +41,12 @@ export class Archive implements AsyncDisposable {
   ) {}
 
   /** Fetches the package lists of these suites; a suite that cannot be had is a complaint. */
-  static async create(suites: string[]): Promise<Archive> {
+  static async create(suites: string[], architecture = "amd64"): Promise<Archive> {
     const { id, codename } = await hostRelease();
-    if (id !== "debian" || !codename) throw new Error(`the kernels are Debian's, and this is ${id}`);
+    if (id !== "debian" || !codename) throw new Error(`these packages are Debian's, and this is ${id}`);
     const entries = withSuites(await hostEntries(), codename, suites);
     const root = await mkdtemp(join(tmpdir(), "tcpx-apt-"));
-    const env = await privateApt(root, entries, "deb", { "APT::Architecture": "amd64" });
+    const env = await privateApt(root, entries, "deb", { "APT::Architecture": architecture });
     const archive = new Archive(root, env);
     await archive.run(["apt-get", "-q", "update", "--error-on=any"]).catch((error: Error) => {
       archive.complaints.push(...complaintsIn(error));
