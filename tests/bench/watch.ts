@@ -4,7 +4,7 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildLoop } from "../support/build.ts";
+import { buildSupport } from "../support/build.ts";
 import { type Child, Lab, until } from "../support/lab.ts";
 import { tcpx, tcpxPath } from "../support/tcpx.ts";
 import { ROUNDS, CASES as RULES } from "./connections.ts";
@@ -124,7 +124,7 @@ export async function watchRows(): Promise<string[][]> {
     string,
     string,
   ];
-  const place = { lab, program: await buildLoop(), netns: await lab.netns("loop"), cgroup, own };
+  const place = { lab, program: (await buildSupport()).loop, netns: await lab.netns("loop"), cgroup, own };
   const runs = CASES.map((): Run[] => []);
   try {
     for (const rule of RULES.at(-1)!.rules) await tcpx([...rule, "--cgroup", cgroup, "--wait"]);

@@ -8,7 +8,7 @@ import { structs, WatchSlot } from "../../cli/loader/layout.generated.ts";
 import { lookup, openPin } from "../../cli/loader/maps.ts";
 import { layoutDir } from "../../cli/loader/pins.ts";
 import { decode } from "../../cli/loader/struct.ts";
-import { buildLoop } from "../support/build.ts";
+import { buildSupport } from "../support/build.ts";
 import { type Connection, connectPeers, until } from "../support/lab.ts";
 import { PrivateHost } from "../support/private-host.ts";
 import { describeIf, labRequirement } from "../support/requires.ts";
@@ -127,7 +127,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx watch as a process", 
       );
     expect(await says("Ctrl-C")).toBe(true);
     // more than a pipe holds
-    await u.lab.exec(u.client.netns, [await buildLoop(), "1000"], "", u.client.cgroup);
+    await u.lab.exec(u.client.netns, [(await buildSupport()).loop, "1000"], "", u.client.cgroup);
     const procs = (await Bun.file(join(u.lab.cgroup("stuck"), "cgroup.procs")).text()).trim().split("\n");
     const pids = procs.filter((pid) => {
       const line = Bun.spawnSync(["cat", `/proc/${pid}/cmdline`]).stdout.toString();
@@ -231,7 +231,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx watch as a process", 
   /** Connections of which each makes two events, while the watcher is stopped. */
   async function whileStopped(w: Watch, count: number): Promise<void> {
     w.child.kill("SIGSTOP");
-    await u.lab.exec(u.client.netns, [await buildLoop(), `${count}`], "", u.client.cgroup);
+    await u.lab.exec(u.client.netns, [(await buildSupport()).loop, `${count}`], "", u.client.cgroup);
     w.child.kill("SIGCONT");
   }
 
