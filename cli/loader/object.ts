@@ -128,6 +128,7 @@ export async function loadGeneration(
     }
     const loaded = lib.tcpx_object_load(object);
     if (loaded < 0) throw loadError(new Errno("load", -loaded));
+    collectAfter(rules.length);
     fillPolicies(lib, generation.map("policies"), scope.id, table);
     const namespaces = encodeNamespaces(table);
     update(lib, generation.map("namespaces"), namespaces.keys, namespaces.values, sizes.namespaces);

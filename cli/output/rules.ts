@@ -43,9 +43,13 @@ function ruleLine(sign: string, rule: Rule, scope: string, current: Netns | null
 
 /** One line per rule that a command changed. */
 export function* eachChangeLine(change: Change, scope: string, current: Netns | null): Generator<string> {
-  const replaced = new Map(change.replaced.map((rule) => [ruleKey(rule), rule]));
-  const was = (rule: Rule) => (replaced.size > 0 ? replaced.get(ruleKey(rule)) : undefined);
-  for (const rule of change.added) yield ruleLine("+", rule, scope, current, was(rule));
+  let next = 0; // those that were replaced are in the order of those that replace them
+  for (const rule of change.added) {
+    const old = change.replaced[next];
+    const was = old && ruleKey(old) === ruleKey(rule) ? old : undefined;
+    if (was) next++;
+    yield ruleLine("+", rule, scope, current, was);
+  }
   for (const rule of change.removed) yield ruleLine("-", rule, scope, current);
   for (const rule of change.unchanged) yield ruleLine("=", rule, scope, current);
 }

@@ -43,7 +43,8 @@ const rank = (rule: Rule) =>
 /** By address, then the shorter prefix, then the wider rule. */
 function compare(a: Rule, b: Rule): number {
   const [x, y] = [a.selector.address, b.selector.address];
-  for (let i = 0; i < 16; i++) if (x[i] !== y[i]) return x[i]! - y[i]!;
+  const same = a.selector.family === 4 && b.selector.family === 4 ? 12 : 0; // ::ffff:
+  for (let i = same; i < 16; i++) if (x[i] !== y[i]) return x[i]! - y[i]!;
   return bitsOf(a) - bitsOf(b) || rank(a) - rank(b);
 }
 
