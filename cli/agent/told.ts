@@ -8,7 +8,7 @@ import type { Io } from "../output/io.ts";
 import { type Change, isChange } from "../policy/change.ts";
 import type { Rule } from "../policy/rule.ts";
 import { namespaceOf, pidsBelow } from "../system/netns.ts";
-import { healthJson } from "./health.ts";
+import { type AgentAnswer, healthJson } from "./health.ts";
 import { notifyAgent, ownNetns } from "./notify.ts";
 import type { AgentRequest } from "./socket.ts";
 import { fulfils } from "./sync.ts";
@@ -37,30 +37,49 @@ export function netnsToServe(scope: Scope, rules: Rule[]): AgentRequest["netns"]
   return scope.name === "/" || livesHere(scope.path, netns.inode) ? netns : undefined;
 }
 
+/** A scope and what a command makes of its rules. */
+export interface ScopeChange {
+  scope: Scope;
+  change: Change;
+}
+
+/** The first namespace that a change is to be served in at once. */
+function netnsOf(changes: readonly ScopeChange[]): AgentRequest["netns"] {
+  for (const { scope, change } of changes) {
+    const netns = netnsToServe(scope, [...change.added, ...change.unchanged]);
+    if (netns) return netns;
+  }
+  return undefined;
+}
+
+/** Does the agent do what the rules that are now in force want? */
+function isDone(answer: AgentAnswer, { scope, change }: ScopeChange): boolean {
+  const rules = [...change.added, ...change.unchanged];
+  return fulfils(
+    answer,
+    scope.name,
+    rules.flatMap((rule) => wishOf(rule) ?? []),
+  );
+}
+
 /**
- * Tells the agent about a change that was made. The rules stay when that fails: a warning says what to do.
- * @returns undefined when the change has nothing to do with it and none runs
+ * Tells the agent about changes that were made. The rules stay when that fails: a warning says what to do.
+ * @returns undefined when they have nothing to do with it and none runs
  */
 export async function toldAgent(
   lib: Bridge,
-  scope: Scope,
-  change: Change,
+  changes: readonly ScopeChange[],
   io: Io,
 ): Promise<AgentReport | undefined> {
-  const rules = [...change.added, ...change.unchanged];
-  const wanted = rules.some(needsAgent);
-  const concerned = wanted || [...change.removed, ...change.replaced].some(needsAgent);
-  if (!isChange(change) && !wanted) return undefined;
+  const all = changes.map(({ change }) => change);
+  const wanted = all.some(({ added, unchanged }) => added.some(needsAgent) || unchanged.some(needsAgent));
+  const ended = all.some(({ removed, replaced }) => removed.some(needsAgent) || replaced.some(needsAgent));
+  const concerned = wanted || ended;
+  if (!all.some(isChange) && !wanted) return undefined;
   try {
-    const answer = await notifyAgent(lib, netnsToServe(scope, rules));
+    const answer = await notifyAgent(lib, netnsOf(changes));
     for (const problem of answer?.problems ?? []) io.messages.warn(`the agent: ${problem}`);
-    const failed =
-      answer !== undefined &&
-      !fulfils(
-        answer,
-        scope.name,
-        rules.flatMap((rule) => wishOf(rule) ?? []),
-      );
+    const failed = answer !== undefined && !changes.every((change) => isDone(answer, change));
     return answer || concerned ? { json: healthJson(answer), failed } : undefined;
   } catch (error) {
     const { message } = error as Error;

@@ -1,23 +1,16 @@
 // SPDX-License-Identifier: MIT
-// One change of one scope's rules: read, plan, show or do, report.
+// One change of one scope's rules, as most commands make it, and its report.
 
-import { existsSync } from "node:fs";
-import { RUN_DIR } from "../agent/run-dir.ts";
-import type { AgentReport } from "../agent/told.ts";
-import { needsAgent } from "../agent/wish.ts";
+import type { AgentReport, ScopeChange } from "../agent/told.ts";
 import type { ScopeFlags } from "../args.ts";
-import { Exit, type ExitCode, TcpxError } from "../errors.ts";
+import { Exit, type ExitCode } from "../errors.ts";
 import type { LiveReport, LiveWish } from "../live/hook.ts";
-import type { Bridge } from "../loader/bridge.ts";
 import type { Scope } from "../loader/host.ts";
-import { readScope } from "../loader/state.ts";
-import { lock, removeStale, replaceRules } from "../loader/store.ts";
-import { takeOver } from "../loader/takeover.ts";
 import type { Io } from "../output/io.ts";
-import { changeLines, ruleJson } from "../output/rules.ts";
+import { changeLines, ruleJson, scopeJson } from "../output/rules.ts";
 import { type Change, isChange } from "../policy/change.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
-import { unitOf } from "../system/unit-name.ts";
+import { changeScopes } from "./change-scopes.ts";
 import { type Host, openHost } from "./host-access.ts";
 
 export interface Places {
@@ -30,7 +23,7 @@ export interface Places {
 export type Plan = (present: Rule[], netns: Netns | null) => Change;
 
 /** The namespace that new rules are for: the caller's in the root scope, all of them elsewhere. */
-function netnsFor(host: Host, scope: Scope, allNetns: boolean, io: Io): Netns | null {
+export function netnsFor(host: Pick<Host, "netns">, scope: Scope, allNetns: boolean, io: Io): Netns | null {
   if (scope.name !== "/" || allNetns) return null;
   const netns = host.netns();
   if (!netns) {
@@ -42,11 +35,10 @@ function netnsFor(host: Host, scope: Scope, allNetns: boolean, io: Io): Netns | 
 function report(
   io: Io,
   command: string,
-  scope: Scope,
-  change: Change,
+  { scope, change }: ScopeChange,
   places: Places,
   netns: Netns | null,
-  told: { agent?: AgentReport | undefined; live?: LiveReport } = {},
+  told: { agent?: AgentReport | undefined; live?: LiveReport | undefined } = {},
 ): void {
   const { agent, live } = told;
   const changed = isChange(change);
@@ -54,7 +46,7 @@ function report(
     command,
     changed,
     dry_run: places.dryRun,
-    scope: { cgroup: scope.name, id: scope.id, unit: unitOf(scope.name)?.name ?? null },
+    scope: scopeJson(scope),
     added: change.added.map(ruleJson),
     replaced: change.replaced.map(ruleJson),
     removed: change.removed.map(ruleJson),
@@ -68,43 +60,9 @@ function report(
   else if (places.dryRun) io.print("nothing was changed (--dry-run)");
 }
 
-/** The scope's rules; refuses to go on from a state that nobody knows. */
-function presentRules(host: Host, scope: Scope): Rule[] {
-  const state = readScope(host.lib, scope.id);
-  if (!state?.damaged) return state?.rules ?? [];
-  throw new TcpxError(Exit.FAILED, `the pins of cgroup ${scope.name} were removed by hand`, {
-    value: scope.name,
-    hint: "`tcpx reset` detaches what is left",
-  });
-}
-
-/** Makes the change under the lock. Nothing is changed when it fails. */
-async function commit(host: Host, scope: Scope, plan: () => Change, wait: boolean, io: Io): Promise<Change> {
-  using held = lock(host.lib, wait);
-  for (const { name, rules, version } of await takeOver(host.lib, held)) {
-    io.messages.info(`took over ${rules.length} rule(s) of cgroup ${name} from tcpx ${version}`);
-  }
-  for (const gone of removeStale(host.lib, held)) {
-    io.messages.info(`cgroup ${gone.name} is gone: removed its ${gone.rules.length} rule(s)`);
-  }
-  const change = plan();
-  if (isChange(change)) await replaceRules(host.lib, held, scope, change.rules);
-  return change;
-}
-
-/** The usual change is none of its business, and need not even load what talks to it. */
-function concernsAgent({ added, removed, replaced, unchanged }: Change): boolean {
-  const rules = [...added, ...removed, ...replaced, ...unchanged];
-  return rules.some(needsAgent) || existsSync(RUN_DIR);
-}
-
-async function tellAgent(lib: Bridge, scope: Scope, change: Change, io: Io) {
-  const { toldAgent } = await import("../agent/told.ts");
-  return toldAgent(lib, scope, change, io);
-}
-
 /**
  * Applies a plan to the scope that the flags name.
+ * @param wish what connections that exist shall notice of it
  * @throws TcpxError with the documented codes; nothing is changed then
  */
 export async function changeScope(
@@ -116,37 +74,15 @@ export async function changeScope(
   prepare: () => Promise<void> | undefined = () => undefined,
 ): Promise<ExitCode> {
   const host = await openHost(places.scope);
-  const { lib } = host;
-  lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
+  host.lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
   const scope = host.scope();
   for (const notice of scope.notices) io.messages.warn(notice);
   const netns = netnsFor(host, scope, places.allNetns, io);
-  if (wish.live) {
-    const { requireLive } = await import("../live/probe.ts");
-    await requireLive(lib, wish.asks ?? false);
-  }
-  if (places.dryRun) {
-    report(io, command, scope, plan(presentRules(host, scope), netns), places, netns);
-    if (wish.live) io.print("connections that exist would be changed, too (--live)");
-    return Exit.DONE;
-  }
-  await prepare();
-  const live = await import("../live/object.ts");
-  // unsetting the last rule would take it away
-  using before = live.State.open(lib, scope.id);
-  const planned = () => plan(presentRules(host, scope), netns);
-  const early = planned();
-  if (early.added.some(needsAgent)) {
-    const { requireRoutes } = await import("../agent/refusal.ts");
-    requireRoutes(lib, scope, early.added);
-  }
-  // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
-  const change = isChange(early) ? await commit(host, scope, planned, places.wait, io) : early;
-  const agent = concernsAgent(change) ? await tellAgent(lib, scope, change, io) : undefined;
-  const { tellSockets } = await import("../live/hook.ts");
-  using after = wish.undo ? before : live.State.open(lib, scope.id);
-  const job = { lib, scope, allNetns: netns === null, state: after };
-  const sockets = await tellSockets(job, change, wish, io);
-  report(io, command, scope, change, places, netns, { agent, live: sockets });
+  const target = { scope, plan: (present: Rule[]) => plan(present, netns) };
+  const { dryRun, wait } = places;
+  const work = { dryRun, wait, prepare, wish, targets: () => [target], everywhere: () => netns === null };
+  const { changes, agent, live } = await changeScopes(io, host, work);
+  report(io, command, changes[0]!, places, netns, { agent, live: live[0] });
+  if (dryRun && wish.live) io.print("connections that exist would be changed, too (--live)");
   return agent?.failed ? Exit.FAILED : Exit.DONE;
 }

@@ -24,6 +24,7 @@ import {
   fitDelay,
   needsAgent,
   packAck,
+  spellAck,
   thins,
 } from "./ack-rule.ts";
 import { exemption, noLiveExemption } from "./exemption.ts";
@@ -255,6 +256,7 @@ export const ack: Extension = {
     ["tcpx ack unset --all", "Take it back"],
   ],
   describe: describeAck,
+  spell: spellAck,
   json: ackJson,
   needsAgent,
 };

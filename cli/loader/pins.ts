@@ -39,6 +39,9 @@ export function scopeIds(bpffs: string, layout = LAYOUT_VERSION): bigint[] {
 export const scopeDirs = (bpffs: string, layout: number) =>
   scopeIds(bpffs, layout).map((id) => scopeDir(bpffs, id, layout));
 
+/** Of every layout. */
+export const allScopeDirs = (bpffs: string) => layouts(bpffs).flatMap((layout) => scopeDirs(bpffs, layout));
+
 /** Creates a directory in bpffs unless it is there. */
 export function ensureDir(path: string): void {
   mkdirSync(path, { recursive: true, mode: 0o700 });

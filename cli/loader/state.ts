@@ -31,7 +31,10 @@ export interface ScopeState {
   version: string;
   /** Of the pins; lower than our own until the next change takes them over. */
   layout: number;
-  rules: Rule[];
+  /** How many rules. */
+  count: number;
+  /** Read when it is asked for: do not spread a state. */
+  readonly rules: Rule[];
 }
 
 /** struct tcpx_config of any layout; one that was shorter or longer differs behind the cgroup's name only. */
@@ -66,14 +69,30 @@ function readGeneration(lib: Bridge, bpffs: string, id: bigint, layout: number):
   using rules = open("rules");
   const state = { id, linkId, progId, layout };
   if (!config || !rules || valueSize(lib, rules.fd) !== sizeOf("tcpx_rule_record")) {
-    return { ...state, name: `id ${id}`, alive: cgroupId !== 0n, damaged: true, version: "?", rules: [] };
+    return {
+      ...state,
+      name: `id ${id}`,
+      alive: cgroupId !== 0n,
+      damaged: true,
+      version: "?",
+      count: 0,
+      rules: [],
+    };
   }
   const { rule_count, version, cgroup: name } = readConfig(lib, config);
   const count = layout > LAYOUT_VERSION ? 0 : rule_count; // a newer one's may be of kinds that we do not know
   const records = arrayValues(lib, rules.fd, count, sizeOf("tcpx_rule_record"));
   // the link learns of the removal of its cgroup only after a while
   const alive = cgroupId !== 0n && cgroupExists(name, id);
-  return { ...state, name, alive, damaged: false, version, rules: decodeRules(records, count) };
+  let decoded: Rule[] | undefined;
+  return {
+    ...{ ...state, name, alive, damaged: false, version, count },
+    // many a reader does not ask, and there may be 100,000 of them
+    get rules() {
+      decoded ??= decodeRules(records, count);
+      return decoded;
+    },
+  };
 }
 
 /** The state of a scope; undefined when tcpx has nothing there. @throws TcpxError when a newer one has */

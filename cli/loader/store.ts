@@ -7,12 +7,10 @@ import { Exit, TcpxError } from "../errors.ts";
 import type { Rule } from "../policy/rule.ts";
 import { attachError } from "./attach-error.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
-import { ensureBpffs, findCgroupRoot, ownDirectory, type Scope, unmountOwnBpffs } from "./host.ts";
+import { ensureBpffs, ownDirectory, type Scope, unmountOwnBpffs } from "./host.ts";
 import { attachedTo, Fd, linkInfo, listPins, openPin, pin, progInfo, SOCK_OPS, valueSize } from "./maps.ts";
 import { type Generation, loadGeneration, type SharedMaps } from "./object.ts";
 import * as pins from "./pins.ts";
-import { isLeftRun, removeRun } from "./run-scopes.ts";
-import { readScope, type ScopeState } from "./state.ts";
 import { type StructName, sizeOf } from "./struct.ts";
 
 /** Holds the lock that changes are made under. */
@@ -112,7 +110,7 @@ function openShared(lib: Bridge, path: string, value?: StructName): Fd | undefin
 /** Do other sock_ops programs than tcpx's run on the scope's sockets? */
 function foreignPrograms(lib: Bridge, bpffs: string, scope: Scope): boolean {
   const own = new Set<number>();
-  for (const dir of pins.layouts(bpffs).flatMap((layout) => pins.scopeDirs(bpffs, layout))) {
+  for (const dir of pins.allScopeDirs(bpffs)) {
     using link = openPin(lib, join(dir, "link"));
     if (link) own.add(linkInfo(lib, link.fd).progId);
   }
@@ -173,21 +171,4 @@ export async function replaceRules(
     throw error;
   }
   pins.removeOldGenerations(dir, id);
-}
-
-/** Removes what killed commands and removed cgroups have left. Call it with the lock held. */
-export function removeStale(lib: Bridge, held: Lock): ScopeState[] {
-  const gone: ScopeState[] = [];
-  const ids = pins.layouts(held.bpffs).flatMap((layout) => pins.scopeIds(held.bpffs, layout));
-  for (const id of new Set(ids)) {
-    const state = readScope(lib, id);
-    const path = join(findCgroupRoot() ?? "/", state?.name ?? "/");
-    if (state?.alive && !(isLeftRun(path) && removeRun(lib, path))) {
-      pins.removeOldGenerations(pins.scopeDir(held.bpffs, id), state.progId);
-      continue;
-    }
-    if (state) gone.push(state);
-    pins.removeScope(lib, held.bpffs, id);
-  }
-  return gone;
 }

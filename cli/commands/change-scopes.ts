@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+// Changes of scopes' rules: read, plan, do, and tell who has to know. Every command that changes rules comes here.
+
+import { existsSync } from "node:fs";
+import { RUN_DIR } from "../agent/run-dir.ts";
+import type { AgentReport, ScopeChange } from "../agent/told.ts";
+import { needsAgent } from "../agent/wish.ts";
+import { Exit, TcpxError } from "../errors.ts";
+import type { LiveReport, LiveWish } from "../live/hook.ts";
+import type { State } from "../live/object.ts";
+import type { Bridge } from "../loader/bridge.ts";
+import type { Scope } from "../loader/host.ts";
+import { hasStale, removeStale } from "../loader/stale.ts";
+import { readScope } from "../loader/state.ts";
+import { type Lock, lock, replaceRules } from "../loader/store.ts";
+import { takeOver } from "../loader/takeover.ts";
+import type { Io } from "../output/io.ts";
+import { type Change, isChange } from "../policy/change.ts";
+import type { Rule } from "../policy/rule.ts";
+import { collectAfter } from "../system/garbage.ts";
+import type { Host } from "./host-access.ts";
+
+/** A scope, and what is to become of its rules. */
+export interface Target {
+  scope: Scope;
+  plan(present: Rule[]): Change;
+}
+
+export interface Work {
+  dryRun: boolean;
+  wait: boolean;
+  /** Asked again under the lock. */
+  targets(): Target[];
+  /** Not with --dry-run. */
+  prepare?(): Promise<void> | undefined;
+  /** What connections that exist shall notice of it. */
+  wish?: LiveWish;
+  /** In the root scope: is this change for all network namespaces? */
+  everywhere(change: Change): boolean;
+  /** Is told before each scope is changed. */
+  tick?(done: number, total: number): void;
+}
+
+export interface Outcome {
+  changes: ScopeChange[];
+  agent?: AgentReport | undefined;
+  /** What sockets that exist have noticed, in the order of the changes. */
+  live: LiveReport[];
+}
+
+interface Planned extends ScopeChange {
+  /** The generation that it was planned for; undefined: there was none. */
+  progId: number | undefined;
+}
+
+/** Plans for what is in force; refuses to go on from a state that nobody knows. */
+function planned(host: Host, { scope, plan }: Target, earlier?: Planned): Planned {
+  const state = readScope(host.lib, scope.id);
+  if (state?.damaged) {
+    throw new TcpxError(Exit.FAILED, `the pins of cgroup ${scope.name} were removed by hand`, {
+      value: scope.name,
+      hint: "`tcpx reset` detaches what is left",
+    });
+  }
+  const progId = state?.progId;
+  // rules never change within a generation
+  if (earlier && earlier.progId === progId) return earlier;
+  const present = state?.rules ?? [];
+  const change = plan(present);
+  collectAfter(present.length);
+  return { scope, change, progId };
+}
+
+function planAll(host: Host, targets: Target[], earlier: Planned[] = []): Planned[] {
+  const byScope = new Map(earlier.map((plan) => [plan.scope.id, plan]));
+  return targets.map((target) => planned(host, target, byScope.get(target.scope.id)));
+}
+
+async function cleanUp(host: Host, held: Lock, io: Io): Promise<void> {
+  for (const { name, count, version } of await takeOver(host.lib, held)) {
+    io.messages.info(`took over ${count} rule(s) of cgroup ${name} from tcpx ${version}`);
+  }
+  for (const gone of removeStale(host.lib, held)) {
+    io.messages.info(`cgroup ${gone.name} is gone: removed its ${gone.rules.length} rule(s)`);
+  }
+}
+
+/** Says how far it came when there is more than one scope. */
+function partly(error: unknown, scope: Scope, done: number, total: number): unknown {
+  if (!(error instanceof Error) || total < 2) return error;
+  const { code, hint, value } =
+    error instanceof TcpxError ? error : { code: Exit.FAILED, hint: "", value: "" };
+  const far = `${done} of ${total} scopes have their new rules, the others their old ones`;
+  return new TcpxError(code, `cgroup ${scope.name}: ${error.message}`, {
+    hint: hint ? `${hint}; ${far}` : far,
+    ...(value && { value }),
+    cause: error,
+  });
+}
+
+/** Makes the changes under the lock, each scope's in one step. */
+async function commit(host: Host, work: Work, early: Planned[], io: Io): Promise<ScopeChange[]> {
+  using held = lock(host.lib, work.wait);
+  await cleanUp(host, held, io);
+  const plans = planAll(host, work.targets(), early);
+  const changed = plans.filter(({ change }) => isChange(change));
+  for (const [done, { scope, change }] of changed.entries()) {
+    work.tick?.(done, changed.length);
+    try {
+      await replaceRules(host.lib, held, scope, change.rules);
+    } catch (error) {
+      throw partly(error, scope, done, changed.length);
+    }
+  }
+  return plans;
+}
+
+/** What a killed command has left goes also when there is nothing else to do, unless somebody is at work. */
+async function repair(host: Host, io: Io): Promise<void> {
+  if (!hasStale(host.lib)) return;
+  try {
+    using held = lock(host.lib, false);
+    await cleanUp(host, held, io);
+  } catch (error) {
+    if (!(error instanceof TcpxError) || error.code !== Exit.BUSY) throw error;
+  }
+}
+
+/** The usual change is none of its business, and need not even load what talks to it. */
+function concernsAgent({ added, removed, replaced, unchanged }: Change): boolean {
+  return [added, removed, replaced, unchanged].some((rules) => rules.some(needsAgent));
+}
+
+async function tellAgent(lib: Bridge, changes: ScopeChange[], io: Io) {
+  const { toldAgent } = await import("../agent/told.ts");
+  return toldAgent(lib, changes, io);
+}
+
+async function requireRoutes(lib: Bridge, changes: ScopeChange[]): Promise<void> {
+  for (const { scope, change } of changes) {
+    if (!change.added.some(needsAgent)) continue;
+    const { requireRoutes } = await import("../agent/refusal.ts");
+    requireRoutes(lib, scope, change.added);
+  }
+}
+
+/** Sockets that exist already hear of the changes. */
+async function tellSockets(
+  host: Host,
+  changes: ScopeChange[],
+  work: Work,
+  before: State | undefined,
+  io: Io,
+) {
+  const [{ tellSockets }, { State }] = [await import("../live/hook.ts"), await import("../live/object.ts")];
+  const wish = work.wish ?? { ext: "", live: false };
+  const reports: LiveReport[] = [];
+  for (const { scope, change } of changes) {
+    using after = before ? undefined : State.open(host.lib, scope.id);
+    const job = { lib: host.lib, scope, allNetns: work.everywhere(change), state: (before ?? after)! };
+    reports.push(await tellSockets(job, change, wish, io));
+  }
+  return reports;
+}
+
+/** What undoing needs: unsetting the last rule would take it away. */
+async function stateBefore(lib: Bridge, { wish, targets }: Work): Promise<State | undefined> {
+  const [target] = wish?.undo ? targets() : [];
+  return target && (await import("../live/object.ts")).State.open(lib, target.scope.id);
+}
+
+/**
+ * Plans, and does it unless it is a dry run.
+ * @throws TcpxError with the documented codes; no scope is changed by halves
+ */
+export async function changeScopes(io: Io, host: Host, work: Work): Promise<Outcome> {
+  const { lib } = host;
+  const { wish } = work;
+  if (wish?.live) await (await import("../live/probe.ts")).requireLive(lib, wish.asks ?? false);
+  if (work.dryRun) return { changes: planAll(host, work.targets()), live: [] };
+  await work.prepare?.();
+  using before = await stateBefore(lib, work);
+  const early = planAll(host, work.targets());
+  await requireRoutes(lib, early);
+  // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
+  const needed = early.some(({ change }) => isChange(change));
+  if (!needed) await repair(host, io);
+  const changes = needed ? await commit(host, work, early, io) : early;
+  const concerned = changes.some(({ change }) => concernsAgent(change)) || existsSync(RUN_DIR);
+  const agent = concerned ? await tellAgent(lib, changes, io) : undefined;
+  return { changes, agent, live: await tellSockets(host, changes, work, before, io) };
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// What killed commands and removed cgroups have left.
+
+import { join } from "node:path";
+import type { Bridge } from "./bridge.ts";
+import { findBpffs, findCgroupRoot } from "./host.ts";
+import { listPins } from "./maps.ts";
+import * as pins from "./pins.ts";
+import { isLeftRun, removeRun } from "./run-scopes.ts";
+import { readScope, type ScopeState } from "./state.ts";
+import type { Lock } from "./store.ts";
+
+/** Has a killed command left something? May be true while another one is at work. */
+export function hasStale(lib: Bridge): boolean {
+  const bpffs = findBpffs(lib);
+  if (!bpffs) return false;
+  return pins.allScopeDirs(bpffs).some((dir) => {
+    const names = listPins(dir);
+    return !names.includes("link") || names.filter((name) => name.startsWith("gen-")).length > 1;
+  });
+}
+
+/** Removes what killed commands and removed cgroups have left. Call it with the lock held. */
+export function removeStale(lib: Bridge, held: Lock): ScopeState[] {
+  const gone: ScopeState[] = [];
+  const ids = pins.layouts(held.bpffs).flatMap((layout) => pins.scopeIds(held.bpffs, layout));
+  for (const id of new Set(ids)) {
+    const state = readScope(lib, id);
+    const path = join(findCgroupRoot() ?? "/", state?.name ?? "/");
+    if (state?.alive && !(isLeftRun(path) && removeRun(lib, path))) {
+      pins.removeOldGenerations(pins.scopeDir(held.bpffs, id), state.progId);
+      continue;
+    }
+    if (state) gone.push(state);
+    pins.removeScope(lib, held.bpffs, id);
+  }
+  return gone;
+}
