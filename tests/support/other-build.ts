@@ -27,6 +27,7 @@ export async function buildOther(parent: string, higher: number, version: string
   const own = Number(/#define TCPX_LAYOUT (\d+)/.exec(await readFile(header, "utf8"))![1]);
   await replace(header, /(#define TCPX_LAYOUT) \d+/, `$1 ${own + higher}`);
   await replace(header, /(\n\t__u32 received;[^\n]*)/, "$1\n\t__u64 of_another_time;");
+  await replace(header, /sizeof\(struct tcpx_conn\) <= 440/, "1");
   await replace(join(dir, "package.json"), /"version": "[^"]*"/, `"version": "${version}"`);
   await run([process.execPath, "scripts/build.ts"], { cwd: dir });
   return join(dir, "dist/tcpx");
