@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The executable of another time: this tree, built with another layout and version in a folder of its own.
-import { cp, mkdtemp, readFile, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { run } from "../../scripts/lib/run.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
-const PARTS = ["cli", "embedded-bpf", "native-loader", "scripts", "package.json", "tsconfig.json"];
+const NOT_NEEDED = [".git", "node_modules", "build", "dist", "docs", "tests"];
 const HEADER = "embedded-bpf/tcpx_shared.h";
 
 async function replace(path: string, what: RegExp, by: string): Promise<void> {
@@ -21,7 +21,8 @@ async function replace(path: string, what: RegExp, by: string): Promise<void> {
  */
 export async function buildOther(parent: string, higher: number, version: string): Promise<string> {
   const dir = await mkdtemp(join(parent, "other-"));
-  for (const part of PARTS) await cp(join(ROOT, part), join(dir, part), { recursive: true });
+  const parts = (await readdir(ROOT)).filter((part) => !NOT_NEEDED.includes(part));
+  for (const part of parts) await cp(join(ROOT, part), join(dir, part), { recursive: true });
   await symlink(join(ROOT, "node_modules"), join(dir, "node_modules"));
   const header = join(dir, HEADER);
   const own = Number(/#define TCPX_LAYOUT (\d+)/.exec(await readFile(header, "utf8"))![1]);
