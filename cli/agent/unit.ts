@@ -44,8 +44,9 @@ export const PROPERTIES: Record<string, string> = {
   RestrictSUIDSGID: "yes",
   LockPersonality: "yes",
   SystemCallArchitectures: "native",
-  // it is there already; systemd would take it away from the next agent
-  ReadWritePaths: "/run/tcpx",
+  // Not /run/tcpx alone, which would be a mount point to the agent, and one cannot be removed by who ends.
+  // No RuntimeDirectory: it is there already, and systemd would take it away from the next agent.
+  ReadWritePaths: "/run",
   UMask: "0077",
   LimitMEMLOCK: "infinity",
   // a guard process may still have routes to take back when the agent is gone
