@@ -10,10 +10,12 @@ import { Exit, type ExitCode, TcpxError } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import type { Scope } from "../loader/host.ts";
 import { lock, readScope, removeStale, replaceRules } from "../loader/store.ts";
+import { adopt } from "../loader/waiting.ts";
 import type { Io } from "../output/io.ts";
 import { changeLines, ruleJson } from "../output/rules.ts";
 import { type Change, isChange } from "../policy/change.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
+import { notKept } from "../system/unit-hook.ts";
 import { unitOf } from "../system/unit-name.ts";
 import { type Host, openHost } from "./host-access.ts";
 
@@ -78,6 +80,8 @@ async function commit(host: Host, scope: Scope, plan: () => Change, wait: boolea
   for (const gone of removeStale(host.lib, held)) {
     io.messages.info(`cgroup ${gone.name} is gone: removed its ${gone.rules.length} rule(s)`);
   }
+  const adopted = await adopt(host.lib, held, scope);
+  if (adopted.length > 0) io.messages.info(`${adopted.length} rule(s) had waited for this cgroup`);
   const change = plan();
   if (isChange(change)) await replaceRules(host.lib, held, scope, change.rules);
   return change;
@@ -124,6 +128,8 @@ export async function changeScope(
   }
   // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
   const change = isChange(early) ? await commit(host, scope, planned, places.wait, io) : early;
+  const notice = places.scope.unit !== undefined && change.added.length > 0 ? notKept(scope.name) : undefined;
+  if (notice) io.messages.warn(notice);
   const agent = concernsAgent(change) ? await tellAgent(lib, scope, change, io) : undefined;
   report(io, command, scope, change, places, netns, agent);
   return agent?.failed ? Exit.FAILED : Exit.DONE;

@@ -56,6 +56,7 @@ const internal: Record<string, Entry["load"]> = {
   "internal-agent": async () => (await import("./agent.ts")).internalAgent,
   "internal-run-rules": async () => (await import("./internal-run.ts")).internalRunRules,
   "internal-run-end": async () => (await import("./internal-run.ts")).internalRunEnd,
+  "internal-unit-start": async () => (await import("./internal-unit.ts")).internalUnitStart,
   "internal-man": async () => (await import("./internal-man.ts")).internalMan,
   "internal-peer": async () => (await import("./internal-peer.ts")).internalPeer,
 };

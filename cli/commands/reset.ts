@@ -14,12 +14,13 @@ import { lock, readScopes, type ScopeState } from "../loader/store.ts";
 import { attachedPrograms } from "../loader/survey.ts";
 import type { Io } from "../output/io.ts";
 import { ruleTable } from "../output/rules.ts";
+import { anyHooks, syncHooks, TEMPLATE } from "../system/unit-hook.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
 async function dryRun(io: Io, states: ScopeState[]): Promise<void> {
-  const rules = states.flatMap(({ name, alive, rules }) =>
-    rules.map((rule) => ({ scope: name, alive, rule })),
+  const rules = states.flatMap(({ name, alive, waiting, rules }) =>
+    rules.map((rule) => ({ scope: name, alive, waiting, rule })),
   );
   const agent = await agentPid();
   io.json({
@@ -50,6 +51,7 @@ async function prove(lib: Bridge, pins: string[]): Promise<Proof> {
   const agent = (await agentPid()) !== undefined || checkRunDir();
   const left = [...programs, ...pins];
   if (agent) left.push(RUN_DIR);
+  if (anyHooks()) left.push(`/run/systemd/system/${TEMPLATE}`);
   if (routes.failed > 0) left.push(`routes for ACKs at once in ${routes.failed} network namespace(s)`);
   return { cgroups, programs, pins, agent, routes, left };
 }
@@ -79,6 +81,7 @@ export const reset = leaf({
       using held = lock(lib, flagArg(args, "wait"));
       held.removeEverything();
     }
+    if (anyHooks()) syncHooks([]); // somebody has removed the pins by hand
     const unmounted = unmountOwnBpffs(lib);
     const pins = bpffs === undefined || unmounted ? [] : listPins(topDir(bpffs));
     const proof = await prove(lib, pins);

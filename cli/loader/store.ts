@@ -5,6 +5,7 @@ import { closeSync, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
 import type { Rule } from "../policy/rule.ts";
+import { anyHooks, doesNotRun, isHooked, serviceOf, servicesOf, syncHooks } from "../system/unit-hook.ts";
 import { attachError } from "./attach-error.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
 import {
@@ -43,6 +44,8 @@ export interface ScopeState {
   name: string;
   /** False: the cgroup has been removed and the rules with it have no effect. */
   alive: boolean;
+  /** It has been, and the service that it was of will get the rules with its next one. */
+  waiting: boolean;
   /** Somebody removed pins by hand: attached, but nobody knows the rules any more. */
   damaged: boolean;
   linkId: number;
@@ -63,14 +66,16 @@ function readGeneration(lib: Bridge, dir: string, id: bigint): ScopeState | unde
   using rules = openPin(lib, join(generation, "rules"));
   if (!config || !rules) {
     const name = `id ${id}`;
-    return { id, name, alive: cgroupId !== 0n, damaged: true, linkId, progId, version: "?", rules: [] };
+    const alive = cgroupId !== 0n;
+    return { id, name, alive, waiting: false, damaged: true, linkId, progId, version: "?", rules: [] };
   }
   const c = decode("tcpx_config", lookup(lib, config.fd, KEY_ZERO, sizeOf("tcpx_config")));
   const records = arrayValues(lib, rules.fd, c.rule_count, sizeOf("tcpx_rule_record"));
   const known = { name: c.cgroup, version: c.version, rules: decodeRules(records, c.rule_count) };
   // the link learns of the removal of its cgroup only after a while
   const alive = cgroupId !== 0n && cgroupExists(c.cgroup, id);
-  return { id, alive, damaged: false, linkId, progId, ...known };
+  const waiting = !alive && isHooked(c.cgroup);
+  return { id, alive, waiting, damaged: false, linkId, progId, ...known };
 }
 
 /** The state of a scope; undefined when tcpx has nothing there. */
@@ -96,6 +101,8 @@ export function readScopes(lib: Bridge): ScopeState[] {
 /** Holds the lock that changes are made under. */
 export class Lock implements Disposable {
   private gone = false;
+  /** Rules of a service were changed. */
+  concernsUnits = anyHooks();
 
   constructor(
     readonly bpffs: string,
@@ -113,6 +120,7 @@ export class Lock implements Disposable {
   [Symbol.dispose](): void {
     try {
       if (!this.gone) pins.prune(this.bpffs); // else it may be somebody else's directory by now
+      if (this.concernsUnits) syncHooks(this.gone ? [] : servicesOf(readScopes(this.lib)));
     } finally {
       this.fd[Symbol.dispose]();
       // a command that left nothing takes the mount back that it made
@@ -204,6 +212,8 @@ function foreignPrograms(lib: Bridge, bpffs: string, scope: Scope): boolean {
  */
 export async function replaceRules(lib: Bridge, held: Lock, scope: Scope, rules: Rule[]): Promise<void> {
   const { bpffs } = held;
+  held.concernsUnits ||= serviceOf(scope.name) !== undefined;
+  if (rules.length > 0 && scope.waiting) throw doesNotRun(scope.name);
   if (rules.length === 0) {
     pins.removeScope(lib, bpffs, scope.id);
     return;
@@ -239,6 +249,7 @@ export function removeStale(lib: Bridge, held: Lock): ScopeState[] {
   for (const id of pins.scopeIds(held.bpffs)) {
     const state = readScope(lib, id);
     const path = join(findCgroupRoot() ?? "/", state?.name ?? "/");
+    if (state?.waiting) continue;
     if (state?.alive && !(isLeftRun(path) && removeRun(lib, path))) {
       pins.removeOldGenerations(pins.scopeDir(held.bpffs, id), state.progId);
       continue;

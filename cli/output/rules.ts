@@ -50,19 +50,20 @@ export function changeLines(change: Change, scope: string, current: Netns | null
 export interface RuleRow {
   scope: string;
   alive: boolean;
+  waiting: boolean;
   rule: Rule;
 }
 
 /** The rules as a table. A unit stands there by its name alone: paths of units are long. */
 export function ruleTable(rows: RuleRow[], current: Netns | null): string {
   const head = ["EXT", "KIND", "VALUE", "SELECTOR", "NETNS", "SCOPE"];
-  const cells = rows.map(({ scope, alive, rule }) => [
+  const cells = rows.map(({ scope, alive, waiting, rule }) => [
     rule.ext,
     rule.kind,
     extensionOf(rule).describe(rule),
     formatSelector(rule.selector),
     netnsText(rule, current),
-    `${unitText(scope) ?? scope}${alive ? "" : " (gone)"}`,
+    `${unitText(scope) ?? scope}${alive ? "" : waiting ? " (waiting)" : " (gone)"}`,
   ]);
   return table(head, cells);
 }

@@ -9,6 +9,7 @@ import type { Bridge } from "../loader/bridge.ts";
 import { cgroupRoot, findScope, type Scope } from "../loader/host.ts";
 import { directories } from "../loader/survey.ts";
 import { isDirectory, viewpoints } from "../loader/viewpoint.ts";
+import { waitingFor } from "../loader/waiting.ts";
 import { belowMount, cgroupMounts, unifiedPath } from "./cgroup-path.ts";
 import { hasTcpSocket, processState } from "./process.ts";
 import { cgroupOfUnit, parseShown, parseUnit, pickUnit, unitOf } from "./unit-name.ts";
@@ -120,6 +121,9 @@ function findByUnit(lib: Bridge, text: string, user: string | undefined): Scope 
   const uid = user === undefined ? null : userId(user);
   const root = cgroupRoot();
   const shown = uid === null ? askSystemd(unit) : undefined;
+  const running = shown?.cgroup && isDirectory(join(root, shown.cgroup));
+  const waiting = shown && !running ? waitingFor(lib, unit) : undefined;
+  if (waiting) return { path: join(root, waiting.name), name: waiting.name, id: waiting.id, waiting: true };
   if (shown && !shown.found) {
     throw usageError(
       `there is no unit ${unit}`,
@@ -127,7 +131,7 @@ function findByUnit(lib: Bridge, text: string, user: string | undefined): Scope 
       "see `systemctl list-units`, or give --user USER, too",
     );
   }
-  if (shown?.cgroup && isDirectory(join(root, shown.cgroup))) return findScope(lib, root + shown.cgroup);
+  if (shown && running) return findScope(lib, root + shown.cgroup);
   const found = walkForUnit(root, unit);
   const whose = (path: string) => unitOf(path)?.uid ?? null;
   const [cgroup, second] = pickUnit(found.filter((path) => whose(path) === uid));

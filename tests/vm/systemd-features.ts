@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // What only a real systemd can show. A new feature is one entry.
 
-import { chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { run, until } from "../support/lab.ts";
 import { tcpx } from "../support/tcpx.ts";
 import { bpfObjects } from "./bpf-objects.ts";
 import { type Result, works } from "./report.ts";
 import type { Attempt } from "./run-features.ts";
 import { check, tcpxOk } from "./support.ts";
+import { agentReturns, notKept, restarts, waiting } from "./systemd-restart.ts";
 import { ADA, expectTimeout, property, systemctl } from "./systemd-support.ts";
 
 const EXIT_USAGE = 2;
@@ -59,8 +60,14 @@ async function ruleFor(cgroup: string, unit: string, port: number, ...scope: str
 async function systemUnit(): Promise<Result> {
   await systemctl("start", "nginx");
   await ruleFor(NGINX, "nginx.service", NGINX_PORT, "--unit", "nginx");
-  await ruleFor(NGINX, "nginx.service", NGINX_PORT, "--pid", await property("nginx", "MainPID"));
-  await ruleFor("/system.slice", "system.slice", NGINX_PORT, "--unit", "system.slice");
+  for (const scope of [
+    ["--pid", await property("nginx", "MainPID")],
+    ["--unit", "system.slice"],
+  ]) {
+    await tcpxOk(["uto", "set", "20s", ...scope]);
+    await expectTimeout(NGINX, NGINX_PORT, 20_000, scope.join(" "));
+    await tcpxOk(["uto", "unset", "--all", ...scope]);
+  }
   return works("nginx.service by name and pid, system.slice");
 }
 
@@ -97,6 +104,16 @@ function confinement(pid: number): string {
   return `CapBnd ${of("CapBnd")?.replace(/^0+/, "")}`;
 }
 
+/** Ids of the BPF programs that a process keeps alive, as the kernel says. */
+function programsOf(pid: number): number[] {
+  const files = readdirSync(`/proc/${pid}/fdinfo`).map((fd) =>
+    readFileSync(`/proc/${pid}/fdinfo/${fd}`, "utf8"),
+  );
+  return files.flatMap((text) =>
+    /^prog_type:/m.test(text) ? Number(/^prog_id:\s*(\d+)/m.exec(text)?.[1]) : [],
+  );
+}
+
 interface AgentJson {
   running: boolean;
   pid: number;
@@ -122,7 +139,6 @@ async function inSession(...words: string[]): Promise<void> {
 }
 
 async function agentUnit(): Promise<Result> {
-  const before = new Set(bpfObjects().programs);
   await inSession("ack", "set", "--every", "8", "--unit", "nginx");
   const pid = Number(await property(AGENT, "MainPID"));
   const agent = await agentNow();
@@ -133,11 +149,11 @@ async function agentUnit(): Promise<Result> {
   const confined = confinement(pid);
   const security = /: (\d+\.\d+ \S+)/.exec(await run(["systemd-analyze", "security", "--no-pager", AGENT]));
 
-  const thinner = bpfObjects().programs.filter((id) => !before.has(id));
+  const thinner = programsOf(pid);
+  check(thinner.length > 0, "the agent holds no program");
   process.kill(pid, "SIGKILL");
   // the thinner goes with its process: its programs are no more, and the next agent loads others
-  const sockOps = (await tcpxOk(["status"])).json.scopes.map((s: { program_id: number }) => s.program_id);
-  const left = () => bpfObjects().programs.filter((id) => thinner.includes(id) && !sockOps.includes(id));
+  const left = () => bpfObjects().programs.filter((id) => thinner.includes(id));
   check(await until(() => left().length === 0, 20_000), `programs of the killed agent are left: ${left()}`);
   const again = async () => {
     const now = await agentNow();
@@ -158,10 +174,23 @@ async function agentUnit(): Promise<Result> {
   return works(`${confined}, systemd-analyze security ${security?.[1] ?? "unknown"}`);
 }
 
+/** One feature's failure is not the next one's. */
+const alone = (run: () => Promise<Result>) => async (): Promise<Result> => {
+  try {
+    return await run();
+  } finally {
+    await tcpx(["reset"], { timeoutMs: 80_000 });
+  }
+};
+
 export const systemdFeatures: Attempt[] = [
   { name: "systemd", run: systemd },
   { name: "no such unit", run: noUnit },
-  { name: "system unit", run: systemUnit },
-  { name: "user unit", run: userUnit },
-  { name: "agent as a unit", run: agentUnit },
+  { name: "system unit", run: alone(systemUnit) },
+  { name: "user unit", run: alone(userUnit) },
+  { name: "agent as a unit", run: alone(agentUnit) },
+  { name: "a service that restarts", run: alone(restarts) },
+  { name: "rules that wait", run: alone(waiting) },
+  { name: "units that are not kept", run: alone(notKept) },
+  { name: "the agent with its service", run: alone(agentReturns) },
 ];

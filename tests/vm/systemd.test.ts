@@ -14,7 +14,7 @@ import { systemdFeatures } from "./systemd-features.ts";
 
 /** That of the suite which the guest's systemd is from. */
 const SERIES = "6.12";
-const LIMIT_MS = 8 * 60_000;
+const LIMIT_MS = 11 * 60_000;
 
 async function parts(): Promise<{ kernel: Kernel; root: string } | { reason: string }> {
   const reason = missingTool();
@@ -34,7 +34,7 @@ beforeAll(async () => {
   if ("reason" in found) return;
   const initrd = join(temporary, "initrd");
   await buildInitrd(tcpxPath(), initrd, found.root);
-  run = await boot(found.kernel, initrd, { script: "systemd-guest.ts", limitSeconds: 400 });
+  run = await boot(found.kernel, initrd, { script: "systemd-guest.ts", limitSeconds: 600 });
   findings = parseFindings(run.console);
 }, LIMIT_MS);
 
