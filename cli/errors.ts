@@ -30,7 +30,18 @@ export interface ErrorDetails {
   hint?: string;
   /** The process's exit code where it is not `code`. */
   exit?: ExitCode;
+  /** Where in a file it is; the message says so, too. */
+  place?: FilePlace;
+  /** What was named may come to be: waiting for it makes sense. */
+  absent?: boolean;
   cause?: unknown;
+}
+
+export interface FilePlace {
+  file: string;
+  line: number;
+  /** As `scope[0].uto[1].min`; "" for the file itself. */
+  key: string;
 }
 
 /** An error that is shown to the user as one line. */
@@ -40,6 +51,8 @@ export class TcpxError extends Error {
   readonly hint: string | undefined;
   /** The process's exit code where it is not `code`. */
   exit: ExitCode | undefined;
+  readonly place: FilePlace | undefined;
+  readonly absent: boolean;
 
   constructor(code: ExitCode, what: string, details: ErrorDetails = {}) {
     super(what, { cause: details.cause });
@@ -48,7 +61,14 @@ export class TcpxError extends Error {
     this.value = details.value;
     this.hint = details.hint;
     this.exit = details.exit;
+    this.place = details.place;
+    this.absent = details.absent ?? false;
   }
+}
+
+/** What a usage error names is not there, and may come to be: a cgroup, a unit that does not run. */
+export function absentError(what: string, value: string | undefined, hint: string): TcpxError {
+  return new TcpxError(Exit.USAGE, what, { ...(value !== undefined && { value }), hint, absent: true });
 }
 
 /** A mistake on the command line: names the flag, the value and what is accepted. */

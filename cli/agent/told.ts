@@ -36,22 +36,37 @@ export function netnsToServe(scope: Scope, rules: Rule[]): AgentRequest["netns"]
   return scope.name === "/" || livesHere(scope.path, netns.inode) ? netns : undefined;
 }
 
+/** A scope and what a command makes of its rules. */
+export interface ScopeChange {
+  scope: Scope;
+  change: Change;
+}
+
+/** The first namespace that a change is to be served in at once. */
+function netnsOf(changes: readonly ScopeChange[]): AgentRequest["netns"] {
+  for (const { scope, change } of changes) {
+    const netns = netnsToServe(scope, [...change.added, ...change.unchanged]);
+    if (netns) return netns;
+  }
+  return undefined;
+}
+
 /**
- * Tells the agent about a change that was made. The rules stay when that fails: a warning says what to do.
- * @returns undefined when the change has nothing to do with it and none runs
+ * Tells the agent about changes that were made. The rules stay when that fails: a warning says what to do.
+ * @returns undefined when they have nothing to do with it and none runs
  */
 export async function toldAgent(
   lib: Bridge,
-  scope: Scope,
-  change: Change,
+  changes: readonly ScopeChange[],
   io: Io,
 ): Promise<AgentReport | undefined> {
-  const rules = [...change.added, ...change.unchanged];
-  const wanted = rules.some(needsAgent);
-  const concerned = wanted || [...change.removed, ...change.replaced].some(needsAgent);
-  if (!isChange(change) && !wanted) return undefined;
+  const all = changes.map(({ change }) => change);
+  const wanted = all.some(({ added, unchanged }) => added.some(needsAgent) || unchanged.some(needsAgent));
+  const ended = all.some(({ removed, replaced }) => removed.some(needsAgent) || replaced.some(needsAgent));
+  const concerned = wanted || ended;
+  if (!all.some(isChange) && !wanted) return undefined;
   try {
-    const answer = await notifyAgent(lib, netnsToServe(scope, rules));
+    const answer = await notifyAgent(lib, netnsOf(changes));
     for (const problem of answer?.problems ?? []) io.messages.warn(`the agent: ${problem}`);
     const failed = wanted && answer !== undefined && answer.problems.length > 0;
     return answer || concerned ? { json: healthJson(answer), failed } : undefined;

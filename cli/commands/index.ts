@@ -21,6 +21,14 @@ export const commands: Record<string, Entry> = {
     summary: "Counters in OpenMetrics text, as a file or over HTTP",
     load: async () => (await import("./metrics.ts")).metrics,
   },
+  apply: {
+    summary: "Make a policy file true: scopes and their rules",
+    load: async () => (await import("./apply.ts")).apply,
+  },
+  export: {
+    summary: "Print the rules in force as a policy file",
+    load: async () => (await import("./export.ts")).exportCommand,
+  },
   doctor: {
     summary: "What this kernel and host can do, each facility tried",
     load: async () => (await import("./doctor.ts")).doctor,

@@ -48,7 +48,12 @@ function scopeText({ state, counters }: ScopeReport, netns: Netns | null): strin
     : "removed: its rules have no effect";
   const gone = state.alive ? "" : ` (${why})`;
   const attached = `sock_ops program ${state.progId}, link ${state.linkId}, by tcpx ${state.version}`;
-  const rows = state.rules.map((rule) => ({ scope: state.name, ...state, rule }));
+  const rows = state.rules.map((rule) => ({
+    scope: state.name,
+    alive: state.alive,
+    waiting: state.waiting,
+    rule,
+  }));
   const unit = unitText(state.name);
   const sections = [
     `${unit ? `${unit}, ` : ""}cgroup ${state.name}${gone}: ${attached}`,

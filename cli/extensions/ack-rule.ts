@@ -5,7 +5,7 @@ import { AckField, Exid } from "../loader/layout.generated.ts";
 import { formatDuration } from "../policy/duration.ts";
 import { encodeAck, TARR_CAPABILITY, tarrHex } from "../wire/ack.ts";
 import { requestHex } from "../wire/request.ts";
-import type { Drafted, HostFacts, RuleDraft } from "./types.ts";
+import type { Drafted, HostFacts, RuleDraft, Spelling } from "./types.ts";
 
 /** At least so many ACKs per RTT survive (beta of TACK, SIGCOMM 2020). */
 export const DEFAULT_FLOOR = 4;
@@ -135,4 +135,22 @@ export function ackJson(rule: Place & Pick<RuleDraft, "value">): Record<string, 
   return tarr
     ? { ...asked, tarr, option: tarrHex(every), capability: TARR_CAPABILITY }
     : { ...asked, tarr, option: requestHex(Exid.ACK_ASK, encodeAck({ every, divisor })) };
+}
+
+/** What is not the default, as the verb's flags have it. */
+export function spellAck({ kind, none, value }: RuleDraft): Spelling[] {
+  const verb = { local: "set", ask: "request", accept: "accept" }[kind];
+  if (none) return [{ verb, args: { value: "none" } }];
+  const { every, divisor, floor, markBit, tarr, delayUs } = unpackAck(value);
+  // a fraction of a millisecond is fitDelay()'s doing, which it does again
+  const ms = delayUs > 0 ? `${Math.floor(delayUs / 1000)}ms` : undefined;
+  const mark = markBit === DEFAULT_MARK_BIT ? {} : { "mark-bit": String(markBit) };
+  if (kind === "accept") {
+    return [{ verb, args: { "max-every": String(every), "max-delay": ms, ...mark } }];
+  }
+  const number = every > 0 ? { every: String(every) } : {};
+  const delay = divisor > 0 ? { delay: `rtt/${divisor}` } : ms !== undefined ? { delay: ms } : {};
+  if (kind === "ask") return [{ verb, args: { ...number, ...delay, ...(tarr && { tarr }) } }];
+  const least = every >= 2 && floor !== DEFAULT_FLOOR ? { "min-acks-per-rtt": String(floor) } : {};
+  return [{ verb, args: { ...number, ...delay, ...least, ...(every === 1 && mark) } }];
 }

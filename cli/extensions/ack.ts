@@ -24,6 +24,7 @@ import {
   fitDelay,
   needsAgent,
   packAck,
+  spellAck,
   thins,
 } from "./ack-rule.ts";
 import { exemption } from "./exemption.ts";
@@ -241,6 +242,7 @@ export const ack: Extension = {
     ["tcpx ack unset --all", "Take it back"],
   ],
   describe: describeAck,
+  spell: spellAck,
   json: ackJson,
   needsAgent,
 };

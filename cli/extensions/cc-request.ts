@@ -7,7 +7,7 @@ import { Exid, Ext } from "../loader/layout.generated.ts";
 import { requireAlgorithms } from "../system/algorithms.ts";
 import { ALGORITHMS, requestHex } from "../wire/request.ts";
 import { exemption } from "./exemption.ts";
-import type { Extension, RuleVerb } from "./types.ts";
+import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
 function algorithmId(name: string): number {
   const id = ALGORITHMS.indexOf(name);
@@ -112,6 +112,15 @@ const accept: RuleVerb = {
   prepare: (drafts) => requireAlgorithms(drafts.flatMap((d) => namesOf(d.value[0]))),
 };
 
+function spell({ kind, none, force, value: [value] }: RuleDraft): Spelling[] {
+  const forced = force ? { force } : {};
+  if (kind === "accept") {
+    return [{ verb: "accept", args: { algorithms: none ? "none" : namesOf(value).join(","), ...forced } }];
+  }
+  const local = kind === "local" ? { local: true } : {};
+  return [{ verb: "set", args: { algorithm: none ? "none" : ALGORITHMS[value], ...local, ...forced } }];
+}
+
 export const ccRequest: Extension = {
   name: "cc-request",
   id: Ext.CC_REQUEST,
@@ -130,6 +139,7 @@ export const ccRequest: Extension = {
     const text = rule.kind === "accept" ? namesOf(rule.value[0]).join(",") : ALGORITHMS[rule.value[0]];
     return `${text}${rule.force ? " (force)" : ""}`;
   },
+  spell,
   json(rule) {
     if (rule.none) return {};
     if (rule.kind === "accept") return { algorithms: namesOf(rule.value[0]) };

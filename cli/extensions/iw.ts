@@ -7,7 +7,7 @@ import { usageError } from "../errors.ts";
 import { Exid, Ext } from "../loader/layout.generated.ts";
 import { requestHex } from "../wire/request.ts";
 import { exemption } from "./exemption.ts";
-import type { Extension, RuleVerb } from "./types.ts";
+import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
 const MOST = 1024;
 /** Segment size by which Linux rounds its first window down: Ethernet without tunnels. */
@@ -110,6 +110,12 @@ const accept: RuleVerb = {
   },
 };
 
+function spell({ kind, none, value: [n] }: RuleDraft): Spelling[] {
+  if (kind === "accept") return [{ verb: "accept", args: none ? { value: "none" } : { max: String(n) } }];
+  const local = kind === "local" ? { local: true } : {};
+  return [{ verb: "set", args: { segments: none ? "none" : String(n), ...local } }];
+}
+
 export const iw: Extension = {
   name: "iw",
   id: Ext.IW,
@@ -127,6 +133,7 @@ export const iw: Extension = {
     if (rule.none) return "none";
     return rule.kind === "accept" ? `<= ${rule.value[0]} segments` : `${rule.value[0]} segments`;
   },
+  spell,
   json(rule) {
     if (rule.none) return {};
     const [n] = rule.value;

@@ -19,6 +19,7 @@ export function placeRules(
     const direction = extension.directions?.[draft.kind];
     const what = `${extension.name} ${draft.kind} rules`;
     const places = direction ? inDirection(selectors, direction, what) : selectors;
-    return places.map((selector) => ({ ext: extension.name, selector, netns, ...draft }));
+    const { kind, none, force, value } = draft;
+    return places.map((selector) => ({ ext: extension.name, kind, selector, netns, none, force, value }));
   });
 }

@@ -41,6 +41,12 @@ export interface RuleVerb {
   prepare?(drafts: RuleDraft[]): Promise<void>;
 }
 
+/** A command that gives a rule: its verb, and the arguments behind it. */
+export interface Spelling {
+  verb: string;
+  args: Args;
+}
+
 export interface Extension {
   /** Basename of its files, and first word of its commands. */
   name: string;
@@ -57,6 +63,11 @@ export interface Extension {
   describe(rule: RuleDraft): string;
   /** A rule's value for scripts: integer milliseconds and the like. */
   json(rule: RuleDraft): Record<string, unknown>;
+  /**
+   * Commands that give this rule, for a policy file. They may give rules of other kinds beside it: the first one
+   * whose rules are all there is taken.
+   */
+  spell(rule: RuleDraft): Spelling[];
   /** Must the agent run for it? */
   needsAgent?(rule: RuleDraft): boolean;
 }

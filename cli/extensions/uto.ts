@@ -8,7 +8,7 @@ import { Ext } from "../loader/layout.generated.ts";
 import { formatDuration, parseDuration } from "../policy/duration.ts";
 import { encodeUto, UTO_MAX_MS } from "../wire/uto.ts";
 import { exemption } from "./exemption.ts";
-import type { Extension, RuleDraft, RuleVerb } from "./types.ts";
+import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
 /** RFC 5482 section 3.1: L_LIMIT SHOULD be at least 100 seconds. */
 const DEFAULT_MIN_MS = 100_000;
@@ -136,6 +136,18 @@ const accept: RuleVerb = {
   },
 };
 
+function spell({ kind, none, force, value: [a, b] }: RuleDraft): Spelling[] {
+  const forced = force ? { force } : {};
+  if (kind === "accept") {
+    const limits = { min: formatDuration(a), max: formatDuration(b), ...forced };
+    return [{ verb: "accept", args: none ? { value: "none" } : limits }];
+  }
+  const set = (args: Args): Spelling => ({ verb: "set", args });
+  if (none) return [set({ duration: "none" })];
+  const own = { duration: formatDuration(a), ...forced };
+  return kind === "local" ? [set(own), set({ ...own, advertise: false })] : [set(own)];
+}
+
 export const uto: Extension = {
   name: "uto",
   id: Ext.UTO,
@@ -155,6 +167,7 @@ export const uto: Extension = {
     if (rule.kind === "accept") return `${formatDuration(a)}..${formatDuration(b)}${force}`;
     return `${formatDuration(a)}${force}`;
   },
+  spell,
   json(rule) {
     if (rule.none) return {};
     const [a, b] = rule.value;

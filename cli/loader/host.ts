@@ -3,7 +3,7 @@
 
 import { lstatSync, mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { Exit, TcpxError, usageError } from "../errors.ts";
+import { absentError, Exit, TcpxError, usageError } from "../errors.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
 import { hostView, isDirectory, mountsOf, viewpoints } from "./viewpoint.ts";
 
@@ -54,9 +54,9 @@ export function findScope(lib: Bridge, cgroup: string | undefined): Scope {
   const candidates = cgroup === undefined ? [root] : [...seen, join(root, cgroup)];
   const path = candidates.find((p) => isDirectory(p) && fsType(lib, p) === CGROUP2_MAGIC);
   if (!path) {
-    const why = candidates.some(isDirectory) ? "is not in the cgroup2 hierarchy" : "does not exist";
     const hint = `accepted is a directory below ${root.replace(/^\/proc\/\d+\/root/, "")}`;
-    throw usageError(`--cgroup '${cgroup}' ${why}`, cgroup, hint);
+    if (!candidates.some(isDirectory)) throw absentError(`--cgroup '${cgroup}' does not exist`, cgroup, hint);
+    throw usageError(`--cgroup '${cgroup}' is not in the cgroup2 hierarchy`, cgroup, hint);
   }
   // realpath would lead out of another process's view
   const real = path.startsWith("/proc/") ? path : realpathSync(path);

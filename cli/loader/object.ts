@@ -4,8 +4,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import { Exit, TcpxError } from "../errors.ts";
 import { extensionOf } from "../extensions/index.ts";
-import { flatten } from "../policy/flatten.ts";
+import { flatten, type Table } from "../policy/flatten.ts";
 import type { Rule } from "../policy/rule.ts";
+import { collectAfter } from "../system/garbage.ts";
 import { version } from "../version.ts";
 import { asset } from "./assets.ts";
 import { type Bridge, cstr, Errno, unwrap } from "./bridge.ts";
@@ -15,6 +16,8 @@ import { indexes, update } from "./maps.ts";
 import { encodeNamespaces, encodePolicies, encodeRules } from "./records.ts";
 import { encode } from "./struct.ts";
 
+/** Entries that are written at once. */
+const PIECE = 4096;
 const LOCKDOWN = "/sys/kernel/security/lockdown";
 
 /** Maps that outlive a generation: connection state and counters. */
@@ -76,6 +79,15 @@ export function loadError(error: Errno): TcpxError {
   });
 }
 
+/** In pieces: the bytes of 100,000 entries are 20 MB. */
+function fillPolicies(lib: Bridge, map: number, scope: bigint, { entries }: Table): void {
+  for (let at = 0; at < entries.length; at += PIECE) {
+    const piece = entries.slice(at, at + PIECE);
+    const { keys, values } = encodePolicies(scope, { entries: piece });
+    update(lib, map, keys, values, piece.length);
+  }
+}
+
 /**
  * Loads the program with these rules; nothing is attached or pinned yet.
  * @param foreign whether other sock_ops programs run on the scope's sockets
@@ -89,6 +101,7 @@ export async function loadGeneration(
   foreign: boolean,
 ): Promise<Generation> {
   const table = flatten(rules, (name) => extensionOf({ ext: name }).id);
+  collectAfter(rules.length);
   const config = encode("tcpx_config", {
     layout: LAYOUT_VERSION,
     rule_count: rules.length,
@@ -115,9 +128,8 @@ export async function loadGeneration(
     }
     const loaded = lib.tcpx_object_load(object);
     if (loaded < 0) throw loadError(new Errno("load", -loaded));
-    const policies = encodePolicies(scope.id, table);
+    fillPolicies(lib, generation.map("policies"), scope.id, table);
     const namespaces = encodeNamespaces(table);
-    update(lib, generation.map("policies"), policies.keys, policies.values, sizes.policies);
     update(lib, generation.map("namespaces"), namespaces.keys, namespaces.values, sizes.namespaces);
     update(lib, generation.map("rules"), indexes(sizes.rules), encodeRules(rules), sizes.rules);
     return generation;

@@ -4,8 +4,8 @@
 import { extensionById, extensionOf } from "../extensions/index.ts";
 import type { Entry, Table } from "../policy/flatten.ts";
 import { type Direction, KINDS, type Rule, ruleId } from "../policy/rule.ts";
-import { Direction as D, Ext, Family, RuleFlag } from "./layout.generated.ts";
-import { decode, encodeAll, type Struct, sizeOf } from "./struct.ts";
+import { Direction as D, Family, RuleFlag, structs } from "./layout.generated.ts";
+import { bytesPutter, decode, putter, sizeOf } from "./struct.ts";
 
 const DIRECTIONS: Record<Direction, number> = { both: D.BOTH, to: D.TO, from: D.FROM };
 const DIRECTION_NAMES = Object.fromEntries(
@@ -18,29 +18,50 @@ function flagsOf(rule: Rule): number {
   return RuleFlag.SET | (rule.none ? RuleFlag.NONE : 0) | (rule.force ? RuleFlag.FORCE : 0);
 }
 
+const RECORD = {
+  ext: putter("tcpx_rule_record", "ext"),
+  kind: putter("tcpx_rule_record", "kind"),
+  flags: putter("tcpx_rule_record", "flags"),
+  direction: putter("tcpx_rule_record", "direction"),
+  family: putter("tcpx_rule_record", "family"),
+  prefix: putter("tcpx_rule_record", "prefix"),
+  port: putter("tcpx_rule_record", "port"),
+  first: putter("tcpx_rule_record", "value", 0),
+  second: putter("tcpx_rule_record", "value", 1),
+  cookie: putter("tcpx_rule_record", "netns_cookie"),
+  inode: putter("tcpx_rule_record", "netns_inode"),
+  address: bytesPutter("tcpx_rule_record", "address"),
+};
+
 /** The `rules` map: what was asked for, in order. */
 export function encodeRules(rules: Rule[]): Uint8Array {
-  return encodeAll(
-    "tcpx_rule_record",
-    rules.map((rule) => ({
-      ext: extensionOf(rule).id,
-      kind: KINDS.indexOf(rule.kind),
-      flags: flagsOf(rule),
-      direction: DIRECTIONS[rule.selector.direction],
-      family: rule.selector.family,
-      prefix: rule.selector.prefix,
-      port: rule.selector.port,
-      value: [...rule.value],
-      netns_cookie: rule.netns?.cookie ?? 0n,
-      netns_inode: rule.netns?.inode ?? 0,
-      address: rule.selector.address,
-    })),
-  );
+  const size = sizeOf("tcpx_rule_record");
+  const bytes = new Uint8Array(rules.length * size);
+  const view = new DataView(bytes.buffer);
+  for (let i = 0; i < rules.length; i++) {
+    const rule = rules[i]!;
+    const { selector, value, netns } = rule;
+    const at = i * size;
+    RECORD.ext(view, at, extensionOf(rule).id);
+    RECORD.kind(view, at, KINDS.indexOf(rule.kind));
+    RECORD.flags(view, at, flagsOf(rule));
+    RECORD.direction(view, at, DIRECTIONS[selector.direction]);
+    RECORD.family(view, at, selector.family);
+    RECORD.prefix(view, at, selector.prefix);
+    RECORD.port(view, at, selector.port);
+    RECORD.first(view, at, value[0]);
+    RECORD.second(view, at, value[1]);
+    RECORD.cookie(view, at, netns?.cookie ?? 0n);
+    RECORD.inode(view, at, netns?.inode ?? 0);
+    RECORD.address(view, at, selector.address);
+  }
+  return bytes;
 }
 
 export function decodeRules(bytes: Uint8Array, count: number): Rule[] {
+  const size = sizeOf("tcpx_rule_record");
   return Array.from({ length: count }, (_, i) => {
-    const r = decode("tcpx_rule_record", bytes, i * sizeOf("tcpx_rule_record"));
+    const r = decode("tcpx_rule_record", bytes, i * size);
     return {
       ext: extensionById(r.ext).name,
       kind: KINDS[r.kind]!,
@@ -59,35 +80,57 @@ export function decodeRules(bytes: Uint8Array, count: number): Rule[] {
   });
 }
 
-function encodeSlot(scope: bigint, rule: Rule | undefined): Partial<Struct<"tcpx_rule">> {
-  if (!rule) return {};
-  const { selector, value } = rule;
-  return { flags: flagsOf(rule), prefix: selector.prefix, id: ruleId(scope, rule), value: [...value] };
+const KEY = {
+  prefixlen: putter("tcpx_policy_key", "prefixlen"),
+  direction: putter("tcpx_policy_key", "direction"),
+  family: putter("tcpx_policy_key", "family"),
+  port: putter("tcpx_policy_key", "port"),
+  netns: putter("tcpx_policy_key", "netns"),
+  address: bytesPutter("tcpx_policy_key", "address"),
+};
+
+const RULE = {
+  flags: putter("tcpx_rule", "flags"),
+  prefix: putter("tcpx_rule", "prefix"),
+  id: putter("tcpx_rule", "id"),
+  first: putter("tcpx_rule", "value", 0),
+  second: putter("tcpx_rule", "value", 1),
+};
+
+function encodeSlots(view: DataView, from: number, scope: bigint, { slots }: Entry): void {
+  for (let slot = 0; slot < slots.length; slot++) {
+    const rule = slots[slot];
+    if (!rule) continue;
+    const at = from + structs.tcpx_policy.fields.rules.offset + slot * sizeOf("tcpx_rule");
+    RULE.flags(view, at, flagsOf(rule));
+    RULE.prefix(view, at, rule.selector.prefix);
+    RULE.id(view, at, ruleId(scope, rule));
+    RULE.first(view, at, rule.value[0]);
+    RULE.second(view, at, rule.value[1]);
+  }
 }
 
-function policyOf(scope: bigint, entry: Entry): Partial<Struct<"tcpx_policy">> {
-  const slots = (ext: number) =>
-    KINDS.map((_, kind) => encodeSlot(scope, entry.slots[ext * KINDS.length + kind]));
-  return { rules: Array.from({ length: Ext.COUNT }, (_, ext) => slots(ext)) as Struct<"tcpx_rule">[][] };
-}
-
-/** The `policies` map of a scope: LPM keys and their values, back to back. */
-export function encodePolicies(scope: bigint, { entries }: Table): { keys: Uint8Array; values: Uint8Array } {
-  const keys = entries.map((entry) => ({
-    prefixlen: KEY_BITS + entry.bits,
-    direction: DIRECTIONS[entry.direction],
-    family: entry.family === 4 ? Family.IPV4 : Family.IPV6,
-    port: entry.port,
-    netns: entry.netns,
-    address: entry.address,
-  }));
-  return {
-    keys: encodeAll("tcpx_policy_key", keys),
-    values: encodeAll(
-      "tcpx_policy",
-      entries.map((entry) => policyOf(scope, entry)),
-    ),
-  };
+/** Part of the `policies` map of a scope: LPM keys and their values, back to back. */
+export function encodePolicies(
+  scope: bigint,
+  { entries }: Pick<Table, "entries">,
+): { keys: Uint8Array; values: Uint8Array } {
+  const [keySize, valueSize] = [sizeOf("tcpx_policy_key"), sizeOf("tcpx_policy")];
+  const keys = new Uint8Array(entries.length * keySize);
+  const values = new Uint8Array(entries.length * valueSize);
+  const [keyView, valueView] = [new DataView(keys.buffer), new DataView(values.buffer)];
+  for (let i = 0; i < entries.length; i++) {
+    const entry = entries[i]!;
+    const at = i * keySize;
+    KEY.prefixlen(keyView, at, KEY_BITS + entry.bits);
+    KEY.direction(keyView, at, DIRECTIONS[entry.direction]);
+    KEY.family(keyView, at, entry.family === 4 ? Family.IPV4 : Family.IPV6);
+    KEY.port(keyView, at, entry.port);
+    KEY.netns(keyView, at, entry.netns);
+    KEY.address(keyView, at, entry.address);
+    encodeSlots(valueView, i * valueSize, scope, entry);
+  }
+  return { keys, values };
 }
 
 /** The `namespaces` map: cookie to index. */

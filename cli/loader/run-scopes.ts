@@ -14,6 +14,11 @@ const FIRST_PID_NS = 0xeffffffc;
 const NAME = /^tcpx-run-(\d+)(?:-(\d+))?(?:\.\d+)?$/;
 const MOST_OF_ONE_PID = 100;
 
+/** Of a run, demo or doctor, or below one of these: there only as long as a command runs. */
+export function isTemporary(cgroup: string): boolean {
+  return /\/tcpx-(?:run|demo|doctor)-\d/.test(cgroup);
+}
+
 function pidNs(): number {
   return statSync("/proc/self/ns/pid").ino;
 }

@@ -12,7 +12,6 @@ import {
   cgroupExists,
   ensureBpffs,
   findBpffs,
-  findCgroupRoot,
   ownDirectory,
   requireOwn,
   type Scope,
@@ -34,7 +33,6 @@ import {
 import { type Generation, loadGeneration, type SharedMaps } from "./object.ts";
 import * as pins from "./pins.ts";
 import { decodeRules } from "./records.ts";
-import { isLeftRun, removeRun } from "./run-scopes.ts";
 import { decode, type StructName, sizeOf } from "./struct.ts";
 
 /** What is in force in one scope. */
@@ -71,11 +69,18 @@ function readGeneration(lib: Bridge, dir: string, id: bigint): ScopeState | unde
   }
   const c = decode("tcpx_config", lookup(lib, config.fd, KEY_ZERO, sizeOf("tcpx_config")));
   const records = arrayValues(lib, rules.fd, c.rule_count, sizeOf("tcpx_rule_record"));
-  const known = { name: c.cgroup, version: c.version, rules: decodeRules(records, c.rule_count) };
   // the link learns of the removal of its cgroup only after a while
   const alive = cgroupId !== 0n && cgroupExists(c.cgroup, id);
   const waiting = !alive && isHooked(c.cgroup);
-  return { id, alive, waiting, damaged: false, linkId, progId, ...known };
+  let decoded: Rule[] | undefined;
+  return {
+    ...{ id, name: c.cgroup, alive, waiting, damaged: false, linkId, progId, version: c.version },
+    // many a reader does not ask, and there may be 100,000 of them
+    get rules() {
+      decoded ??= decodeRules(records, c.rule_count);
+      return decoded;
+    },
+  };
 }
 
 /** The state of a scope; undefined when tcpx has nothing there. */
@@ -241,21 +246,4 @@ export async function replaceRules(lib: Bridge, held: Lock, scope: Scope, rules:
     throw error;
   }
   pins.removeOldGenerations(dir, id);
-}
-
-/** Removes what killed commands and removed cgroups have left. Call it with the lock held. */
-export function removeStale(lib: Bridge, held: Lock): ScopeState[] {
-  const gone: ScopeState[] = [];
-  for (const id of pins.scopeIds(held.bpffs)) {
-    const state = readScope(lib, id);
-    const path = join(findCgroupRoot() ?? "/", state?.name ?? "/");
-    if (state?.waiting) continue;
-    if (state?.alive && !(isLeftRun(path) && removeRun(lib, path))) {
-      pins.removeOldGenerations(pins.scopeDir(held.bpffs, id), state.progId);
-      continue;
-    }
-    if (state) gone.push(state);
-    pins.removeScope(lib, held.bpffs, id);
-  }
-  return gone;
 }

@@ -78,8 +78,8 @@ function writeScalar(view: DataView, at: number, type: string, value: unknown): 
 
 function readField(view: DataView, base: number, field: FieldLayout): unknown {
   const at = base + field.offset;
-  const [count, ...inner] = field.dims ?? [];
-  if (count === undefined) return readScalar(view, at, field.type);
+  if (!field.dims) return readScalar(view, at, field.type);
+  const [count = 0, ...inner] = field.dims;
   if (field.type === "char" || (field.type === "u8" && inner.length === 0)) {
     const bytes = new Uint8Array(view.buffer, view.byteOffset + at, count).slice();
     if (field.type === "u8") return bytes;
@@ -98,15 +98,15 @@ function readField(view: DataView, base: number, field: FieldLayout): unknown {
 
 function writeField(view: DataView, base: number, field: FieldLayout, value: unknown): void {
   const at = base + field.offset;
-  const [count, ...inner] = field.dims ?? [];
-  if (count === undefined) {
+  if (!field.dims) {
     writeScalar(view, at, field.type, value);
     return;
   }
+  const [count = 0, ...inner] = field.dims;
   if (typeof value === "string" || value instanceof Uint8Array) {
     const bytes = typeof value === "string" ? new TextEncoder().encode(value) : value;
     if (bytes.length > count) throw new RangeError(`${bytes.length} bytes do not fit into ${count}`);
-    new Uint8Array(view.buffer, view.byteOffset + at, count).set(bytes);
+    for (let i = 0; i < bytes.length; i++) view.setUint8(at + i, bytes[i]!);
     return;
   }
   const elements = value as unknown[];
@@ -118,18 +118,49 @@ function writeField(view: DataView, base: number, field: FieldLayout, value: unk
   }
 }
 
-function fieldsOf(name: StructName): [string, FieldLayout][] {
-  return Object.entries(structs[name].fields);
-}
+/** Looked at for every rule of a policy, and so kept as a list. */
+const FIELDS = new Map(
+  Object.entries(structs).map(([name, { fields }]) => [name, Object.entries<FieldLayout>(fields)]),
+);
 
 function readStruct(view: DataView, at: number, name: StructName): Record<string, unknown> {
-  return Object.fromEntries(fieldsOf(name).map(([key, field]) => [key, readField(view, at, field)]));
+  const value: Record<string, unknown> = {};
+  for (const [key, field] of FIELDS.get(name)!) value[key] = readField(view, at, field);
+  return value;
 }
 
 function writeStruct(view: DataView, at: number, name: StructName, value: Record<string, unknown>): void {
-  for (const [key, field] of fieldsOf(name)) {
-    if (value[key] !== undefined) writeField(view, at, field, value[key]);
+  for (const [key, field] of FIELDS.get(name)!) {
+    const part = value[key];
+    if (part === undefined) continue;
+    if (field.dims) writeField(view, at, field, part);
+    else writeScalar(view, at + field.offset, field.type, part);
   }
+}
+
+/** Writes one field of the struct at an offset of a buffer. */
+export type Put<T> = (view: DataView, at: number, value: T) => void;
+
+/** For structs of which there are 100,000: without an object for each. @param index in a field that is an array */
+export function putter<S extends StructName>(
+  name: S,
+  key: keyof Structs[S]["fields"] & string,
+  index = 0,
+): Put<number | bigint> {
+  const { offset, type } = new Map(FIELDS.get(name)!).get(key)!;
+  const from = offset + index * width(type);
+  return (view, at, value) => writeScalar(view, at + from, type, value);
+}
+
+/** The same for a field that is bytes. */
+export function bytesPutter<S extends StructName>(
+  name: S,
+  key: keyof Structs[S]["fields"] & string,
+): Put<Uint8Array> {
+  const { offset } = new Map(FIELDS.get(name)!).get(key)!;
+  return (view, at, bytes) => {
+    for (let i = 0; i < bytes.length; i++) view.setUint8(at + offset + i, bytes[i]!);
+  };
 }
 
 /** The bytes of a struct; fields that are left out are zero. */

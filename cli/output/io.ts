@@ -13,6 +13,7 @@ export interface IoFlags {
   verbose: boolean;
 }
 
+const CHUNK = 1 << 16;
 const LEVELS: Record<string, string> = { error: "31", warn: "33" };
 
 /** Is colour wanted on this stream? (https://no-color.org) */
@@ -23,6 +24,18 @@ export function useColour(stream: NodeJS.WriteStream): boolean {
 /** Control characters of a value must reach neither the terminal nor make a second line. */
 function oneLine(text: string): string {
   return text.replace(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
+
+/** Larger pieces: each is written and waited for. */
+function* inChunks(texts: Iterable<string>): Generator<string> {
+  let held = "";
+  for (const text of texts) {
+    held += text;
+    if (held.length < CHUNK) continue;
+    yield held;
+    held = "";
+  }
+  if (held !== "") yield held;
 }
 
 /** stdout and stderr of one command. */
@@ -75,7 +88,7 @@ export class Io {
         stdout.write(text, (error) => (error ? reject(error) : resolve()));
       });
     try {
-      for (const text of texts) await Promise.race([written(text), failure.promise]);
+      for (const text of inChunks(texts)) await Promise.race([written(text), failure.promise]);
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       if (code === "EPIPE") return;
@@ -91,6 +104,7 @@ export class Io {
         what: error.message,
         value: error.value ?? null,
         hint: error.hint ?? null,
+        ...error.place,
       },
     });
     this.messages.error(error.hint ? `${error.message}; ${error.hint}` : error.message);

@@ -5,7 +5,7 @@ import { extensionOf } from "../extensions/index.ts";
 import type { Change } from "../policy/change.ts";
 import { type Netns, type Rule, ruleKey } from "../policy/rule.ts";
 import { formatCidr, formatSelector } from "../policy/selector.ts";
-import { unitText } from "../system/unit-name.ts";
+import { unitOf, unitText } from "../system/unit-name.ts";
 import { table } from "./table.ts";
 
 /** A rule as a JSON object; durations are integer milliseconds. */
@@ -24,6 +24,10 @@ export function ruleJson(rule: Rule): Record<string, unknown> {
   };
 }
 
+export function scopeJson({ name, id }: { name: string; id: bigint }): Record<string, unknown> {
+  return { cgroup: name, id, unit: unitOf(name)?.name ?? null };
+}
+
 /** "this" for the caller's namespace, else its inode number. */
 function netnsText(rule: Rule, current: Netns | null): string {
   if (!rule.netns) return "all";
@@ -38,14 +42,17 @@ function ruleLine(sign: string, rule: Rule, scope: string, current: Netns | null
 }
 
 /** One line per rule that a command changed. */
-export function changeLines(change: Change, scope: string, current: Netns | null): string[] {
+export function* eachChangeLine(change: Change, scope: string, current: Netns | null): Generator<string> {
   const replaced = new Map(change.replaced.map((rule) => [ruleKey(rule), rule]));
-  return [
-    ...change.added.map((rule) => ruleLine("+", rule, scope, current, replaced.get(ruleKey(rule)))),
-    ...change.removed.map((rule) => ruleLine("-", rule, scope, current)),
-    ...change.unchanged.map((rule) => ruleLine("=", rule, scope, current)),
-  ];
+  const was = (rule: Rule) => (replaced.size > 0 ? replaced.get(ruleKey(rule)) : undefined);
+  for (const rule of change.added) yield ruleLine("+", rule, scope, current, was(rule));
+  for (const rule of change.removed) yield ruleLine("-", rule, scope, current);
+  for (const rule of change.unchanged) yield ruleLine("=", rule, scope, current);
 }
+
+export const changeLines = (change: Change, scope: string, current: Netns | null): string[] => [
+  ...eachChangeLine(change, scope, current),
+];
 
 export interface RuleRow {
   scope: string;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The effect of a command on a scope's rules, without touching anything: --dry-run prints it.
 
-import { type Kind, placeKey, type Rule, ruleKey, type Selector, sameRule } from "./rule.ts";
+import { type Kind, placeKey, type Rule, ruleKey, type Selector, sameEffect } from "./rule.ts";
 
 export interface Change {
   /** All rules of the scope afterwards. */
@@ -17,21 +17,47 @@ export function isChange(change: Change): boolean {
   return change.added.length + change.removed.length > 0;
 }
 
+/** Rules by their places. */
+export type RuleMap = ReadonlyMap<string, Rule>;
+
+/** Of several rules at one place the last counts. */
+export function byPlace(rules: readonly Rule[]): RuleMap {
+  return new Map(rules.map((rule) => [ruleKey(rule), rule]));
+}
+
 /** Puts rules where they belong; a rule replaces the one at the same place as a whole. */
 export function setRules(present: Rule[], wanted: Rule[]): Change {
-  const rules = new Map(present.map((rule) => [ruleKey(rule), rule]));
+  return exactRules(present, byPlace(wanted), () => true);
+}
+
+/** Makes these the rules: what is not among them goes, except what is to be spared. */
+export function exactRules(
+  present: Rule[],
+  wanted: RuleMap,
+  isSpared: (rule: Rule) => boolean = () => false,
+): Change {
   const change: Change = { rules: [], added: [], replaced: [], removed: [], unchanged: [] };
-  for (const rule of wanted) {
-    const old = rules.get(ruleKey(rule));
-    if (old && sameRule(old, rule)) {
-      change.unchanged.push(rule);
+  const held = new Set<string>();
+  for (const rule of present) {
+    const key = ruleKey(rule);
+    const next = wanted.get(key);
+    if (!next) {
+      (isSpared(rule) ? change.rules : change.removed).push(rule);
       continue;
     }
-    if (old) change.replaced.push(old);
-    change.added.push(rule);
-    rules.set(ruleKey(rule), rule);
+    held.add(key);
+    change.rules.push(next);
+    if (sameEffect(rule, next)) change.unchanged.push(next);
+    else {
+      change.replaced.push(rule);
+      change.added.push(next);
+    }
   }
-  change.rules = [...rules.values()];
+  for (const [key, rule] of wanted) {
+    if (held.has(key)) continue;
+    change.rules.push(rule);
+    change.added.push(rule);
+  }
   return change;
 }
 

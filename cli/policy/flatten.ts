@@ -40,35 +40,42 @@ const bitsOf = ({ selector }: Rule) => (selector.family === 4 ? selector.prefix 
 const rank = (rule: Rule) =>
   (rule.netns ? 4 : 0) + (rule.selector.family ? 2 : 0) + (rule.selector.direction !== "both" ? 1 : 0);
 
-function prefixKey(address: Uint8Array, bits: number): string {
+/** By address, then the shorter prefix, then the wider rule. */
+function compare(a: Rule, b: Rule): number {
+  const [x, y] = [a.selector.address, b.selector.address];
+  for (let i = 0; i < 16; i++) if (x[i] !== y[i]) return x[i]! - y[i]!;
+  return bitsOf(a) - bitsOf(b) || rank(a) - rank(b);
+}
+
+/** Is the address in the entry's prefix? */
+function covers({ address, bits }: Entry, other: Uint8Array): boolean {
   const whole = bits >> 3;
-  const last = bits & 7 ? address[whole]! & (0xff << (8 - (bits & 7))) & 0xff : 0;
-  return `${bits}:${address.toHex().slice(0, whole * 2)}${bits & 7 ? last.toString(16) : ""}`;
+  for (let i = 0; i < whole; i++) if (address[i] !== other[i]) return false;
+  return (bits & 7) === 0 || ((address[whole]! ^ other[whole]!) & (0xff00 >> (bits & 7)) & 0xff) === 0;
 }
 
 /** Entries of one space: rules at their own prefix, and everything inherited from shorter ones. */
 function fillSpace(space: Space, rules: Rule[], slotOf: (rule: Rule) => number): Entry[] {
-  const found = new Map<string, Entry>();
-  const lengths = new Set<number>();
-  const ordered = [...rules].sort((a, b) => bitsOf(a) - bitsOf(b) || rank(a) - rank(b));
-  for (const rule of ordered) {
+  const entries: Entry[] = [];
+  /** The entry before, and those around it: prefixes nest, and the shorter one comes first. */
+  const around: Entry[] = [];
+  for (const rule of rules.sort(compare)) {
     const bits = bitsOf(rule);
     const { address } = rule.selector;
-    const key = prefixKey(address, bits);
-    let entry = found.get(key);
-    if (!entry) {
-      const shorter = [...lengths].filter((l) => l < bits).sort((a, b) => b - a);
-      const parent = shorter.map((l) => found.get(prefixKey(address, l))).find((e) => e !== undefined);
-      entry = { ...space, address, bits, slots: [...(parent?.slots ?? [])] };
-      found.set(key, entry);
-      lengths.add(bits);
+    while (around.length > 0 && !(around.at(-1)!.bits <= bits && covers(around.at(-1)!, address)))
+      around.pop();
+    let entry = around.at(-1);
+    if (entry?.bits !== bits) {
+      entry = { ...space, address, bits, slots: entry ? entry.slots.slice() : [] };
+      entries.push(entry);
+      around.push(entry);
     }
     const held = entry.slots[slotOf(rule)];
     // 0.0.0.0/0 is as short a prefix as no address at all, although it is deeper in the trie
     const outranked = held && held.selector.prefix === rule.selector.prefix && rank(held) > rank(rule);
     if (!outranked) entry.slots[slotOf(rule)] = rule;
   }
-  return [...found.values()];
+  return entries;
 }
 
 /**
@@ -84,11 +91,13 @@ export function flatten(rules: Rule[], extensionId: (name: string) => number): T
   for (const rule of rules) {
     // a rule for every namespace is also seen by those that have a space of their own
     const indexes = rule.netns ? [namespaces.get(rule.netns.cookie)!] : [0, ...namespaces.values()];
-    for (const space of indexes.flatMap((index) => spacesOf(rule, index))) {
-      const key = `${space.direction} ${space.family} ${space.port} ${space.netns}`;
-      const held = spaces.get(key) ?? { space, rules: [] };
-      held.rules.push(rule);
-      spaces.set(key, held);
+    for (const index of indexes) {
+      for (const space of spacesOf(rule, index)) {
+        const key = `${space.direction} ${space.family} ${space.port} ${space.netns}`;
+        const held = spaces.get(key);
+        if (held) held.rules.push(rule);
+        else spaces.set(key, { space, rules: [rule] });
+      }
     }
   }
   const slotOf = (rule: Rule) => extensionId(rule.ext) * KINDS.length + KINDS.indexOf(rule.kind);

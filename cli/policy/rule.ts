@@ -51,13 +51,15 @@ export function placeKey({ selector: s, netns }: Pick<Rule, "selector" | "netns"
 }
 
 export function sameRule(a: Rule, b: Rule): boolean {
-  return (
-    ruleKey(a) === ruleKey(b) &&
-    a.none === b.none &&
-    a.force === b.force &&
-    a.value[0] === b.value[0] &&
-    a.value[1] === b.value[1]
-  );
+  return ruleKey(a) === ruleKey(b) && sameEffect(a, b);
+}
+
+/** Do these say the same, wherever they stand? */
+export function sameEffect(
+  a: Omit<Rule, "selector" | "netns">,
+  b: Omit<Rule, "selector" | "netns">,
+): boolean {
+  return a.none === b.none && a.force === b.force && a.value[0] === b.value[0] && a.value[1] === b.value[1];
 }
 
 /** A number for a rule by its place in a scope, under which the kernel's side counts; never 0. */

@@ -4,7 +4,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ScopeFlags } from "../args.ts";
-import { Exit, TcpxError, usageError } from "../errors.ts";
+import { absentError, Exit, TcpxError, usageError } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import { cgroupRoot, findScope, type Scope } from "../loader/host.ts";
 import { directories } from "../loader/survey.ts";
@@ -105,7 +105,7 @@ function notRunning(unit: string, uid: number | null, others: number[]): TcpxErr
     other !== undefined
       ? `user ${other} has one of this name: add --user ${other}`
       : "start it first: a unit has a cgroup only while it runs";
-  return usageError(`unit ${unit}${whose} does not run`, unit, hint);
+  return absentError(`unit ${unit}${whose} does not run`, unit, hint);
 }
 
 /** Directories of a unit's name, below the cgroup2 mount. */
@@ -125,7 +125,7 @@ function findByUnit(lib: Bridge, text: string, user: string | undefined): Scope 
   const waiting = shown && !running ? waitingFor(lib, unit) : undefined;
   if (waiting) return { path: join(root, waiting.name), name: waiting.name, id: waiting.id, waiting: true };
   if (shown && !shown.found) {
-    throw usageError(
+    throw absentError(
       `there is no unit ${unit}`,
       text,
       "see `systemctl list-units`, or give --user USER, too",

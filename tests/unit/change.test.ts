@@ -2,7 +2,7 @@
 // What a command does to the rules of a scope.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { type Change, isChange, setRules, unsetRules } from "../../cli/policy/change.ts";
+import { byPlace, type Change, exactRules, isChange, setRules, unsetRules } from "../../cli/policy/change.ts";
 import { KINDS, type Rule, ruleKey, sameRule } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
 
@@ -189,6 +189,23 @@ describe("unsetRules", () => {
           expect(back.rules).toEqual(clear);
         },
       ),
+    );
+  });
+});
+
+describe("exactRules", () => {
+  test("afterwards there are the wanted rules, and what is spared where nothing else is wanted", () => {
+    fc.assert(
+      fc.property(ruleSet, ruleSet, (present, wanted) => {
+        const isSpared = ({ netns }: Rule) => netns === THERE;
+        const change = exactRules(present, byPlace(wanted), isSpared);
+        const places = new Set(wanted.map(ruleKey));
+        const rest = present.filter((old) => !places.has(ruleKey(old)));
+        expect(change.rules.toSorted(byKey)).toEqual([...wanted, ...rest.filter(isSpared)].toSorted(byKey));
+        expect(change.removed).toEqual(rest.filter((old) => !isSpared(old)));
+        expect([...change.added, ...change.unchanged].toSorted(byKey)).toEqual(wanted.toSorted(byKey));
+        expect(isChange(exactRules(change.rules, byPlace(wanted), isSpared))).toBe(false);
+      }),
     );
   });
 });

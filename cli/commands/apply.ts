@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+
+import { join } from "node:path";
+import { type Args, changeArgs, flagArg, globalArgs, textArg } from "../args.ts";
+import { Exit } from "../errors.ts";
+import { type Bridge, bridge, unwrap } from "../loader/bridge.ts";
+import { cgroupRoot, currentNetns, type Scope } from "../loader/host.ts";
+import { isTemporary } from "../loader/run-scopes.ts";
+import { readScopes } from "../loader/store.ts";
+import { applyJson, applyLines } from "../output/apply.ts";
+import type { Io } from "../output/io.ts";
+import { Progress } from "../output/progress.ts";
+import { exactRules, isChange, type RuleMap } from "../policy/change.ts";
+import { parseDuration } from "../policy/duration.ts";
+import type { Netns, Rule } from "../policy/rule.ts";
+import { type Policy, parsePolicy } from "../policy-file/parse.ts";
+import { Fitting, placeScope } from "../policy-file/place.ts";
+import { type PlacedScope, resolveScopes } from "../policy-file/resolve.ts";
+import { collectAfter } from "../system/garbage.ts";
+import { readText } from "../system/read-text.ts";
+import { resolveScope } from "../system/scope.ts";
+import { changeScopes, netnsFor, type Target } from "./change-scope.ts";
+import { openHost } from "./host-access.ts";
+import { leaf } from "./types.ts";
+
+/** Room for several 100,000 rules; what is longer is no policy. */
+const MOST_BYTES = 32 << 20;
+const LONGEST_WAIT_MS = 24 * 3_600_000;
+
+const number = (n: number) => n.toLocaleString("en-US");
+
+function readPolicy(file: string, progress: Progress): Promise<Policy> {
+  const name = file === "-" ? "stdin" : file;
+  const source = { name, text: readText(file, name, MOST_BYTES) };
+  return parsePolicy(source, (count) => progress.step(() => `reading ${name}: rule ${number(count)}`));
+}
+
+/** Rules of a root scope that are for a namespace other than ours are none of the file's business. */
+function isElsewhere(scope: Scope, { netns }: Rule, own: Netns | null): boolean {
+  return scope.name === "/" && netns !== null && netns.cookie !== own?.cookie;
+}
+
+interface Wanted {
+  scope: Scope;
+  rules: RuleMap;
+}
+
+/** All that can be wrong with the rules is told before anything is touched. */
+function placeAll(lib: Bridge, policy: Policy, placed: PlacedScope[], fitting: Fitting, io: Io): Wanted[] {
+  const host = { netns: () => currentNetns(lib) };
+  return placed.map(({ wanted, scope }) => {
+    const here = wanted.entries.some(({ allNetns }) => !allNetns);
+    const netns = here ? netnsFor(host, scope, false, io) : null;
+    return { scope, rules: placeScope(policy, wanted, netns, fitting) };
+  });
+}
+
+/** Scopes in force that the file does not name. */
+function unnamed(lib: Bridge, wanted: Wanted[]): Scope[] {
+  const named = new Set(wanted.map(({ scope }) => scope.id));
+  const left = readScopes(lib).filter(({ id, alive, name }) => alive && !named.has(id) && !isTemporary(name));
+  return left.map(({ id, name }) => ({ id, name, path: join(cgroupRoot(), name) }));
+}
+
+function targetsOf(lib: Bridge, wanted: Wanted[], keep: boolean): Target[] {
+  const own = currentNetns(lib);
+  const target = (scope: Scope, rules: RuleMap): Target => ({
+    scope,
+    plan: (present) => exactRules(present, rules, (rule) => keep || isElsewhere(scope, rule, own)),
+  });
+  const named = wanted.map(({ scope, rules }) => target(scope, rules));
+  return keep ? named : [...named, ...unnamed(lib, wanted).map((scope) => target(scope, new Map()))];
+}
+
+function patienceOf(args: Args): number {
+  const text = textArg(args, "wait-cgroup");
+  return text === undefined ? 0 : parseDuration(text, "--wait-cgroup", 1, LONGEST_WAIT_MS);
+}
+
+/** The file's rules on this host. What was read for it is garbage afterwards, and may be much. */
+async function wantedRules(lib: Bridge, fitting: Fitting, args: Args, progress: Progress, io: Io) {
+  const patience = patienceOf(args);
+  const policy = await readPolicy(textArg(args, "file")!, progress);
+  const waiting = (what: string) => {
+    progress.clear();
+    io.messages.info(`waiting: ${what}`);
+  };
+  collectAfter(policy.scopes.reduce((sum, { entries }) => sum + entries.length, 0));
+  const placed = await resolveScopes(policy, (flags) => resolveScope(lib, flags), patience, waiting);
+  return placeAll(lib, policy, placed, fitting, io);
+}
+
+async function run(args: Args, io: Io) {
+  using progress = new Progress(io);
+  const dryRun = flagArg(args, "dry-run");
+  const lib = await bridge();
+  const fitting = new Fitting({ tickUs: unwrap("tick", lib.tcpx_jiffy_us()) });
+  const wanted = await wantedRules(lib, fitting, args, progress, io);
+  const host = await openHost();
+  lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
+  progress.clear();
+  for (const notice of fitting.notices()) io.messages.warn(notice);
+  collectAfter(wanted.reduce((sum, { rules }) => sum + rules.size, 0));
+  const { changes, agent } = await changeScopes(io, host, {
+    dryRun,
+    wait: flagArg(args, "wait"),
+    targets: () => targetsOf(lib, wanted, flagArg(args, "keep")),
+    prepare: () => fitting.prepare(),
+    tick: (done, total) => progress.step(() => `changing scope ${done + 1} of ${total}`),
+  });
+  progress.clear();
+  const changed = changes.some(({ change }) => isChange(change));
+  if (io.flags.json) io.json(applyJson(changes, { dryRun, changed, agent }));
+  const full = dryRun || io.flags.verbose;
+  await io.parts(io.flags.json ? [] : applyLines(changes, host.netns(), full));
+  if (!changed) io.print("no change");
+  else if (dryRun) io.print("nothing was changed (--dry-run)");
+  return agent?.failed ? Exit.FAILED : Exit.DONE;
+}
+
+export const apply = leaf({
+  summary:
+    "Make a policy file true: its scopes get its rules and no others, each scope in one step. Scopes that the " +
+    "file does not name lose theirs.",
+  args: {
+    file: { type: "positional", valueHint: "FILE", description: "The policy, in TOML; - reads stdin" },
+    keep: { type: "boolean", description: "Only add and replace; rules that the file does not have stay" },
+    "wait-cgroup": {
+      type: "string",
+      valueHint: "DURATION",
+      description: "Wait so long for cgroups and units that are not there yet, instead of failing",
+    },
+    ...changeArgs,
+    ...globalArgs,
+  },
+  examples: [
+    ["tcpx apply --dry-run policy.toml", "What it would add (+), remove (-) and leave (~)"],
+    ["tcpx apply policy.toml", "Do it; a second time there is nothing to do"],
+    ["tcpx apply --keep more.toml", "Add to what is there"],
+    ["tcpx apply --wait-cgroup 30s policy.toml", "While the system starts"],
+    ["tcpx export | ssh host tcpx apply -", "The same rules elsewhere"],
+  ],
+  notes: [
+    "The file mirrors the commands: `tcpx uto set 30s --to 192.0.2.0/24 --unit nginx` is [[scope]] with " +
+      'unit = "nginx", and below it [[scope.uto]] with set = "30s" and to = "192.0.2.0/24". A scope without a ' +
+      "name is the root. `tcpx export` prints a policy, `tcpx export --schema` its JSON schema.",
+    "Left alone are rules of the root scope that are for other network namespaces than the caller's, and what " +
+      "`tcpx run` has set for the commands that it runs.",
+  ],
+  run,
+});

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+
+import { type Args, flagArg, globalArgs } from "../args.ts";
+import { Exit, type ExitCode, TcpxError } from "../errors.ts";
+import { type Bridge, unwrap } from "../loader/bridge.ts";
+import { isTemporary } from "../loader/run-scopes.ts";
+import type { ScopeState } from "../loader/store.ts";
+import type { Io } from "../output/io.ts";
+import type { Netns } from "../policy/rule.ts";
+import { type PrintedScope, printPolicy } from "../policy-file/print.ts";
+import { resolveScope } from "../system/scope.ts";
+import { unitOf } from "../system/unit-name.ts";
+import { openHost } from "./host-access.ts";
+import { leaf } from "./types.ts";
+
+/** By its unit where that name leads back to it, else by its path. */
+function namesOf(lib: Bridge, { name, id }: ScopeState): PrintedScope["names"] {
+  const unit = unitOf(name);
+  if (!unit) return { cgroup: name };
+  const names = { unit: unit.name, ...(unit.uid !== null && { user: String(unit.uid) }) };
+  try {
+    return resolveScope(lib, names).id === id ? names : { cgroup: name };
+  } catch (error) {
+    if (error instanceof TcpxError) return { cgroup: name };
+    throw error;
+  }
+}
+
+/** What of a scope's rules a file can say; the rest is told. */
+function printed(lib: Bridge, state: ScopeState, own: Netns | null, io: Io): PrintedScope[] {
+  const { name, alive, waiting, damaged, rules } = state;
+  if (damaged) {
+    throw new TcpxError(
+      Exit.FAILED,
+      `the pins of cgroup ${name} were removed by hand: nobody knows its rules`,
+      {
+        hint: "`tcpx reset` detaches what is left",
+      },
+    );
+  }
+  if (!alive && !waiting) {
+    io.messages.warn(`cgroup ${name} is gone: its ${rules.length} rule(s) are left out`);
+    return [];
+  }
+  if (isTemporary(name)) {
+    io.messages.info(`cgroup ${name} is there for one command: its ${rules.length} rule(s) are left out`);
+    return [];
+  }
+  const here = rules.filter(({ netns }) => name !== "/" || netns === null || netns.cookie === own?.cookie);
+  const others = rules.length - here.length;
+  if (others > 0) {
+    io.messages.warn(
+      `${others} rule(s) of other network namespaces are left out, and \`apply\` leaves them alone`,
+    );
+  }
+  return here.length === 0 ? [] : [{ names: namesOf(lib, state), rules: here }];
+}
+
+async function run(args: Args, io: Io): Promise<ExitCode> {
+  if (flagArg(args, "schema")) {
+    const { policySchema, schemaText } = await import("../policy-file/schema.ts");
+    io.json({ policy_schema: policySchema() });
+    await io.parts(io.flags.json ? [] : [schemaText()]);
+    return Exit.DONE;
+  }
+  const host = await openHost();
+  const own = host.netns();
+  const scopes = host.states().flatMap((state) => printed(host.lib, state, own, io));
+  const texts = printPolicy(scopes, { tickUs: unwrap("tick", host.lib.tcpx_jiffy_us()) });
+  if (io.flags.json) io.json({ policy: [...texts].join("") });
+  else await io.parts(texts);
+  return Exit.DONE;
+}
+
+export const exportCommand = leaf({
+  summary: "Print the rules in force as a policy file, always in the same way; applying it changes nothing.",
+  args: {
+    schema: { type: "boolean", description: "Print the JSON schema of policy files instead" },
+    ...globalArgs,
+  },
+  examples: [
+    ["tcpx export > policy.toml", "Keep what is in force"],
+    ["tcpx export | diff policy.toml -", "What has changed since"],
+    ["tcpx export --schema > policy.schema.json", "For editors, and to check a policy without tcpx"],
+  ],
+  notes: [
+    "Left out are rules of cgroups that are gone, of `tcpx run`, and those of the root scope that are for other " +
+      "network namespaces than the caller's.",
+  ],
+  run,
+});

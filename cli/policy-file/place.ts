@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// The rules of a scope of a policy, at their places.
+
+import { placeRules } from "../extensions/place.ts";
+import type { Drafted, HostFacts } from "../extensions/types.ts";
+import type { RuleMap } from "../policy/change.ts";
+import { type Netns, type Rule, ruleKey } from "../policy/rule.ts";
+import type { Draft, Entry } from "./entry.ts";
+import { lineOf, type Path, pathText } from "./locate.ts";
+import type { Policy, PolicyScope } from "./parse.ts";
+import { problem } from "./problem.ts";
+
+/** What the drafts of a policy become on this host. */
+export class Fitting {
+  private readonly fitted = new Map<Draft, Drafted>();
+
+  constructor(private readonly host: HostFacts) {}
+
+  of(draft: Draft): Drafted {
+    const known = this.fitted.get(draft);
+    if (known) return known;
+    const { drafts, notices } = draft.drafted;
+    const fit = draft.verb.fit?.(drafts, this.host);
+    const made = fit ? { drafts: fit.drafts, notices: [...notices, ...fit.notices] } : draft.drafted;
+    this.fitted.set(draft, made);
+    return made;
+  }
+
+  /** Each once. */
+  notices(): string[] {
+    return [...new Set([...this.fitted.values()].flatMap(({ notices }) => notices))];
+  }
+
+  /** Makes this host ready for the rules. @throws TcpxError (unsupported) */
+  async prepare(): Promise<void> {
+    const byVerb = new Map<Draft["verb"], Drafted["drafts"]>();
+    for (const [{ verb }, { drafts }] of this.fitted) {
+      byVerb.set(verb, [...(byVerb.get(verb) ?? []), ...drafts]);
+    }
+    for (const [verb, drafts] of byVerb) await verb.prepare?.(drafts);
+  }
+}
+
+const entryPath = (scope: PolicyScope, { draft, index }: Entry): Path => [
+  ...scope.path,
+  draft.extension.name,
+  index,
+];
+
+function rulesOf({ draft, selectors, allNetns }: Entry, netns: Netns | null, fitting: Fitting): Rule[] {
+  return placeRules(draft.extension, selectors, fitting.of(draft).drafts, allNetns ? null : netns);
+}
+
+/**
+ * The rules of a scope.
+ * @param netns whose rules they are that do not say all-netns; null: everybody's
+ * @throws TcpxError (usage) for two rules at one place
+ */
+export function placeScope(
+  policy: Policy,
+  scope: PolicyScope,
+  netns: Netns | null,
+  fitting: Fitting,
+): RuleMap {
+  const rules = new Map<string, Rule>();
+  for (const entry of scope.entries) {
+    for (const rule of rulesOf(entry, netns, fitting)) {
+      const { size } = rules;
+      rules.set(ruleKey(rule), rule);
+      if (rules.size > size) continue;
+      const isOwner = (other: Entry) =>
+        rulesOf(other, netns, fitting).some((r) => ruleKey(r) === ruleKey(rule));
+      throw duplicate(policy, scope, entry, scope.entries.find(isOwner)!, rule);
+    }
+  }
+  return rules;
+}
+
+function duplicate(policy: Policy, scope: PolicyScope, entry: Entry, owner: Entry, rule: Rule) {
+  const { source } = policy;
+  const first = entryPath(scope, owner);
+  const what = `duplicate rule: ${pathText(first)} (line ${lineOf(source.text, first)}) stands at the same place`;
+  const hint = `a selector has one ${rule.ext} ${rule.kind} rule: leave one out`;
+  return problem(source, entryPath(scope, entry), what, hint);
+}

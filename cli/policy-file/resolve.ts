@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// The scopes of a policy on this host.
+
+import type { ScopeFlags } from "../args.ts";
+import { TcpxError } from "../errors.ts";
+import type { Scope } from "../loader/host.ts";
+import type { FoundScope } from "../system/scope.ts";
+import { lineOf, pathText } from "./locate.ts";
+import type { Policy, PolicyScope } from "./parse.ts";
+import { problem, problemAt } from "./problem.ts";
+
+export interface PlacedScope {
+  wanted: PolicyScope;
+  scope: Scope;
+}
+
+const POLL_MS = 100;
+
+/** The key that names the scope. */
+function nameKey(flags: ScopeFlags): string | undefined {
+  return (["unit", "cgroup"] as const).find((key) => flags[key] !== undefined);
+}
+
+/**
+ * Finds every scope of a policy, waiting for those that are not there yet.
+ * @param patience milliseconds
+ * @param waiting is told once that something is waited for
+ * @throws TcpxError (usage) with file, line and key when there is none of that name, or two are the same
+ */
+export async function resolveScopes(
+  policy: Policy,
+  resolve: (flags: ScopeFlags) => FoundScope,
+  patience: number,
+  waiting: (what: string) => void,
+): Promise<PlacedScope[]> {
+  const end = performance.now() + patience;
+  const placed = new Map<bigint, PlacedScope>();
+  let told = false;
+  for (const wanted of policy.scopes) {
+    const key = nameKey(wanted.flags);
+    const at = key === undefined ? wanted.path : [...wanted.path, key];
+    let scope: FoundScope | undefined;
+    for (; !scope; ) {
+      try {
+        scope = resolve(wanted.flags);
+      } catch (error) {
+        if (!(error instanceof TcpxError)) throw error;
+        if (!error.absent || performance.now() >= end) throw problemAt(policy.source, at, hinted(error));
+        if (!told) waiting(error.message);
+        told = true;
+        await Bun.sleep(POLL_MS);
+      }
+    }
+    const other = placed.get(scope.id);
+    if (other) {
+      const { path } = other.wanted;
+      const what = `names the same cgroup as ${pathText(path)} (line ${lineOf(policy.source.text, path)})`;
+      throw problem(policy.source, at, what, "put its rules together", scope.name);
+    }
+    placed.set(scope.id, { wanted, scope });
+  }
+  return [...placed.values()];
+}
+
+function hinted(error: TcpxError): TcpxError {
+  if (!error.absent) return error;
+  const { code, message, value, hint } = error;
+  return new TcpxError(code, message, {
+    ...(value !== undefined && { value }),
+    hint: `${hint ? `${hint}; ` : ""}--wait-cgroup DURATION waits for it`,
+  });
+}
