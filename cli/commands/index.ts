@@ -45,6 +45,10 @@ export const commands: Record<string, Entry> = {
     summary: "Run a command in a scope of its own, which goes when it ends",
     load: async () => (await import("./run.ts")).run,
   },
+  persist: {
+    summary: "Keep the rules over a reboot",
+    load: async () => (await import("./persist.ts")).persist,
+  },
   reset: {
     summary: "Remove everything that tcpx has put on this host",
     load: async () => (await import("./reset.ts")).reset,

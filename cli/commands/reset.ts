@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import { existsSync } from "node:fs";
 import { type RouteSurvey, removeRoutesLeft } from "../agent/routes-left.ts";
 import { checkRunDir, RUN_DIR } from "../agent/run-dir.ts";
 import { agentPid, stopAgent } from "../agent/start.ts";
@@ -14,6 +15,7 @@ import { lock, readScopes, type ScopeState } from "../loader/store.ts";
 import { attachedPrograms } from "../loader/survey.ts";
 import type { Io } from "../output/io.ts";
 import { ruleTable } from "../output/rules.ts";
+import { UNIT_FILE } from "../persist/unit.ts";
 import { anyHooks, syncHooks, TEMPLATE } from "../system/unit-hook.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
@@ -111,6 +113,8 @@ export const reset = leaf({
     for (const name of leftovers) io.print(`removed ${name}, left by a killed command`);
     if (routes.removed > 0) io.print(`removed ${routes.removed} rules and routes that an agent had left`);
     if (unmounted) io.print("unmounted /sys/fs/bpf, which tcpx had mounted");
+    if (existsSync(UNIT_FILE))
+      io.messages.warn(`${UNIT_FILE} brings rules back with a reboot; see \`tcpx persist\``);
     if (proof.left.length > 0) {
       io.messages.error(`still there: ${proof.left.join(", ")}`);
       return Exit.FAILED;

@@ -45,6 +45,9 @@ export function doesNotRun(cgroup: string): TcpxError {
 const word = (text: string) =>
   `"${text.replace(/["\\]/g, "\\$&").replaceAll("%", "%%").replaceAll("$", "$$$$")}"`;
 
+/** A command line as systemd reads it, with nothing left to expand. */
+export const commandLine = (argv: readonly string[]): string => argv.map(word).join(" ");
+
 /**
  * Starts tcpx in a unit of its own: in the service's cgroup its limits of memory and tasks would hold for us, too.
  * @param argv how to start tcpx
@@ -57,7 +60,7 @@ DefaultDependencies=no
 
 [Service]
 Type=oneshot
-ExecStart=${argv.map(word).join(" ")} internal-unit-start %i
+ExecStart=${commandLine(argv)} internal-unit-start %i
 TimeoutStartSec=60
 UMask=0077
 NoNewPrivileges=yes

@@ -8,6 +8,7 @@ import { bpfObjects } from "./bpf-objects.ts";
 import { type Result, works } from "./report.ts";
 import type { Attempt } from "./run-features.ts";
 import { check, tcpxOk } from "./support.ts";
+import { persist } from "./systemd-persist.ts";
 import { agentReturns, notKept, restarts, waiting } from "./systemd-restart.ts";
 import { ADA, expectTimeout, property, systemctl } from "./systemd-support.ts";
 
@@ -193,4 +194,5 @@ export const systemdFeatures: Attempt[] = [
   { name: "rules that wait", run: alone(waiting) },
   { name: "units that are not kept", run: alone(notKept) },
   { name: "the agent with its service", run: alone(agentReturns) },
+  { name: "persist", run: alone(persist) },
 ];
