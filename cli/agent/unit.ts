@@ -31,6 +31,10 @@ const CAPABILITIES = [
  * ProtectKernelTunables: bpffs is below /sys. Not PrivateTmp: the executable may be there.
  */
 export const PROPERTIES: Record<string, string> = {
+  // tcpx.service starts it before sysinit.target, which services wait for otherwise
+  DefaultDependencies: "no",
+  Conflicts: "shutdown.target",
+  Before: "shutdown.target",
   CapabilityBoundingSet: CAPABILITIES.join(" "),
   NoNewPrivileges: "yes",
   ProtectSystem: "strict",

@@ -17,7 +17,7 @@ const CAPABILITIES = [
 ];
 
 /**
- * Early: before the network is there, and so before what uses it. Not MemoryDenyWriteExecute: the runtime
+ * Early: before the network is there, and before every service that does not ask for an earlier place. Not MemoryDenyWriteExecute: the runtime
  * and bun:ffi make code. Not ProtectKernelTunables or ProtectControlGroups: bpffs and cgroups are below /sys.
  */
 export function unitText(argv: readonly string[]): string {
@@ -27,7 +27,7 @@ Description=tcpx: rules of ${POLICY}
 DefaultDependencies=no
 ConditionPathExists=${POLICY}
 After=local-fs.target systemd-sysctl.service
-Before=network-pre.target shutdown.target
+Before=sysinit.target network-pre.target shutdown.target
 Wants=network-pre.target
 Conflicts=shutdown.target
 
@@ -55,6 +55,6 @@ LimitMEMLOCK=infinity
 UMask=0022
 
 [Install]
-WantedBy=multi-user.target
+WantedBy=sysinit.target
 `;
 }

@@ -47,11 +47,11 @@ async function appendArchive(folder: string, file: string, depth = 0): Promise<v
 
 /**
  * The part that all kernels share; `file` is made anew.
- * @param base a root file system to begin with, whose libraries then serve all programs
+ * @param bases root file systems to begin with, later ones over earlier; their libraries serve all programs
  */
-export async function buildInitrd(tcpx: string, file: string, base?: string): Promise<void> {
+export async function buildInitrd(tcpx: string, file: string, bases: string[] = []): Promise<void> {
   const root = await mkdtemp(join(dirname(file), "initrd-"));
-  if (base !== undefined) await run(["cp", "-a", `${base}/.`, root]);
+  for (const base of bases) await run(["cp", "-a", `${base}/.`, root]);
   for (const folder of [...FOLDERS, "bin"]) await mkdir(join(root, folder), { recursive: true });
   await addProgram(root, Bun.which("busybox")!, "bin/busybox");
   for (const applet of ["bin/sh", "sbin/modprobe"]) await symlink("/bin/busybox", join(root, applet));

@@ -8,10 +8,10 @@ import { POLICY, unitText } from "../../cli/persist/unit.ts";
 
 const lines = unitText(["/usr/local/bin/tcpx"]).split("\n");
 
-test("the unit applies the policy before the network is there", () => {
+test("the unit applies the policy before the network and the services are there", () => {
   expect(lines).toContain(`ExecStart="/usr/local/bin/tcpx" apply --wait --prepare-units ${POLICY}`);
-  expect(lines).toContain("Before=network-pre.target shutdown.target");
-  expect(lines).toContain("WantedBy=multi-user.target");
+  expect(lines).toContain("Before=sysinit.target network-pre.target shutdown.target");
+  expect(lines).toContain("WantedBy=sysinit.target");
 });
 
 test("the unit may make code, and has what BPF needs", () => {

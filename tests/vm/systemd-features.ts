@@ -8,6 +8,7 @@ import { bpfObjects } from "./bpf-objects.ts";
 import { type Result, works } from "./report.ts";
 import type { Attempt } from "./run-features.ts";
 import { check, tcpxOk } from "./support.ts";
+import { persistedBoot } from "./systemd-boot.ts";
 import { persist } from "./systemd-persist.ts";
 import { agentReturns, notKept, restarts, waiting } from "./systemd-restart.ts";
 import { ADA, expectTimeout, property, systemctl } from "./systemd-support.ts";
@@ -35,6 +36,7 @@ async function refused(what: RegExp, ...scope: string[]): Promise<void> {
 }
 
 async function noUnit(): Promise<Result> {
+  await systemctl("stop", "nginx");
   await refused(/^tcpx: there is no unit nosuch\.service; /, "--unit", "nosuch");
   await refused(/^tcpx: unit nginx\.service does not run; start it first/, "--unit", "nginx");
   await refused(/is a timer, which has no processes/, "--unit", "systemd-tmpfiles-clean.timer");
@@ -186,6 +188,7 @@ const alone = (run: () => Promise<Result>) => async (): Promise<Result> => {
 
 export const systemdFeatures: Attempt[] = [
   { name: "systemd", run: systemd },
+  { name: "a boot with persist on", run: alone(persistedBoot) },
   { name: "no such unit", run: noUnit },
   { name: "system unit", run: alone(systemUnit) },
   { name: "user unit", run: alone(userUnit) },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Rules that are there again after a start of the system, as far as that can be had without one.
 
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { run } from "../support/lab.ts";
 import { type Result, works } from "./report.ts";
 import { check, tcpxOk } from "./support.ts";
@@ -30,6 +30,7 @@ async function startAsAtBoot(): Promise<void> {
 }
 
 export async function persist(): Promise<Result> {
+  rmSync(POLICY, { force: true });
   await systemctl("start", "nginx");
   const off = (await tcpxOk(["persist", "status"])).json;
   check(!off.enabled && off.policy === null, `at first: ${JSON.stringify(off)}`);

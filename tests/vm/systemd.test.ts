@@ -10,6 +10,7 @@ import { type Kernel, kernels } from "../../scripts/vm/kernels.ts";
 import { systemdRoot } from "../../scripts/vm/systemd-root.ts";
 import { tcpxPath } from "../support/tcpx.ts";
 import { type Finding, parseFindings } from "./report.ts";
+import { bootFolder } from "./systemd-boot-folder.ts";
 import { systemdFeatures } from "./systemd-features.ts";
 
 /** That of the suite which the guest's systemd is from. */
@@ -33,7 +34,7 @@ let findings: Finding[] = [];
 beforeAll(async () => {
   if ("reason" in found) return;
   const initrd = join(temporary, "initrd");
-  await buildInitrd(tcpxPath(), initrd, found.root);
+  await buildInitrd(tcpxPath(), initrd, [found.root, await bootFolder(join(temporary, "boot"))]);
   run = await boot(found.kernel, initrd, { script: "systemd-guest.ts", limitSeconds: 600 });
   findings = parseFindings(run.console);
 }, LIMIT_MS);
