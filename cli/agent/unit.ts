@@ -31,6 +31,10 @@ const CAPABILITIES = [
  * ProtectKernelTunables: bpffs is below /sys. Not PrivateTmp: the executable may be there.
  */
 export const PROPERTIES: Record<string, string> = {
+  // tcpx.service starts it before sysinit.target, which services wait for otherwise
+  DefaultDependencies: "no",
+  Conflicts: "shutdown.target",
+  Before: "shutdown.target",
   CapabilityBoundingSet: CAPABILITIES.join(" "),
   NoNewPrivileges: "yes",
   ProtectSystem: "strict",
@@ -44,8 +48,9 @@ export const PROPERTIES: Record<string, string> = {
   RestrictSUIDSGID: "yes",
   LockPersonality: "yes",
   SystemCallArchitectures: "native",
-  // it is there already; systemd would take it away from the next agent
-  ReadWritePaths: "/run/tcpx",
+  // Not /run/tcpx alone, which would be a mount point to the agent, and one cannot be removed by who ends.
+  // No RuntimeDirectory: it is there already, and systemd would take it away from the next agent.
+  ReadWritePaths: "/run",
   UMask: "0077",
   LimitMEMLOCK: "infinity",
   // a guard process may still have routes to take back when the agent is gone

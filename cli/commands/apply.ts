@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 
 import { join } from "node:path";
-import { type Args, changeArgs, flagArg, globalArgs, textArg } from "../args.ts";
-import { Exit } from "../errors.ts";
+import { type Args, changeArgs, flagArg, globalArgs, type ScopeFlags, textArg } from "../args.ts";
+import { Exit, TcpxError } from "../errors.ts";
 import { type Bridge, bridge, unwrap } from "../loader/bridge.ts";
 import { cgroupRoot, currentNetns, type Scope } from "../loader/host.ts";
 import { isTemporary } from "../loader/run-scopes.ts";
@@ -59,7 +59,9 @@ function placeAll(lib: Bridge, policy: Policy, placed: PlacedScope[], fitting: F
 /** Scopes in force that the file does not name. */
 function unnamed(lib: Bridge, wanted: Wanted[]): Scope[] {
   const named = new Set(wanted.map(({ scope }) => scope.id));
-  const left = readScopes(lib).filter(({ id, alive, name }) => alive && !named.has(id) && !isTemporary(name));
+  const left = readScopes(lib).filter(
+    ({ id, alive, waiting, name }) => (alive || waiting) && !named.has(id) && !isTemporary(name),
+  );
   return left.map(({ id, name }) => ({ id, name, path: join(cgroupRoot(), name) }));
 }
 
@@ -78,8 +80,31 @@ function patienceOf(args: Args): number {
   return text === undefined ? 0 : parseDuration(text, "--wait-cgroup", 1, LONGEST_WAIT_MS);
 }
 
+/** While the system starts, services that do not run yet are made ready, and what is not there stops nothing. */
+function resolver(lib: Bridge, args: Args, io: Io, missed: ScopeFlags[]) {
+  if (!flagArg(args, "prepare-units")) return (flags: ScopeFlags) => resolveScope(lib, flags);
+  const prepare = !flagArg(args, "dry-run");
+  return (flags: ScopeFlags) => {
+    try {
+      return resolveScope(lib, flags, { prepare });
+    } catch (error) {
+      if (!(error instanceof TcpxError) || !error.absent) throw error;
+      io.messages.warn(`${error.message}: its rules are left out`);
+      missed.push(flags);
+      return undefined;
+    }
+  };
+}
+
 /** The file's rules on this host. What was read for it is garbage afterwards, and may be much. */
-async function wantedRules(lib: Bridge, fitting: Fitting, args: Args, progress: Progress, io: Io) {
+async function wantedRules(
+  lib: Bridge,
+  fitting: Fitting,
+  args: Args,
+  progress: Progress,
+  io: Io,
+  missed: ScopeFlags[],
+) {
   const patience = patienceOf(args);
   const policy = await readPolicy(textArg(args, "file")!, progress);
   const waiting = (what: string) => {
@@ -87,7 +112,7 @@ async function wantedRules(lib: Bridge, fitting: Fitting, args: Args, progress: 
     io.messages.info(`waiting: ${what}`);
   };
   collectAfter(policy.scopes.reduce((sum, { entries }) => sum + entries.length, 0));
-  const placed = await resolveScopes(policy, (flags) => resolveScope(lib, flags), patience, waiting);
+  const placed = await resolveScopes(policy, resolver(lib, args, io, missed), patience, waiting);
   return placeAll(lib, policy, placed, fitting, io);
 }
 
@@ -96,7 +121,8 @@ async function run(args: Args, io: Io) {
   const dryRun = flagArg(args, "dry-run");
   const lib = await bridge();
   const fitting = new Fitting({ tickUs: unwrap("tick", lib.tcpx_jiffy_us()) });
-  const wanted = await wantedRules(lib, fitting, args, progress, io);
+  const missed: ScopeFlags[] = [];
+  const wanted = await wantedRules(lib, fitting, args, progress, io, missed);
   const host = await openHost();
   lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
   progress.clear();
@@ -118,7 +144,7 @@ async function run(args: Args, io: Io) {
   for (const line of live.flatMap(({ lines }) => lines)) io.print(line);
   if (!changed) io.print("no change");
   else if (dryRun) io.print("nothing was changed (--dry-run)");
-  return agent?.failed ? Exit.FAILED : Exit.DONE;
+  return agent?.failed || missed.length > 0 ? Exit.FAILED : Exit.DONE;
 }
 
 export const apply = leaf({
@@ -132,6 +158,10 @@ export const apply = leaf({
       type: "string",
       valueHint: "DURATION",
       description: "Wait so long for cgroups and units that are not there yet, instead of failing",
+    },
+    "prepare-units": {
+      type: "boolean",
+      description: "Make the cgroups of services that do not run yet, so that they start with their rules",
     },
     ...changeArgs,
     ...globalArgs,

@@ -10,6 +10,7 @@ import type { Io } from "../output/io.ts";
 import { changeLines, ruleJson, scopeJson } from "../output/rules.ts";
 import { type Change, isChange } from "../policy/change.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
+import { notKept } from "../system/unit-hook.ts";
 import { changeScopes } from "./change-scopes.ts";
 import { type Host, openHost } from "./host-access.ts";
 
@@ -82,6 +83,10 @@ export async function changeScope(
   const { dryRun, wait } = places;
   const work = { dryRun, wait, prepare, wish, targets: () => [target], everywhere: () => netns === null };
   const { changes, agent, live } = await changeScopes(io, host, work);
+  const { change } = changes[0]!;
+  const named = !dryRun && places.scope.unit !== undefined && change.added.length > 0;
+  const notice = named ? notKept(scope.name) : undefined;
+  if (notice) io.messages.warn(notice);
   report(io, command, changes[0]!, places, netns, { agent, live: live[0] });
   if (dryRun && wish.live) io.print("connections that exist would be changed, too (--live)");
   return agent?.failed ? Exit.FAILED : Exit.DONE;

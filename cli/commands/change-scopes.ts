@@ -14,6 +14,7 @@ import { hasStale, removeStale } from "../loader/stale.ts";
 import { readScope } from "../loader/state.ts";
 import { type Lock, lock, replaceRules } from "../loader/store.ts";
 import { takeOver } from "../loader/takeover.ts";
+import { adopt } from "../loader/waiting.ts";
 import type { Io } from "../output/io.ts";
 import { type Change, isChange } from "../policy/change.ts";
 import type { Rule } from "../policy/rule.ts";
@@ -102,6 +103,10 @@ function partly(error: unknown, scope: Scope, done: number, total: number): unkn
 async function commit(host: Host, work: Work, early: Planned[], io: Io): Promise<ScopeChange[]> {
   using held = lock(host.lib, work.wait);
   await cleanUp(host, held, io);
+  for (const { scope } of early) {
+    const adopted = await adopt(host.lib, held, scope);
+    if (adopted.length > 0) io.messages.info(`${adopted.length} rule(s) had waited for cgroup ${scope.name}`);
+  }
   const plans = planAll(host, work.targets(), early);
   const changed = plans.filter(({ change }) => isChange(change));
   for (const [done, { scope, change }] of changed.entries()) {

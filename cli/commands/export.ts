@@ -28,7 +28,7 @@ function namesOf(lib: Bridge, { name, id }: ScopeState): PrintedScope["names"] {
 
 /** What of a scope's rules a file can say; the rest is told. */
 function printed(lib: Bridge, state: ScopeState, own: Netns | null, io: Io): PrintedScope[] {
-  const { name, alive, damaged, rules } = state;
+  const { name, alive, waiting, damaged, rules } = state;
   if (damaged) {
     throw new TcpxError(
       Exit.FAILED,
@@ -38,7 +38,7 @@ function printed(lib: Bridge, state: ScopeState, own: Netns | null, io: Io): Pri
       },
     );
   }
-  if (!alive) {
+  if (!alive && !waiting) {
     io.messages.warn(`cgroup ${name} is gone: its ${rules.length} rule(s) are left out`);
     return [];
   }

@@ -171,16 +171,19 @@ async function figuresFor(states: ScopeState[], io: Io) {
 async function showRules(extension: Extension, flags: ScopeFlags, io: Io): Promise<ExitCode> {
   const host = await openHost(flags);
   const states = host.states();
-  const rows = states.flatMap(({ name, alive, rules }) =>
-    rules.filter((rule) => rule.ext === extension.name).map((rule) => ({ scope: name, alive, rule })),
+  const rows = states.flatMap(({ name, alive, waiting, rules }) =>
+    rules
+      .filter((rule) => rule.ext === extension.name)
+      .map((rule) => ({ scope: name, alive, waiting, rule })),
   );
   rows.sort((a, b) => (ruleKey(a.rule) < ruleKey(b.rule) ? -1 : 1));
   const figures = extension.needsAgent ? await figuresFor(states, io) : undefined;
   io.json({
-    rules: rows.map(({ scope, alive, rule }) => ({
+    rules: rows.map(({ scope, alive, waiting, rule }) => ({
       scope,
       unit: unitOf(scope)?.name ?? null,
       alive,
+      waiting,
       ...ruleJson(rule),
     })),
     ...figures?.json,

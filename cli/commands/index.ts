@@ -49,6 +49,10 @@ export const commands: Record<string, Entry> = {
     summary: "Run a command in a scope of its own, which goes when it ends",
     load: async () => (await import("./run.ts")).run,
   },
+  persist: {
+    summary: "Keep the rules over a reboot",
+    load: async () => (await import("./persist.ts")).persist,
+  },
   reset: {
     summary: "Remove everything that tcpx has put on this host",
     load: async () => (await import("./reset.ts")).reset,
@@ -68,6 +72,7 @@ const internal: Record<string, Entry["load"]> = {
   "internal-agent": async () => (await import("./agent.ts")).internalAgent,
   "internal-run-rules": async () => (await import("./internal-run.ts")).internalRunRules,
   "internal-run-end": async () => (await import("./internal-run.ts")).internalRunEnd,
+  "internal-unit-start": async () => (await import("./internal-unit.ts")).internalUnitStart,
   "internal-man": async () => (await import("./internal-man.ts")).internalMan,
   "internal-peer": async () => (await import("./internal-peer.ts")).internalPeer,
 };

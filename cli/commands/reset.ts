@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import { existsSync } from "node:fs";
 import { type RouteSurvey, removeRoutesLeft } from "../agent/routes-left.ts";
 import { checkRunDir, RUN_DIR } from "../agent/run-dir.ts";
 import { agentPid, stopAgent } from "../agent/start.ts";
@@ -16,12 +17,14 @@ import { lock } from "../loader/store.ts";
 import { attachedPrograms } from "../loader/survey.ts";
 import type { Io } from "../output/io.ts";
 import { ruleTable } from "../output/rules.ts";
+import { UNIT_FILE } from "../persist/unit.ts";
+import { anyHooks, syncHooks, TEMPLATE } from "../system/unit-hook.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
 async function dryRun(io: Io, states: ScopeState[]): Promise<void> {
-  const rules = states.flatMap(({ name, alive, rules }) =>
-    rules.map((rule) => ({ scope: name, alive, rule })),
+  const rules = states.flatMap(({ name, alive, waiting, rules }) =>
+    rules.map((rule) => ({ scope: name, alive, waiting, rule })),
   );
   const agent = await agentPid();
   io.json({
@@ -52,6 +55,7 @@ async function prove(lib: Bridge, pins: string[]): Promise<Proof> {
   const agent = (await agentPid()) !== undefined || checkRunDir();
   const left = [...programs, ...pins];
   if (agent) left.push(RUN_DIR);
+  if (anyHooks()) left.push(`/run/systemd/system/${TEMPLATE}`);
   if (routes.failed > 0) left.push(`routes for ACKs at once in ${routes.failed} network namespace(s)`);
   return { cgroups, programs, pins, agent, routes, left };
 }
@@ -87,6 +91,7 @@ export const reset = leaf({
       restored = await restoreConnections(lib);
       held.removeEverything();
     }
+    if (anyHooks()) syncHooks([]); // somebody has removed the pins by hand
     const unmounted = unmountOwnBpffs(lib);
     const pins = bpffs === undefined || unmounted ? [] : listPins(topDir(bpffs));
     const proof = await prove(lib, pins);
@@ -119,6 +124,8 @@ export const reset = leaf({
     for (const name of leftovers) io.print(`removed ${name}, left by a killed command`);
     if (routes.removed > 0) io.print(`removed ${routes.removed} rules and routes that an agent had left`);
     if (unmounted) io.print("unmounted /sys/fs/bpf, which tcpx had mounted");
+    if (existsSync(UNIT_FILE))
+      io.messages.warn(`${UNIT_FILE} brings rules back with a reboot; see \`tcpx persist\``);
     if (proof.left.length > 0) {
       io.messages.error(`still there: ${proof.left.join(", ")}`);
       return Exit.FAILED;

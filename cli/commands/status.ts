@@ -30,6 +30,7 @@ function scopeJson({ state, counters }: ScopeReport): Record<string, unknown> {
     id: state.id,
     unit: unitOf(state.name)?.name ?? null,
     alive: state.alive,
+    waiting: state.waiting,
     damaged: state.damaged,
     link_id: state.linkId,
     program_id: state.progId,
@@ -45,10 +46,18 @@ function scopeText({ state, counters }: ScopeReport, netns: Netns | null): strin
   if (state.damaged) {
     return `cgroup ${state.name}: attached, but its pins were removed by hand; \`tcpx reset\` detaches it`;
   }
-  const gone = state.alive ? "" : " (removed: its rules have no effect)";
+  const why = state.waiting
+    ? "does not run: its rules wait for its next start"
+    : "removed: its rules have no effect";
+  const gone = state.alive ? "" : ` (${why})`;
   const older = state.layout < LAYOUT_VERSION ? ", to be taken over by the next change" : "";
   const attached = `sock_ops program ${state.progId}, link ${state.linkId}, by tcpx ${state.version}${older}`;
-  const rows = state.rules.map((rule) => ({ scope: state.name, alive: state.alive, rule }));
+  const rows = state.rules.map((rule) => ({
+    scope: state.name,
+    alive: state.alive,
+    waiting: state.waiting,
+    rule,
+  }));
   const unit = unitText(state.name);
   const sections = [
     `${unit ? `${unit}, ` : ""}cgroup ${state.name}${gone}:\n${attached}`,

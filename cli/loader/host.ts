@@ -18,6 +18,8 @@ export interface Scope {
   /** Path below the cgroup2 mount, "/" for the root. */
   name: string;
   id: bigint;
+  /** A service that does not run: the cgroup is gone, and its rules wait for the next one. */
+  waiting?: true;
 }
 
 /** The cgroup2 mount point as this process can reach it, or undefined. */

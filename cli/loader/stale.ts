@@ -27,6 +27,7 @@ export function removeStale(lib: Bridge, held: Lock): ScopeState[] {
   for (const id of new Set(ids)) {
     const state = readScope(lib, id);
     const path = join(findCgroupRoot() ?? "/", state?.name ?? "/");
+    if (state?.waiting) continue;
     if (state?.alive && !(isLeftRun(path) && removeRun(lib, path))) {
       pins.removeOldGenerations(pins.scopeDir(held.bpffs, id), state.progId);
       continue;

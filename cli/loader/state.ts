@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
 import type { Rule } from "../policy/rule.ts";
+import { isHooked } from "../system/unit-hook.ts";
 import { version } from "../version.ts";
 import type { Bridge } from "./bridge.ts";
 import { cgroupExists, findBpffs, requireOwn } from "./host.ts";
@@ -23,6 +24,8 @@ export interface ScopeState {
   name: string;
   /** False: the cgroup has been removed and the rules with it have no effect. */
   alive: boolean;
+  /** It has been, and the service that it was of will get the rules with its next one. */
+  waiting: boolean;
   /** Somebody removed pins by hand: attached, but nobody knows the rules any more. */
   damaged: boolean;
   linkId: number;
@@ -73,6 +76,7 @@ function readGeneration(lib: Bridge, bpffs: string, id: bigint, layout: number):
       ...state,
       name: `id ${id}`,
       alive: cgroupId !== 0n,
+      waiting: false,
       damaged: true,
       version: "?",
       count: 0,
@@ -86,7 +90,7 @@ function readGeneration(lib: Bridge, bpffs: string, id: bigint, layout: number):
   const alive = cgroupId !== 0n && cgroupExists(name, id);
   let decoded: Rule[] | undefined;
   return {
-    ...{ ...state, name, alive, damaged: false, version, count },
+    ...{ ...state, name, alive, waiting: !alive && isHooked(name), damaged: false, version, count },
     // many a reader does not ask, and there may be 100,000 of them
     get rules() {
       decoded ??= decodeRules(records, count);

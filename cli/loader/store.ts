@@ -5,17 +5,21 @@ import { closeSync, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
 import type { Rule } from "../policy/rule.ts";
+import { anyHooks, doesNotRun, serviceOf, servicesOf, syncHooks } from "../system/unit-hook.ts";
 import { attachError } from "./attach-error.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
 import { ensureBpffs, ownDirectory, type Scope, unmountOwnBpffs } from "./host.ts";
 import { attachedTo, Fd, linkInfo, listPins, openPin, pin, progInfo, SOCK_OPS, valueSize } from "./maps.ts";
 import { type Generation, loadGeneration, type SharedMaps } from "./object.ts";
 import * as pins from "./pins.ts";
+import { readScopes } from "./state.ts";
 import { type StructName, sizeOf } from "./struct.ts";
 
 /** Holds the lock that changes are made under. */
 export class Lock implements Disposable {
   private gone = false;
+  /** Rules of a service were changed. */
+  concernsUnits = anyHooks();
 
   constructor(
     readonly bpffs: string,
@@ -33,6 +37,7 @@ export class Lock implements Disposable {
   [Symbol.dispose](): void {
     try {
       if (!this.gone) pins.prune(this.bpffs); // else it may be somebody else's directory by now
+      if (this.concernsUnits) syncHooks(this.gone ? [] : servicesOf(readScopes(this.lib)));
     } finally {
       this.fd[Symbol.dispose]();
       // a command that left nothing takes the mount back that it made
@@ -144,6 +149,8 @@ export async function replaceRules(
   older?: string,
 ): Promise<void> {
   const { bpffs } = held;
+  held.concernsUnits ||= serviceOf(scope.name) !== undefined;
+  if (rules.length > 0 && scope.waiting) throw doesNotRun(scope.name);
   if (rules.length === 0) {
     pins.removeScope(lib, bpffs, scope.id);
     return;

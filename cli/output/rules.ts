@@ -61,6 +61,7 @@ export const changeLines = (change: Change, scope: string, current: Netns | null
 export interface RuleRow {
   scope: string;
   alive: boolean;
+  waiting: boolean;
   rule: Rule;
 }
 
@@ -82,13 +83,13 @@ function fitted(head: string[], cells: string[][]): string {
  */
 export function ruleTable(rows: RuleRow[], current: Netns | null, scopes = true): string {
   const head = ["EXT", "KIND", "VALUE", "SELECTOR", "NETNS", ...(scopes ? ["SCOPE"] : [])];
-  const cells = rows.map(({ scope, alive, rule }) => [
+  const cells = rows.map(({ scope, alive, waiting, rule }) => [
     rule.ext,
     rule.kind,
     extensionOf(rule).describe(rule),
     formatSelector(rule.selector),
     netnsText(rule, current),
-    ...(scopes ? [`${unitText(scope) ?? scope}${alive ? "" : " (gone)"}`] : []),
+    ...(scopes ? [`${unitText(scope) ?? scope}${alive ? "" : waiting ? " (waiting)" : " (gone)"}`] : []),
   ]);
   return fitted(head, cells);
 }

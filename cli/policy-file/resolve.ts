@@ -23,13 +23,14 @@ function nameKey(flags: ScopeFlags): string | undefined {
 
 /**
  * Finds every scope of a policy, waiting for those that are not there yet.
+ * @param resolve undefined: go on without this one
  * @param patience milliseconds
  * @param waiting is told once that something is waited for
  * @throws TcpxError (usage) with file, line and key when there is none of that name, or two are the same
  */
 export async function resolveScopes(
   policy: Policy,
-  resolve: (flags: ScopeFlags) => FoundScope,
+  resolve: (flags: ScopeFlags) => FoundScope | undefined,
   patience: number,
   waiting: (what: string) => void,
 ): Promise<PlacedScope[]> {
@@ -40,9 +41,10 @@ export async function resolveScopes(
     const key = nameKey(wanted.flags);
     const at = key === undefined ? wanted.path : [...wanted.path, key];
     let scope: FoundScope | undefined;
-    for (; !scope; ) {
+    for (;;) {
       try {
         scope = resolve(wanted.flags);
+        break;
       } catch (error) {
         if (!(error instanceof TcpxError)) throw error;
         if (!error.absent || performance.now() >= end) throw problemAt(policy.source, at, hinted(error));
@@ -51,6 +53,7 @@ export async function resolveScopes(
         await Bun.sleep(POLL_MS);
       }
     }
+    if (!scope) continue;
     const other = placed.get(scope.id);
     if (other) {
       const { path } = other.wanted;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // From what an administrator calls a scope (--cgroup, --unit, --pid) to its cgroup.
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ScopeFlags } from "../args.ts";
 import { absentError, Exit, TcpxError, usageError } from "../errors.ts";
@@ -9,9 +9,10 @@ import type { Bridge } from "../loader/bridge.ts";
 import { cgroupRoot, findScope, type Scope } from "../loader/host.ts";
 import { directories } from "../loader/survey.ts";
 import { isDirectory, viewpoints } from "../loader/viewpoint.ts";
+import { waitingFor } from "../loader/waiting.ts";
 import { belowMount, cgroupMounts, unifiedPath } from "./cgroup-path.ts";
 import { hasTcpSocket, processState } from "./process.ts";
-import { cgroupOfUnit, parseShown, parseUnit, pickUnit, unitOf } from "./unit-name.ts";
+import { cgroupOfSlice, cgroupOfUnit, parseShown, parseUnit, pickUnit, unitOf } from "./unit-name.ts";
 
 /** A scope, and what should be known about how it was found. */
 export interface FoundScope extends Scope {
@@ -83,7 +84,15 @@ function findByPid(lib: Bridge, text: string): FoundScope {
 function askSystemd(unit: string): ReturnType<typeof parseShown> | undefined {
   const program = existsSync("/run/systemd/system") ? Bun.which("systemctl") : null;
   if (!program) return undefined;
-  const argv = [program, "show", "--property=LoadState", "--property=ControlGroup", "--", unit];
+  const argv = [
+    program,
+    "show",
+    "--property=LoadState",
+    "--property=ControlGroup",
+    "--property=Slice",
+    "--",
+    unit,
+  ];
   const { exitCode, stdout } = Bun.spawnSync(argv, { stdin: "ignore", stderr: "ignore", timeout: 10_000 });
   return exitCode === 0 ? parseShown(stdout.toString()) : undefined;
 }
@@ -115,11 +124,23 @@ function walkForUnit(root: string, unit: string): string[] {
   return found;
 }
 
-function findByUnit(lib: Bridge, text: string, user: string | undefined): Scope {
+/** The cgroup that a service will have; systemd takes one that is there. */
+function prepareService(lib: Bridge, unit: string, slice: string): Scope {
+  const path = join(cgroupRoot(), cgroupOfSlice(slice), cgroupOfUnit(unit));
+  mkdirSync(path, { recursive: true });
+  return findScope(lib, path);
+}
+
+function findByUnit(lib: Bridge, text: string, user: string | undefined, prepare: boolean): Scope {
   const unit = parseUnit(text);
   const uid = user === undefined ? null : userId(user);
   const root = cgroupRoot();
   const shown = uid === null ? askSystemd(unit) : undefined;
+  const running = shown?.cgroup && isDirectory(join(root, shown.cgroup));
+  if (prepare && shown?.slice && !running && unit.endsWith(".service"))
+    return prepareService(lib, unit, shown.slice);
+  const waiting = shown && !running ? waitingFor(lib, unit) : undefined;
+  if (waiting) return { path: join(root, waiting.name), name: waiting.name, id: waiting.id, waiting: true };
   if (shown && !shown.found) {
     throw absentError(
       `there is no unit ${unit}`,
@@ -127,7 +148,7 @@ function findByUnit(lib: Bridge, text: string, user: string | undefined): Scope 
       "see `systemctl list-units`, or give --user USER, too",
     );
   }
-  if (shown?.cgroup && isDirectory(join(root, shown.cgroup))) return findScope(lib, root + shown.cgroup);
+  if (shown && running) return findScope(lib, root + shown.cgroup);
   const found = walkForUnit(root, unit);
   const whose = (path: string) => unitOf(path)?.uid ?? null;
   const [cgroup, second] = pickUnit(found.filter((path) => whose(path) === uid));
@@ -152,10 +173,11 @@ function findByUnit(lib: Bridge, text: string, user: string | undefined): Scope 
 
 /**
  * The scope that the flags name; the root when they name none.
+ * @param prepare makes the cgroup of a service that does not run yet, so that it starts with its rules
  * @throws TcpxError (usage) when there is none of that name
  */
-export function resolveScope(lib: Bridge, flags: ScopeFlags): FoundScope {
+export function resolveScope(lib: Bridge, flags: ScopeFlags, { prepare = false } = {}): FoundScope {
   if (flags.pid !== undefined) return findByPid(lib, flags.pid);
-  if (flags.unit !== undefined) return { ...findByUnit(lib, flags.unit, flags.user), notices: [] };
+  if (flags.unit !== undefined) return { ...findByUnit(lib, flags.unit, flags.user, prepare), notices: [] };
   return { ...findScope(lib, flags.cgroup), notices: [] };
 }

@@ -62,10 +62,16 @@ export function unitText(cgroup: string): string | null {
   return unit && (unit.uid === null ? unit.name : `${unit.name} of user ${unit.uid}`);
 }
 
-/** What `systemctl show -p LoadState -p ControlGroup` says. */
-export function parseShown(text: string): { found: boolean; cgroup: string } {
+/** What `systemctl show -p LoadState -p ControlGroup -p Slice` says. */
+export function parseShown(text: string): { found: boolean; cgroup: string; slice: string } {
   const of = (key: string) => new RegExp(`^${key}=(.*)$`, "m").exec(text)?.[1] ?? "";
-  return { found: of("LoadState") !== "not-found", cgroup: of("ControlGroup") };
+  return { found: of("LoadState") !== "not-found", cgroup: of("ControlGroup"), slice: of("Slice") };
+}
+
+/** The cgroup of a slice: web-api.slice is in web.slice. */
+export function cgroupOfSlice(slice: string): string {
+  const parts = slice === "-.slice" ? [] : slice.slice(0, -".slice".length).split("-");
+  return parts.map((_, i) => `/${parts.slice(0, i + 1).join("-")}.slice`).join("");
 }
 
 /**

@@ -72,6 +72,13 @@ export class Archive implements AsyncDisposable {
       .map((stanza) => Object.fromEntries([...stanza.matchAll(/^([\w-]+): (.*)$/gm)].map((m) => m.slice(1))));
   }
 
+  /** These packages and what they depend on, each as `name=version`; none when one of them is not there. */
+  async closure(packages: string[]): Promise<string[]> {
+    const argv = ["apt-get", "-q", "install", "--simulate", "--no-install-recommends", ...packages];
+    const text = await this.run(argv).catch(() => "");
+    return [...text.matchAll(/^Inst (\S+) \((\S+) /gm)].map(([, name, version]) => `${name}=${version}`);
+  }
+
   /** Downloads and unpacks packages (`name=version`) into one folder. */
   async unpack(packages: string[], folder: string): Promise<void> {
     const debs = await mkdtemp(join(this.root, "debs-"));

@@ -36,19 +36,29 @@ async function addTests(root: string): Promise<void> {
   await cp(programs, join(root, "tcpx/cache/build", basename(programs)), { recursive: true });
 }
 
-/** Appends a folder as a cpio archive: the kernel unpacks archives that follow one another. */
-async function appendArchive(folder: string, file: string): Promise<void> {
-  await run(["sh", "-c", 'find . | cpio -o -H newc --quiet -R 0:0 >>"$0"', file], { cwd: folder });
+/**
+ * Appends a folder as a cpio archive: the kernel unpacks archives that follow one another.
+ * @param depth how deep entries begin: a folder's own entry would replace a link of its name
+ */
+async function appendArchive(folder: string, file: string, depth = 0): Promise<void> {
+  const script = 'find . -mindepth "$1" | cpio -o -H newc --quiet -R 0:0 >>"$0"';
+  await run(["sh", "-c", script, file, `${depth}`], { cwd: folder });
 }
 
-/** The part that all kernels share; `file` is made anew. */
-export async function buildInitrd(tcpx: string, file: string): Promise<void> {
+/**
+ * The part that all kernels share; `file` is made anew.
+ * @param bases root file systems to begin with, later ones over earlier; their libraries serve all programs
+ */
+export async function buildInitrd(tcpx: string, file: string, bases: string[] = []): Promise<void> {
   const root = await mkdtemp(join(dirname(file), "initrd-"));
-  for (const folder of FOLDERS) await mkdir(join(root, folder), { recursive: true });
-  await mkdir(join(root, "bin"));
+  for (const base of bases) await run(["cp", "-a", `${base}/.`, root]);
+  for (const folder of [...FOLDERS, "bin"]) await mkdir(join(root, folder), { recursive: true });
   await addProgram(root, Bun.which("busybox")!, "bin/busybox");
   for (const applet of ["bin/sh", "sbin/modprobe"]) await symlink("/bin/busybox", join(root, applet));
-  for (const name of PROGRAMS) await addProgram(root, Bun.which(name)!, `usr/sbin/${name}`);
+  for (const name of PROGRAMS) {
+    const there = ["bin", "sbin", "usr/bin", "usr/sbin"].some((dir) => existsSync(join(root, dir, name)));
+    if (!there) await addProgram(root, Bun.which(name)!, `usr/sbin/${name}`);
+  }
   await addProgram(root, tcpx, "usr/sbin/tcpx");
   await addTests(root);
   await copyFile(join(ROOT, "tests/vm/init.sh"), join(root, "init"));
@@ -61,5 +71,5 @@ export async function buildInitrd(tcpx: string, file: string): Promise<void> {
 /** The shared part and a kernel's modules in one file, because QEMU takes one. */
 export async function completeInitrd(shared: string, modules: string, file: string): Promise<void> {
   await copyFile(shared, file);
-  await appendArchive(modules, file);
+  await appendArchive(modules, file, 2);
 }

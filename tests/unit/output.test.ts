@@ -217,7 +217,13 @@ describe("rules", () => {
       rule("10.0.0.0/8", { netns: HERE }),
       rule("192.0.2.7", { kind: "accept", value: [1, 2] }),
       rule("192.0.2.7"),
-    ].map((rule, i) => ({ scope: ["/a", "/a/b", "/system.slice/nginx.service"][i]!, alive: i !== 1, rule }));
+      rule("192.0.2.7"),
+    ].map((rule, i) => ({
+      scope: ["/a", "/a/b", "/system.slice/nginx.service", "/system.slice/web.service"][i]!,
+      alive: i % 2 === 0,
+      waiting: i === 3,
+      rule,
+    }));
     const text = ruleTable(rows, HERE);
     expect(text).toBe(
       [
@@ -225,6 +231,7 @@ describe("rules", () => {
         "uto  local   30s       --to 10.0.0.0/8  this   /a",
         "uto  accept  1ms..2ms  --to 192.0.2.7   all    /a/b (gone)",
         "uto  local   30s       --to 192.0.2.7   all    nginx.service",
+        "uto  local   30s       --to 192.0.2.7   all    web.service (waiting)",
       ].join("\n"),
     );
     expect(ruleTable(rows, HERE, false).split("\n")[0]).toBe("EXT  KIND    VALUE     SELECTOR         NETNS");
@@ -235,6 +242,7 @@ describe("rules", () => {
     const rows = [rule(long, { netns: HERE }), rule("10.0.0.0/8")].map((rule) => ({
       scope: "/system.slice/nginx.service",
       alive: true,
+      waiting: false,
       rule,
     }));
     expect(ruleTable(rows, HERE)).toBe(

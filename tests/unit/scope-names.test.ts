@@ -5,6 +5,7 @@ import { checkArguments, scopeArgs, scopeFlags } from "../../cli/args.ts";
 import { TcpxError } from "../../cli/errors.ts";
 import { belowMount, cgroupMounts, unifiedPath } from "../../cli/system/cgroup-path.ts";
 import {
+  cgroupOfSlice,
   cgroupOfUnit,
   parseShown,
   parseUnit,
@@ -106,9 +107,27 @@ describe("units", () => {
 
   test("what systemctl says", () => {
     const text = "LoadState=loaded\nControlGroup=/system.slice/nginx.service\n";
-    expect(parseShown(text)).toEqual({ found: true, cgroup: "/system.slice/nginx.service" });
-    expect(parseShown("ControlGroup=\nLoadState=loaded\n")).toEqual({ found: true, cgroup: "" });
-    expect(parseShown("ControlGroup=\nLoadState=not-found\n")).toEqual({ found: false, cgroup: "" });
+    expect(parseShown(text)).toEqual({ found: true, cgroup: "/system.slice/nginx.service", slice: "" });
+    expect(parseShown("ControlGroup=\nLoadState=loaded\nSlice=a-b.slice\n")).toEqual({
+      found: true,
+      cgroup: "",
+      slice: "a-b.slice",
+    });
+    expect(parseShown("ControlGroup=\nLoadState=not-found\n")).toEqual({
+      found: false,
+      cgroup: "",
+      slice: "",
+    });
+  });
+
+  test.each([
+    ["-.slice", ""],
+    ["system.slice", "/system.slice"],
+    ["system-getty.slice", "/system.slice/system-getty.slice"],
+    ["a-b-c.slice", "/a.slice/a-b.slice/a-b-c.slice"],
+    ["user-1000.slice", "/user.slice/user-1000.slice"],
+  ])("the cgroup of %s", (slice, cgroup) => {
+    expect(cgroupOfSlice(slice)).toBe(cgroup);
   });
 
   test("the host's own unit, not one of the same name in a container", () => {

@@ -1,17 +1,25 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The guest's first process: mounts what a host has (but no bpffs: tcpx mounts it), runs the tests
-# with the executable under test as their runtime, and powers off whatever happens.
+# The guest's first process: mounts what a host has (but no bpffs: tcpx mounts it), or leaves that to
+# systemd; runs the tests with the executable under test as their runtime, and powers off whatever happens.
 
-/bin/busybox --install -s /bin
 # iproute2 before busybox's applets of the same names
 export PATH=/usr/sbin:/bin HOME=/tmp TCPX_BIN=/usr/sbin/tcpx TCPX_CACHE_DIR=/tcpx/cache
 
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs devtmpfs /dev
-mount -t tmpfs tmpfs /run
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
+if [ -x /usr/lib/systemd/systemd ]; then
+	# a guest with systemd (scripts/vm/systemd-root.ts), which mounts, and starts this again as a service
+	[ $$ != 1 ] || exec /usr/lib/systemd/systemd
+	export PATH=/usr/sbin:/usr/bin:/busybox
+	/bin/busybox mkdir /busybox
+	/bin/busybox --install -s /busybox
+else
+	/bin/busybox --install -s /bin
+	mount -t proc proc /proc
+	mount -t sysfs sysfs /sys
+	mount -t devtmpfs devtmpfs /dev
+	mount -t tmpfs tmpfs /run
+	mount -t cgroup2 cgroup2 /sys/fs/cgroup
+fi
 mkdir -p /run/netns
 ip link set lo up
 

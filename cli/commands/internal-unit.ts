@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// Run by systemd before a service's own program (cli/system/unit-hook.ts). Not for people.
+
+import { needsAgent } from "../agent/wish.ts";
+import { globalArgs, textArg } from "../args.ts";
+import { Exit } from "../errors.ts";
+import { lock } from "../loader/store.ts";
+import { adopt } from "../loader/waiting.ts";
+import { openHost } from "./host-access.ts";
+import { leaf } from "./types.ts";
+
+export const internalUnitStart = leaf({
+  summary: "Gives a service's new cgroup its rules; not for people.",
+  args: { unit: { type: "positional", description: "Name of the service" }, ...globalArgs },
+  async run(args, io) {
+    const host = await openHost({ unit: textArg(args, "unit") });
+    const { lib } = host;
+    const scope = host.scope();
+    const adopted = await (async () => {
+      using held = lock(lib, true);
+      return await adopt(lib, held, scope);
+    })();
+    io.print(`${adopted.length} rule(s) for cgroup ${scope.name}`);
+    if (adopted.some(needsAgent)) {
+      const { notifyAgent } = await import("../agent/notify.ts");
+      await notifyAgent(lib);
+    }
+    return Exit.DONE;
+  },
+});

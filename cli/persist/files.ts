@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// What `tcpx persist` has on disk, and what systemd knows of it.
+
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { Exit, TcpxError } from "../errors.ts";
+import { UNIT, UNIT_FILE } from "./unit.ts";
+
+/** Undefined: it is not there. */
+export function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw new TcpxError(Exit.FAILED, `${path} cannot be read (${code})`, { value: path, cause: error });
+  }
+}
+
+/** In one step, and only when it differs. */
+export function write(path: string, text: string): boolean {
+  if (read(path) === text) return false;
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    const draft = `${path}.${process.pid}`;
+    writeFileSync(draft, text, { mode: 0o644 });
+    renameSync(draft, path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new TcpxError(Exit.FAILED, `${path} cannot be written (${code})`, { value: path, cause: error });
+  }
+  return true;
+}
+
+function systemctl(...args: string[]): { code: number; out: string; said: string } {
+  const child = Bun.spawnSync(["systemctl", ...args], { stdin: "ignore", timeout: 60_000 });
+  return { code: child.exitCode, out: child.stdout.toString(), said: child.stderr.toString().trim() };
+}
+
+function must(...args: string[]): void {
+  const { code, said } = systemctl(...args);
+  if (code === 0) return;
+  throw new TcpxError(Exit.FAILED, `systemctl ${args.join(" ")}: ${said.split("\n")[0] || `exit ${code}`}`);
+}
+
+export const hasSystemd = (): boolean => existsSync("/run/systemd/system") && Bun.which("systemctl") !== null;
+
+export const isEnabled = (): boolean => systemctl("is-enabled", UNIT).out.trim() === "enabled";
+
+/** Writes the unit and enables it; false when all of it was so. */
+export function enable(text: string): boolean {
+  const written = write(UNIT_FILE, text);
+  if (!written && isEnabled()) return false;
+  must("daemon-reload");
+  must("enable", "--quiet", UNIT);
+  return true;
+}
+
+/** Disables and removes the unit; false when there was none. Rules in force stay. */
+export function disable(): boolean {
+  if (!existsSync(UNIT_FILE)) return false;
+  must("disable", "--quiet", "--now", UNIT);
+  rmSync(UNIT_FILE);
+  must("daemon-reload");
+  return true;
+}
+
+/** How the unit's last run ended: "success", "exit-code"...; undefined when it has not run since boot. */
+export function lastResult(): string | undefined {
+  const { out } = systemctl("show", "--property=Result,ExecMainExitTimestampMonotonic", UNIT);
+  const of = (key: string) => new RegExp(`^${key}=(.*)$`, "m").exec(out)?.[1] ?? "";
+  return Number(of("ExecMainExitTimestampMonotonic")) > 0 ? of("Result") : undefined;
+}
