@@ -58,10 +58,11 @@ export async function fitted(verb: RuleVerb, { drafts, notices }: Drafted): Prom
 
 function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
   return leaf({
-    summary: `${verb.summary}. ${extension.title}.`,
+    summary: `${verb.summary}.`,
     args: { ...verb.args, ...placeArgs, ...(verb.checkLive && liveArgs), ...globalArgs },
     examples: verb.examples,
     notes: [
+      `${extension.title}.`,
       "Longest prefix first, then the exact port. A rule replaces the one at the same selector; it holds for " +
         `connections set up from now on${verb.checkLive ? " (with --live for those that exist, too)" : ""}, until \`tcpx ${extension.name} unset\` takes it back.`,
       ...(verb.directionNote ? [verb.directionNote] : []),
