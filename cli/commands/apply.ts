@@ -132,7 +132,7 @@ async function run(args: Args, io: Io) {
     dryRun,
     wait: flagArg(args, "wait"),
     targets: () => targetsOf(lib, wanted, flagArg(args, "keep")),
-    prepare: () => fitting.prepare(),
+    prepare: () => fitting.prepare(dryRun),
     everywhere: ({ rules }) => rules.some(({ netns }) => netns === null),
     tick: (done, total) => progress.step(() => `changing scope ${done + 1} of ${total}`),
   });

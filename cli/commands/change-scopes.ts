@@ -32,7 +32,7 @@ export interface Work {
   wait: boolean;
   /** Asked again under the lock. */
   targets(): Target[];
-  /** Not with --dry-run. */
+  /** What the rules need of this host. */
   prepare?(): Promise<void> | undefined;
   /** What connections that exist shall notice of it. */
   wish?: LiveWish;
@@ -182,11 +182,11 @@ export async function changeScopes(io: Io, host: Host, work: Work): Promise<Outc
   const { lib } = host;
   const { wish } = work;
   if (wish?.live) await (await import("../live/probe.ts")).requireLive(lib, wish.asks ?? false);
-  if (work.dryRun) return { changes: planAll(host, work.targets()), live: [] };
   await work.prepare?.();
   using before = await stateBefore(lib, work);
   const early = planAll(host, work.targets());
   await requireRoutes(lib, early);
+  if (work.dryRun) return { changes: early, live: [] };
   // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
   const needed = early.some(({ change }) => isChange(change));
   if (!needed) await repair(host, io);

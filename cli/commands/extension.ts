@@ -79,7 +79,9 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
         setRules(present, placeRules(extension, selectors, drafts, netns));
       const asks = drafts.every(({ kind }) => kind === "ask");
       const wish = { ext: extension.name, live: flagArg(args, "live"), asks };
-      return changeScope(io, `${extension.name} ${name}`, where, plan, wish, () => verb.prepare?.(drafts));
+      return changeScope(io, `${extension.name} ${name}`, where, plan, wish, () =>
+        verb.prepare?.(drafts, where.dryRun),
+      );
     },
   });
 }

@@ -51,7 +51,7 @@ export const internalRunRules = leaf({
       const verb = extension.verbs.set!;
       const fit = await fitted(verb, drafted);
       for (const notice of fit.notices) io.messages.warn(notice);
-      prepare.push(() => verb.prepare?.(fit.drafts));
+      prepare.push(() => verb.prepare?.(fit.drafts, false));
       drafts.push({ extension, ...fit });
     }
     const places = { scope: { cgroup: textArg(args, "cgroup") }, allNetns: false, dryRun: false, wait: true };

@@ -87,9 +87,10 @@ const set: RuleVerb = {
     }
     noLiveExemption(drafts);
   },
-  prepare: (drafts) =>
+  prepare: (drafts, dryRun) =>
     requireAlgorithms(
       drafts.filter((d) => d.kind === "local" && !d.none).map((d) => ALGORITHMS[d.value[0]]!),
+      dryRun,
     ),
 };
 
@@ -117,7 +118,11 @@ const accept: RuleVerb = {
     const bits = input.algorithms.reduce((set, id) => set | (1 << id), 0) >>> 0;
     return { drafts: [{ kind: "accept", none: false, force: input.force, value: [bits, 0] }], notices: [] };
   },
-  prepare: (drafts) => requireAlgorithms(drafts.flatMap((d) => namesOf(d.value[0]))),
+  prepare: (drafts, dryRun) =>
+    requireAlgorithms(
+      drafts.flatMap((d) => namesOf(d.value[0])),
+      dryRun,
+    ),
 };
 
 function spell({ kind, none, force, value: [value] }: RuleDraft): Spelling[] {

@@ -40,10 +40,11 @@ export interface RuleVerb {
   /** Moves values to what this kernel can do, saying so; with --dry-run, too. */
   fit?(drafts: RuleDraft[], host: HostFacts): Drafted;
   /**
-   * Makes this host ready for the rules, such as by loading modules; not with --dry-run.
-   * @throws TcpxError (unsupported) when that cannot be done
+   * Makes this host ready for the rules, such as by loading modules.
+   * @param dryRun changes nothing, and only finds out whether that can be done
+   * @throws TcpxError (unsupported) when it cannot
    */
-  prepare?(drafts: RuleDraft[]): Promise<void>;
+  prepare?(drafts: RuleDraft[], dryRun: boolean): Promise<void>;
 }
 
 /** A command that gives a rule: its verb, and the arguments behind it. */

@@ -32,12 +32,12 @@ export class Fitting {
   }
 
   /** Makes this host ready for the rules. @throws TcpxError (unsupported) */
-  async prepare(): Promise<void> {
+  async prepare(dryRun: boolean): Promise<void> {
     const byVerb = new Map<Draft["verb"], Drafted["drafts"]>();
     for (const [{ verb }, { drafts }] of this.fitted) {
       byVerb.set(verb, [...(byVerb.get(verb) ?? []), ...drafts]);
     }
-    for (const [verb, drafts] of byVerb) await verb.prepare?.(drafts);
+    for (const [verb, drafts] of byVerb) await verb.prepare?.(drafts, dryRun);
   }
 }
 

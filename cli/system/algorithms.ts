@@ -9,22 +9,25 @@ export function availableAlgorithms(): string[] {
   return readFileSync("/proc/sys/net/ipv4/tcp_available_congestion_control", "utf8").trim().split(/\s+/);
 }
 
-async function loadModule(algorithm: string): Promise<void> {
+/** Loads its module, or only looks whether there is one; true: that went well. */
+async function loadModule(algorithm: string, dryRun: boolean): Promise<boolean> {
   const modprobe = Bun.which("modprobe", { PATH: `${process.env.PATH}:/usr/sbin:/sbin` });
-  if (!modprobe) return;
-  const argv = [modprobe, "-q", `tcp_${algorithm}`];
-  await Bun.spawn(argv, { stdin: "ignore", stdout: "ignore", stderr: "ignore" }).exited;
+  if (!modprobe) return false;
+  const argv = [modprobe, "-q", ...(dryRun ? ["-n"] : []), `tcp_${algorithm}`];
+  return (await Bun.spawn(argv, { stdin: "ignore", stdout: "ignore", stderr: "ignore" }).exited) === 0;
 }
 
 /**
  * Makes sure that the kernel has these congestion controls, loading their modules.
+ * @param dryRun only looks whether that could be done
  * @throws TcpxError (unsupported) that names the missing one and those that there are
  */
-export async function requireAlgorithms(names: string[]): Promise<void> {
+export async function requireAlgorithms(names: string[], dryRun: boolean): Promise<void> {
   for (const name of names) {
-    if (!availableAlgorithms().includes(name)) await loadModule(name);
+    if (availableAlgorithms().includes(name)) continue;
+    const loaded = await loadModule(name, dryRun);
     const available = availableAlgorithms();
-    if (available.includes(name)) continue;
+    if (available.includes(name) || (dryRun && loaded)) continue;
     throw new TcpxError(Exit.UNSUPPORTED, `this kernel has no congestion control '${name}'`, {
       value: name,
       hint: `it has ${available.join(", ")}`,

@@ -35,7 +35,7 @@ function loaded(): string[] {
 
 const prepare = async (verb: string, args: Record<string, unknown>) => {
   const { drafts, prepare } = { ...ccRequest.verbs[verb]!, ...ccRequest.verbs[verb]!.draft(args) };
-  await prepare?.(drafts);
+  await prepare?.(drafts, false);
 };
 
 const unsupported = (name: string) =>
@@ -54,18 +54,23 @@ describe("requireAlgorithms", () => {
   });
 
   test("what is there needs no module", async () => {
-    await requireAlgorithms([]);
-    await requireAlgorithms(["reno", "reno", ...present]);
+    await requireAlgorithms([], false);
+    await requireAlgorithms(["reno", "reno", ...present], false);
     expect(loaded()).toEqual([]);
   });
 
   test("what is not there is looked for as a module, then refused with what there is", async () => {
-    await expect(requireAlgorithms([absent])).rejects.toThrow(unsupported(absent));
+    await expect(requireAlgorithms([absent], false)).rejects.toThrow(unsupported(absent));
     expect(loaded()).toEqual([`-q tcp_${absent}`]);
   });
 
+  test("a dry run asks whether there is a module, and loads none", async () => {
+    await expect(requireAlgorithms([absent], true)).rejects.toThrow(unsupported(absent));
+    expect(loaded()).toEqual([`-q -n tcp_${absent}`]);
+  });
+
   test("the first that is missing ends it", async () => {
-    await expect(requireAlgorithms(["reno", absent, another])).rejects.toThrow(unsupported(absent));
+    await expect(requireAlgorithms(["reno", absent, another], false)).rejects.toThrow(unsupported(absent));
     expect(loaded()).toEqual([`-q tcp_${absent}`]);
   });
 });
