@@ -71,9 +71,9 @@ describeIf(needs.ok, needs.reason)("signals on thinned connections", () => {
     const { acks } = await seen(capture, flow);
     const { reasons } = await h.counts(r);
     const sacks = acks.filter((p) => p.optionList.some(({ kind }) => kind === SACK));
-    expect(sacks.length).toBeGreaterThan(50);
+    expect(sacks.length).toBeGreaterThan(15); // at least one per loss
     expect(reasons.options).toBeGreaterThanOrEqual(sacks.length);
-    expect((await h.sender.tcpInfo(flow.from)).total_retrans).toBeGreaterThan(10);
+    expect((await h.sender.tcpInfo(flow.from)).total_retrans).toBeGreaterThan(5);
   });
 
   test("congestion marks on some segments: every ACK with ECE goes, between them it is thinned", async () => {
