@@ -173,7 +173,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("named scopes", () => {
     expect(await scopeOf(service)).toMatchObject({ cgroup: below(service), unit });
     const flags = ["--pid", `${peer.pid}`];
     const status = await tcpxOk(["status", ...flags]);
-    expect(status.stdout).toStartWith(`${unit}, cgroup ${below(service)}: `);
+    expect(status.stdout).toStartWith(`${unit}, cgroup ${below(service)}:\n`);
     expect((await tcpxOk(["uto", "show", ...flags])).stdout).toMatch(new RegExp(` ${unit}$`, "m"));
     const shown = await tcpxOk(["uto", "show", ...flags], { json: true });
     expect(shown.json.rules[0]).toMatchObject({ scope: below(service), unit });
