@@ -2,13 +2,10 @@
 // Standard output for what has no end: written at once, at the pace of whoever reads it. Nothing is queued
 // in the runtime, which could not end before somebody has read it.
 
-import { writeSync } from "node:fs";
 import { Exit, TcpxError } from "../errors.ts";
 import { type Bridge, Errno, isErrno, unwrap } from "../loader/bridge.ts";
 
 const STDOUT = 1;
-/** PIPE_BUF: what a pipe that can be written to takes without waiting. */
-const CHUNK = 4096;
 const RETRY_MS = 10;
 /** What a reader has left to take the rest when the end has come. */
 const PATIENCE_MS = 1000;
@@ -43,14 +40,9 @@ export class Outlet {
     private readonly silent: boolean,
   ) {}
 
-  private writable(): boolean {
-    return unwrap("stdout", this.lib.tcpx_writable(STDOUT)) > 0;
-  }
-
   private failure(error: unknown): TcpxError | undefined {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "EPIPE") return undefined;
-    const what = error instanceof Errno ? error.code : message;
+    if (isErrno(error, "EPIPE")) return undefined;
+    const what = error instanceof Errno ? error.code : (error as Error).message;
     return new TcpxError(Exit.FAILED, `stdout cannot be written: ${what}`, { cause: error });
   }
 
@@ -58,7 +50,7 @@ export class Outlet {
   get closed(): boolean {
     if (this.silent) return false;
     try {
-      this.writable();
+      unwrap("stdout", this.lib.tcpx_writable(STDOUT));
       return false;
     } catch (error) {
       return isErrno(error, "EPIPE");
@@ -82,13 +74,14 @@ export class Outlet {
     const bytes = Buffer.from(text);
     for (let at = 0; at < bytes.length; ) {
       try {
-        if (this.writable()) at += writeSync(STDOUT, bytes, at, Math.min(CHUNK, bytes.length - at));
-        else if (!(await this.patient(pause))) return false;
+        const rest = bytes.subarray(at);
+        at += unwrap("stdout", this.lib.tcpx_write_now(STDOUT, rest, rest.length));
       } catch (error) {
         const failure = this.failure(error);
         if (failure) throw failure;
         return false;
       }
+      if (at < bytes.length && !(await this.patient(pause))) return false;
     }
     return true;
   }

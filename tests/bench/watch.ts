@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // What a `tcpx watch` costs the connections that it tells of: a loop of short connections with all rules
-// matching, with and without a watcher, in turn. It also counts what the watcher has lost.
+// matching, with and without a watcher, in turn. It also counts what the watcher has lost. The clients are
+// in a scope of their own, and the server's is watched; the harder case has both ends in the one watched.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildLoop } from "../support/build.ts";
+import { buildSupport } from "../support/build.ts";
 import { type Child, Lab, until } from "../support/lab.ts";
 import { tcpx, tcpxPath } from "../support/tcpx.ts";
 import { ROUNDS, CASES as RULES } from "./connections.ts";
@@ -14,17 +15,26 @@ const CONNECTIONS = 10_000;
 /** Before that, in every case: the runtime compiles what a watcher does often. */
 const WARM = 6_000;
 
-/** The first one is what the others are compared with. */
-const CASES: readonly { name: string; watch?: (cgroup: string, other: string) => string[] }[] = [
-  { name: "no watch" },
-  { name: "watch", watch: (cgroup) => ["--cgroup", cgroup] },
-  { name: "watch --json", watch: (cgroup) => ["--cgroup", cgroup, "--json"] },
-  { name: "of another scope", watch: (_, other) => ["--cgroup", other] },
+interface Case {
+  name: string;
+  /** Are the clients in a scope of their own? */
+  apart: boolean;
+  watch?: (watched: string, other: string) => string[];
+}
+
+const casesFor = (apart: boolean, name: string): Case[] => [
+  { name: `${name}: no watch`, apart },
+  { name: `${name}: watch`, apart, watch: (watched) => ["--cgroup", watched] },
+  { name: `${name}: watch --json`, apart, watch: (watched) => ["--cgroup", watched, "--json"] },
+  { name: `${name}: of another scope`, apart, watch: (_, other) => ["--cgroup", other] },
 ];
+
+/** The first one of each kind is what the others are compared with. */
+const CASES: readonly Case[] = [...casesFor(true, "server"), ...casesFor(false, "both ends")];
 
 interface Run {
   perSecond: number;
-  /** Of both ends, per connection: what the kernel's side adds. */
+  /** Of the server, or of both ends, per connection: what the kernel's side adds. */
   loopMicros: number;
   events: number;
   lost: number;
@@ -70,14 +80,20 @@ interface Place {
   lab: Lab;
   program: string;
   netns: string;
-  cgroup: string;
-  /** Of the watcher. */
+  /** What is watched; the clients, when apart; nobody; the watcher. */
+  watched: string;
+  clients: string;
+  other: string;
   own: string;
 }
 
-async function once({ lab, program, netns, cgroup, own }: Place, args: string[] | undefined): Promise<Run> {
-  const watcher = args && (await Watcher.start(lab, own, args));
-  const loop = (count: number) => lab.exec(netns, [program, String(count)], "", cgroup);
+async function once(place: Place, { apart, watch }: Case): Promise<Run> {
+  const { lab, program, netns, watched, clients, other, own } = place;
+  const watcher = watch && (await Watcher.start(lab, own, watch(watched, other)));
+  const loop = (count: number) => {
+    const argv = [program, String(count), ...(apart ? [clients] : [])];
+    return lab.exec(netns, argv, "", watched);
+  };
   await loop(WARM);
   const before = usage(own);
   const out = await loop(CONNECTIONS);
@@ -95,20 +111,16 @@ async function once({ lab, program, netns, cgroup, own }: Place, args: string[] 
 }
 
 function row(name: string, runs: Run[], base: Run[]): string[] {
-  const speed = (all: Run[]) => all.map(({ perSecond }) => perSecond);
-  const cpu = (all: Run[]) => all.map(({ loopMicros }) => loopMicros);
-  const median = (field: keyof Run) =>
-    quantile(
-      runs.map((run) => run[field]),
-      0.5,
-    );
+  const of = (all: Run[], field: keyof Run) => all.map((run) => run[field]);
+  const median = (field: keyof Run) => quantile(of(runs, field), 0.5);
   const lost = runs.reduce((sum, run) => sum + run.lost, 0);
   return [
     name,
     median("perSecond").toFixed(0),
-    summary(speed(runs), speed(base)).ratio,
+    summary(of(runs, "perSecond"), of(base, "perSecond")).ratio,
+    interval(of(runs, "perSecond"), of(base, "perSecond")),
     median("loopMicros").toFixed(1),
-    interval(cpu(runs), cpu(base)),
+    interval(of(runs, "loopMicros"), of(base, "loopMicros")),
     median("events").toFixed(0),
     String(lost),
     median("micros").toFixed(2),
@@ -116,27 +128,34 @@ function row(name: string, runs: Run[], base: Run[]): string[] {
   ];
 }
 
+async function placeIn(lab: Lab): Promise<Place> {
+  const { loop: program } = await buildSupport();
+  const [watched, clients, other, own] = ["watched", "clients", "other", "watcher"].map((name) =>
+    lab.cgroup(name),
+  ) as [string, string, string, string];
+  return { lab, program, netns: await lab.netns("loop"), watched, clients, other, own };
+}
+
 /** Runs all cases ROUNDS times in turn and returns the table's rows. */
 export async function watchRows(): Promise<string[][]> {
   await using lab = await Lab.create();
-  const [cgroup, other, own] = ["loop", "other", "watcher"].map((name) => lab.cgroup(name)) as [
-    string,
-    string,
-    string,
-  ];
-  const place = { lab, program: await buildLoop(), netns: await lab.netns("loop"), cgroup, own };
+  const place = await placeIn(lab);
+  const scopes = [place.watched, place.clients];
   const runs = CASES.map((): Run[] => []);
   try {
-    for (const rule of RULES.at(-1)!.rules) await tcpx([...rule, "--cgroup", cgroup, "--wait"]);
+    for (const cgroup of scopes)
+      for (const rule of RULES.at(-1)!.rules) await tcpx([...rule, "--cgroup", cgroup, "--wait"]);
     for (let round = -1; round < ROUNDS; round++) {
-      for (const [i, { watch }] of CASES.entries()) {
-        const run = await once(place, watch?.(cgroup, other));
+      for (const [i, what] of CASES.entries()) {
+        const run = await once(place, what);
         if (round >= 0) runs[i]!.push(run); // the first round warms up
       }
     }
   } finally {
-    for (const ext of ["uto", "cc-request", "iw"])
-      await tcpx([ext, "unset", "--all", "--cgroup", cgroup, "--wait"]);
+    for (const cgroup of scopes)
+      for (const ext of ["uto", "cc-request", "iw"])
+        await tcpx([ext, "unset", "--all", "--cgroup", cgroup, "--wait"]);
   }
-  return CASES.map(({ name }, i) => row(name, runs[i]!, runs[0]!));
+  const baseOf = ({ apart }: Case) => runs[CASES.findIndex((other) => other.apart === apart)]!;
+  return CASES.map((what, i) => row(what.name, runs[i]!, baseOf(what)));
 }

@@ -34,15 +34,6 @@ async function build(): Promise<string> {
   });
 }
 
-/** The loop of short connections that the benches use. */
-export async function buildLoop(): Promise<string> {
-  const source = join(import.meta.dir, "../bench/loop.c");
-  const folder = await cached("test-loop", [...FLAGS, `file:${source}`], async (out) => {
-    await run([process.env.CC || "cc", ...FLAGS, "-o", join(out, "loop"), source]);
-  });
-  return join(folder, "loop");
-}
-
 /** The program of tests/support/routes; not one of the others: guests have no source of the bridge. */
 export async function buildRoutes(): Promise<string> {
   const parts = /^(routes?|netlink|guard)\b.*\.[ch]$/;
