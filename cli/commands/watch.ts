@@ -16,7 +16,8 @@ import type { Bridge } from "../loader/bridge.ts";
 import { readScopes } from "../loader/state.ts";
 import { Outlet, Pause } from "../observe/outlet.ts";
 import { NAMES, parseCount, parseExtensions, Report } from "../observe/watch-report.ts";
-import { type Polled, RING, Watcher, type Wish } from "../observe/watching.ts";
+import type { Watched } from "../observe/watched.ts";
+import { RING, Watcher, type Wish } from "../observe/watching.ts";
 import type { Io } from "../output/io.ts";
 import type { Selector } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
@@ -57,11 +58,20 @@ function cgroupNames(lib: Bridge): (scope: bigint) => string | null {
   };
 }
 
-/** Milliseconds in which, at the pace of the last ones, a quarter of the ring fills: few looks cost little. */
-function nextLook({ events }: Polled, waited: number): number {
-  if (!events) return IDLE;
-  if (events.full) return 0;
-  return Math.min(IDLE, Math.max(SOON, (waited * RING) / 4 / events.bytes.length));
+/** When to look again: few looks with many events cost less than many with few. */
+class Pace {
+  private since = performance.now();
+  private bytes = 0;
+
+  /** Milliseconds in which, at the pace of the last ones, a quarter of the ring fills. */
+  next(events: Watched | undefined): number {
+    this.bytes += events?.bytes.length ?? 0;
+    if (events?.full) return 0;
+    const now = performance.now();
+    const wait = this.bytes > 0 ? (((now - this.since) / this.bytes) * RING) / 4 : IDLE;
+    [this.since, this.bytes] = [now, 0];
+    return Math.min(IDLE, Math.max(SOON, wait));
+  }
 }
 
 /** False: nobody reads any more. */
@@ -72,18 +82,16 @@ async function follow(
   pause: Pause,
   io: Io,
 ): Promise<boolean> {
-  let wait = IDLE;
+  const pace = new Pace();
   while (!report.done) {
     if (pause.ended) watcher.stop();
-    const polled = watcher.poll();
-    const { events, notes, turned } = polled;
+    const { events, notes, turned } = watcher.poll();
     if (turned) io.messages.info(watcher.active ? "there are rules now" : GONE);
     const text = notes.map((note) => report.note(note)).join("") + (events ? report.events(events) : "");
     if (text !== "" && !(await outlet.write(text, pause))) return false;
     if (watcher.stopped && !events) return true; // what there was has been shown
     if (outlet.closed) return false;
-    wait = watcher.stopped ? 0 : nextLook(polled, Math.max(wait, SOON));
-    await pause.wait(wait);
+    await pause.wait(watcher.stopped ? 0 : pace.next(events));
   }
   return true;
 }

@@ -7,6 +7,8 @@ import { type Bridge, Errno, isErrno, unwrap } from "../loader/bridge.ts";
 
 const STDOUT = 1;
 const RETRY_MS = 10;
+/** Bytes of text that are encoded at once. */
+const PIECE = 1 << 16;
 /** What a reader has left to take the rest when the end has come. */
 const PATIENCE_MS = 1000;
 
@@ -33,6 +35,9 @@ export class Pause {
 }
 
 export class Outlet {
+  private readonly encoder = new TextEncoder();
+  /** One for all that is written: what is allocated anew is memory that has to be mapped anew. */
+  private readonly bytes = new Uint8Array(PIECE);
   private deadline: number | undefined;
 
   constructor(
@@ -65,23 +70,32 @@ export class Outlet {
     return true;
   }
 
-  /**
-   * False: nobody reads any more, or not before the end.
-   * @throws TcpxError when it cannot be written
-   */
-  async write(text: string, pause: Pause): Promise<boolean> {
-    if (this.silent) return true;
-    const bytes = Buffer.from(text);
-    for (let at = 0; at < bytes.length; ) {
+  /** As write(). */
+  private async writeBytes(size: number, pause: Pause): Promise<boolean> {
+    for (let at = 0; at < size; ) {
       try {
-        const rest = bytes.subarray(at);
+        const rest = this.bytes.subarray(at, size);
         at += unwrap("stdout", this.lib.tcpx_write_now(STDOUT, rest, rest.length));
       } catch (error) {
         const failure = this.failure(error);
         if (failure) throw failure;
         return false;
       }
-      if (at < bytes.length && !(await this.patient(pause))) return false;
+      if (at < size && !(await this.patient(pause))) return false;
+    }
+    return true;
+  }
+
+  /**
+   * False: nobody reads any more, or not before the end.
+   * @throws TcpxError when it cannot be written
+   */
+  async write(text: string, pause: Pause): Promise<boolean> {
+    if (this.silent) return true;
+    for (let at = 0; at < text.length; ) {
+      const { read, written } = this.encoder.encodeInto(text.slice(at), this.bytes); // whole characters
+      if (!(await this.writeBytes(written, pause))) return false;
+      at += read;
     }
     return true;
   }

@@ -3,8 +3,8 @@
 
 import { Direction } from "../loader/layout.generated.ts";
 import { SCHEMA } from "../output/io.ts";
-import { addressText, endpointText } from "./address.ts";
-import { outcomeOf } from "./watch-outcome.ts";
+import { addressText } from "./address.ts";
+import { flat, outcomeOf } from "./watch-outcome.ts";
 import { ADDRESS_WORDS, OWNER_WORDS, type Watched } from "./watched.ts";
 
 const WIDTH = 80;
@@ -38,7 +38,7 @@ export class Clock {
       this.second = second;
     }
     this.ms = ms;
-    this.whole = `${this.text}.${String(ms - second * 1000).padStart(3, "0")}${this.iso ? "Z" : ""}`;
+    this.whole = flat(`${this.text}.${String(ms - second * 1000).padStart(3, "0")}${this.iso ? "Z" : ""}`);
     return this.whole;
   }
 }
@@ -86,11 +86,18 @@ class Repeated {
 /** Lines for people. */
 export class TextLines {
   readonly clock = new Clock(false);
+  private readonly host = new Repeated(ADDRESS_WORDS);
 
   private place(list: Watched, at: number): string {
-    const peer = endpointText(list.bytes, list.remoteAt(at), list.family(at), list.remotePort(at));
+    const { host } = this;
+    const [from, family] = [list.remoteAt(at), list.family(at)];
+    if (!host.holds(list, from, family)) {
+      const address = addressText(list.bytes, from, family);
+      host.text = flat(family === 4 ? address : `[${address}]`);
+    }
     const port = `:${list.localPort(at)}`.padStart(6);
-    return `${this.clock.format(list.atNs(at))} ${port} ${directionOf(list, at).sign} ${peer.padEnd(PEER)}`;
+    const peer = `${host.text}:${list.remotePort(at)}`.padEnd(PEER);
+    return `${this.clock.format(list.atNs(at))} ${port} ${directionOf(list, at).sign} ${peer}`;
   }
 
   /**
@@ -115,8 +122,6 @@ export class TextLines {
   }
 }
 
-const head = (time: string) => `{"schema":${SCHEMA},"time":"${time}",`;
-
 /** Lines for scripts: a document each. */
 export class JsonLines {
   readonly clock = new Clock(true);
@@ -127,19 +132,20 @@ export class JsonLines {
   /** @param cgroupOf the path of a scope, null: not known */
   constructor(private readonly cgroupOf: (scope: bigint) => string | null) {}
 
-  private ends(list: Watched, at: number): string {
+  private begin(list: Watched, at: number): string {
     const { local, remote } = this;
     const family = list.family(at);
-    for (const [end, from] of [
-      [local, list.localAt(at)],
-      [remote, list.remoteAt(at)],
+    for (const [end, name, from] of [
+      [local, "local", list.localAt(at)],
+      [remote, "peer", list.remoteAt(at)],
     ] as const) {
-      if (!end.holds(list, from, family)) end.text = addressText(list.bytes, from, family);
+      if (end.holds(list, from, family)) continue;
+      end.text = flat(`"${name}":{"address":"${addressText(list.bytes, from, family)}","port":`);
     }
     return (
+      `{"schema":${SCHEMA},"time":"${this.clock.format(list.atNs(at))}",` +
       `"direction":"${directionOf(list, at).word}","family":${family},` +
-      `"local":{"address":"${local.text}","port":${list.localPort(at)}},` +
-      `"peer":{"address":"${remote.text}","port":${list.remotePort(at)}},`
+      `${local.text}${list.localPort(at)}},${remote.text}${list.remotePort(at)}},`
     );
   }
 
@@ -155,13 +161,13 @@ export class JsonLines {
 
   /** @param most of its events */
   record(list: Watched, at: number, most: number): string {
-    const begin = head(this.clock.format(list.atNs(at))) + this.ends(list, at);
+    const begin = this.begin(list, at);
     const owner = this.ownerOf(list, at);
     let lines = "";
     for (let i = 0; i < most; i++) {
       const outcome = outcomeOf(list, list.news(at, i));
       if (outcome.owner !== owner) {
-        outcome.tail = outcome.json + owner;
+        outcome.tail = flat(outcome.json + owner);
         outcome.owner = owner;
       }
       lines += begin + outcome.tail;
@@ -170,6 +176,6 @@ export class JsonLines {
   }
 
   note(note: object, ns: number): string {
-    return `${head(this.clock.format(ns))}${JSON.stringify(note).slice(1)}\n`;
+    return `{"schema":${SCHEMA},"time":"${this.clock.format(ns)}",${JSON.stringify(note).slice(1)}\n`;
   }
 }

@@ -11,6 +11,9 @@ import type { Watched } from "./watched.ts";
 const NAME = 10;
 const CACHED_MOST = 10_000;
 
+/** The same in one piece: of a text that was put together every use walks the pieces again. */
+export const flat = (text: string) => Buffer.from(text).toString();
+
 interface Kind {
   /** As `tcpx connections` says it. */
   word: string;
@@ -86,8 +89,8 @@ function make(list: Watched, of: number): Outcome {
   return {
     asked,
     granted,
-    text: `${name} ${said}`,
-    padded: `${name.padEnd(NAME)} ${said}`,
+    text: flat(`${name} ${said}`),
+    padded: flat(`${name.padEnd(NAME)} ${said}`),
     json: JSON.stringify(members).slice(1, -1),
     tail: "",
     owner: "",
