@@ -43,5 +43,6 @@ enum tcpx_live_said live_said;
 enum tcpx_watch_event watch_event;
 enum tcpx_watch_reason watch_reason;
 enum tcpx_watch_slot watch_slot;
+struct tcpx_watched_news watched_news;
 struct tcpx_watched watched;
 struct tcpx_watch watch;

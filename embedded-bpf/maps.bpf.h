@@ -72,7 +72,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20); /* some 13000 of struct tcpx_watched */
+	__uint(max_entries, 1 << 20); /* 13000 of struct tcpx_watched and more */
 } events SEC(".maps");
 
 /* Global functions: verifiers look at them once, not at every place that counts. */

@@ -283,7 +283,8 @@ struct tcpx_conn {
 	struct tcpx_ack_conn ack;
 	struct tcpx_request_conn requests[TCPX_REQUESTS];
 	struct tcpx_before before;
-	/* TCP header under examination; here because it is the socket's own, locked memory */
+	/* TCP header under examination, and where the callback ends the news of it for a watcher;
+	 * here because it is the socket's own, locked memory */
 	__u8 header[72];       /* 60 at most; the walk may look at 5 bytes more */
 	__u8 header_len;       /* 0: none at hand */
 	__u8 header_at;	       /* where the walk stands */
@@ -323,27 +324,36 @@ enum tcpx_watch_reason {
 	TCPX_REASON_KERNEL,	 /* did not take it */
 };
 
-/* uto: milliseconds; the others: the 16 bits of the option. */
-struct tcpx_watched {
-	__u64 at_ns;	/* since boot */
-	__u64 scope;	/* id of the one whose rules do the work */
-	__u8 local[16]; /* IPv4 as ::ffff:a.b.c.d */
-	__u8 remote[16];
-	__u16 local_port;
-	__u16 remote_port;
-	__u32 netns; /* inode number */
+/* What has come of one extension. uto: milliseconds; the others: the 16 bits of the option. */
+struct tcpx_watched_news {
 	__u32 asked;
 	__u32 granted;
-	__u8 family;	/* enum tcpx_family */
-	__u8 direction; /* enum tcpx_direction: TO or FROM */
 	__u8 ext;
 	__u8 event;  /* enum tcpx_watch_event */
 	__u8 reason; /* enum tcpx_watch_reason */
-	__u8 reserved[3];
+	__u8 reserved;
+};
+
+#define TCPX_WATCHED_MOST 6
+
+/* All that is new with a connection in one callback; it ends behind the last of the news. */
+struct tcpx_watched {
+	__u64 at_ns; /* since boot */
+	__u64 scope; /* id of the one whose rules do the work */
+	__u32 netns; /* inode number */
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 local[16]; /* IPv4 as ::ffff:a.b.c.d */
+	__u8 remote[16];
+	__u8 family;	/* enum tcpx_family */
+	__u8 direction; /* enum tcpx_direction: TO or FROM */
+	__u8 count;	/* of the news */
+	__u8 reserved;
+	struct tcpx_watched_news news[TCPX_WATCHED_MOST];
 };
 
 enum tcpx_watch_slot {
-	TCPX_WATCH_WANTED,  /* until_ns, scope, netns: written by the watcher */
+	TCPX_WATCH_WANTED,  /* the wish: written by the watcher */
 	TCPX_WATCH_COUNTED, /* lost: written by the programs */
 	TCPX_WATCH_SLOTS,
 };
@@ -353,8 +363,9 @@ struct tcpx_watch {
 			 */
 	__u64 scope;	/* id of the cgroup that sockets were made in, or below; 0: any */
 	__u32 netns;	/* inode number; 0: any */
-	__u32 reserved;
-	__u64 lost; /* the watcher had not read what was before */
+	__u16 news; /* enum tcpx_news by extension, as in struct tcpx_conn: what is to be told */
+	__u16 direction; /* enum tcpx_direction */
+	__u64 lost;	 /* the watcher had not read what was before */
 };
 
 /* With the kernel's own 72 bytes it is one object of 512: a byte more, and it costs 1024. */

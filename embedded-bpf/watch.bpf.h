@@ -13,6 +13,12 @@
 
 #define TCPX_LEVELS_MAX 64 /* of cgroups */
 
+#define TCPX_WATCHED_HEAD __builtin_offsetof(struct tcpx_watched, news)
+
+/* The news of a callback, until they are sent off: the header has been read by then. */
+_Static_assert(sizeof(((struct tcpx_watched *)0)->news) <= sizeof(((struct tcpx_conn *)0)->header),
+	       "room for the news");
+
 static __always_inline void watch_place(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn,
 					struct tcpx_watched *e)
 {
@@ -35,37 +41,57 @@ static __always_inline void watch_place(struct bpf_sock_ops *ctx, const struct t
 	local[3] = ctx->local_ip6[3];
 }
 
-static __always_inline void watch_lost(void)
+static __always_inline void watch_lost(__u32 events)
 {
 	__u32 slot = TCPX_WATCH_COUNTED;
 	struct tcpx_watch *counted = bpf_map_lookup_elem(&watch, &slot);
 
 	if (counted)
-		__sync_fetch_and_add(&counted->lost, 1);
+		__sync_fetch_and_add(&counted->lost, events);
 }
 
-/* One event; global, as these are: see count(). */
-__noinline int watch_event(struct bpf_sock_ops *ctx, __u32 ext, __u32 news)
+/* Puts one piece of news down; global, as these are: see count(). */
+__noinline int watch_note(struct bpf_sock_ops *ctx, __u32 at, __u32 ext, __u32 news)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
-	struct tcpx_watched e = {};
+	struct tcpx_watched_news e = {};
 
 	if (!conn || ext >= TCPX_EXT_COUNT)
 		return 0;
-	e.at_ns = bpf_ktime_get_ns();
-	e.scope = conn->scope;
-	e.netns = netns_inode(ctx);
 	e.ext = ext;
-	watch_place(ctx, conn, &e);
 	if (news == TCPX_NEWS_OURS)
 		watch_ours(conn, ext, &e);
 	else if (news == TCPX_NEWS_PEERS)
 		watch_peers(ctx, conn, ext, &e);
 	else
 		e.event = news == TCPX_NEWS_MALFORMED ? TCPX_WATCH_MALFORMED : TCPX_WATCH_FALLBACK;
+	barrier_var(at); /* its bounds are those of the access */
+	if (at < TCPX_WATCHED_MOST)
+		__builtin_memcpy(conn->header + at * sizeof(e), &e, sizeof(e));
+	return 0;
+}
+
+/* Sends off what was put down. */
+__noinline int watch_send(struct bpf_sock_ops *ctx, __u32 count)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+	struct tcpx_watched e = {};
+
+	if (!conn)
+		return 0;
+	e.at_ns = bpf_ktime_get_ns();
+	e.scope = conn->scope;
+	e.netns = netns_inode(ctx);
+	e.count = count;
+	watch_place(ctx, conn, &e);
+	__builtin_memcpy(e.news, conn->header, sizeof(e.news));
+	barrier_var(count);
+	if (count > TCPX_WATCHED_MOST)
+		return 0;
 	/* the watcher looks by itself: waking it up would be at the connection's expense */
-	if (bpf_ringbuf_output(&events, &e, sizeof(e), BPF_RB_NO_WAKEUP))
-		watch_lost();
+	if (bpf_ringbuf_output(&events, &e, TCPX_WATCHED_HEAD + count * sizeof(e.news[0]),
+			       BPF_RB_NO_WAKEUP))
+		watch_lost(count);
 	return 0;
 }
 
@@ -87,11 +113,15 @@ static __always_inline const struct tcpx_watch *watch_wish(void)
 	return bpf_map_lookup_elem(&watch, &slot);
 }
 
-static __always_inline bool watch_wanted(struct bpf_sock_ops *ctx, const struct tcpx_watch *wanted)
+static __always_inline bool watch_wanted(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn,
+					 const struct tcpx_watch *wanted)
 {
 	struct bpf_sock *sk = ctx->sk;
+	bool opened = conn_direction(conn->attempt_ns, conn->received) == TCPX_DIRECTION_TO;
 	void *socket;
 
+	if (wanted->direction && opened != (wanted->direction == TCPX_DIRECTION_TO))
+		return false;
 	if (bpf_ktime_get_ns() > wanted->until_ns)
 		return false;
 	if (wanted->netns && wanted->netns != netns_inode(ctx))
@@ -107,24 +137,30 @@ __noinline int watch_news(struct bpf_sock_ops *ctx)
 {
 	const struct tcpx_watch *wanted = watch_wish();
 	struct tcpx_conn *conn = conn_of(ctx);
-	__u32 news;
+	__u32 news, count = 0;
 
-	if (!conn || !wanted || !watch_wanted(ctx, wanted))
+	if (!conn || !wanted || !watch_wanted(ctx, conn, wanted))
 		return 0;
-	news = conn->news;
+	news = conn->news & wanted->news;
 #pragma clang loop unroll(full) /* see ask_syn_ack() */
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		__u32 of = news >> 4 * ext & 15;
 
+		if (count > TCPX_WATCHED_MOST - 3) { /* an extension has three at most */
+			watch_send(ctx, count);
+			count = 0;
+		}
 		if (of & TCPX_NEWS_OURS)
-			watch_event(ctx, ext, TCPX_NEWS_OURS);
+			watch_note(ctx, count++, ext, TCPX_NEWS_OURS);
 		else if (of & TCPX_NEWS_FALLBACK)
-			watch_event(ctx, ext, TCPX_NEWS_FALLBACK);
+			watch_note(ctx, count++, ext, TCPX_NEWS_FALLBACK);
 		if (of & TCPX_NEWS_PEERS)
-			watch_event(ctx, ext, TCPX_NEWS_PEERS);
+			watch_note(ctx, count++, ext, TCPX_NEWS_PEERS);
 		if (of & TCPX_NEWS_MALFORMED)
-			watch_event(ctx, ext, TCPX_NEWS_MALFORMED);
+			watch_note(ctx, count++, ext, TCPX_NEWS_MALFORMED);
 	}
+	if (count)
+		watch_send(ctx, count);
 	return 0;
 }
 
@@ -136,7 +172,7 @@ static __always_inline void watch_tell(struct bpf_sock_ops *ctx, struct tcpx_con
 	if (!conn->news)
 		return;
 	wanted = watch_wish();
-	if (wanted && wanted->until_ns)
+	if (wanted && wanted->until_ns && conn->news & wanted->news)
 		watch_news(ctx);
 	conn->news = 0;
 }

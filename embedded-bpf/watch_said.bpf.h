@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* What an event of `tcpx watch` says, from the state of the connection. */
+/* What `tcpx watch` says of an extension, from the state of the connection. */
 #ifndef TCPX_WATCH_SAID_BPF_H
 #define TCPX_WATCH_SAID_BPF_H
 
@@ -20,7 +20,8 @@ static __always_inline const struct tcpx_request_conn *watch_request(const struc
 }
 
 /* What has come of our request, or that we have told the peer something that it need not answer. */
-static __always_inline void watch_ours(struct tcpx_conn *conn, __u32 ext, struct tcpx_watched *e)
+static __always_inline void watch_ours(struct tcpx_conn *conn, __u32 ext,
+				       struct tcpx_watched_news *e)
 {
 	const struct tcpx_request_conn *r;
 
@@ -44,7 +45,7 @@ static __always_inline void watch_ours(struct tcpx_conn *conn, __u32 ext, struct
 }
 
 /* RFC 5482: adopted within our limits, unless the application has chosen. */
-static __always_inline void watch_uto(const struct tcpx_conn *conn, struct tcpx_watched *e)
+static __always_inline void watch_uto(const struct tcpx_conn *conn, struct tcpx_watched_news *e)
 {
 	const struct tcpx_rule *accept = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ACCEPT];
 
@@ -77,7 +78,7 @@ static __always_inline __u8 watch_reason(struct bpf_sock_ops *ctx, const struct 
 
 /* What we have made of the peer's wish. */
 static __always_inline void watch_peers(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, __u32 ext,
-					struct tcpx_watched *e)
+					struct tcpx_watched_news *e)
 {
 	const struct tcpx_request_conn *r;
 

@@ -124,10 +124,10 @@ TCPX_API int tcpx_iterate(int prog_fd, const char *netns_path, void *out, int ca
 /* --- ring buffers (ring.c) ----------------------------------------------------------- */
 /* Reads a BPF ring buffer, which can have one reader only; the fd may be closed afterwards. */
 TCPX_API int tcpx_ring_open(int map_fd, void **out);
-/* Moves records of this size out, back to back, as many as there are and cap allows: their number.
- * Others are dropped. Never waits.
+/* Moves records out, back to back, until there are none or less than `most` of cap bytes is left:
+ * bytes moved. Records that are longer than `most` are dropped. Never waits.
  */
-TCPX_API int tcpx_ring_take(void *ring, void *out, unsigned int size, unsigned int cap);
+TCPX_API int tcpx_ring_take(void *ring, void *out, unsigned int most, unsigned int cap);
 TCPX_API void tcpx_ring_close(void *ring); /* NULL is fine */
 
 /* --- kernel calls that Bun lacks (sys.c) ------------------------------------------- */
@@ -155,6 +155,8 @@ TCPX_API int tcpx_packet_socket(const char *ifname);
 TCPX_API int tcpx_monotonic(uint64_t *out);
 /* Can PIPE_BUF bytes be written without waiting? 0: not now; -EPIPE: nobody reads any more. */
 TCPX_API int tcpx_writable(int fd);
+/* Writes as much as it can without waiting, in such pieces: bytes written. */
+TCPX_API int tcpx_write_now(int fd, const void *data, unsigned int size);
 TCPX_API int tcpx_jiffy_us(void);      /* the kernel's tick: 4000 at CONFIG_HZ=250 */
 TCPX_API int tcpx_raise_memlock(void); /* kernels before 5.11 account maps against it */
 TCPX_API int tcpx_capabilities(uint64_t *effective);

@@ -3,17 +3,19 @@
 #define _GNU_SOURCE
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bridge.h"
 
 struct ring {
 	struct ring_buffer *buffer;
 	char *out;
-	size_t size;
+	size_t most;
 	unsigned int taken, cap;
 };
 
@@ -21,10 +23,11 @@ static int on_record(void *context, void *data, size_t size)
 {
 	struct ring *r = context;
 
-	if (size != r->size)
+	if (size > r->most)
 		return 0;
-	memcpy(r->out + r->size * r->taken++, data, size);
-	return r->taken < r->cap ? 0 : -ENOSPC; /* ends the walk, behind this record */
+	memcpy(r->out + r->taken, data, size);
+	r->taken += (unsigned int)size;
+	return r->cap - r->taken >= r->most ? 0 : -ENOSPC; /* ends the walk, behind this record */
 }
 
 int tcpx_ring_open(int map_fd, void **out)
@@ -50,21 +53,21 @@ int tcpx_ring_open(int map_fd, void **out)
 	return 0;
 }
 
-int tcpx_ring_take(void *ring, void *out, unsigned int size, unsigned int cap)
+int tcpx_ring_take(void *ring, void *out, unsigned int most, unsigned int cap)
 {
 	struct ring *r = ring;
 	int result;
 
-	if (!r || !out || !size)
+	if (!r || !out || !most || cap > INT_MAX)
 		return -EINVAL;
-	if (!cap)
+	if (cap < most)
 		return 0;
 	r->out = out;
-	r->size = size;
+	r->most = most;
 	r->taken = 0;
 	r->cap = cap;
 	result = ring_buffer__consume(r->buffer);
-	return result < 0 && r->taken < cap ? result : (int)r->taken;
+	return result < 0 && cap - r->taken >= most ? result : (int)r->taken;
 }
 
 void tcpx_ring_close(void *ring)
@@ -100,4 +103,28 @@ int tcpx_writable(int fd)
 	if (ask.revents & (POLLERR | POLLHUP))
 		return -EPIPE;
 	return (ask.revents & POLLOUT) != 0;
+}
+
+int tcpx_write_now(int fd, const void *data, unsigned int size)
+{
+	unsigned int done = 0;
+
+	if (!data || size > INT_MAX)
+		return -EINVAL;
+	while (done < size) {
+		unsigned int left = size - done;
+		ssize_t n = tcpx_writable(fd);
+
+		if (n > 0) {
+			n = write(fd, (const char *)data + done, left < PIPE_BUF ? left : PIPE_BUF);
+			if (n < 0)
+				n = errno == EINTR || errno == EAGAIN ? 0 : -errno;
+		}
+		if (n < 0 && !done)
+			return (int)n;
+		if (n <= 0)
+			break;
+		done += (unsigned int)n;
+	}
+	return (int)done;
 }

@@ -15,16 +15,18 @@ import { Exit } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import { readScopes } from "../loader/state.ts";
 import { Outlet, Pause } from "../observe/outlet.ts";
-import { NAMES, parseCount, parseExtensions, Report, type Wanted } from "../observe/watch-report.ts";
-import { Watcher, type Wish } from "../observe/watching.ts";
+import { NAMES, parseCount, parseExtensions, Report } from "../observe/watch-report.ts";
+import type { Watched } from "../observe/watched.ts";
+import { RING, Watcher, type Wish } from "../observe/watching.ts";
 import type { Io } from "../output/io.ts";
+import type { Selector } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
 import { ownNamespace } from "../system/netns.ts";
 import type { FoundScope } from "../system/scope.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
-/** Milliseconds between two looks: while there are events, and at most. */
+/** Milliseconds between two looks: at least, and at most. */
 const SOON = 20;
 const IDLE = 100;
 /** And between two looks for a scope that is not found. */
@@ -56,6 +58,22 @@ function cgroupNames(lib: Bridge): (scope: bigint) => string | null {
   };
 }
 
+/** When to look again: few looks with many events cost less than many with few. */
+class Pace {
+  private since = performance.now();
+  private bytes = 0;
+
+  /** Milliseconds in which, at the pace of the last ones, a quarter of the ring fills. */
+  next(events: Watched | undefined): number {
+    this.bytes += events?.bytes.length ?? 0;
+    if (events?.full) return 0;
+    const now = performance.now();
+    const wait = this.bytes > 0 ? (((now - this.since) / this.bytes) * RING) / 4 : IDLE;
+    [this.since, this.bytes] = [now, 0];
+    return Math.min(IDLE, Math.max(SOON, wait));
+  }
+}
+
 /** False: nobody reads any more. */
 async function follow(
   watcher: Watcher,
@@ -64,7 +82,7 @@ async function follow(
   pause: Pause,
   io: Io,
 ): Promise<boolean> {
-  let wait = SOON;
+  const pace = new Pace();
   while (!report.done) {
     if (pause.ended) watcher.stop();
     const { events, notes, turned } = watcher.poll();
@@ -73,26 +91,30 @@ async function follow(
     if (text !== "" && !(await outlet.write(text, pause))) return false;
     if (watcher.stopped && !events) return true; // what there was has been shown
     if (outlet.closed) return false;
-    wait = events ? SOON : Math.min(IDLE, wait + SOON);
-    await pause.wait(watcher.stopped || events?.full ? 0 : wait);
+    await pause.wait(watcher.stopped ? 0 : pace.next(events));
   }
   return true;
 }
 
-function parse(args: Args): Wanted {
+function parse(args: Args) {
   const [to, from, port] = ["to", "from", "port"].map((name) => textArg(args, name));
   return {
-    selectors: parseSelectors({ to, from, port }),
+    wanted: { selectors: parseSelectors({ to, from, port }), count: parseCount(textArg(args, "count")) },
     extensions: parseExtensions(textArg(args, "ext")),
-    count: parseCount(textArg(args, "count")),
   };
 }
 
 /** The root scope is the caller's namespace; a named one is in all that its processes use. */
-function wishFor(scope: FoundScope, everywhere: boolean, own: number): Wish & { where: string } {
+function placeOf(scope: FoundScope, everywhere: boolean, own: number) {
   if (scope.name !== "/") return { scope: scope.id, netns: 0, where: `cgroup ${scope.name}` };
   if (everywhere) return { scope: 0n, netns: 0, where: "every network namespace" };
   return { scope: 0n, netns: own, where: "this network namespace" };
+}
+
+/** That of all selectors. */
+function directionOf(selectors: readonly Selector[]): Wish["direction"] {
+  const [first, ...more] = selectors.map(({ direction }) => direction);
+  return first !== undefined && more.every((direction) => direction === first) ? first : "both";
 }
 
 export const watch = leaf({
@@ -125,12 +147,13 @@ export const watch = leaf({
       "one document per line. Ctrl-C or SIGTERM ends it with exit code 0.",
   ],
   async run(args, io) {
-    const wanted = parse(args);
+    const { wanted, extensions } = parse(args);
     const host = await openHost(scopeFlags(args));
     const scope = host.scope();
     for (const notice of scope.notices) io.messages.warn(notice);
     const netns = ownNamespace().inode;
-    const wish = wishFor(scope, flagArg(args, "all-netns"), netns);
+    const { where, ...place } = placeOf(scope, flagArg(args, "all-netns"), netns);
+    const wish = { ...place, extensions, direction: directionOf(wanted.selectors) };
     stepBack();
     const pause = new Pause();
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => pause.end());
@@ -144,7 +167,7 @@ export const watch = leaf({
     };
     const report = new Report(wanted, around, io.flags.json);
     const waiting = watcher.active ? "" : "; there are no rules yet";
-    io.messages.info(`watching ${wish.where}, Ctrl-C ends it${waiting}`);
+    io.messages.info(`watching ${where}, Ctrl-C ends it${waiting}`);
     const read = await follow(watcher, report, outlet, pause, io);
     if (read || pause.ended) io.messages.info(`${report.shown} events, ${report.lost} lost`);
     return Exit.DONE;

@@ -37,7 +37,7 @@ export const symbols = {
   tcpx_possible_cpus: { args: [], returns: i32 },
   tcpx_iterate: { args: [i32, ptr, ptr, i32], returns: i32 }, // int prog, const char *netns_path, void *out, int cap
   tcpx_ring_open: { args: [i32, ptr], returns: i32 }, // int map_fd, void **out
-  tcpx_ring_take: { args: [u64, ptr, u32, u32], returns: i32 }, // void *ring, void *out, unsigned size, unsigned cap
+  tcpx_ring_take: { args: [u64, ptr, u32, u32], returns: i32 }, // void *ring, void *out, unsigned most, unsigned cap
   tcpx_ring_close: { args: [u64], returns: none },
   tcpx_close: { args: [i32], returns: i32 },
   tcpx_flock: { args: [ptr, i32], returns: i32 }, // const char *dir, int nonblocking
@@ -51,6 +51,7 @@ export const symbols = {
   tcpx_packet_socket: { args: [ptr], returns: i32 }, // const char *ifname
   tcpx_monotonic: { args: [ptr], returns: i32 }, // u64 *out
   tcpx_writable: { args: [i32], returns: i32 },
+  tcpx_write_now: { args: [i32, ptr, u32], returns: i32 }, // int fd, const void *data, unsigned size
   tcpx_jiffy_us: { args: [], returns: i32 },
   tcpx_raise_memlock: { args: [], returns: i32 },
   tcpx_capabilities: { args: [ptr], returns: i32 }, // u64 *effective

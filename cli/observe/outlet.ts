@@ -2,14 +2,13 @@
 // Standard output for what has no end: written at once, at the pace of whoever reads it. Nothing is queued
 // in the runtime, which could not end before somebody has read it.
 
-import { writeSync } from "node:fs";
 import { Exit, TcpxError } from "../errors.ts";
 import { type Bridge, Errno, isErrno, unwrap } from "../loader/bridge.ts";
 
 const STDOUT = 1;
-/** PIPE_BUF: what a pipe that can be written to takes without waiting. */
-const CHUNK = 4096;
 const RETRY_MS = 10;
+/** Bytes of text that are encoded at once. */
+const PIECE = 1 << 16;
 /** What a reader has left to take the rest when the end has come. */
 const PATIENCE_MS = 1000;
 
@@ -36,6 +35,9 @@ export class Pause {
 }
 
 export class Outlet {
+  private readonly encoder = new TextEncoder();
+  /** One for all that is written: what is allocated anew is memory that has to be mapped anew. */
+  private readonly bytes = new Uint8Array(PIECE);
   private deadline: number | undefined;
 
   constructor(
@@ -43,14 +45,9 @@ export class Outlet {
     private readonly silent: boolean,
   ) {}
 
-  private writable(): boolean {
-    return unwrap("stdout", this.lib.tcpx_writable(STDOUT)) > 0;
-  }
-
   private failure(error: unknown): TcpxError | undefined {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "EPIPE") return undefined;
-    const what = error instanceof Errno ? error.code : message;
+    if (isErrno(error, "EPIPE")) return undefined;
+    const what = error instanceof Errno ? error.code : (error as Error).message;
     return new TcpxError(Exit.FAILED, `stdout cannot be written: ${what}`, { cause: error });
   }
 
@@ -58,7 +55,7 @@ export class Outlet {
   get closed(): boolean {
     if (this.silent) return false;
     try {
-      this.writable();
+      unwrap("stdout", this.lib.tcpx_writable(STDOUT));
       return false;
     } catch (error) {
       return isErrno(error, "EPIPE");
@@ -73,22 +70,32 @@ export class Outlet {
     return true;
   }
 
+  /** As write(). */
+  private async writeBytes(size: number, pause: Pause): Promise<boolean> {
+    for (let at = 0; at < size; ) {
+      try {
+        const rest = this.bytes.subarray(at, size);
+        at += unwrap("stdout", this.lib.tcpx_write_now(STDOUT, rest, rest.length));
+      } catch (error) {
+        const failure = this.failure(error);
+        if (failure) throw failure;
+        return false;
+      }
+      if (at < size && !(await this.patient(pause))) return false;
+    }
+    return true;
+  }
+
   /**
    * False: nobody reads any more, or not before the end.
    * @throws TcpxError when it cannot be written
    */
   async write(text: string, pause: Pause): Promise<boolean> {
     if (this.silent) return true;
-    const bytes = Buffer.from(text);
-    for (let at = 0; at < bytes.length; ) {
-      try {
-        if (this.writable()) at += writeSync(STDOUT, bytes, at, Math.min(CHUNK, bytes.length - at));
-        else if (!(await this.patient(pause))) return false;
-      } catch (error) {
-        const failure = this.failure(error);
-        if (failure) throw failure;
-        return false;
-      }
+    for (let at = 0; at < text.length; ) {
+      const { read, written } = this.encoder.encodeInto(text.slice(at), this.bytes); // whole characters
+      if (!(await this.writeBytes(written, pause))) return false;
+      at += read;
     }
     return true;
   }

@@ -1,137 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Events as lines for people and for scripts. There may be 60,000 of them in a second.
+// Records as lines for people and for scripts, a line per event. What repeats is put into words once.
 
-import { extensionById } from "../extensions/index.ts";
-import { Direction, Ext, WatchEvent, WatchReason } from "../loader/layout.generated.ts";
+import { Direction } from "../loader/layout.generated.ts";
 import { SCHEMA } from "../output/io.ts";
-import { addressText, endpointText } from "./address.ts";
-import { valueText } from "./rows.ts";
-import { meaningOf } from "./said.ts";
-import { PLACE_NUMBERS, type Watched } from "./watched.ts";
+import { addressText } from "./address.ts";
+import { flat, outcomeOf } from "./watch-outcome.ts";
+import { ADDRESS_WORDS, OWNER_WORDS, type Watched } from "./watched.ts";
 
 const WIDTH = 80;
 /** 255.255.255.255:65535 */
 const PEER = 21;
-/** cc-request */
-const NAME = 10;
-const CACHED_MOST = 10_000;
-
-interface Kind {
-  /** As `tcpx connections` says it. */
-  word: string;
-  /** In JSON. */
-  event: string;
-  side: "ours" | "peers" | null;
-  asked: boolean;
-  granted: boolean;
-}
-
-const kind = (word: string, side: Kind["side"], event = word, granted = false): Kind => ({
-  word,
-  event,
-  side,
-  asked: side !== null,
-  granted,
-});
-
-const KINDS: Record<number, Kind> = {
-  [WatchEvent.ASKED]: kind("asked", "ours"),
-  [WatchEvent.GRANTED]: kind("granted", "ours", "granted", true),
-  [WatchEvent.REFUSED]: kind("refused", "ours"),
-  [WatchEvent.UNANSWERED]: kind("unanswered", "ours"),
-  [WatchEvent.NO_ROOM]: kind("no room", "ours", "no-room"),
-  [WatchEvent.GAVE]: kind("gave", "peers", "granted", true),
-  [WatchEvent.DENIED]: kind("denied", "peers", "refused"),
-  [WatchEvent.MALFORMED]: kind("malformed", null),
-  [WatchEvent.FALLBACK]: kind("fallback", null),
-};
-const UNKNOWN = kind("?", null);
-
-interface Reason {
-  code: string;
-  /** "": the values say it. */
-  words: string;
-}
-
-const REASONS: Record<number, Reason> = {
-  [WatchReason.CLAMPED]: { code: "clamped", words: "" },
-  [WatchReason.NOT_ALLOWED]: { code: "not-allowed", words: "not allowed here" },
-  [WatchReason.APPLICATION]: { code: "application", words: "the application has chosen itself" },
-  [WatchReason.LOSS]: { code: "loss", words: "a segment was lost" },
-  [WatchReason.LATE]: { code: "late", words: "data was sent before" },
-  [WatchReason.KERNEL]: { code: "kernel", words: "the kernel refused it" },
-};
-
-interface Outcome {
-  name: string;
-  padded: string;
-  /** "granted 32 (asked 40)" */
-  text: string;
-  /** Members of the JSON object, without braces. */
-  json: string;
-}
-
-function outcome(list: Watched, at: number): Outcome {
-  const [ext, { word, event, side, asked, granted }] = [list.ext(at), KINDS[list.event(at)] ?? UNKNOWN];
-  const reason = REASONS[list.reason(at)];
-  const name = ext < Ext.COUNT ? extensionById(ext).name : `extension ${ext}`;
-  const wish = asked ? meaningOf(ext, list.asked(at)) : null;
-  const gift = granted ? meaningOf(ext, list.granted(at)) : null;
-  const [wished, given] = [wish, gift].map((value) => (value === null ? "" : valueText(value, name)));
-  const values = given === "" ? wished : given === wished ? given : `${given} (asked ${wished})`;
-  const why = reason?.words ? `: ${reason.words}` : "";
-  const members = { extension: name, event, side, asked: wish, granted: gift, reason: reason?.code ?? null };
-  return {
-    name,
-    padded: name.padEnd(NAME),
-    text: `${word}${values === "" ? "" : ` ${values}`}${why}`,
-    json: JSON.stringify(members).slice(1, -1),
-  };
-}
-
-const made = new Map<number, Map<number, Outcome>>();
-let size = 0;
-
-/** Few outcomes differ. */
-function cachedOutcome(list: Watched, at: number): Outcome {
-  const which = (list.ext(at) << 16) | (list.event(at) << 8) | list.reason(at);
-  // the values together are an exact number for all but the longest user timeouts
-  const values = list.asked(at) * 2 ** 21 + list.granted(at);
-  if (list.asked(at) >= 2 ** 31 || list.granted(at) >= 2 ** 21) return outcome(list, at);
-  let known = made.get(which);
-  let result = known?.get(values);
-  if (result) return result;
-  if (++size > CACHED_MOST) {
-    made.clear();
-    [known, size] = [undefined, 1];
-  }
-  if (!known) {
-    known = new Map();
-    made.set(which, known);
-  }
-  result = outcome(list, at);
-  known.set(values, result);
-  return result;
-}
-
-/** Text about a connection's place: of the same one there are several events, one after the other. */
-class LastPlace {
-  private readonly numbers = new Float64Array(PLACE_NUMBERS).fill(-1);
-  private text = "";
-
-  get(list: Watched, at: number, make: (list: Watched, at: number) => string): string {
-    const { numbers } = this;
-    let same = true;
-    for (let i = 0; i < PLACE_NUMBERS; i++) {
-      const n = list.place(at, i);
-      if (numbers[i] === n) continue;
-      numbers[i] = n;
-      same = false;
-    }
-    if (!same) this.text = make(list, at);
-    return this.text;
-  }
-}
 
 const two = (n: number) => String(n).padStart(2, "0");
 
@@ -160,7 +38,7 @@ export class Clock {
       this.second = second;
     }
     this.ms = ms;
-    this.whole = `${this.text}.${String(ms - second * 1000).padStart(3, "0")}${this.iso ? "Z" : ""}`;
+    this.whole = flat(`${this.text}.${String(ms - second * 1000).padStart(3, "0")}${this.iso ? "Z" : ""}`);
     return this.whole;
   }
 }
@@ -176,34 +54,67 @@ function directionOf(list: Watched, at: number): { sign: string; word: string } 
   return DIRECTIONS[list.direction(at)] ?? NOT_SEEN;
 }
 
-const head = (time: string) => `{"schema":${SCHEMA},"time":"${time}"`;
+/** A text for some words of a record, for as long as they stay the same. */
+class Repeated {
+  private readonly words: Uint32Array;
+  private more = -1;
+  text = "";
 
-function endsText(list: Watched, at: number): string {
-  const peer = endpointText(list.bytes, list.remoteAt(at), list.family(at), list.remotePort(at));
-  return `${`:${list.localPort(at)}`.padStart(6)} ${directionOf(list, at).sign} ${peer.padEnd(PEER)}`;
-}
+  constructor(words: number) {
+    this.words = new Uint32Array(words);
+  }
 
-function endsJson(list: Watched, at: number): string {
-  const family = list.family(at);
-  const end = (from: number, port: number) =>
-    `{"address":"${addressText(list.bytes, from, family)}","port":${port}}`;
-  return (
-    `"direction":"${directionOf(list, at).word}","family":${family},` +
-    `"local":${end(list.localAt(at), list.localPort(at))},"peer":${end(list.remoteAt(at), list.remotePort(at))}`
-  );
+  /** Is the text still right? From here on it has to be. @param more something else that it is made of */
+  holds(list: Watched, from: number, more: number): boolean {
+    const { words } = this;
+    let same = more === this.more;
+    this.more = more;
+    for (let i = 0; i < words.length; i++) {
+      const word = list.word(from + 4 * i);
+      if (words[i] === word) continue;
+      words[i] = word;
+      same = false;
+    }
+    return same;
+  }
+
+  forget(): void {
+    this.more = -1;
+  }
 }
 
 /** Lines for people. */
 export class TextLines {
   readonly clock = new Clock(false);
-  private readonly ends = new LastPlace();
+  private readonly host = new Repeated(ADDRESS_WORDS);
 
-  /** "16:31:02.123 :39552 > 10.77.1.2:443  iw  granted 32 (asked 40)"; two lines where 80 columns are too few. */
-  event(list: Watched, at: number): string {
-    const { name, padded, text } = cachedOutcome(list, at);
-    const place = `${this.clock.format(list.atNs(at))} ${this.ends.get(list, at, endsText)}`;
-    const line = `${place} ${padded} ${text}`;
-    return line.length <= WIDTH ? `${line}\n` : `${place.trimEnd()}\n    ${name} ${text}\n`;
+  private place(list: Watched, at: number): string {
+    const { host } = this;
+    const [from, family] = [list.remoteAt(at), list.family(at)];
+    if (!host.holds(list, from, family)) {
+      const address = addressText(list.bytes, from, family);
+      host.text = flat(family === 4 ? address : `[${address}]`);
+    }
+    const port = `:${list.localPort(at)}`.padStart(6);
+    const peer = `${host.text}:${list.remotePort(at)}`.padEnd(PEER);
+    return `${this.clock.format(list.atNs(at))} ${port} ${directionOf(list, at).sign} ${peer}`;
+  }
+
+  /**
+   * "16:31:02.123 :39552 > 10.77.1.2:443  iw  granted 32 (asked 40)"; two lines where 80 columns are too few.
+   * @param most of its events
+   */
+  record(list: Watched, at: number, most: number): string {
+    const place = this.place(list, at);
+    let lines = "";
+    for (let i = 0; i < most; i++) {
+      const { text, padded } = outcomeOf(list, list.news(at, i));
+      lines +=
+        place.length + 1 + padded.length <= WIDTH
+          ? `${place} ${padded}\n`
+          : `${place.trimEnd()}\n    ${text}\n`;
+    }
+    return lines;
   }
 
   note(text: string, ns: number): string {
@@ -214,22 +125,57 @@ export class TextLines {
 /** Lines for scripts: a document each. */
 export class JsonLines {
   readonly clock = new Clock(true);
-  private readonly ends = new LastPlace();
-  private readonly owner = new LastPlace();
+  private readonly local = new Repeated(ADDRESS_WORDS);
+  private readonly remote = new Repeated(ADDRESS_WORDS);
+  private readonly owner = new Repeated(OWNER_WORDS);
 
   /** @param cgroupOf the path of a scope, null: not known */
   constructor(private readonly cgroupOf: (scope: bigint) => string | null) {}
 
-  event(list: Watched, at: number): string {
-    const ends = this.ends.get(list, at, endsJson);
-    const owner = this.owner.get(list, at, () => {
-      const scope = list.scope(at);
-      return `"netns":${list.netns(at)},"scope_id":"${scope}","cgroup":${JSON.stringify(this.cgroupOf(scope))}`;
-    });
-    return `${head(this.clock.format(list.atNs(at)))},${ends},${cachedOutcome(list, at).json},${owner}}\n`;
+  private begin(list: Watched, at: number): string {
+    const { local, remote } = this;
+    const family = list.family(at);
+    for (const [end, name, from] of [
+      [local, "local", list.localAt(at)],
+      [remote, "peer", list.remoteAt(at)],
+    ] as const) {
+      if (end.holds(list, from, family)) continue;
+      end.text = flat(`"${name}":{"address":"${addressText(list.bytes, from, family)}","port":`);
+    }
+    return (
+      `{"schema":${SCHEMA},"time":"${this.clock.format(list.atNs(at))}",` +
+      `"direction":"${directionOf(list, at).word}","family":${family},` +
+      `${local.text}${list.localPort(at)}},${remote.text}${list.remotePort(at)}},`
+    );
+  }
+
+  private ownerOf(list: Watched, at: number): string {
+    const { owner } = this;
+    if (owner.holds(list, list.ownerAt(at), 0)) return owner.text;
+    const scope = list.scope(at);
+    const cgroup = this.cgroupOf(scope);
+    if (cgroup === null) owner.forget(); // the next time it may be
+    owner.text = `,"netns":${list.netns(at)},"scope_id":"${scope}","cgroup":${JSON.stringify(cgroup)}}\n`;
+    return owner.text;
+  }
+
+  /** @param most of its events */
+  record(list: Watched, at: number, most: number): string {
+    const begin = this.begin(list, at);
+    const owner = this.ownerOf(list, at);
+    let lines = "";
+    for (let i = 0; i < most; i++) {
+      const outcome = outcomeOf(list, list.news(at, i));
+      if (outcome.owner !== owner) {
+        outcome.tail = flat(outcome.json + owner);
+        outcome.owner = owner;
+      }
+      lines += begin + outcome.tail;
+    }
+    return lines;
   }
 
   note(note: object, ns: number): string {
-    return `${head(this.clock.format(ns))},${JSON.stringify(note).slice(1)}\n`;
+    return `{"schema":${SCHEMA},"time":"${this.clock.format(ns)}",${JSON.stringify(note).slice(1)}\n`;
   }
 }

@@ -6,11 +6,11 @@ import { extensions } from "../extensions/index.ts";
 import type { Selector } from "../policy/rule.ts";
 import { matches } from "./select.ts";
 import { JsonLines, TextLines } from "./watch-lines.ts";
-import { RECORD, type Watched } from "./watched.ts";
+import type { Watched } from "./watched.ts";
 
 export const NAMES = extensions.map(({ name }) => name);
 
-/** Ids of the extensions. @throws TcpxError (usage) */
+/** Ids of the extensions; undefined: all. @throws TcpxError (usage) */
 export function parseExtensions(text: string | undefined): Set<number> | undefined {
   if (text === undefined) return undefined;
   const found = text.split(",").map((word) => {
@@ -33,8 +33,6 @@ export function parseCount(text: string | undefined): number {
 
 export interface Wanted {
   selectors: Selector[];
-  /** Ids; undefined: all. */
-  extensions: Set<number> | undefined;
   count: number;
 }
 
@@ -83,25 +81,25 @@ export class Report {
     return ns;
   }
 
+  /** Lines of a record, and of a namespace that is not the one before. */
   private one(list: Watched, at: number): string {
-    const line = this.lines.event(list, at);
-    if (this.lines instanceof JsonLines) return line;
+    const most = Math.min(list.count(at), this.wanted.count - this.shown);
+    this.shown += most;
+    const lines = this.lines.record(list, at, most);
+    if (this.lines instanceof JsonLines) return lines;
     const netns = list.netns(at);
     const isNew = netns !== this.netns;
     this.netns = netns;
-    return isNew ? `netns ${netns}\n${line}` : line;
+    return isNew ? `netns ${netns}\n${lines}` : lines;
   }
 
   /** Lines of the events that are wanted. */
   events(list: Watched): string {
-    const { selectors, extensions } = this.wanted;
+    const { selectors } = this.wanted;
     this.synchronize();
     let text = "";
-    for (let at = 0; at < list.bytes.length && !this.done; at += RECORD) {
-      if (extensions && !extensions.has(list.ext(at))) continue;
-      if (!selectors.some((selector) => matches(list, at, selector))) continue;
-      text += this.one(list, at);
-      this.shown++;
+    for (let at = 0; at < list.bytes.length && !this.done; at = list.after(at)) {
+      if (selectors.some((selector) => matches(list, at, selector))) text += this.one(list, at);
     }
     return text;
   }

@@ -8,25 +8,41 @@ import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "../loader/bridge.ts";
 import { findBpffs, requireOwn } from "../loader/host.ts";
-import { WatchSlot } from "../loader/layout.generated.ts";
+import { Direction, Ext, WatchSlot } from "../loader/layout.generated.ts";
 import { Fd, lookup, mapId, openPin, valueSize } from "../loader/maps.ts";
 import { layoutDir, topDir } from "../loader/pins.ts";
 import { decode, encode, sizeOf } from "../loader/struct.ts";
+import type { Selector } from "../policy/rule.ts";
 import type { Note } from "./watch-report.ts";
-import { RECORD, Watched } from "./watched.ts";
+import { LONGEST, Watched } from "./watched.ts";
 
 /** Of a wish. Longer than a busy host keeps us waiting. */
 const LEASE_NS = 10_000_000_000n;
 const RENEW_NS = 1_000_000_000n;
-/** Events that are taken at once. */
-const MOST = 4096;
+/** Bytes that the kernel's side may be ahead: `events` in maps.bpf.h. */
+export const RING = 1 << 20;
+/** Bytes that are taken at once: what is made of them stays in the CPU's cache. */
+const ROOM = 1 << 15;
 
-/** What is to be told; 0: any. */
+/** What is to be told; 0, undefined: any. */
 export interface Wish {
   /** Id of the cgroup that sockets were made in, or below. */
   scope: bigint;
   /** Inode number. */
   netns: number;
+  /** Ids. */
+  extensions: ReadonlySet<number> | undefined;
+  /** Who opened the connection. */
+  direction: Selector["direction"];
+}
+
+const DIRECTIONS = { both: Direction.BOTH, to: Direction.TO, from: Direction.FROM };
+
+/** All that there is to tell of these extensions: 4 bits each. */
+function newsOf(extensions: Wish["extensions"]): number {
+  let bits = 0;
+  for (let id = 0; id < Ext.COUNT; id++) if (extensions?.has(id) ?? true) bits |= 15 << (4 * id);
+  return bits;
 }
 
 export interface Polled {
@@ -41,7 +57,7 @@ const slot = (which: number) => new Uint8Array(new Uint32Array([which]).buffer);
 
 /** The maps that all scopes' programs share, and the right to read them. */
 class Attached implements Disposable {
-  private readonly records = new Uint8Array(MOST * RECORD);
+  private readonly records = new Uint8Array(ROOM);
   private lost: bigint;
 
   private constructor(
@@ -98,16 +114,19 @@ class Attached implements Disposable {
     return more;
   }
 
-  want({ scope, netns }: Wish, untilNs: bigint): void {
-    const wish = encode("tcpx_watch", { until_ns: untilNs, scope, netns });
+  want({ scope, netns, extensions, direction }: Wish, untilNs: bigint): void {
+    const wish = encode("tcpx_watch", {
+      ...{ until_ns: untilNs, scope, netns },
+      ...{ news: newsOf(extensions), direction: DIRECTIONS[direction] },
+    });
     unwrap("wish", this.lib.tcpx_map_update(this.watch.fd, slot(WatchSlot.WANTED), wish, 0n));
   }
 
   /** Some events, good until the next call; undefined: there are none. */
   take(): Watched | undefined {
     const { lib, ring, records } = this;
-    const count = unwrap("read events", lib.tcpx_ring_take(ring, records, RECORD, MOST));
-    return count === 0 ? undefined : new Watched(records.subarray(0, count * RECORD), count === MOST);
+    const size = unwrap("read events", lib.tcpx_ring_take(ring, records, LONGEST, ROOM));
+    return size === 0 ? undefined : new Watched(records.subarray(0, size), ROOM - size < LONGEST);
   }
 
   [Symbol.dispose](): void {

@@ -39,10 +39,12 @@ if (only === undefined || only === "connections-list") {
   console.log(table(["CASE", "MEDIAN", "RANGE", "MB"], await listRows(), [1, 3]));
 }
 if (only === undefined || only === "watch") {
-  console.log("\nThe same loop with a watcher, its output to /dev/null (goal: rate within 3 %)\n");
-  const loop = ["CASE", "CONN/S", "RATIO", "CPU us/CONN", "MEAN RATIO, 95 %"];
-  const head = [...loop, "EVENTS", "LOST", "us/EVENT", "WATCHER"];
-  console.log(table(head, await watchRows(), [1, 3, 5, 6, 7, 8]));
+  console.log(
+    "\nThe same loop with a watcher, its output to /dev/null, in turn with nobody watching (goal: 3 %)\n",
+  );
+  const loop = ["CASE", "CONN/S NO WATCH", "WATCHED", "RATIO", "MEAN, 95 %", "CPU PER CONN, MEAN RATIO"];
+  const head = [...loop, "EVENTS/CONN", "LOST", "us/EVENT", "WATCHER"];
+  console.log(table(head, await watchRows(), [1, 2, 6, 7, 8, 9]));
 }
 if (only === undefined || only === "policy") {
   console.log("\nA policy of 100,000 rules: 5 runs each, in turn (goals: 2000 ms, 300 MB)\n");

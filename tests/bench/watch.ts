@@ -1,34 +1,50 @@
 // SPDX-License-Identifier: MIT
 // What a `tcpx watch` costs the connections that it tells of: a loop of short connections with all rules
-// matching, with and without a watcher, in turn. It also counts what the watcher has lost.
+// matching, in turn with and without a watcher. It also counts what the watcher has lost. The clients are in
+// a scope of their own, and the server's is watched; the harder case has both ends in the one watched.
+//
+// The runtime takes seconds to compile what a watcher does often, so one is kept: while it is stopped, and
+// its wish withdrawn, nobody watches.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { type Bridge, bridge } from "../../cli/loader/bridge.ts";
+import { findBpffs } from "../../cli/loader/host.ts";
+import { structs, WatchSlot } from "../../cli/loader/layout.generated.ts";
+import { type Fd, lookup, openPin } from "../../cli/loader/maps.ts";
+import { layoutDir } from "../../cli/loader/pins.ts";
+import { decode } from "../../cli/loader/struct.ts";
 import { buildSupport } from "../support/build.ts";
 import { type Child, Lab, until } from "../support/lab.ts";
 import { tcpx, tcpxPath } from "../support/tcpx.ts";
 import { ROUNDS, CASES as RULES } from "./connections.ts";
 import { interval, quantile, summary } from "./stats.ts";
 
-const CONNECTIONS = 10_000;
-/** Before that, in every case: the runtime compiles what a watcher does often. */
-const WARM = 6_000;
+const CONNECTIONS = 5_000;
+const WARM = 30_000;
+/** Milliseconds in which a watcher has read what there was. */
+const READ = 150;
 
-/** The first one is what the others are compared with. */
-const CASES: readonly { name: string; watch?: (cgroup: string, other: string) => string[] }[] = [
-  { name: "no watch" },
-  { name: "watch", watch: (cgroup) => ["--cgroup", cgroup] },
-  { name: "watch --json", watch: (cgroup) => ["--cgroup", cgroup, "--json"] },
-  { name: "of another scope", watch: (_, other) => ["--cgroup", other] },
+interface Case {
+  name: string;
+  /** Are the clients in a scope of their own? */
+  apart: boolean;
+  args: (watched: string, other: string) => string[];
+}
+
+const casesFor = (apart: boolean, name: string): Case[] => [
+  { name: `${name}: watch`, apart, args: (watched) => ["--cgroup", watched] },
+  { name: `${name}: watch --json`, apart, args: (watched) => ["--cgroup", watched, "--json"] },
+  { name: `${name}: of another scope`, apart, args: (_, other) => ["--cgroup", other] },
 ];
+
+const CASES: readonly Case[] = [...casesFor(true, "server"), ...casesFor(false, "both ends")];
 
 interface Run {
   perSecond: number;
-  /** Of both ends, per connection: what the kernel's side adds. */
+  /** Of the server, or of both ends, per connection: what the kernel's side adds. */
   loopMicros: number;
-  events: number;
-  lost: number;
-  /** CPU time of the watcher per event, and its share of a CPU meanwhile. */
+  /** CPU time of the watcher per connection, and its share of a CPU meanwhile. */
   micros: number;
   share: number;
 }
@@ -58,6 +74,21 @@ class Watcher {
     return watcher;
   }
 
+  /** Nobody watches, until it goes on. */
+  stop(lib: Bridge, map: Fd): void {
+    this.child.kill("SIGSTOP");
+    const key = new Uint8Array(new Uint32Array([WatchSlot.WANTED]).buffer);
+    lib.tcpx_map_update(map.fd, key, new Uint8Array(structs.tcpx_watch.size), 0n);
+  }
+
+  /** Until it has renewed its wish. */
+  async goOn(lib: Bridge, map: Fd): Promise<void> {
+    this.child.kill("SIGCONT");
+    const key = new Uint8Array(new Uint32Array([WatchSlot.WANTED]).buffer);
+    const wish = () => decode("tcpx_watch", lookup(lib, map.fd, key, structs.tcpx_watch.size));
+    if (!(await until(() => wish().until_ns > 0n, 10_000))) throw new Error("it does not go on");
+  }
+
   async end(): Promise<{ events: number; lost: number }> {
     this.child.kill("SIGINT");
     await Promise.all([this.child.exited, this.read]);
@@ -70,73 +101,86 @@ interface Place {
   lab: Lab;
   program: string;
   netns: string;
-  cgroup: string;
-  /** Of the watcher. */
+  /** What is watched; the clients, when apart; nobody; the watcher. */
+  watched: string;
+  clients: string;
+  other: string;
   own: string;
 }
 
-async function once({ lab, program, netns, cgroup, own }: Place, args: string[] | undefined): Promise<Run> {
-  const watcher = args && (await Watcher.start(lab, own, args));
-  const loop = (count: number) => lab.exec(netns, [program, String(count)], "", cgroup);
-  await loop(WARM);
+async function once({ lab, program, netns, watched, clients, own }: Place, apart: boolean, count: number) {
   const before = usage(own);
-  const out = await loop(CONNECTIONS);
-  const [wall = 0, used = 0] = out.trim().split(" ").map(Number);
+  const argv = [program, String(count), ...(apart ? [clients] : [])];
+  const [wall = 0, used = 0] = (await lab.exec(netns, argv, "", watched)).trim().split(" ").map(Number);
+  await Bun.sleep(READ);
   const cpu = usage(own) - before;
-  const { events, lost } = (await watcher?.end()) ?? { events: 0, lost: 0 };
-  return {
-    perSecond: (CONNECTIONS * 1e6) / wall,
-    loopMicros: used / CONNECTIONS,
-    events,
-    lost,
-    micros: events > 0 ? (cpu / events) * ((WARM + CONNECTIONS) / CONNECTIONS) : 0,
+  const run: Run = {
+    perSecond: (count * 1e6) / wall,
+    loopMicros: used / count,
+    micros: cpu / count,
     share: cpu / wall,
   };
+  return run;
 }
 
-function row(name: string, runs: Run[], base: Run[]): string[] {
-  const speed = (all: Run[]) => all.map(({ perSecond }) => perSecond);
-  const cpu = (all: Run[]) => all.map(({ loopMicros }) => loopMicros);
-  const median = (field: keyof Run) =>
-    quantile(
-      runs.map((run) => run[field]),
-      0.5,
-    );
-  const lost = runs.reduce((sum, run) => sum + run.lost, 0);
+/** With and without the watcher, as often, in turn and in both orders. */
+async function measure(lib: Bridge, place: Place, { name, apart, args }: Case): Promise<string[]> {
+  const watcher = await Watcher.start(place.lab, place.own, args(place.watched, place.other));
+  using map = openPin(lib, join(layoutDir(findBpffs(lib)!), "watch"))!;
+  const runs: { with: Run[]; without: Run[] } = { with: [], without: [] };
+  await once(place, apart, WARM);
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const which of round % 2 ? (["with", "without"] as const) : (["without", "with"] as const)) {
+      if (which === "without") watcher.stop(lib, map);
+      else await watcher.goOn(lib, map);
+      runs[which].push(await once(place, apart, CONNECTIONS));
+    }
+  }
+  await watcher.goOn(lib, map);
+  const { events, lost } = await watcher.end();
+  const perConnection = (events + lost) / (WARM + ROUNDS * CONNECTIONS);
+  return row(name, runs.with, runs.without, perConnection, lost);
+}
+
+function row(name: string, runs: Run[], base: Run[], perConnection: number, lost: number): string[] {
+  const of = (all: Run[], field: keyof Run) => all.map((run) => run[field]);
+  const median = (all: Run[], field: keyof Run) => quantile(of(all, field), 0.5);
   return [
     name,
-    median("perSecond").toFixed(0),
-    summary(speed(runs), speed(base)).ratio,
-    median("loopMicros").toFixed(1),
-    interval(cpu(runs), cpu(base)),
-    median("events").toFixed(0),
+    median(base, "perSecond").toFixed(0),
+    median(runs, "perSecond").toFixed(0),
+    summary(of(runs, "perSecond"), of(base, "perSecond")).ratio,
+    interval(of(runs, "perSecond"), of(base, "perSecond")),
+    interval(of(runs, "loopMicros"), of(base, "loopMicros")),
+    perConnection.toFixed(2),
     String(lost),
-    median("micros").toFixed(2),
-    `${(100 * median("share")).toFixed(0)} %`,
+    (perConnection ? median(runs, "micros") / perConnection : 0).toFixed(2),
+    `${(100 * median(runs, "share")).toFixed(1)} %`,
   ];
 }
 
-/** Runs all cases ROUNDS times in turn and returns the table's rows. */
+async function placeIn(lab: Lab): Promise<Place> {
+  const { loop: program } = await buildSupport();
+  const [watched, clients, other, own] = ["watched", "clients", "other", "watcher"].map((name) =>
+    lab.cgroup(name),
+  ) as [string, string, string, string];
+  return { lab, program, netns: await lab.netns("loop"), watched, clients, other, own };
+}
+
+/** The table's rows. */
 export async function watchRows(): Promise<string[][]> {
   await using lab = await Lab.create();
-  const [cgroup, other, own] = ["loop", "other", "watcher"].map((name) => lab.cgroup(name)) as [
-    string,
-    string,
-    string,
-  ];
-  const place = { lab, program: (await buildSupport()).loop, netns: await lab.netns("loop"), cgroup, own };
-  const runs = CASES.map((): Run[] => []);
+  const [place, lib] = [await placeIn(lab), await bridge()];
+  const scopes = [place.watched, place.clients];
+  const rows: string[][] = [];
   try {
-    for (const rule of RULES.at(-1)!.rules) await tcpx([...rule, "--cgroup", cgroup, "--wait"]);
-    for (let round = -1; round < ROUNDS; round++) {
-      for (const [i, { watch }] of CASES.entries()) {
-        const run = await once(place, watch?.(cgroup, other));
-        if (round >= 0) runs[i]!.push(run); // the first round warms up
-      }
-    }
+    for (const cgroup of scopes)
+      for (const rule of RULES.at(-1)!.rules) await tcpx([...rule, "--cgroup", cgroup, "--wait"]);
+    for (const what of CASES) rows.push(await measure(lib, place, what));
   } finally {
-    for (const ext of ["uto", "cc-request", "iw"])
-      await tcpx([ext, "unset", "--all", "--cgroup", cgroup, "--wait"]);
+    for (const cgroup of scopes)
+      for (const ext of ["uto", "cc-request", "iw"])
+        await tcpx([ext, "unset", "--all", "--cgroup", cgroup, "--wait"]);
   }
-  return CASES.map(({ name }, i) => row(name, runs[i]!, runs[0]!));
+  return rows;
 }

@@ -8,6 +8,7 @@ import { structs, WatchSlot } from "../../cli/loader/layout.generated.ts";
 import { lookup, openPin } from "../../cli/loader/maps.ts";
 import { layoutDir } from "../../cli/loader/pins.ts";
 import { decode } from "../../cli/loader/struct.ts";
+import { LONGEST, Watched } from "../../cli/observe/watched.ts";
 import { buildSupport } from "../support/build.ts";
 import { type Connection, connectPeers, until } from "../support/lab.ts";
 import { PrivateHost } from "../support/private-host.ts";
@@ -16,7 +17,6 @@ import { tcpx, tcpxPath } from "../support/tcpx.ts";
 import { UtoLab } from "../support/uto-lab.ts";
 import { Watch, type WatchOptions } from "../support/watch-lab.ts";
 
-const RECORD = structs.tcpx_watched.size;
 const ASKED = "uto asked 30000 null";
 
 describeIf(labRequirement.ok, labRequirement.reason)("tcpx watch as a process", () => {
@@ -58,9 +58,13 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx watch as a process", 
     using map = pinned("events");
     const out = new BigUint64Array(1);
     expect(lib.tcpx_ring_open(map.fd, out)).toBe(0);
+    const bytes = new Uint8Array(100 * LONGEST);
     let count = 0;
-    for (let n = 1; n > 0; count += n)
-      n = lib.tcpx_ring_take(out[0]!, new Uint8Array(1000 * RECORD), RECORD, 1000);
+    for (let n = 1; n > 0; ) {
+      n = lib.tcpx_ring_take(out[0]!, bytes, LONGEST, bytes.length);
+      const list = new Watched(bytes.subarray(0, n));
+      for (let at = 0; at < n; at = list.after(at)) count += list.count(at);
+    }
     lib.tcpx_ring_close(out[0]!);
     return count;
   }

@@ -9,7 +9,7 @@ import { asRoot, c, clang, dir, EBADF, EINVAL, objects, withBpf, z } from "./bri
 
 const EPIPE = -32;
 
-/** An iterator that writes, per socket and once at its end, a number, something shorter, and the next number. */
+/** An iterator that writes, per socket and once at its end, a number, something longer, and the next number. */
 const SOURCE = `
 #define SEC(n) __attribute__((section(n), used))
 struct bpf_iter__tcp;
@@ -18,11 +18,11 @@ static long (*output)(void *ring, void *data, unsigned long size, unsigned long 
 unsigned long number = 0;
 SEC("iter/tcp") int emit(struct bpf_iter__tcp *ctx)
 {
-	unsigned long n = number;
+	unsigned long n = number, longer[2] = {};
 	output(&ring, &n, sizeof(n), 0);
-	output(&ring, &n, 4, 0);
+	output(&ring, longer, sizeof(longer), 0);
 	n++;
-	output(&ring, &n, sizeof(n), 0);
+	output(&ring, &n, 4, 0);
 	number = n + 1;
 	return 0;
 }
@@ -43,7 +43,7 @@ function load(): Pointer {
   return handle;
 }
 
-withBpf("records are taken in order, as many as there is room for; others are dropped", async () => {
+withBpf("records are taken in order, as many as there is room for; longer ones are dropped", async () => {
   const object = load();
   const inside = ["unshare", "-n", "sh", "-c", 'ip link set lo up; exec python3 -c "$0"'];
   const script =
@@ -56,17 +56,21 @@ withBpf("records are taken in order, as many as there is room for; others are dr
     await there.stdout.getReader().read();
     const emit = () =>
       c.tcpx_iterate(c.tcpx_object_prog_fd(object, z("emit")), z(`/proc/${there.pid}/ns/net`), null, 0);
-    const took = new BigUint64Array(8);
-    expect(c.tcpx_ring_take(ring, took, 8, 8)).toBe(0);
+    const took = new Uint32Array(16);
+    const take = (cap: number) => c.tcpx_ring_take(ring, took, 8, cap);
+    expect(take(64)).toBe(0);
     expect(emit()).toBe(0);
-    expect(c.tcpx_ring_take(ring, took, 8, 0)).toBe(0);
-    expect([c.tcpx_ring_take(ring, took, 8, 1), took[0]]).toEqual([1, 0n]);
-    expect([c.tcpx_ring_take(ring, took, 8, 8), ...took.subarray(0, 3)]).toEqual([3, 1n, 2n, 3n]);
-    expect(c.tcpx_ring_take(ring, took, 8, 8)).toBe(0);
+    expect([take(0), take(7)]).toEqual([0, 0]);
+    expect([take(8), ...took.subarray(0, 2)]).toEqual([8, 0, 0]);
+    expect([take(64), ...took.subarray(0, 4)]).toEqual([16, 1, 2, 0, 3]);
+    expect(take(64)).toBe(0);
     expect(emit()).toBe(0);
-    expect([c.tcpx_ring_take(ring, took, 8, 4), took[0]]).toEqual([4, 4n]);
+    // with less than a longest one of room left no other is looked at
+    expect([take(19), ...took.subarray(0, 3)]).toEqual([12, 4, 0, 5]);
+    expect([take(64), ...took.subarray(0, 3)]).toEqual([12, 6, 0, 7]);
     expect(c.tcpx_ring_take(ring, null, 8, 8)).toBe(EINVAL);
     expect(c.tcpx_ring_take(ring, took, 0, 8)).toBe(EINVAL);
+    expect(c.tcpx_ring_take(ring, took, 8, 2 ** 31)).toBe(EINVAL);
   } finally {
     c.tcpx_ring_close(ring);
     there.stdin.end();
@@ -93,6 +97,7 @@ test("the clock goes on", () => {
 });
 
 test("an output: with room, full, without a reader, none at all", async () => {
+  const text = Buffer.alloc(100_000, "tcpx ");
   const full = `import os; r, w = os.pipe(); os.set_blocking(w, False)
 try:
     while True: os.write(w, b"x" * 4096)
@@ -109,20 +114,26 @@ print("up", flush=True); input(); os.read(r, 65536); print("read", flush=True); 
   // 0 to 2, and 3, the other end
   const fd = openSync(`/proc/${child.pid}/fd/4`, "w");
   try {
-    expect(c.tcpx_writable(fd)).toBe(0);
+    expect([c.tcpx_writable(fd), c.tcpx_write_now(fd, text, text.length)]).toEqual([0, 0]);
     go();
     expect(await next()).toBe("read");
     expect(c.tcpx_writable(fd)).toBe(1);
+    const wrote = c.tcpx_write_now(fd, text, text.length); // in what has been read, and no more
+    expect([wrote > 0 && wrote <= 65_536, wrote % 4096]).toEqual([true, 0]);
+    expect(c.tcpx_write_now(fd, text, text.length)).toBe(0);
     go();
     await next();
-    expect(c.tcpx_writable(fd)).toBe(EPIPE);
+    expect([c.tcpx_writable(fd), c.tcpx_write_now(fd, text, text.length)]).toEqual([EPIPE, EPIPE]);
   } finally {
     closeSync(fd);
     go();
     await child.exited;
   }
-  expect(c.tcpx_writable(fd)).toBe(EBADF);
+  expect([c.tcpx_writable(fd), c.tcpx_write_now(fd, text, 1)]).toEqual([EBADF, EBADF]);
   const file = openSync(join(dir, "file"), "w");
   expect(c.tcpx_writable(file)).toBe(1);
+  expect(c.tcpx_write_now(file, text, text.length)).toBe(text.length);
+  expect(readFileSync(join(dir, "file"))).toEqual(text);
+  expect([c.tcpx_write_now(file, text, 0), c.tcpx_write_now(file, null, 1)]).toEqual([0, EINVAL]);
   closeSync(file);
 });

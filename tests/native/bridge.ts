@@ -49,6 +49,7 @@ export const SYMBOLS = {
   tcpx_ring_close: { args: [p], returns: FFIType.void },
   tcpx_monotonic: { args: [p], returns: i32 },
   tcpx_writable: { args: [i32], returns: i32 },
+  tcpx_write_now: { args: [i32, p, u32], returns: i32 },
   tcpx_close: { args: [i32], returns: i32 },
   tcpx_flock: { args: [p, i32], returns: i32 },
   tcpx_mount_bpffs: { args: [p, p], returns: i32 },

@@ -3,20 +3,30 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import ipaddr from "ipaddr.js";
-import { Direction, Ext, Family, WatchEvent, WatchReason } from "../../cli/loader/layout.generated.ts";
-import { encodeAll, type Struct } from "../../cli/loader/struct.ts";
+import {
+  Direction,
+  Ext,
+  Family,
+  structs,
+  WatchEvent,
+  WatchReason,
+} from "../../cli/loader/layout.generated.ts";
+import { encode, type Struct } from "../../cli/loader/struct.ts";
 import { Clock, JsonLines, TextLines } from "../../cli/observe/watch-lines.ts";
 import { parseCount, parseExtensions, Report, type Wanted } from "../../cli/observe/watch-report.ts";
-import { RECORD, Watched } from "../../cli/observe/watched.ts";
+import { Watched } from "../../cli/observe/watched.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
 
-type Fields = Partial<Struct<"tcpx_watched">>;
+/** A record with one piece of news. */
+type Fields = Partial<Omit<Struct<"tcpx_watched">, "news">> & Partial<News>;
+type News = Struct<"tcpx_watched_news">;
 
 const bytesOf = (text: string) => {
   const bytes = ipaddr.parse(text).toByteArray();
   return new Uint8Array(bytes.length === 4 ? [...new Array(10).fill(0), 255, 255, ...bytes] : bytes);
 };
 
+const HEAD = structs.tcpx_watched.fields.news.offset;
 const LONG = "2001:db8:1111:2222:3333:4444:5555";
 
 const usual: Fields = {
@@ -42,20 +52,23 @@ const longest: Fields = {
   remote_port: 65_535,
 };
 
-const listOf = (...records: Fields[]) =>
-  new Watched(
-    encodeAll(
-      "tcpx_watched",
-      records.map((r) => ({ ...usual, ...r })),
-    ),
-  );
-const line = (fields: Fields) => new TextLines().event(listOf(fields), 0);
+/** One record, as long as it has to be. */
+function record({ asked, granted, ext, event, reason, ...fields }: Fields, more: Partial<News>[] = []) {
+  const first = { asked, granted, ext, event, reason } as News;
+  const news = [first, ...more.map((other) => ({ ...first, ...other }))];
+  const bytes = encode("tcpx_watched", { ...fields, count: news.length, news });
+  return bytes.subarray(0, HEAD + news.length * structs.tcpx_watched_news.size);
+}
+
+const joined = (...records: Uint8Array[]) => new Watched(new Uint8Array(Buffer.concat(records)));
+const listOf = (...records: Fields[]) => joined(...records.map((r) => record({ ...usual, ...r })));
+const line = (fields: Fields) => new TextLines().record(listOf(fields), 0, 1);
 const said = (fields: Fields) =>
   line(fields)
     .trimEnd()
     .replace(/^.* (uto|cc-request|iw|ack) +/s, "$1 ");
 const jsonLine = (fields: Fields, cgroup: string | null) =>
-  new JsonLines(() => cgroup).event(listOf(fields), 0);
+  new JsonLines(() => cgroup).record(listOf(fields), 0, 1);
 const json = (fields: Fields) => JSON.parse(jsonLine(fields, "/a"));
 
 describe("one event", () => {
@@ -158,16 +171,12 @@ test("times: the same second, the next one, and one before", () => {
 
 describe("a report", () => {
   const around = { bootNs: () => 3e9, wallMs: () => 3000, netns: 7, cgroupOf: () => null };
-  const wanted: Wanted = {
-    selectors: parseSelectors({}),
-    extensions: undefined,
-    count: Number.POSITIVE_INFINITY,
-  };
+  const wanted: Wanted = { selectors: parseSelectors({}), count: Number.POSITIVE_INFINITY };
   const report = (more: Partial<Wanted> = {}, isJson = true) =>
     new Report({ ...wanted, ...more }, around, isJson);
   const ports = (text: string) => [...text.matchAll(/"peer":\{[^}]*"port":(\d+)/g)].map((m) => Number(m[1]));
 
-  test("selectors, extensions, and the end after so many", () => {
+  test("selectors, and the end after so many", () => {
     const list = listOf(
       { remote_port: 1 },
       { remote_port: 2, remote: bytesOf("192.0.2.1") },
@@ -175,15 +184,50 @@ describe("a report", () => {
       { remote_port: 4, ext: Ext.ACK, ...{ family: Family.IPV6, remote: bytesOf("2001:db8::1") } },
     );
     const of = (more: Partial<Wanted>) => ports(report(more).events(list));
-    expect(list.bytes.length).toBe(4 * RECORD);
     expect(of({})).toEqual([1, 2, 3, 4]);
     expect(of({ selectors: parseSelectors({ to: "10.0.0.0/8,2001:db8::/32" }) })).toEqual([1, 4]);
     expect(of({ selectors: parseSelectors({ from: "0.0.0.0/0" }) })).toEqual([3]);
     expect(of({ selectors: parseSelectors({ port: "2,40000" }) })).toEqual([2, 3]);
-    expect(of({ extensions: parseExtensions("uto,ack") })).toEqual([3, 4]);
-    const short = report({ count: 3, extensions: parseExtensions("iw") });
-    expect(ports(short.events(list) + short.events(list))).toEqual([1, 2, 1]);
-    expect([short.done, short.shown]).toEqual([true, 3]);
+    const short = report({ count: 5 });
+    expect(ports(short.events(list) + short.events(list))).toEqual([1, 2, 3, 4, 1]);
+    expect([short.done, short.shown]).toEqual([true, 5]);
+  });
+
+  test("all that is new with a connection in one record", () => {
+    const news = [{ ext: Ext.UTO, event: WatchEvent.ASKED, asked: 30_000 }, { granted: 40 }];
+    const list = joined(record(usual, news), record({ ...usual, remote_port: 80 }));
+    const documents = (text: string) =>
+      text
+        .trim()
+        .split("\n")
+        .map((l) => JSON.parse(l))
+        .map((e) => [e.peer.port, e.extension, e.event, e.asked, e.granted]);
+    const all = [
+      [443, "iw", "granted", 40, 32],
+      [443, "uto", "asked", 30_000, null],
+      [443, "iw", "granted", 40, 40],
+      [80, "iw", "granted", 40, 32],
+    ];
+    expect(documents(report().events(list))).toEqual(all);
+    const short = report({ count: 2 }); // it may end within a record
+    expect(documents(short.events(list))).toEqual(all.slice(0, 2));
+    expect([short.done, short.shown]).toEqual([true, 2]);
+    const lines = report({}, false).events(list).trim().split("\n");
+    expect(lines.map((l) => l.replace(/.*:(?=\d+ )/, "").replace(/ +/g, " "))).toEqual([
+      "443 iw granted 32 (asked 40)",
+      "443 uto asked 30s",
+      "443 iw granted 40",
+      "80 iw granted 32 (asked 40)",
+    ]);
+  });
+
+  test("the path of a scope is asked for until it is known, and then no more", () => {
+    const names = [null, "/a", "/b"];
+    let asked = 0;
+    const r = new Report(wanted, { ...around, cgroupOf: () => names[asked++]! }, true);
+    const of = (list: Watched) => [...r.events(list).matchAll(/"cgroup":("\S+"|null)\}/g)].map((m) => m[1]);
+    expect(of(listOf({}, {}, {}, { scope: 9n }))).toEqual(["null", '"/a"', '"/a"', '"/b"']);
+    expect(asked).toBe(3);
   });
 
   test("one connection after another: each with its own ends", () => {
@@ -240,6 +284,8 @@ test("counts and extensions that are none", () => {
   expect(parseCount("17")).toBe(17);
   for (const text of ["0", "-1", "1.5", "1e3", "", "99999999999"])
     expect(() => parseCount(text)).toThrow(`--count '${text}' is out of range`);
+  expect(parseExtensions(undefined)).toBeUndefined();
+  expect(parseExtensions("uto,ack")).toEqual(new Set([Ext.UTO, Ext.ACK]));
   expect(() => parseExtensions("uto,tarr")).toThrow("--ext 'uto,tarr' has 'tarr', which is none");
   expect(() => parseExtensions("")).toThrow("has ''");
 });

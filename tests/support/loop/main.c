@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
 /*
- * loop COUNT: that many connections over loopback, one after the other: connect, request, response,
- * close. Prints wall and CPU microseconds (user and system, both ends).
+ * loop COUNT [CGROUP]: that many connections over loopback, one after the other: connect, request,
+ * response, close. Prints wall and CPU microseconds (user and system, both ends). With a cgroup the
+ * clients are a process in there, and the microseconds are the server's, from its first connection
+ * on.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -41,22 +45,6 @@ static ssize_t do_write(int fd, void *buffer, size_t n)
 	return write(fd, buffer, n);
 }
 
-static void *serve(void *argument)
-{
-	int listener = *(int *)argument;
-
-	for (long i = 0; i < count; i++) {
-		int fd = accept(listener, NULL, NULL);
-
-		if (fd < 0)
-			fail("accept");
-		move(read, fd, REQUEST);
-		move(do_write, fd, RESPONSE);
-		close(fd);
-	}
-	return NULL;
-}
-
 static double micros(clockid_t clock)
 {
 	struct timespec t;
@@ -65,34 +53,107 @@ static double micros(clockid_t clock)
 	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
 }
 
-int main(int argc, char **argv)
+static void serve(int listener, long connections)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	socklen_t length = sizeof(address);
-	int listener = socket(AF_INET, SOCK_STREAM, 0);
-	double wall, cpu;
-	pthread_t server;
+	while (connections-- > 0) {
+		int fd = accept(listener, NULL, NULL);
 
-	count = argc > 1 ? atol(argv[1]) : 0;
-	if (count < 1 || listener < 0 || bind(listener, (void *)&address, length) ||
-	    listen(listener, 128) || getsockname(listener, (void *)&address, &length))
-		fail("listen");
-	wall = micros(CLOCK_MONOTONIC);
-	cpu = micros(CLOCK_PROCESS_CPUTIME_ID);
-	if (pthread_create(&server, NULL, serve, &listener))
-		fail("thread");
+		if (fd < 0)
+			fail("accept");
+		move(read, fd, REQUEST);
+		move(do_write, fd, RESPONSE);
+		close(fd);
+	}
+}
+
+static void *serve_all(void *listener)
+{
+	serve(*(int *)listener, count);
+	return NULL;
+}
+
+static void call(const struct sockaddr_in *address)
+{
 	for (long i = 0; i < count; i++) {
 		/* the client closes last, so that its port is free at once */
 		int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-		if (fd < 0 || connect(fd, (void *)&address, length))
+		if (fd < 0 || connect(fd, (const void *)address, sizeof(*address)))
 			fail("connect");
 		move(do_write, fd, REQUEST);
 		move(read, fd, RESPONSE);
 		close(fd);
 	}
+}
+
+static void enter(const char *cgroup)
+{
+	char path[4096];
+	FILE *procs;
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+	procs = fopen(path, "w");
+	if (!procs || fputs("0", procs) < 0 || fclose(procs))
+		fail(path);
+}
+
+static double wall, cpu;
+
+static void start_clocks(void)
+{
+	wall = micros(CLOCK_MONOTONIC);
+	cpu = micros(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+static void both_here(int listener, const struct sockaddr_in *address)
+{
+	pthread_t server;
+
+	start_clocks();
+	if (pthread_create(&server, NULL, serve_all, &listener))
+		fail("thread");
+	call(address);
 	pthread_join(server, NULL);
+}
+
+static void clients_there(int listener, const struct sockaddr_in *address, const char *cgroup)
+{
+	int parent = getpid();
+	pid_t child = fork();
+
+	if (child < 0)
+		fail("fork");
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(1);
+		enter(cgroup);
+		call(address);
+		_exit(0);
+	}
+	serve(listener, 1);
+	start_clocks();
+	serve(listener, count - 1);
+}
+
+int main(int argc, char **argv)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t length = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM, 0);
+
+	count = argc > 1 ? atol(argv[1]) : 0;
+	if (count < 1 || listener < 0 || bind(listener, (void *)&address, length) ||
+	    listen(listener, 128) || getsockname(listener, (void *)&address, &length))
+		fail("listen");
+	if (argc > 2)
+		clients_there(listener, &address, argv[2]);
+	else
+		both_here(listener, &address);
 	printf("%.0f %.0f\n", micros(CLOCK_MONOTONIC) - wall,
 	       micros(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+	fflush(stdout);
+	while (wait(NULL) > 0)
+		;
 	return 0;
 }

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+// What an event says, in words and for scripts. There may be 60,000 of them in a second, but few differ.
+
+import { extensionById } from "../extensions/index.ts";
+import { Ext, WatchEvent, WatchReason } from "../loader/layout.generated.ts";
+import { valueText } from "./rows.ts";
+import { meaningOf } from "./said.ts";
+import type { Watched } from "./watched.ts";
+
+/** cc-request */
+const NAME = 10;
+const CACHED_MOST = 10_000;
+
+/** The same in one piece: of a text that was put together every use walks the pieces again. */
+export const flat = (text: string) => Buffer.from(text).toString();
+
+interface Kind {
+  /** As `tcpx connections` says it. */
+  word: string;
+  /** In JSON. */
+  event: string;
+  side: "ours" | "peers" | null;
+  asked: boolean;
+  granted: boolean;
+}
+
+const kind = (word: string, side: Kind["side"], event = word, granted = false): Kind => ({
+  word,
+  event,
+  side,
+  asked: side !== null,
+  granted,
+});
+
+const KINDS: Record<number, Kind> = {
+  [WatchEvent.ASKED]: kind("asked", "ours"),
+  [WatchEvent.GRANTED]: kind("granted", "ours", "granted", true),
+  [WatchEvent.REFUSED]: kind("refused", "ours"),
+  [WatchEvent.UNANSWERED]: kind("unanswered", "ours"),
+  [WatchEvent.NO_ROOM]: kind("no room", "ours", "no-room"),
+  [WatchEvent.GAVE]: kind("gave", "peers", "granted", true),
+  [WatchEvent.DENIED]: kind("denied", "peers", "refused"),
+  [WatchEvent.MALFORMED]: kind("malformed", null),
+  [WatchEvent.FALLBACK]: kind("fallback", null),
+};
+const UNKNOWN = kind("?", null);
+
+interface Reason {
+  code: string;
+  /** "": the values say it. */
+  words: string;
+}
+
+const REASONS: Record<number, Reason> = {
+  [WatchReason.CLAMPED]: { code: "clamped", words: "" },
+  [WatchReason.NOT_ALLOWED]: { code: "not-allowed", words: "not allowed here" },
+  [WatchReason.APPLICATION]: { code: "application", words: "the application has chosen itself" },
+  [WatchReason.LOSS]: { code: "loss", words: "a segment was lost" },
+  [WatchReason.LATE]: { code: "late", words: "data was sent before" },
+  [WatchReason.KERNEL]: { code: "kernel", words: "the kernel refused it" },
+};
+
+export interface Outcome {
+  readonly asked: number;
+  readonly granted: number;
+  /** "iw granted 32 (asked 40)" */
+  readonly text: string;
+  /** The same with the name as wide as the longest. */
+  readonly padded: string;
+  /** Members of the JSON object, without braces. */
+  readonly json: string;
+  /** The document from there to its end, and the owner that it names: those of the last one. */
+  tail: string;
+  owner: string;
+}
+
+function make(list: Watched, of: number): Outcome {
+  const [ext, asked, granted] = [list.ext(of), list.asked(of), list.granted(of)];
+  const { word, event, side, ...has } = KINDS[list.event(of)] ?? UNKNOWN;
+  const reason = REASONS[list.reason(of)];
+  const name = ext < Ext.COUNT ? extensionById(ext).name : `extension ${ext}`;
+  const wish = has.asked ? meaningOf(ext, asked) : null;
+  const gift = has.granted ? meaningOf(ext, granted) : null;
+  const [wished, given] = [wish, gift].map((value) => (value === null ? "" : valueText(value, name)));
+  const values = given === "" ? wished : given === wished ? given : `${given} (asked ${wished})`;
+  const why = reason?.words ? `: ${reason.words}` : "";
+  const said = `${word}${values === "" ? "" : ` ${values}`}${why}`;
+  const members = { extension: name, event, side, asked: wish, granted: gift, reason: reason?.code ?? null };
+  return {
+    asked,
+    granted,
+    text: flat(`${name} ${said}`),
+    padded: flat(`${name.padEnd(NAME)} ${said}`),
+    json: JSON.stringify(members).slice(1, -1),
+    tail: "",
+    owner: "",
+  };
+}
+
+/** By extension, event and reason: the last one of each, and all of them by their values. */
+const last = new Map<number, Outcome>();
+const made = new Map<string, Outcome>();
+
+export function outcomeOf(list: Watched, of: number): Outcome {
+  const what = list.what(of);
+  const known = last.get(what);
+  const [asked, granted] = [list.asked(of), list.granted(of)];
+  if (known && known.asked === asked && known.granted === granted) return known;
+  const key = `${what} ${asked} ${granted}`;
+  let result = made.get(key);
+  if (!result) {
+    if (made.size >= CACHED_MOST) made.clear();
+    result = make(list, of);
+    made.set(key, result);
+  }
+  last.set(what, result);
+  return result;
+}
