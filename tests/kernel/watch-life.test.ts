@@ -188,6 +188,23 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx watch as a process", 
     expect(unread()).toBe(1);
   });
 
+  test("other extensions and the other direction are not even written", async () => {
+    await u.rule(u.client, "set 30s");
+    for (const [words, written] of [
+      [["--ext", "iw,ack"], 0],
+      [["--from", "0.0.0.0/0"], 0],
+      [["--to", "192.0.2.0/24"], 1], // addresses are chosen by the reader
+      [["--to", "0.0.0.0/0", "--ext", "uto"], 1],
+      [["--to", "0.0.0.0/0", "--from", "0.0.0.0/0"], 1],
+    ] as const) {
+      const w = await watch([...scope(), ...words]);
+      w.child.kill("SIGSTOP");
+      await connect();
+      expect([words, unread()]).toEqual([words, written]);
+      await w.end("SIGKILL");
+    }
+  });
+
   test("rules that change and scopes that come meanwhile", async () => {
     await u.rule(u.client, "set 30s");
     const w = await watch(["--all-netns"]);
