@@ -93,6 +93,11 @@ export function textArg(args: Args, name: string): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
+/** What selectorArgs were given, as parseSelectors() takes them. */
+export function selectorWords(args: Args) {
+  return { to: textArg(args, "to"), from: textArg(args, "from"), port: textArg(args, "port") };
+}
+
 /** Was this boolean flag given? */
 export function flagArg(args: Args, name: string): boolean {
   return args[name] === true;

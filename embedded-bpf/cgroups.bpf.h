@@ -7,6 +7,9 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
+#include <stdbool.h>
+
+#define TCPX_LEVELS_MAX 64 /* of cgroups */
 
 struct kernfs_node {
 	__u64 id;
@@ -59,6 +62,17 @@ static __always_inline __u64 cgroup_number(struct cgroup *cgroup)
 static __always_inline struct cgroup *cgroup_around(struct cgroup *cgroup)
 {
 	return (void *)BPF_CORE_READ(cgroup, self.parent);
+}
+
+/* Is this the cgroup with that id, or one below it? */
+static __always_inline bool cgroup_below(struct cgroup *cgroup, __u64 id)
+{
+	for (int i = 0; i < TCPX_LEVELS_MAX && cgroup; i++) {
+		if (cgroup_number(cgroup) == id)
+			return true;
+		cgroup = cgroup_around(cgroup);
+	}
+	return false;
 }
 
 #endif

@@ -19,19 +19,7 @@ const volatile struct tcpx_list_config config = {};
 
 #define TCPX_AF_INET 2
 #define TCPX_TCP_LISTEN 10
-#define TCPX_LEVELS_MAX 64   /* of cgroups */
 #define TCPX_STORAGES_MAX 32 /* of one socket, by all BPF programs of the host */
-
-/* Is this the scope's cgroup, or one below it? */
-static __always_inline bool in_scope(struct cgroup *cgroup)
-{
-	for (int i = 0; i < TCPX_LEVELS_MAX && cgroup; i++) {
-		if (cgroup_number(cgroup) == config.scope)
-			return true;
-		cgroup = cgroup_around(cgroup);
-	}
-	return false;
-}
 
 /* Before 5.11 iterators cannot ask for a socket's storage: looks for it as the kernel does. */
 static __always_inline const struct tcpx_conn *conn_by_hand(struct sock *sk)
@@ -127,7 +115,7 @@ static __always_inline int list_socket(struct bpf_iter__tcp *ctx, bool by_hand)
 	list_addresses(&r, skc);
 	if (r.state != TCPX_TCP_LISTEN) {
 		cgroup = cgroup_of(sk);
-		if (config.scope && !in_scope(cgroup))
+		if (config.scope && !cgroup_below(cgroup, config.scope))
 			return 0;
 		if (cgroup)
 			r.cgroup = cgroup_number(cgroup);

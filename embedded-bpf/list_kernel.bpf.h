@@ -6,14 +6,9 @@
 #include <linux/types.h>
 #include <linux/in6.h>
 #include <stdbool.h>
+#include "iter_tcp.bpf.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct seq_file;
-
-struct bpf_iter_meta {
-	struct seq_file *seq;
-};
 
 struct ns_common {
 	unsigned int inum;
@@ -35,11 +30,6 @@ struct sock_common {
 	} skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
-};
-
-struct bpf_iter__tcp {
-	struct bpf_iter_meta *meta;
-	struct sock_common *sk_common;
 };
 
 struct hlist_node {

@@ -6,24 +6,13 @@
 #include <stdbool.h>
 #include "ask.bpf.h"
 #include "cgroups.bpf.h"
+#include "iter_tcp.bpf.h"
 #include "listen.bpf.h"
 #include "receive.bpf.h"
 
 #define TCPX_AF_INET6 10
 #define TCPX_CGROUP_DEPTH 32
 #define TCPX_TCP_BPF_SOCK_OPS_CB_FLAGS 1008
-
-struct seq_file;
-struct sock_common;
-
-struct bpf_iter_meta {
-	struct seq_file *seq;
-} __attribute__((preserve_access_index));
-
-struct bpf_iter__tcp {
-	struct bpf_iter_meta *meta;
-	struct sock_common *sk_common;
-} __attribute__((preserve_access_index));
 
 struct net___cookie {
 	__u64 net_cookie;

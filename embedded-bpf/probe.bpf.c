@@ -2,6 +2,7 @@
 /* One small program per kernel facility: `tcpx doctor` loads them one by one. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include "iter_tcp.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -11,18 +12,6 @@ struct inet_connection_sock {
 
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
-} __attribute__((preserve_access_index));
-
-struct sock_common;
-struct seq_file;
-
-struct bpf_iter_meta {
-	struct seq_file *seq;
-} __attribute__((preserve_access_index));
-
-struct bpf_iter__tcp {
-	struct bpf_iter_meta *meta;
-	struct sock_common *sk_common;
 } __attribute__((preserve_access_index));
 
 struct {

@@ -11,8 +11,6 @@
 #include "cgroups.bpf.h"
 #include "watch_said.bpf.h"
 
-#define TCPX_LEVELS_MAX 64 /* of cgroups */
-
 #define TCPX_WATCHED_HEAD __builtin_offsetof(struct tcpx_watched, news)
 
 /* The news of a callback, until they are sent off: the header has been read by then. */
@@ -95,17 +93,6 @@ __noinline int watch_send(struct bpf_sock_ops *ctx, __u32 count)
 	return 0;
 }
 
-/* Is this the cgroup with that id, or one below it? */
-static __always_inline bool watch_below(struct cgroup *cgroup, __u64 id)
-{
-	for (int i = 0; i < TCPX_LEVELS_MAX && cgroup; i++) {
-		if (cgroup_number(cgroup) == id)
-			return true;
-		cgroup = cgroup_around(cgroup);
-	}
-	return false;
-}
-
 static __always_inline const struct tcpx_watch *watch_wish(void)
 {
 	__u32 slot = TCPX_WATCH_WANTED;
@@ -129,7 +116,7 @@ static __always_inline bool watch_wanted(struct bpf_sock_ops *ctx, const struct 
 	if (!wanted->scope)
 		return true;
 	socket = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
-	return socket && watch_below(cgroup_of(socket), wanted->scope);
+	return socket && cgroup_below(cgroup_of(socket), wanted->scope);
 }
 
 /* Tells all that is new. What came of a loss is told with the request that it ended. */

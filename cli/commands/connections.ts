@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: MIT
 
-import { flagArg, globalArgs, netnsArgs, scopeArgs, scopeFlags, selectorArgs, textArg } from "../args.ts";
+import {
+  flagArg,
+  globalArgs,
+  netnsArgs,
+  scopeArgs,
+  scopeFlags,
+  selectorArgs,
+  selectorWords,
+  textArg,
+} from "../args.ts";
 import { Exit } from "../errors.ts";
 import { listSockets } from "../observe/iterate.ts";
 import { connectionDocument } from "../observe/json.ts";
@@ -52,11 +61,7 @@ export const connections = leaf({
       "not listed: see ss.",
   ],
   async run(args, io) {
-    const selectors = parseSelectors({
-      to: textArg(args, "to"),
-      from: textArg(args, "from"),
-      port: textArg(args, "port"),
-    });
+    const selectors = parseSelectors(selectorWords(args));
     const states = parseStates(textArg(args, "state"));
     const host = await openHost(scopeFlags(args));
     const scope = host.scope();

@@ -10,6 +10,7 @@ import {
   type ScopeFlags,
   scopeArgs,
   scopeFlags,
+  selectorWords,
   textArg,
 } from "../args.ts";
 import { Exit, type ExitCode, usageError } from "../errors.ts";
@@ -33,14 +34,6 @@ const undoArgs = {
     description: "Give connections that exist back what they had, where the value is still ours",
   },
 } as const;
-
-function selectorsOf(args: Args) {
-  return parseSelectors({
-    to: textArg(args, "to"),
-    from: textArg(args, "from"),
-    port: textArg(args, "port"),
-  });
-}
 
 const places = (args: Args): Places => ({
   scope: scopeFlags(args),
@@ -69,7 +62,7 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
     ],
     async run(args, io) {
       const where = places(args);
-      const selectors = selectorsOf(args);
+      const selectors = parseSelectors(selectorWords(args));
       const drafted = verb.draft(args);
       if (flagArg(args, "live")) verb.checkLive?.(drafted.drafts);
       placeRules(extension, selectors, drafted.drafts, null); // a wrong direction is told before anything else
@@ -141,7 +134,7 @@ function unset(extension: Extension): Leaf {
       if (args.all && selective) {
         throw usageError(`--all and --${selective} exclude each other`, "--all", "give one of them");
       }
-      const selectors = args.all ? undefined : selectorsOf(args);
+      const selectors = args.all ? undefined : parseSelectors(selectorWords(args));
       let where: Netns | null = null;
       const wish = {
         ext: extension.name,

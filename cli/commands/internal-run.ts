@@ -3,7 +3,7 @@
 
 import { notifyAgent } from "../agent/notify.ts";
 import { anyNeedsAgent } from "../agent/wish.ts";
-import { type Args, globalArgs, selectorArgs, textArg } from "../args.ts";
+import { type Args, globalArgs, selectorArgs, selectorWords, textArg } from "../args.ts";
 import { Exit } from "../errors.ts";
 import { placeRules } from "../extensions/place.ts";
 import { draftRun, type RunDraft, runArgs } from "../extensions/run.ts";
@@ -23,8 +23,7 @@ import { leaf } from "./types.ts";
 
 /** The rules of a run. @throws TcpxError (usage) for an address in a direction that a rule is not for */
 export function placedRun(args: Args, drafts: RunDraft[], netns: Netns | null): Rule[] {
-  const [to, from, port] = ["to", "from", "port"].map((flag) => textArg(args, flag));
-  const selectors = parseSelectors({ to, from, port });
+  const selectors = parseSelectors(selectorWords(args));
   return drafts.flatMap(({ extension, drafts }) => placeRules(extension, selectors, drafts, netns));
 }
 

@@ -9,6 +9,7 @@ import {
   scopeArgs,
   scopeFlags,
   selectorArgs,
+  selectorWords,
   textArg,
 } from "../args.ts";
 import { Exit } from "../errors.ts";
@@ -97,9 +98,8 @@ async function follow(
 }
 
 function parse(args: Args) {
-  const [to, from, port] = ["to", "from", "port"].map((name) => textArg(args, name));
   return {
-    wanted: { selectors: parseSelectors({ to, from, port }), count: parseCount(textArg(args, "count")) },
+    wanted: { selectors: parseSelectors(selectorWords(args)), count: parseCount(textArg(args, "count")) },
     extensions: parseExtensions(textArg(args, "ext")),
   };
 }

@@ -2,6 +2,7 @@
 // Which rule a standing connection has: the look-up of embedded-bpf/policy.bpf.h, in user space.
 
 import type { Entry, Table } from "../policy/flatten.ts";
+import { inPrefix } from "../policy/prefix.ts";
 import type { Rule } from "../policy/rule.ts";
 
 /** A connection as far as selectors look at it. */
@@ -13,13 +14,6 @@ export interface Seen {
   /** Of the side that listens. */
   port: number;
   netnsCookie: bigint;
-}
-
-function inPrefix(address: Uint8Array, prefix: Uint8Array, bits: number): boolean {
-  const whole = bits >> 3;
-  for (let i = 0; i < whole; i++) if (address[i] !== prefix[i]) return false;
-  const rest = bits & 7;
-  return rest === 0 || ((address[whole]! ^ prefix[whole]!) & (0xff << (8 - rest)) & 0xff) === 0;
 }
 
 /** Rules of one scope, ready for many look-ups. */
@@ -41,7 +35,7 @@ export class Matcher {
     const netns = this.table.namespaces.get(seen.netnsCookie) ?? 0;
     const at = (port: number) => {
       const entries = this.spaces.get(`${seen.direction} ${seen.family} ${netns} ${port}`);
-      return entries?.find((entry) => inPrefix(seen.remote, entry.address, entry.bits))?.slots[slot];
+      return entries?.find((entry) => inPrefix(seen.remote, 0, entry.address, entry.bits))?.slots[slot];
     };
     const [port, any] = [seen.port ? at(seen.port) : undefined, at(0)];
     if (port && any && any.selector.prefix > port.selector.prefix) return any;

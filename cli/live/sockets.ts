@@ -2,13 +2,12 @@
 // Sockets as the iterator `list` writes them. There may be 100,000: struct.ts is too general for that.
 
 import { Ext, structs } from "../loader/layout.generated.ts";
-import type { Struct } from "../loader/struct.ts";
+import { LITTLE, type Struct } from "../loader/struct.ts";
 
 export type Socket = Struct<"tcpx_live_socket">;
 
 const { size, fields: at } = structs.tcpx_live_socket;
 const ADDRESS = 16;
-const LITTLE = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /** Innermost first; unused places are 0. */
 function scopesOf(view: DataView, from: number): bigint[] {

@@ -99,11 +99,14 @@ function readGeneration(lib: Bridge, bpffs: string, id: bigint, layout: number):
   };
 }
 
-/** The state of a scope; undefined when tcpx has nothing there. @throws TcpxError when a newer one has */
-export function readScope(lib: Bridge, id: bigint): ScopeState | undefined {
+/** The bpffs, when there may be something of ours in it. */
+function ourBpffs(lib: Bridge): string | undefined {
   const bpffs = findBpffs(lib);
-  if (!bpffs) return undefined;
-  requireOwn(pins.topDir(bpffs));
+  if (bpffs) requireOwn(pins.topDir(bpffs));
+  return bpffs;
+}
+
+function readIn(lib: Bridge, bpffs: string, id: bigint): ScopeState | undefined {
   for (let attempt = 0; ; attempt++) {
     const states = readable(lib, bpffs).flatMap((layout) => readGeneration(lib, bpffs, id, layout) ?? []);
     // another command may just have replaced the generation that we were about to read
@@ -111,13 +114,18 @@ export function readScope(lib: Bridge, id: bigint): ScopeState | undefined {
   }
 }
 
+/** The state of a scope; undefined when tcpx has nothing there. @throws TcpxError when a newer one has */
+export function readScope(lib: Bridge, id: bigint): ScopeState | undefined {
+  const bpffs = ourBpffs(lib);
+  return bpffs === undefined ? undefined : readIn(lib, bpffs, id);
+}
+
 /** Every scope with rules, root first. @throws TcpxError when a newer tcpx has rules here */
 export function readScopes(lib: Bridge): ScopeState[] {
-  const bpffs = findBpffs(lib);
-  if (!bpffs) return [];
-  requireOwn(pins.topDir(bpffs));
+  const bpffs = ourBpffs(lib);
+  if (bpffs === undefined) return [];
   const ids = new Set(readable(lib, bpffs).flatMap((layout) => pins.scopeIds(bpffs, layout)));
-  const states = [...ids].flatMap((id) => readScope(lib, id) ?? []);
+  const states = [...ids].flatMap((id) => readIn(lib, bpffs, id) ?? []);
   return states.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 

@@ -40,7 +40,8 @@ const WIDTH: Record<string, number> = {
   s64: 8,
   char: 1,
 };
-const LITTLE = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+/** The byte order of this machine, and so of the kernel's structs. */
+export const LITTLE = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 export function sizeOf(name: StructName): number {
   return structs[name].size;

@@ -2,6 +2,7 @@
 // The kernel's records of sockets (struct tcpx_listed), read in place: there may be 100,000 of them.
 
 import { structs } from "../loader/layout.generated.ts";
+import { LITTLE } from "../loader/struct.ts";
 
 export const RECORD = structs.tcpx_listed.size;
 const AT = structs.tcpx_listed.fields;
@@ -9,7 +10,6 @@ const UTO = structs.tcpx_uto_conn.fields;
 const RULE = structs.tcpx_rule.fields;
 const ACK = structs.tcpx_ack_conn.fields;
 const REQUEST = structs.tcpx_request_conn.fields;
-const LITTLE = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /** As ss calls them, by the kernel's number; the others are no connections. */
 export const STATES: Readonly<Record<number, string>> = {

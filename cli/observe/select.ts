@@ -3,6 +3,7 @@
 
 import { usageError } from "../errors.ts";
 import { Direction } from "../loader/layout.generated.ts";
+import { inPrefix } from "../policy/prefix.ts";
 import type { Selector } from "../policy/rule.ts";
 import { LISTEN, type Listed, RECORD, STATES } from "./listed.ts";
 
@@ -33,13 +34,7 @@ export interface Selectable {
 function addressMatches(list: Selectable, at: number, { family, address, prefix }: Selector): boolean {
   if (family === 0) return true;
   if (list.family(at) !== family) return false;
-  const bits = family === 4 ? 96 + prefix : prefix;
-  const from = list.remoteAt(at);
-  for (let i = 0; i * 8 < bits; i++) {
-    const mask = 0xff00 >> Math.min(8, bits - i * 8);
-    if ((list.bytes[from + i]! ^ address[i]!) & mask & 0xff) return false;
-  }
-  return true;
+  return inPrefix(list.bytes, list.remoteAt(at), address, family === 4 ? 96 + prefix : prefix);
 }
 
 /** Is the record that begins there one that a rule with this selector would be for? */

@@ -2,11 +2,11 @@
 // The kernel's records (struct tcpx_watched), read in place. Each is a connection and what is new with it.
 
 import { structs } from "../loader/layout.generated.ts";
+import { LITTLE } from "../loader/struct.ts";
 
 const AT = structs.tcpx_watched.fields;
 const NEWS_AT = structs.tcpx_watched_news.fields;
 const NEWS = structs.tcpx_watched_news.size;
-const LITTLE = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 /** Of a 64-bit number, where its halves are. */
 const [LOW, HIGH] = LITTLE ? [0, 4] : [4, 0];
 

@@ -2,6 +2,7 @@
 // Rules to look-up table: each entry holds, for every extension and kind, the rule that wins there,
 // so that the kernel needs two look-ups per connection however many extensions there are.
 
+import { inPrefix } from "./prefix.ts";
 import { KINDS, type Rule } from "./rule.ts";
 
 export interface Entry {
@@ -49,11 +50,7 @@ function compare(a: Rule, b: Rule): number {
 }
 
 /** Is the address in the entry's prefix? */
-function covers({ address, bits }: Entry, other: Uint8Array): boolean {
-  const whole = bits >> 3;
-  for (let i = 0; i < whole; i++) if (address[i] !== other[i]) return false;
-  return (bits & 7) === 0 || ((address[whole]! ^ other[whole]!) & (0xff00 >> (bits & 7)) & 0xff) === 0;
-}
+const covers = (entry: Entry, address: Uint8Array) => inPrefix(address, 0, entry.address, entry.bits);
 
 /** Entries of one space: rules at their own prefix, and everything inherited from shorter ones. */
 function fillSpace(space: Space, rules: Rule[], slotOf: (rule: Rule) => number): Entry[] {
