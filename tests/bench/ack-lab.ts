@@ -2,16 +2,10 @@
 // The ACK lab with loss: bulk runs in QEMU under virtual time, the same with several seeds. A single
 // lossy run says little, so the table shows the spread.
 
-import { join } from "node:path";
-import { boot } from "../../scripts/vm/boot.ts";
-import { missingTool, vmFolder } from "../../scripts/vm/host.ts";
-import { buildInitrd } from "../../scripts/vm/initrd.ts";
-import { kernels } from "../../scripts/vm/kernels.ts";
-import { tcpxPath } from "../support/tcpx.ts";
 import { type Measured, type Outcome, parseOutcomes } from "../vm/ack-lab-report.ts";
+import { withGuests } from "./guest.ts";
 import { quantile } from "./stats.ts";
 
-const SERIES = "6.12";
 const SEEDS = Number(process.env.SEEDS ?? 6);
 const LOSSES = ["0.1", "1"];
 const AT_ONCE = 2;
@@ -45,33 +39,18 @@ function rowOf(loss: string, name: string, outcomes: Outcome[]): string[] {
 
 /** Every loss with every seed, two guests at a time; the table's rows. */
 export async function ackLabRows(): Promise<string[][]> {
-  const missing = missingTool();
-  if (missing !== undefined) throw new Error(`it needs ${missing}`);
-  const kernel = (await kernels()).find(({ series }) => series === SERIES)!;
-  if ("reason" in kernel) throw new Error(`it needs ${kernel.reason}`);
-  const { path, cleanUp } = vmFolder();
-  const initrd = join(path, "initrd");
-  await buildInitrd(tcpxPath(), initrd);
   const left = LOSSES.flatMap((loss) => Array.from({ length: SEEDS }, (_, i) => ({ loss, seed: i + 1 })));
   const found = new Map<string, Outcome[]>(LOSSES.map((loss) => [loss, []]));
-  const worker = async () => {
-    for (let next = left.shift(); next; next = left.shift()) {
-      const guest = {
-        script: "ack-lab-guest.ts",
-        plan: `loss-${next.loss}`,
-        seed: next.seed,
-        limitSeconds: 1500,
-      };
-      const run = await boot(kernel, initrd, guest);
-      if (run.problem) throw new Error(`${guest.plan}, seed ${guest.seed}: ${run.problem}\n${run.console}`);
-      found.get(next.loss)!.push(...parseOutcomes(run.console));
-    }
-  };
-  try {
-    await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  } finally {
-    cleanUp();
-  }
+  await withGuests((start) => {
+    const worker = async () => {
+      for (let next = left.shift(); next; next = left.shift()) {
+        const plan = `loss-${next.loss}`;
+        const text = await start({ script: "ack-lab-guest.ts", plan, seed: next.seed, limitSeconds: 1500 });
+        found.get(next.loss)!.push(...parseOutcomes(text));
+      }
+    };
+    return Promise.all(Array.from({ length: AT_ONCE }, worker));
+  });
   return LOSSES.flatMap((loss) => {
     const outcomes = found.get(loss)!.filter(({ name }) => name.startsWith("bulk"));
     const names = [...new Set(outcomes.map(({ name }) => name))];
