@@ -83,7 +83,7 @@ function make(list: Watched, of: number): Outcome {
   const gift = has.granted ? meaningOf(ext, granted) : null;
   const [wished, given] = [wish, gift].map((value) => (value === null ? "" : valueText(value, name)));
   const values = given === "" ? wished : given === wished ? given : `${given} (asked ${wished})`;
-  const why = reason?.words ? `: ${reason.words}` : "";
+  const why = reason?.words && given === "" ? `: ${reason.words}` : ""; // a grant needs none
   const said = `${word}${values === "" ? "" : ` ${values}`}${why}`;
   const members = { extension: name, event, side, asked: wish, granted: gift, reason: reason?.code ?? null };
   return {
