@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // What a `tcpx watch` costs the connections that it tells of: a loop of short connections with all rules
 // matching, in turn with and without a watcher. It also counts what the watcher has lost. The clients are in
-// a scope of their own, and the server's is watched; the harder case has both ends in the one watched.
+// a scope of their own, and the server's is watched: first with 10,000 connections offered in a second, then
+// as fast as one client can, where every cycle of the watcher is one that the loop does not have. The hardest
+// case has both ends in the scope that is watched.
 //
 // The runtime takes seconds to compile what a watcher does often, so one is kept: while it is stopped, and
 // its wish withdrawn, nobody watches.
@@ -21,24 +23,38 @@ import { ROUNDS, CASES as RULES } from "./connections.ts";
 import { interval, quantile, summary } from "./stats.ts";
 
 const CONNECTIONS = 5_000;
+const OFFERED = 10_000;
 const WARM = 30_000;
+/** Before every measurement: what changes with the watcher's coming and going. */
+const SETTLE = 1_000;
 /** Milliseconds in which a watcher has read what there was. */
 const READ = 150;
 
-interface Case {
+interface Load {
   name: string;
   /** Are the clients in a scope of their own? */
   apart: boolean;
+  /** Connections per second; 0: one after the other, as fast as it goes. */
+  rate: number;
+}
+
+const LOADS: readonly Load[] = [
+  { name: `server, ${OFFERED}/s`, apart: true, rate: OFFERED },
+  { name: "server, all it can", apart: true, rate: 0 },
+  { name: "both ends, all they can", apart: false, rate: 0 },
+];
+
+interface Case {
+  name: string;
+  load: Load;
   args: (watched: string, other: string) => string[];
 }
 
-const casesFor = (apart: boolean, name: string): Case[] => [
-  { name: `${name}: watch`, apart, args: (watched) => ["--cgroup", watched] },
-  { name: `${name}: watch --json`, apart, args: (watched) => ["--cgroup", watched, "--json"] },
-  { name: `${name}: of another scope`, apart, args: (_, other) => ["--cgroup", other] },
-];
-
-const CASES: readonly Case[] = [...casesFor(true, "server"), ...casesFor(false, "both ends")];
+const CASES: readonly Case[] = LOADS.flatMap((load) => [
+  { name: `${load.name}: watch`, load, args: (watched) => ["--cgroup", watched] },
+  { name: `${load.name}: watch --json`, load, args: (watched) => ["--cgroup", watched, "--json"] },
+  { name: `${load.name}: of another scope`, load, args: (_, other) => ["--cgroup", other] },
+]);
 
 interface Run {
   perSecond: number;
@@ -108,9 +124,10 @@ interface Place {
   own: string;
 }
 
-async function once({ lab, program, netns, watched, clients, own }: Place, apart: boolean, count: number) {
+async function once({ lab, program, netns, watched, clients, own }: Place, load: Load, count: number) {
   const before = usage(own);
-  const argv = [program, String(count), ...(apart ? [clients] : [])];
+  const { apart, rate } = load;
+  const argv = [program, String(count), ...(apart ? [clients] : []), ...(rate ? [String(rate)] : [])];
   const [wall = 0, used = 0] = (await lab.exec(netns, argv, "", watched)).trim().split(" ").map(Number);
   await Bun.sleep(READ);
   const cpu = usage(own) - before;
@@ -124,21 +141,23 @@ async function once({ lab, program, netns, watched, clients, own }: Place, apart
 }
 
 /** With and without the watcher, as often, in turn and in both orders. */
-async function measure(lib: Bridge, place: Place, { name, apart, args }: Case): Promise<string[]> {
+async function measure(lib: Bridge, place: Place, { name, load, args }: Case): Promise<string[]> {
   const watcher = await Watcher.start(place.lab, place.own, args(place.watched, place.other));
   using map = openPin(lib, join(layoutDir(findBpffs(lib)!), "watch"))!;
   const runs: { with: Run[]; without: Run[] } = { with: [], without: [] };
-  await once(place, apart, WARM);
+  await once(place, load, WARM);
+  const count = load.rate || CONNECTIONS;
   for (let round = 0; round < ROUNDS; round++) {
     for (const which of round % 2 ? (["with", "without"] as const) : (["without", "with"] as const)) {
       if (which === "without") watcher.stop(lib, map);
       else await watcher.goOn(lib, map);
-      runs[which].push(await once(place, apart, CONNECTIONS));
+      await once(place, load, SETTLE);
+      runs[which].push(await once(place, load, count));
     }
   }
   await watcher.goOn(lib, map);
   const { events, lost } = await watcher.end();
-  const perConnection = (events + lost) / (WARM + ROUNDS * CONNECTIONS);
+  const perConnection = (events + lost) / (WARM + ROUNDS * (SETTLE + count));
   return row(name, runs.with, runs.without, perConnection, lost);
 }
 

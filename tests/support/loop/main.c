@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * loop COUNT [CGROUP]: that many connections over loopback, one after the other: connect, request,
- * response, close. Prints wall and CPU microseconds (user and system, both ends). With a cgroup the
- * clients are a process in there, and the microseconds are the server's, from its first connection
- * on.
+ * loop COUNT [CGROUP [RATE]]: that many connections over loopback, one after the other: connect,
+ * request, response, close. Prints wall and CPU microseconds (user and system, both ends). With a
+ * cgroup the clients are a process in there, and the microseconds are the server's, from its first
+ * connection on. With a rate there are LANES such clients and threads of the server, and together
+ * they begin so many connections in a second, evenly spaced; who is late makes up for it.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -17,9 +18,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { REQUEST = 100, RESPONSE = 1000 };
+enum { REQUEST = 100, RESPONSE = 1000, LANES = 4 };
 
-static long count;
+static long count; /* of each lane */
+static long rate;  /* connections per second of each lane; 0: as fast as they can */
 
 static void fail(const char *what)
 {
@@ -72,9 +74,24 @@ static void *serve_all(void *listener)
 	return NULL;
 }
 
+/* Waits for the time of connection number i. */
+static void wait_turn(const struct timespec *start, long i)
+{
+	long long ns = start->tv_nsec + i * 1000000000LL / rate;
+	struct timespec due = {start->tv_sec + ns / 1000000000LL, ns % 1000000000LL};
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+}
+
 static void call(const struct sockaddr_in *address)
 {
+	struct timespec start;
+
+	prctl(PR_SET_TIMERSLACK, 1);
+	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (long i = 0; i < count; i++) {
+		if (rate)
+			wait_turn(&start, i);
 		/* the client closes last, so that its port is free at once */
 		int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -116,24 +133,38 @@ static void both_here(int listener, const struct sockaddr_in *address)
 	pthread_join(server, NULL);
 }
 
-static void clients_there(int listener, const struct sockaddr_in *address, const char *cgroup)
+static void client_there(const struct sockaddr_in *address, const char *cgroup)
 {
 	int parent = getpid();
 	pid_t child = fork();
 
 	if (child < 0)
 		fail("fork");
-	if (!child) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent)
-			_exit(1);
-		enter(cgroup);
-		call(address);
-		_exit(0);
-	}
+	if (child)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	enter(cgroup);
+	call(address);
+	_exit(0);
+}
+
+static void clients_there(int listener, const struct sockaddr_in *address, const char *cgroup)
+{
+	int lanes = rate ? LANES : 1;
+	pthread_t servers[LANES];
+
+	for (int i = 0; i < lanes; i++)
+		client_there(address, cgroup);
 	serve(listener, 1);
 	start_clocks();
+	for (int i = 1; i < lanes; i++)
+		if (pthread_create(&servers[i], NULL, serve_all, &listener))
+			fail("thread");
 	serve(listener, count - 1);
+	for (int i = 1; i < lanes; i++)
+		pthread_join(servers[i], NULL);
 }
 
 int main(int argc, char **argv)
@@ -143,6 +174,10 @@ int main(int argc, char **argv)
 	int listener = socket(AF_INET, SOCK_STREAM, 0);
 
 	count = argc > 1 ? atol(argv[1]) : 0;
+	if (argc > 3) {
+		count /= LANES;
+		rate = atol(argv[3]) / LANES;
+	}
 	if (count < 1 || listener < 0 || bind(listener, (void *)&address, length) ||
 	    listen(listener, 128) || getsockname(listener, (void *)&address, &length))
 		fail("listen");
