@@ -149,6 +149,7 @@ TCPX_API int tcpx_netns_new(void);	       /* with lo up; on an error it may be d
 TCPX_API int tcpx_netns_enter(const char *path);
 /* Reads a socket option of another process (needs ptrace rights over it): its length. */
 TCPX_API int tcpx_sockopt_of(int pid, int fd, int level, int name, void *value, int size);
+TCPX_API int tcpx_sockopt_set(int pid, int fd, int level, int name, const void *value, int size);
 /* Raw frames of one interface, non-blocking; nothing of another interface ever arrives. */
 TCPX_API int tcpx_packet_socket(const char *ifname);
 /* Nanoseconds since boot, as bpf_ktime_get_ns() has them. */

@@ -196,23 +196,42 @@ int tcpx_netns_enter(const char *path)
 	return close_and(fd, result(setns(fd, CLONE_NEWNET)));
 }
 
-int tcpx_sockopt_of(int pid, int fd, int level, int name, void *value, int size)
+static int copy_of(int pid, int fd)
 {
-	socklen_t len = (socklen_t)size;
-	int pidfd, copy, err;
+	int pidfd;
 
-	if (!value || size < 0)
-		return -EINVAL;
 	if (fd < 0)
 		return -EBADF;
 	pidfd = result(syscall(SYS_pidfd_open, pid, 0));
 	if (pidfd < 0)
 		return pidfd;
-	copy = close_and(pidfd, result(syscall(SYS_pidfd_getfd, pidfd, fd, 0)));
+	return close_and(pidfd, result(syscall(SYS_pidfd_getfd, pidfd, fd, 0)));
+}
+
+int tcpx_sockopt_of(int pid, int fd, int level, int name, void *value, int size)
+{
+	socklen_t len = (socklen_t)size;
+	int copy, err;
+
+	if (!value || size < 0)
+		return -EINVAL;
+	copy = copy_of(pid, fd);
 	if (copy < 0)
 		return copy;
 	err = close_and(copy, result(getsockopt(copy, level, name, value, &len)));
 	return err < 0 ? err : (int)len;
+}
+
+int tcpx_sockopt_set(int pid, int fd, int level, int name, const void *value, int size)
+{
+	int copy;
+
+	if (!value || size < 0)
+		return -EINVAL;
+	copy = copy_of(pid, fd);
+	if (copy < 0)
+		return copy;
+	return close_and(copy, result(syscall(SYS_setsockopt, copy, level, name, value, size)));
 }
 
 int tcpx_packet_socket(const char *ifname)

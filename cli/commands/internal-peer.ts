@@ -43,7 +43,7 @@ function dial(address: string, port: number): void {
   converse(socket);
 }
 
-/** About 250 Mbit/s: a receiver that cannot keep up acknowledges less by itself. */
+/** More than what it is paced to. */
 const CHUNK = Buffer.alloc(32_768);
 
 /** Sends for some time to whoever connects, and leaves the connection open to be looked at. */

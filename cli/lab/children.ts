@@ -3,7 +3,7 @@
 // of JSON on stdout.
 
 import { existsSync, readdirSync } from "node:fs";
-import type { Bridge } from "../loader/bridge.ts";
+import { type Bridge, unwrap } from "../loader/bridge.ts";
 import { self } from "../system/self.ts";
 
 export interface Event {
@@ -90,6 +90,7 @@ export class Child implements AsyncDisposable {
 const SOL_SOCKET = 1;
 const SO_ACCEPTCONN = 30;
 const SO_PROTOCOL = 38;
+const SO_MAX_PACING_RATE = 47;
 const IPPROTO_TCP = 6;
 
 /** What other processes can see of a connection. */
@@ -110,25 +111,55 @@ const TCP_USER_TIMEOUT = 18;
 /** Of struct tcp_info, in bytes; the last ones are there since 4.6. */
 const AT = { sndCwnd: 80, segsIn: 140, dataSegsIn: 152, dataSegsOut: 156, end: 160 } as const;
 
+/** Reads socket options of another process. */
+class Sockets {
+  constructor(
+    private readonly lib: Bridge,
+    private readonly pid: number,
+  ) {}
+
+  read(fd: number, level: number, option: number, size = 4): DataView | undefined {
+    const bytes = new Uint8Array(size);
+    const length = this.lib.tcpx_sockopt_of(this.pid, fd, level, option, bytes, size);
+    return length < 0 ? undefined : new DataView(bytes.buffer, 0, length);
+  }
+
+  number(fd: number, level: number, option: number): number | undefined {
+    return this.read(fd, level, option)?.getInt32(0, true);
+  }
+
+  /** Its first listener, or its first TCP socket that is none. */
+  find(listens: boolean): number | undefined {
+    const dir = `/proc/${this.pid}/fd`;
+    const fds = existsSync(dir) ? readdirSync(dir).map(Number) : [];
+    return fds.find(
+      (fd) =>
+        this.number(fd, SOL_SOCKET, SO_PROTOCOL) === IPPROTO_TCP &&
+        this.number(fd, SOL_SOCKET, SO_ACCEPTCONN) === Number(listens),
+    );
+  }
+}
+
+/**
+ * Has the connections that another process accepts from now on send at most so fast, evenly spaced.
+ * TCP does that by itself, whatever the device's queue (Linux 4.13).
+ */
+export function paceListener(lib: Bridge, pid: number, bytesPerSecond: number): void {
+  const fd = new Sockets(lib, pid).find(true) ?? -1;
+  const value = new Uint32Array([bytesPerSecond]);
+  unwrap("pace the listener", lib.tcpx_sockopt_set(pid, fd, SOL_SOCKET, SO_MAX_PACING_RATE, value, 4));
+}
+
 /** The connection of another process, its listener left out; undefined when it has none. */
 export function viewConnection(lib: Bridge, pid: number): ConnectionView | undefined {
-  const dir = `/proc/${pid}/fd`;
-  const read = (fd: number, level: number, option: number, size = 4): DataView | undefined => {
-    const bytes = new Uint8Array(size);
-    const length = lib.tcpx_sockopt_of(pid, fd, level, option, bytes, size);
-    return length < 0 ? undefined : new DataView(bytes.buffer, 0, length);
-  };
-  const number = (fd: number, level: number, option: number) => read(fd, level, option)?.getInt32(0, true);
-  const fds = existsSync(dir) ? readdirSync(dir).map(Number) : [];
-  const fd = fds.find(
-    (n) => number(n, SOL_SOCKET, SO_PROTOCOL) === IPPROTO_TCP && number(n, SOL_SOCKET, SO_ACCEPTCONN) === 0,
-  );
+  const sockets = new Sockets(lib, pid);
+  const fd = sockets.find(false);
   if (fd === undefined) return undefined;
-  const name = read(fd, IPPROTO_TCP, TCP_CONGESTION, 16);
-  const info = read(fd, IPPROTO_TCP, TCP_INFO, AT.end);
+  const name = sockets.read(fd, IPPROTO_TCP, TCP_CONGESTION, 16);
+  const info = sockets.read(fd, IPPROTO_TCP, TCP_INFO, AT.end);
   const field = (at: number) => (info && info.byteLength >= at + 4 ? info.getUint32(at, true) : 0);
   return {
-    userTimeoutMs: number(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) ?? 0,
+    userTimeoutMs: sockets.number(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) ?? 0,
     congestionControl: name ? new TextDecoder().decode(name).replace(/\0.*$/s, "") : "",
     cwnd: field(AT.sndCwnd),
     dataSent: field(AT.dataSegsOut),

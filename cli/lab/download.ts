@@ -2,11 +2,16 @@
 // How often the receiver of a download acknowledges, with a rule and without: for the demo.
 
 import { Exit, TcpxError } from "../errors.ts";
-import { viewConnection } from "./children.ts";
+import { paceListener, viewConnection } from "./children.ts";
 import { ADDRESS } from "./sandbox.ts";
 import type { Stage } from "./stage.ts";
 
 const DOWNLOAD_MS = 1000;
+/**
+ * Bytes per second, 200 Mbit/s, one segment at a time: a receiver that gets many at once, or that cannot keep
+ * up, acknowledges less by itself.
+ */
+const PACE = 25_000_000;
 const PATIENCE_MS = 30_000;
 /** For what is still on its way. */
 const REST_MS = 200;
@@ -24,6 +29,7 @@ export const per100 = ({ segments, acks }: Acks): number => Math.round((acks / s
 export async function download(stage: Stage, port: number): Promise<Acks> {
   const address = [ADDRESS.server, `${port}`];
   const server = await stage.start("send", "server", "listening", ...address, `${DOWNLOAD_MS}`);
+  paceListener(stage.lib, server.pid, PACE);
   const client = stage.launch("read", "client", ...address);
   const sent = await server.wait("sent", PATIENCE_MS);
   stage.check();

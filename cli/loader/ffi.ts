@@ -48,6 +48,7 @@ export const symbols = {
   tcpx_netns_new: { args: [], returns: i32 },
   tcpx_netns_enter: { args: [ptr], returns: i32 },
   tcpx_sockopt_of: { args: [i32, i32, i32, i32, ptr, i32], returns: i32 }, // pid, fd, level, name, void *value, int size
+  tcpx_sockopt_set: { args: [i32, i32, i32, i32, ptr, i32], returns: i32 }, // pid, fd, level, name, const void *value, int size
   tcpx_packet_socket: { args: [ptr], returns: i32 }, // const char *ifname
   tcpx_monotonic: { args: [ptr], returns: i32 }, // u64 *out
   tcpx_writable: { args: [i32], returns: i32 },

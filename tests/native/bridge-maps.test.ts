@@ -117,5 +117,6 @@ describe("maps", () => {
     expect(c.tcpx_pin(-1, z(join(dir, "x")))).toBeLessThan(0);
     expect(c.tcpx_prog_open(0xffff_fff0)).toBe(ENOENT);
     expect(c.tcpx_sockopt_of(process.pid, -1, 6, 18, some, 4)).toBe(EBADF);
+    expect(c.tcpx_sockopt_set(process.pid, -1, 6, 18, some, 4)).toBe(EBADF);
   });
 });

@@ -102,7 +102,7 @@ describe("the system", () => {
 
   const python = Bun.which("python3");
   testIf(isRoot && python !== null, "root and python3")(
-    "reads a socket option of another process",
+    "reads and sets a socket option of another process",
     async () => {
       const script = `import socket, sys
 s = socket.socket(); s.setsockopt(6, 18, 12345); print(s.fileno(), flush=True); sys.stdin.read()`;
@@ -112,6 +112,10 @@ s = socket.socket(); s.setsockopt(6, 18, 12345); print(s.fileno(), flush=True); 
         const value = new Int32Array(1);
         expect(c.tcpx_sockopt_of(other.pid, fd, 6, 18, value, 4)).toBe(4); // TCP_USER_TIMEOUT
         expect(value[0]).toBe(12345);
+        expect(c.tcpx_sockopt_set(other.pid, fd, 6, 18, new Int32Array([54321]), 4)).toBe(0);
+        expect([c.tcpx_sockopt_of(other.pid, fd, 6, 18, value, 4), value[0]]).toEqual([4, 54321]);
+        expect(c.tcpx_sockopt_set(other.pid, 999, 6, 18, value, 4)).toBe(EBADF);
+        expect(c.tcpx_sockopt_set(other.pid, fd, 6, 18, null, 4)).toBe(EINVAL);
         expect(c.tcpx_sockopt_of(other.pid, 999, 6, 18, value, 4)).toBe(EBADF);
         expect(c.tcpx_sockopt_of(other.pid, fd, 6, 9999, value, 4)).toBe(-92); // ENOPROTOOPT
         expect(c.tcpx_sockopt_of(-1, fd, 6, 18, value, 4)).toBe(EINVAL);

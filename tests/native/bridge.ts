@@ -59,6 +59,7 @@ export const SYMBOLS = {
   tcpx_netns_new: { args: [], returns: i32 },
   tcpx_netns_enter: { args: [p], returns: i32 },
   tcpx_sockopt_of: { args: [i32, i32, i32, i32, p, i32], returns: i32 },
+  tcpx_sockopt_set: { args: [i32, i32, i32, i32, p, i32], returns: i32 },
   tcpx_packet_socket: { args: [p], returns: i32 },
   tcpx_jiffy_us: { args: [], returns: i32 },
   tcpx_raise_memlock: { args: [], returns: i32 },
