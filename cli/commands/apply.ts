@@ -6,7 +6,7 @@ import { Exit, TcpxError } from "../errors.ts";
 import { type Bridge, bridge, unwrap } from "../loader/bridge.ts";
 import { cgroupRoot, currentNetns, type Scope } from "../loader/host.ts";
 import { isTemporary } from "../loader/run-scopes.ts";
-import { readScopes } from "../loader/state.ts";
+import { readHeads } from "../loader/state.ts";
 import { applyJson, applyLines } from "../output/apply.ts";
 import type { Io } from "../output/io.ts";
 import { Progress } from "../output/progress.ts";
@@ -59,7 +59,7 @@ function placeAll(lib: Bridge, policy: Policy, placed: PlacedScope[], fitting: F
 /** Scopes in force that the file does not name. */
 function unnamed(lib: Bridge, wanted: Wanted[]): Scope[] {
   const named = new Set(wanted.map(({ scope }) => scope.id));
-  const left = readScopes(lib).filter(
+  const left = readHeads(lib).filter(
     ({ id, alive, waiting, name }) => (alive || waiting) && !named.has(id) && !isTemporary(name),
   );
   return left.map(({ id, name }) => ({ id, name, path: join(cgroupRoot(), name) }));

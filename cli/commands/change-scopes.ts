@@ -11,7 +11,7 @@ import type { State } from "../live/object.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import type { Scope } from "../loader/host.ts";
 import { hasStale, removeStale } from "../loader/stale.ts";
-import { readScope } from "../loader/state.ts";
+import { damagedError, readHead, readScope } from "../loader/state.ts";
 import { type Lock, lock, replaceRules } from "../loader/store.ts";
 import { takeOver } from "../loader/takeover.ts";
 import { adopt } from "../loader/waiting.ts";
@@ -56,16 +56,14 @@ interface Planned extends ScopeChange {
 
 /** Plans for what is in force; refuses to go on from a state that nobody knows. */
 function planned(host: Host, { scope, plan }: Target, earlier?: Planned): Planned {
-  const state = readScope(host.lib, scope.id);
-  if (state?.damaged) {
-    throw new TcpxError(Exit.FAILED, `the pins of cgroup ${scope.name} were removed by hand`, {
-      value: scope.name,
-      hint: "`tcpx reset` detaches what is left",
-    });
+  if (earlier) {
+    const head = readHead(host.lib, scope.id);
+    // rules never change within a generation
+    if (!head?.damaged && head?.progId === earlier.progId) return earlier;
   }
+  const state = readScope(host.lib, scope.id);
+  if (state?.damaged) throw damagedError(scope.name);
   const progId = state?.progId;
-  // rules never change within a generation
-  if (earlier && earlier.progId === progId) return earlier;
   const present = state?.rules ?? [];
   const change = plan(present);
   collectAfter(present.length);
@@ -82,7 +80,7 @@ async function cleanUp(host: Host, held: Lock, io: Io): Promise<void> {
     io.messages.info(`took over ${count} rule(s) of cgroup ${name} from tcpx ${version}`);
   }
   for (const gone of removeStale(host.lib, held)) {
-    io.messages.info(`cgroup ${gone.name} is gone: removed its ${gone.rules.length} rule(s)`);
+    io.messages.info(`cgroup ${gone.name} is gone: removed its ${gone.count} rule(s)`);
   }
 }
 

@@ -4,7 +4,7 @@ import { type Args, flagArg, globalArgs } from "../args.ts";
 import { Exit, type ExitCode, TcpxError } from "../errors.ts";
 import { type Bridge, unwrap } from "../loader/bridge.ts";
 import { isTemporary } from "../loader/run-scopes.ts";
-import type { ScopeState } from "../loader/state.ts";
+import { damagedError, type ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
 import type { Netns } from "../policy/rule.ts";
 import { type PrintedScope, printPolicy } from "../policy-file/print.ts";
@@ -29,15 +29,7 @@ function namesOf(lib: Bridge, { name, id }: ScopeState): PrintedScope["names"] {
 /** What of a scope's rules a file can say; the rest is told. */
 function printed(lib: Bridge, state: ScopeState, own: Netns | null, io: Io): PrintedScope[] {
   const { name, alive, waiting, damaged, rules } = state;
-  if (damaged) {
-    throw new TcpxError(
-      Exit.FAILED,
-      `the pins of cgroup ${name} were removed by hand: nobody knows its rules`,
-      {
-        hint: "`tcpx reset` detaches what is left",
-      },
-    );
-  }
+  if (damaged) throw damagedError(name);
   if (!alive && !waiting) {
     io.messages.warn(`cgroup ${name} is gone: its ${rules.length} rule(s) are left out`);
     return [];

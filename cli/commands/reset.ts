@@ -4,8 +4,8 @@ import { existsSync } from "node:fs";
 import { type RouteSurvey, removeRoutesLeft } from "../agent/routes-left.ts";
 import { checkRunDir, RUN_DIR } from "../agent/run-dir.ts";
 import { agentPid, stopAgent } from "../agent/start.ts";
-import { changeArgs, flagArg, globalArgs } from "../args.ts";
-import { Exit } from "../errors.ts";
+import { type Args, changeArgs, flagArg, globalArgs } from "../args.ts";
+import { Exit, type ExitCode } from "../errors.ts";
 import { removeLeftovers } from "../lab/sandbox.ts";
 import { restoreConnections, restoredJson, restoredLines } from "../live/restore.ts";
 import type { Bridge } from "../loader/bridge.ts";
@@ -49,7 +49,9 @@ interface Proof {
   routes: RouteSurvey;
 }
 
-async function prove(lib: Bridge, pins: string[]): Promise<Proof> {
+async function prove(lib: Bridge): Promise<Proof> {
+  const bpffs = findBpffs(lib);
+  const pins = bpffs === undefined ? [] : listPins(topDir(bpffs));
   const { cgroups, programs } = attachedPrograms(lib);
   const routes = removeRoutesLeft(lib);
   const agent = (await agentPid()) !== undefined || checkRunDir();
@@ -58,6 +60,98 @@ async function prove(lib: Bridge, pins: string[]): Promise<Proof> {
   if (anyHooks()) left.push(`/run/systemd/system/${TEMPLATE}`);
   if (routes.failed > 0) left.push(`routes for ACKs at once in ${routes.failed} network namespace(s)`);
   return { cgroups, programs, pins, agent, routes, left };
+}
+
+/** What a reset has found, and removed. */
+interface Removed {
+  states: ScopeState[];
+  /** There were pins of ours. */
+  present: boolean;
+  rules: number;
+  agent: Awaited<ReturnType<typeof stopAgent>>;
+  leftovers: string[];
+  restored: Awaited<ReturnType<typeof restoreConnections>>;
+  unmounted: boolean;
+}
+
+async function removeAll(lib: Bridge, states: ScopeState[], wait: boolean): Promise<Removed> {
+  const rules = states.reduce((sum, { count }) => sum + count, 0);
+  const agent = await stopAgent(lib); // first: what it serves is about to go
+  const leftovers = await removeLeftovers();
+  const bpffs = findBpffs(lib);
+  let restored: Removed["restored"];
+  const present = bpffs !== undefined && listPins(topDir(bpffs)).length > 0;
+  if (present) {
+    using held = lock(lib, wait);
+    restored = await restoreConnections(lib);
+    held.removeEverything();
+  }
+  if (anyHooks()) syncHooks([]); // somebody has removed the pins by hand
+  return { states, present, rules, agent, leftovers, restored, unmounted: unmountOwnBpffs(lib) };
+}
+
+function resetJson(removed: Removed, proof: Proof): Record<string, unknown> {
+  const { states, present, rules, agent, leftovers, restored, unmounted } = removed;
+  const { routes } = proof;
+  return {
+    changed: present || leftovers.length > 0 || unmounted || agent !== undefined || routes.removed > 0,
+    removed: {
+      scopes: states.map(({ name }) => name),
+      rules,
+      leftovers,
+      agent: agent?.pid ?? null,
+      routes: routes.removed,
+    },
+    connections: restored ? restoredJson(restored) : null,
+    unmounted,
+    proof: {
+      cgroups_checked: proof.cgroups,
+      programs_left: proof.programs,
+      pins_left: proof.pins,
+      agent_left: proof.agent,
+      namespaces_checked: routes.namespaces,
+      namespaces_with_routes_left: routes.failed,
+    },
+  };
+}
+
+function* resetLines({ states, ...removed }: Removed, { routes }: Proof, newer?: string): Generator<string> {
+  const { present, rules, agent, leftovers, restored, unmounted } = removed;
+  if (agent) yield `ended the agent, pid ${agent.pid}${agent.killed ? ", which had to be killed" : ""}`;
+  const what = newer === undefined ? `${rules} rule(s)` : `what tcpx ${newer} had`;
+  yield present ? `removed ${what} in ${states.length} scope(s)` : "there were no rules";
+  if (restored) yield* restoredLines(restored);
+  for (const name of leftovers) yield `removed ${name}, left by a killed command`;
+  if (routes.removed > 0) yield `removed ${routes.removed} rules and routes that an agent had left`;
+  if (unmounted) yield "unmounted /sys/fs/bpf, which tcpx had mounted";
+}
+
+/** The end of the report, and the exit code. */
+function judge({ left, cgroups, routes }: Proof, io: Io): ExitCode {
+  if (existsSync(UNIT_FILE))
+    io.messages.warn(`${UNIT_FILE} brings rules back with a reboot; see \`tcpx persist\``);
+  if (left.length > 0) {
+    io.messages.error(`still there: ${left.join(", ")}`);
+    return Exit.FAILED;
+  }
+  io.print(`checked: no tcpx program in any of ${cgroups} cgroups, nothing pinned, no agent,`);
+  io.print(`no routes of ours in any of ${routes.namespaces} network namespaces`);
+  return Exit.DONE;
+}
+
+async function run(args: Args, io: Io): Promise<ExitCode> {
+  const { lib } = await openHost();
+  const newer = newerScopes(lib);
+  const states = newer.length > 0 ? newer : readScopes(lib);
+  if (flagArg(args, "dry-run")) {
+    await dryRun(io, states);
+    return Exit.DONE;
+  }
+  const removed = await removeAll(lib, states, flagArg(args, "wait"));
+  const proof = await prove(lib);
+  io.json(resetJson(removed, proof));
+  for (const line of resetLines(removed, proof, newer[0]?.version)) io.print(line);
+  return judge(proof, io);
 }
 
 export const reset = leaf({
@@ -73,65 +167,5 @@ export const reset = leaf({
     "Connections that exist get back the user timeout, congestion control and way to acknowledge that they had, where the " +
       "value is still ours (Linux >= 5.15). Initial windows and what was told to peers cannot be taken back.",
   ],
-  async run(args, io) {
-    const { lib } = await openHost();
-    const newer = newerScopes(lib);
-    const states = newer.length > 0 ? newer : readScopes(lib);
-    if (flagArg(args, "dry-run")) {
-      await dryRun(io, states);
-      return Exit.DONE;
-    }
-    const agent = await stopAgent(lib); // first: what it serves is about to go
-    const leftovers = await removeLeftovers();
-    const bpffs = findBpffs(lib);
-    let restored: Awaited<ReturnType<typeof restoreConnections>>;
-    const present = bpffs !== undefined && listPins(topDir(bpffs)).length > 0;
-    if (bpffs !== undefined && present) {
-      using held = lock(lib, flagArg(args, "wait"));
-      restored = await restoreConnections(lib);
-      held.removeEverything();
-    }
-    if (anyHooks()) syncHooks([]); // somebody has removed the pins by hand
-    const unmounted = unmountOwnBpffs(lib);
-    const pins = bpffs === undefined || unmounted ? [] : listPins(topDir(bpffs));
-    const proof = await prove(lib, pins);
-    const { routes } = proof;
-    const rules = states.reduce((sum, state) => sum + state.rules.length, 0);
-    io.json({
-      changed: present || leftovers.length > 0 || unmounted || agent !== undefined || routes.removed > 0,
-      removed: {
-        scopes: states.map(({ name }) => name),
-        rules,
-        leftovers,
-        agent: agent?.pid ?? null,
-        routes: routes.removed,
-      },
-      connections: restored ? restoredJson(restored) : null,
-      unmounted,
-      proof: {
-        cgroups_checked: proof.cgroups,
-        programs_left: proof.programs,
-        pins_left: proof.pins,
-        agent_left: proof.agent,
-        namespaces_checked: routes.namespaces,
-        namespaces_with_routes_left: routes.failed,
-      },
-    });
-    if (agent) io.print(`ended the agent, pid ${agent.pid}${agent.killed ? ", which had to be killed" : ""}`);
-    const what = newer[0] ? `what tcpx ${newer[0].version} had` : `${rules} rule(s)`;
-    io.print(present ? `removed ${what} in ${states.length} scope(s)` : "there were no rules");
-    for (const line of restored ? restoredLines(restored) : []) io.print(line);
-    for (const name of leftovers) io.print(`removed ${name}, left by a killed command`);
-    if (routes.removed > 0) io.print(`removed ${routes.removed} rules and routes that an agent had left`);
-    if (unmounted) io.print("unmounted /sys/fs/bpf, which tcpx had mounted");
-    if (existsSync(UNIT_FILE))
-      io.messages.warn(`${UNIT_FILE} brings rules back with a reboot; see \`tcpx persist\``);
-    if (proof.left.length > 0) {
-      io.messages.error(`still there: ${proof.left.join(", ")}`);
-      return Exit.FAILED;
-    }
-    io.print(`checked: no tcpx program in any of ${proof.cgroups} cgroups, nothing pinned, no agent,`);
-    io.print(`no routes of ours in any of ${routes.namespaces} network namespaces`);
-    return Exit.DONE;
-  },
+  run,
 });

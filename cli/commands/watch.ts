@@ -14,7 +14,7 @@ import {
 } from "../args.ts";
 import { Exit } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
-import { readScopes } from "../loader/state.ts";
+import { readHeads } from "../loader/state.ts";
 import { Outlet, Pause } from "../observe/outlet.ts";
 import { NAMES, parseCount, parseExtensions, Report } from "../observe/watch-report.ts";
 import type { Watched } from "../observe/watched.ts";
@@ -53,7 +53,7 @@ function cgroupNames(lib: Bridge): (scope: bigint) => string | null {
     if (known !== undefined) return known;
     const now = performance.now();
     if (now - (missed.get(scope) ?? Number.NEGATIVE_INFINITY) < AGAIN) return null;
-    for (const { id, name } of readScopes(lib)) names.set(id, name);
+    for (const { id, name } of readHeads(lib)) names.set(id, name);
     missed.set(scope, now); // its last rule may just have gone
     return names.get(scope) ?? null;
   };

@@ -104,7 +104,6 @@ export async function loadGeneration(
   foreign: boolean,
 ): Promise<Generation> {
   const table = flatten(rules, (name) => extensionOf({ ext: name }).id);
-  collectAfter(rules.length);
   const config = encode("tcpx_config", {
     layout: LAYOUT_VERSION,
     rule_count: rules.length,

@@ -5,7 +5,7 @@ import { extensionById, extensionOf } from "../extensions/index.ts";
 import type { Entry, Table } from "../policy/flatten.ts";
 import { type Direction, KINDS, type Rule, ruleId } from "../policy/rule.ts";
 import { Direction as D, Family, RuleFlag, structs } from "./layout.generated.ts";
-import { bytesPutter, decode, putter, type Struct, sizeOf } from "./struct.ts";
+import { bytesGetter, bytesPutter, getter, putter, type Struct, sizeOf } from "./struct.ts";
 
 const DIRECTIONS: Record<Direction, number> = { both: D.BOTH, to: D.TO, from: D.FROM };
 const DIRECTION_NAMES = Object.fromEntries(
@@ -58,24 +58,42 @@ export function encodeRules(rules: Rule[]): Uint8Array {
   return bytes;
 }
 
+const READ = {
+  ext: getter("tcpx_rule_record", "ext"),
+  kind: getter("tcpx_rule_record", "kind"),
+  flags: getter("tcpx_rule_record", "flags"),
+  direction: getter("tcpx_rule_record", "direction"),
+  family: getter("tcpx_rule_record", "family"),
+  prefix: getter("tcpx_rule_record", "prefix"),
+  port: getter("tcpx_rule_record", "port"),
+  first: getter("tcpx_rule_record", "value", 0),
+  second: getter("tcpx_rule_record", "value", 1),
+  cookie: getter("tcpx_rule_record", "netns_cookie"),
+  inode: getter("tcpx_rule_record", "netns_inode"),
+  address: bytesGetter("tcpx_rule_record", "address"),
+};
+
 export function decodeRules(bytes: Uint8Array, count: number): Rule[] {
   const size = sizeOf("tcpx_rule_record");
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   return Array.from({ length: count }, (_, i) => {
-    const r = decode("tcpx_rule_record", bytes, i * size);
+    const at = i * size;
+    const flags = READ.flags(view, at);
+    const cookie = READ.cookie(view, at);
     return {
-      ext: extensionById(r.ext).name,
-      kind: KINDS[r.kind]!,
+      ext: extensionById(READ.ext(view, at)).name,
+      kind: KINDS[READ.kind(view, at)]!,
       selector: {
-        direction: DIRECTION_NAMES[r.direction]!,
-        family: r.family as 0 | 4 | 6,
-        address: r.address,
-        prefix: r.prefix,
-        port: r.port,
+        direction: DIRECTION_NAMES[READ.direction(view, at)]!,
+        family: READ.family(view, at) as 0 | 4 | 6,
+        address: READ.address(bytes, at),
+        prefix: READ.prefix(view, at),
+        port: READ.port(view, at),
       },
-      netns: r.netns_cookie === 0n ? null : { cookie: r.netns_cookie, inode: r.netns_inode },
-      none: (r.flags & RuleFlag.NONE) !== 0,
-      force: (r.flags & RuleFlag.FORCE) !== 0,
-      value: [r.value[0]!, r.value[1]!],
+      netns: cookie === 0n ? null : { cookie, inode: READ.inode(view, at) },
+      none: (flags & RuleFlag.NONE) !== 0,
+      force: (flags & RuleFlag.FORCE) !== 0,
+      value: [READ.first(view, at), READ.second(view, at)],
     };
   });
 }

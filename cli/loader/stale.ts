@@ -7,7 +7,7 @@ import { findBpffs, findCgroupRoot } from "./host.ts";
 import { listPins } from "./maps.ts";
 import * as pins from "./pins.ts";
 import { isLeftRun, removeRun } from "./run-scopes.ts";
-import { readScope, type ScopeState } from "./state.ts";
+import { readHead, type ScopeHead } from "./state.ts";
 import type { Lock } from "./store.ts";
 
 /** Has a killed command left something? May be true while another one is at work. */
@@ -21,11 +21,11 @@ export function hasStale(lib: Bridge): boolean {
 }
 
 /** Removes what killed commands and removed cgroups have left. Call it with the lock held. */
-export function removeStale(lib: Bridge, held: Lock): ScopeState[] {
-  const gone: ScopeState[] = [];
+export function removeStale(lib: Bridge, held: Lock): ScopeHead[] {
+  const gone: ScopeHead[] = [];
   const ids = pins.layouts(held.bpffs).flatMap((layout) => pins.scopeIds(held.bpffs, layout));
   for (const id of new Set(ids)) {
-    const state = readScope(lib, id);
+    const state = readHead(lib, id);
     const path = join(findCgroupRoot() ?? "/", state?.name ?? "/");
     if (state?.waiting) continue;
     if (state?.alive && !(isLeftRun(path) && removeRun(lib, path))) {

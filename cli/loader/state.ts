@@ -17,8 +17,8 @@ import * as pins from "./pins.ts";
 import { decodeRules } from "./records.ts";
 import { decode, type Struct, sizeOf } from "./struct.ts";
 
-/** What is in force in one scope. */
-export interface ScopeState {
+/** What is in force in one scope, but for the rules. */
+export interface ScopeHead {
   id: bigint;
   /** Path below the cgroup2 mount. */
   name: string;
@@ -36,8 +36,17 @@ export interface ScopeState {
   layout: number;
   /** How many rules. */
   count: number;
-  /** Read when it is asked for: do not spread a state. */
+}
+
+export interface ScopeState extends ScopeHead {
+  /** Decoded when it is asked for: do not spread a state. */
   readonly rules: Rule[];
+}
+
+/** Nobody goes on from there. */
+export function damagedError(name: string): TcpxError {
+  const what = `the pins of cgroup ${name} were removed by hand: nobody knows its rules`;
+  return new TcpxError(Exit.FAILED, what, { value: name, hint: "`tcpx reset` detaches what is left" });
 }
 
 /** struct tcpx_config of any layout; one that was shorter or longer differs behind the cgroup's name only. */
@@ -53,14 +62,39 @@ function readable(lib: Bridge, bpffs: string): number[] {
   if (newest <= LAYOUT_VERSION) return newest === 0 ? [] : [newest, ...older];
   const by = pins
     .scopeIds(bpffs, newest)
-    .flatMap((id) => readGeneration(lib, bpffs, id, newest)?.version ?? []);
+    .flatMap((id) => readGeneration(lib, bpffs, id, newest, onlyHead)?.version ?? []);
   const what = `the rules here are of a newer tcpx (${by[0] ?? "?"}, layout ${newest})`;
   throw new TcpxError(Exit.FAILED, `${what}; this one is ${version}, layout ${LAYOUT_VERSION}`, {
     hint: "use the newer one; `tcpx reset` of either removes everything",
   });
 }
 
-function readGeneration(lib: Bridge, bpffs: string, id: bigint, layout: number): ScopeState | undefined {
+/** What a reader makes of a generation; without a map it is damaged. */
+type Reader<T extends ScopeHead> = (lib: Bridge, head: ScopeHead, rules: Fd | undefined) => T;
+
+const onlyHead: Reader<ScopeHead> = (_, head) => head;
+
+const withRules: Reader<ScopeState> = (lib, head, map) => {
+  const count = map ? head.count : 0;
+  const records = map ? arrayValues(lib, map.fd, count, sizeOf("tcpx_rule_record")) : new Uint8Array();
+  let decoded: Rule[] | undefined;
+  return {
+    ...head,
+    // many a reader does not ask, and there may be 100,000 of them
+    get rules() {
+      decoded ??= decodeRules(records, count);
+      return decoded;
+    },
+  };
+};
+
+function readGeneration<T extends ScopeHead>(
+  lib: Bridge,
+  bpffs: string,
+  id: bigint,
+  layout: number,
+  reader: Reader<T>,
+): T | undefined {
   const dir = pins.scopeDir(bpffs, id, layout);
   using link = openPin(lib, join(dir, "link"));
   if (!link) return undefined; // a killed first attach: nothing is in force
@@ -72,31 +106,15 @@ function readGeneration(lib: Bridge, bpffs: string, id: bigint, layout: number):
   using rules = open("rules");
   const state = { id, linkId, progId, layout };
   if (!config || !rules || valueSize(lib, rules.fd) !== sizeOf("tcpx_rule_record")) {
-    return {
-      ...state,
-      name: `id ${id}`,
-      alive: cgroupId !== 0n,
-      waiting: false,
-      damaged: true,
-      version: "?",
-      count: 0,
-      rules: [],
-    };
+    const nobodyKnows = { waiting: false, damaged: true, version: "?", count: 0 };
+    return reader(lib, { ...state, name: `id ${id}`, alive: cgroupId !== 0n, ...nobodyKnows }, undefined);
   }
   const { rule_count, version, cgroup: name } = readConfig(lib, config);
   const count = layout > LAYOUT_VERSION ? 0 : rule_count; // a newer one's may be of kinds that we do not know
-  const records = arrayValues(lib, rules.fd, count, sizeOf("tcpx_rule_record"));
   // the link learns of the removal of its cgroup only after a while
   const alive = cgroupId !== 0n && cgroupExists(name, id);
-  let decoded: Rule[] | undefined;
-  return {
-    ...{ ...state, name, alive, waiting: !alive && isHooked(name), damaged: false, version, count },
-    // many a reader does not ask, and there may be 100,000 of them
-    get rules() {
-      decoded ??= decodeRules(records, count);
-      return decoded;
-    },
-  };
+  const waiting = !alive && isHooked(name);
+  return reader(lib, { ...state, name, alive, waiting, damaged: false, version, count }, rules);
 }
 
 /** The bpffs, when there may be something of ours in it. */
@@ -106,28 +124,44 @@ function ourBpffs(lib: Bridge): string | undefined {
   return bpffs;
 }
 
-function readIn(lib: Bridge, bpffs: string, id: bigint): ScopeState | undefined {
+function readIn<T extends ScopeHead>(
+  lib: Bridge,
+  bpffs: string,
+  id: bigint,
+  reader: Reader<T>,
+): T | undefined {
   for (let attempt = 0; ; attempt++) {
-    const states = readable(lib, bpffs).flatMap((layout) => readGeneration(lib, bpffs, id, layout) ?? []);
+    const states = readable(lib, bpffs).flatMap(
+      (layout) => readGeneration(lib, bpffs, id, layout, reader) ?? [],
+    );
     // another command may just have replaced the generation that we were about to read
     if (!states[0]?.damaged || attempt >= 5) return states[0];
   }
 }
 
-/** The state of a scope; undefined when tcpx has nothing there. @throws TcpxError when a newer one has */
-export function readScope(lib: Bridge, id: bigint): ScopeState | undefined {
+function readOne<T extends ScopeHead>(lib: Bridge, id: bigint, reader: Reader<T>): T | undefined {
   const bpffs = ourBpffs(lib);
-  return bpffs === undefined ? undefined : readIn(lib, bpffs, id);
+  return bpffs === undefined ? undefined : readIn(lib, bpffs, id, reader);
 }
 
-/** Every scope with rules, root first. @throws TcpxError when a newer tcpx has rules here */
-export function readScopes(lib: Bridge): ScopeState[] {
+function readAll<T extends ScopeHead>(lib: Bridge, reader: Reader<T>): T[] {
   const bpffs = ourBpffs(lib);
   if (bpffs === undefined) return [];
   const ids = new Set(readable(lib, bpffs).flatMap((layout) => pins.scopeIds(bpffs, layout)));
-  const states = [...ids].flatMap((id) => readIn(lib, bpffs, id) ?? []);
+  const states = [...ids].flatMap((id) => readIn(lib, bpffs, id, reader) ?? []);
   return states.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
+
+/** The state of a scope; undefined when tcpx has nothing there. @throws TcpxError when a newer one has */
+export const readScope = (lib: Bridge, id: bigint) => readOne(lib, id, withRules);
+
+/** The same for those who do not ask for the rules, of which there may be 100,000. */
+export const readHead = (lib: Bridge, id: bigint) => readOne(lib, id, onlyHead);
+
+/** Every scope with rules, root first. @throws TcpxError when a newer tcpx has rules here */
+export const readScopes = (lib: Bridge) => readAll(lib, withRules);
+
+export const readHeads = (lib: Bridge) => readAll(lib, onlyHead);
 
 /** The scopes of a newer tcpx: where they are, not what their rules are. */
 export function newerScopes(lib: Bridge): ScopeState[] {
@@ -135,6 +169,6 @@ export function newerScopes(lib: Bridge): ScopeState[] {
   if (!bpffs) return [];
   const newer = pins.layouts(bpffs).filter((layout) => layout > LAYOUT_VERSION);
   return newer.flatMap((layout) =>
-    pins.scopeIds(bpffs, layout).flatMap((id) => readGeneration(lib, bpffs, id, layout) ?? []),
+    pins.scopeIds(bpffs, layout).flatMap((id) => readGeneration(lib, bpffs, id, layout, withRules) ?? []),
   );
 }

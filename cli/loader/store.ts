@@ -12,7 +12,7 @@ import { ensureBpffs, ownDirectory, type Scope, unmountOwnBpffs } from "./host.t
 import { attachedTo, Fd, linkInfo, listPins, openPin, pin, progInfo, SOCK_OPS, valueSize } from "./maps.ts";
 import { type Generation, loadGeneration, type SharedMaps } from "./object.ts";
 import * as pins from "./pins.ts";
-import { readScopes } from "./state.ts";
+import { readHeads } from "./state.ts";
 import { type StructName, sizeOf } from "./struct.ts";
 
 /** Holds the lock that changes are made under. */
@@ -37,7 +37,7 @@ export class Lock implements Disposable {
   [Symbol.dispose](): void {
     try {
       if (!this.gone) pins.prune(this.bpffs); // else it may be somebody else's directory by now
-      if (this.concernsUnits) syncHooks(this.gone ? [] : servicesOf(readScopes(this.lib)));
+      if (this.concernsUnits) syncHooks(this.gone ? [] : servicesOf(readHeads(this.lib)));
     } finally {
       this.fd[Symbol.dispose]();
       // a command that left nothing takes the mount back that it made

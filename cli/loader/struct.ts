@@ -139,28 +139,46 @@ function writeStruct(view: DataView, at: number, name: StructName, value: Record
   }
 }
 
-/** Writes one field of the struct at an offset of a buffer. */
+type FieldKey<S extends StructName> = keyof Structs[S]["fields"] & string;
+type Element<F> = F extends { type: infer T } ? Scalar<T> : never;
+
+/** Where a field stands. @param index in a field that is an array */
+function placeOf<S extends StructName>(name: S, key: FieldKey<S>, index: number) {
+  const { offset, type } = new Map(FIELDS.get(name)!).get(key)!;
+  return { from: offset + index * width(type), type };
+}
+
+/** Reads one field of the struct at an offset of a buffer: for structs of which there are 100,000. */
+export function getter<S extends StructName, K extends FieldKey<S>>(
+  name: S,
+  key: K,
+  index = 0,
+): (view: DataView, at: number) => Element<Structs[S]["fields"][K]> {
+  const { from, type } = placeOf(name, key, index);
+  return (view, at) => readScalar(view, at + from, type) as Element<Structs[S]["fields"][K]>;
+}
+
+/** The same for a field that is bytes, which are copied. */
+export function bytesGetter<S extends StructName>(name: S, key: FieldKey<S>) {
+  const { from } = placeOf(name, key, 0);
+  const count = new Map(FIELDS.get(name)!).get(key)!.dims![0]!;
+  return (bytes: Uint8Array, at: number) => bytes.slice(at + from, at + from + count);
+}
+
+/** Writes one field. */
 export type Put<T> = (view: DataView, at: number, value: T) => void;
 
-/** For structs of which there are 100,000: without an object for each. @param index in a field that is an array */
-export function putter<S extends StructName>(
-  name: S,
-  key: keyof Structs[S]["fields"] & string,
-  index = 0,
-): Put<number | bigint> {
-  const { offset, type } = new Map(FIELDS.get(name)!).get(key)!;
-  const from = offset + index * width(type);
+/** Without an object for each struct, as `getter` reads. */
+export function putter<S extends StructName>(name: S, key: FieldKey<S>, index = 0): Put<number | bigint> {
+  const { from, type } = placeOf(name, key, index);
   return (view, at, value) => writeScalar(view, at + from, type, value);
 }
 
 /** The same for a field that is bytes. */
-export function bytesPutter<S extends StructName>(
-  name: S,
-  key: keyof Structs[S]["fields"] & string,
-): Put<Uint8Array> {
-  const { offset } = new Map(FIELDS.get(name)!).get(key)!;
+export function bytesPutter<S extends StructName>(name: S, key: FieldKey<S>): Put<Uint8Array> {
+  const { from } = placeOf(name, key, 0);
   return (view, at, bytes) => {
-    for (let i = 0; i < bytes.length; i++) view.setUint8(at + offset + i, bytes[i]!);
+    for (let i = 0; i < bytes.length; i++) view.setUint8(at + from + i, bytes[i]!);
   };
 }
 

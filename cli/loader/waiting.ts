@@ -6,12 +6,12 @@ import { serviceOf } from "../system/unit-hook.ts";
 import type { Bridge } from "./bridge.ts";
 import type { Scope } from "./host.ts";
 import * as pins from "./pins.ts";
-import { readScope, readScopes, type ScopeState } from "./state.ts";
+import { readHead, readHeads, readScope, type ScopeHead } from "./state.ts";
 import { type Lock, replaceRules } from "./store.ts";
 
 /** The rules that wait for this service, the newest cgroup's if there are several. */
-export function waitingFor(lib: Bridge, service: string): ScopeState | undefined {
-  return readScopes(lib)
+export function waitingFor(lib: Bridge, service: string): ScopeHead | undefined {
+  return readHeads(lib)
     .filter(({ name, waiting }) => waiting && serviceOf(name) === service)
     .sort((a, b) => Number(b.id - a.id))[0];
 }
@@ -26,8 +26,8 @@ export async function adopt(lib: Bridge, held: Lock, scope: Scope): Promise<Rule
   if (service === undefined || scope.waiting) return [];
   let adopted: Rule[] = [];
   for (let old = waitingFor(lib, service); old; old = waitingFor(lib, service)) {
-    if (!readScope(lib, scope.id)) {
-      adopted = old.rules;
+    if (!readHead(lib, scope.id)) {
+      adopted = readScope(lib, old.id)?.rules ?? [];
       await replaceRules(lib, held, scope, adopted);
     }
     pins.removeScope(lib, held.bpffs, old.id);

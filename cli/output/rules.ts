@@ -3,7 +3,7 @@
 
 import { extensionOf } from "../extensions/index.ts";
 import type { Change } from "../policy/change.ts";
-import { type Netns, type Rule, ruleKey } from "../policy/rule.ts";
+import { type Netns, type Rule, samePlace } from "../policy/rule.ts";
 import { formatCidr, formatSelector } from "../policy/selector.ts";
 import { unitOf, unitText } from "../system/unit-name.ts";
 import { table } from "./table.ts";
@@ -46,7 +46,7 @@ export function* eachChangeLine(change: Change, scope: string, current: Netns | 
   let next = 0; // those that were replaced are in the order of those that replace them
   for (const rule of change.added) {
     const old = change.replaced[next];
-    const was = old && ruleKey(old) === ruleKey(rule) ? old : undefined;
+    const was = old && samePlace(old, rule) ? old : undefined;
     if (was) next++;
     yield ruleLine("+", rule, scope, current, was);
   }

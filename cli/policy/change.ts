@@ -37,15 +37,14 @@ export function exactRules(
   isSpared: (rule: Rule) => boolean = () => false,
 ): Change {
   const change: Change = { rules: [], added: [], replaced: [], removed: [], unchanged: [] };
-  const held = new Set<string>();
+  const held = new Set<Rule>();
   for (const rule of present) {
-    const key = ruleKey(rule);
-    const next = wanted.get(key);
+    const next = wanted.get(ruleKey(rule));
     if (!next) {
       (isSpared(rule) ? change.rules : change.removed).push(rule);
       continue;
     }
-    held.add(key);
+    held.add(next);
     change.rules.push(next);
     if (sameEffect(rule, next)) change.unchanged.push(next);
     else {
@@ -53,8 +52,8 @@ export function exactRules(
       change.added.push(next);
     }
   }
-  for (const [key, rule] of wanted) {
-    if (held.has(key)) continue;
+  for (const rule of wanted.values()) {
+    if (held.has(rule)) continue;
     change.rules.push(rule);
     change.added.push(rule);
   }

@@ -27,13 +27,12 @@ export interface Table {
 
 type Space = Omit<Entry, "address" | "bits" | "slots">;
 
-/** The (direction, family) pairs that a rule covers. */
-function spacesOf(rule: Rule, netns: number): Space[] {
-  const { direction, family, port } = rule.selector;
-  const directions = direction === "both" ? (["to", "from"] as const) : [direction];
-  const families = family === 0 ? ([4, 6] as const) : [family];
-  return directions.flatMap((d) => families.map((f) => ({ direction: d, family: f, port, netns })));
-}
+/** What a rule's direction and family cover. */
+const DIRECTIONS = { both: ["to", "from"], to: ["to"], from: ["from"] } as const;
+const FAMILIES = { 0: [4, 6], 4: [4], 6: [6] } as const;
+
+const keyOf = ({ direction, family, port, netns }: Space) =>
+  ((netns * 65_536 + port) * 2 + (direction === "to" ? 0 : 1)) * 2 + (family === 4 ? 0 : 1);
 
 const bitsOf = ({ selector }: Rule) => (selector.family === 4 ? selector.prefix + 96 : selector.prefix);
 
@@ -85,16 +84,20 @@ export function flatten(rules: Rule[], extensionId: (name: string) => number): T
   for (const { netns } of rules) {
     if (netns && !namespaces.has(netns.cookie)) namespaces.set(netns.cookie, namespaces.size + 1);
   }
-  const spaces = new Map<string, { space: Space; rules: Rule[] }>();
+  // a rule for every namespace is also seen by those that have a space of their own
+  const everywhere = [0, ...namespaces.values()];
+  const spaces = new Map<number, { space: Space; rules: Rule[] }>();
+  const add = (rule: Rule, space: Space) => {
+    const key = keyOf(space);
+    const held = spaces.get(key);
+    if (held) held.rules.push(rule);
+    else spaces.set(key, { space, rules: [rule] });
+  };
   for (const rule of rules) {
-    // a rule for every namespace is also seen by those that have a space of their own
-    const indexes = rule.netns ? [namespaces.get(rule.netns.cookie)!] : [0, ...namespaces.values()];
-    for (const index of indexes) {
-      for (const space of spacesOf(rule, index)) {
-        const key = `${space.direction} ${space.family} ${space.port} ${space.netns}`;
-        const held = spaces.get(key);
-        if (held) held.rules.push(rule);
-        else spaces.set(key, { space, rules: [rule] });
+    const { direction, family, port } = rule.selector;
+    for (const netns of rule.netns ? [namespaces.get(rule.netns.cookie)!] : everywhere) {
+      for (const d of DIRECTIONS[direction]) {
+        for (const f of FAMILIES[family]) add(rule, { direction: d, family: f, port, netns });
       }
     }
   }

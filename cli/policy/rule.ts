@@ -40,8 +40,10 @@ export interface Rule {
   value: readonly [number, number];
 }
 
+type Place = Pick<Rule, "ext" | "kind" | "selector" | "netns">;
+
 /** Same place, same key: a rule replaces the one that stood there. */
-export function ruleKey(rule: Pick<Rule, "ext" | "kind" | "selector" | "netns">): string {
+export function ruleKey(rule: Place): string {
   return `${rule.ext} ${rule.kind} ${placeKey(rule)}`;
 }
 
@@ -50,8 +52,19 @@ export function placeKey({ selector: s, netns }: Pick<Rule, "selector" | "netns"
   return `${s.direction} ${s.family} ${s.address.toHex()}/${s.prefix} ${s.port} ${netns?.cookie ?? "*"}`;
 }
 
-export function sameRule(a: Rule, b: Rule): boolean {
-  return ruleKey(a) === ruleKey(b) && sameEffect(a, b);
+/** Have these the same key? Of 100,000 pairs it is asked without making 200,000 texts. */
+export function samePlace(a: Place, b: Place): boolean {
+  const [s, t] = [a.selector, b.selector];
+  return (
+    a.ext === b.ext &&
+    a.kind === b.kind &&
+    s.direction === t.direction &&
+    s.family === t.family &&
+    s.prefix === t.prefix &&
+    s.port === t.port &&
+    a.netns?.cookie === b.netns?.cookie &&
+    s.address.every((byte, i) => byte === t.address[i])
+  );
 }
 
 /** Do these say the same, wherever they stand? */
@@ -63,6 +76,6 @@ export function sameEffect(
 }
 
 /** A number for a rule by its place in a scope, under which the kernel's side counts; never 0. */
-export function ruleId(scope: bigint, rule: Pick<Rule, "ext" | "kind" | "selector" | "netns">): number {
+export function ruleId(scope: bigint, rule: Place): number {
   return Bun.hash.crc32(`${scope} ${ruleKey(rule)}`) || 1;
 }

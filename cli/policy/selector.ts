@@ -21,8 +21,9 @@ function withoutDots(host: string): string | null {
 
 /** ipaddr.js takes short and octal IPv4 forms too, which people read differently than it does. */
 function parseHost(host: string): { family: 4 | 6; bytes: number[] } | null {
-  const quad = QUAD.exec(host)?.slice(1).map(Number); // a policy has 100,000 of them
-  if (quad?.every((octet) => octet < 256)) return { family: 4, bytes: quad };
+  const quad = QUAD.exec(host); // a policy has 100,000 of them
+  const bytes = quad && [Number(quad[1]), Number(quad[2]), Number(quad[3]), Number(quad[4])];
+  if (bytes?.every((octet) => octet < 256)) return { family: 4, bytes };
   const plain = host.includes(":") && !host.includes("%") ? withoutDots(host) : null;
   if (plain === null || !ipaddr.IPv6.isValid(plain)) return null;
   return { family: 6, bytes: ipaddr.IPv6.parse(plain).toByteArray() };
@@ -63,8 +64,9 @@ function mapped(bytes: number[]): Uint8Array {
  * @throws TcpxError (usage) for host names, bad prefixes and set host bits
  */
 export function parseCidr(text: string, flag: string): Pick<Selector, "family" | "address" | "prefix"> {
-  const [host = "", length, ...rest] = text.split("/");
-  const parsed = rest.length > 0 ? null : parseHost(host);
+  const slash = text.indexOf("/");
+  const [host, length] = slash < 0 ? [text] : [text.slice(0, slash), text.slice(slash + 1)];
+  const parsed = length?.includes("/") ? null : parseHost(host);
   if (!parsed) throw notAnAddress(text, flag);
   const { family } = parsed;
   const most = family === 4 ? 32 : 128;
@@ -97,8 +99,8 @@ export function parsePort(text: string): number {
 
 /** The parts of a comma-separated list; an empty member is an error. */
 function members(text: string, flag: string): string[] {
-  const list = text.split(",").map((member) => member.trim());
-  if (list.some((member) => member === "")) {
+  const list = text.includes(",") ? text.split(",").map((member) => member.trim()) : [text.trim()];
+  if (list.includes("")) {
     throw usageError(`${flag} '${text}' has an empty member`, text, "separate members by single commas");
   }
   return list;
@@ -132,7 +134,8 @@ export function parseSelectors(args: SelectorArgs): Selector[] {
 
 /** Dotted quad, or RFC 5952 text. */
 export function formatAddress({ family, address }: Pick<Selector, "family" | "address">): string {
-  return family === 4 ? address.subarray(12).join(".") : new ipaddr.IPv6([...address]).toRFC5952String();
+  if (family === 4) return `${address[12]}.${address[13]}.${address[14]}.${address[15]}`;
+  return new ipaddr.IPv6([...address]).toRFC5952String();
 }
 
 /** 10.0.0.0/8, or the bare address of a single host. */

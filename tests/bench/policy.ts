@@ -15,8 +15,8 @@ const RULES = 100_000;
 const REPEATS = 5;
 
 /** `n` rules for as many addresses, none of them the loop's; and one that is. */
-function policy(cgroup: string, n: number, segments: number): string {
-  const address = (i: number) => `10.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`;
+function policy(cgroup: string, n: number, segments: number, net = 10): string {
+  const address = (i: number) => `${net}.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`;
   const one = (to: string) => `\n[[scope.iw]]\nset = ${segments}\nto = "${to}"\n`;
   const rules = Array.from({ length: n - 1 }, (_, i) => one(address(i)));
   return `[[scope]]\ncgroup = "${cgroup}"\n${one("127.0.0.0/8")}${rules.join("")}`;
@@ -48,11 +48,14 @@ export async function policyRows(): Promise<string[][]> {
   const empty = file("empty.toml", "scope = []\n");
   const many = file("many.toml", policy(cgroup, RULES, 20));
   const others = file("others.toml", policy(cgroup, RULES, 21));
+  const elsewhere = file("elsewhere.toml", policy(cgroup, RULES, 20, 11));
   const cases = [
     { name: "apply, nothing there", before: empty, args: ["apply", many] },
     { name: "apply, nothing to change", before: many, args: ["apply", many] },
     { name: "apply, every rule another", before: many, args: ["apply", others] },
+    { name: "apply, every place another", before: many, args: ["apply", elsewhere] },
     { name: "apply --dry-run", before: empty, args: ["apply", "--dry-run", many] },
+    { name: "apply --dry-run, every rule another", before: many, args: ["apply", "--dry-run", others] },
     { name: "apply, all of them go", before: many, args: ["apply", empty] },
     { name: "export", before: many, args: ["export"] },
   ];

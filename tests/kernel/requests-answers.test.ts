@@ -3,6 +3,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import type { Wire } from "../support/lab.ts";
 import {
+  ASKS,
   BBR,
   CUBIC,
   ccAnswer,
@@ -15,8 +16,6 @@ import {
   requestsIn,
 } from "../support/request-lab.ts";
 import { describeIf, labRequirement } from "../support/requires.ts";
-
-const ASKS = `${ccAsk(CUBIC)},${iwAsk(40)}`;
 
 /** On the SYN-ACK: what, the bytes, and the states of both requests after the exchange, malformed ones. */
 const ANSWERS = [

@@ -4,10 +4,13 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { IPPROTO_TCP, TCP_ESTABLISHED, TCP_FASTOPEN } from "../support/constants.ts";
 import { until, type Wire } from "../support/lab.ts";
 import {
+  ANSWERS,
+  ASKS,
   CUBIC,
   ccAnswer,
   ccAsk,
   DEFAULT,
+  GRANTED,
   iwAnswer,
   iwAsk,
   RequestLab,
@@ -24,9 +27,6 @@ import {
 import { trace } from "../support/uto-lab.ts";
 
 const needs = every("all", labRequirement, captureRequirement, nftRequirement);
-const ASKS = `${ccAsk(CUBIC)},${iwAsk(40)}`;
-const ANSWERS = `${ccAnswer(CUBIC)},${iwAnswer(32)}`;
-const GRANTED = { cc: "cubic", cwnd: 32 };
 const DROP_ACKS = "tcp flags & (syn | ack) == ack drop";
 const SYN_RECV = 3;
 

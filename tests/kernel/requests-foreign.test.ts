@@ -3,6 +3,8 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { type Packet, run } from "../support/lab.ts";
 import {
+  ANSWERS,
+  ASKS,
   CUBIC,
   ccAnswer,
   ccAsk,
@@ -21,8 +23,6 @@ const tools = ["bpftool", "clang"].map((name) =>
 const needs = every("all", labRequirement, captureRequirement, ...tools);
 const FOREIGN = "fd04abcd";
 const WRITE_HDR_OPT = 15;
-const ASKS = `${ccAsk(CUBIC)},${iwAsk(40)}`;
-const ANSWERS = `${ccAnswer(CUBIC)},${iwAnswer(32)}`;
 
 /** Writes its option on every segment of every connection, and counts its calls by operation. */
 const SOURCE = `

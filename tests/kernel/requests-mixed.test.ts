@@ -3,6 +3,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { type Connection, connectPeers, type Peer } from "../support/lab.ts";
 import {
+  ASKS,
   CUBIC,
   ccAnswer,
   ccAsk,
@@ -18,7 +19,6 @@ import { captureRequirement, describeIf, every, labRequirement } from "../suppor
 import { trace } from "../support/uto-lab.ts";
 
 const needs = every("all", labRequirement, captureRequirement);
-const ASKS = `${ccAsk(CUBIC)},${iwAsk(40)}`;
 
 describeIf(needs.ok, needs.reason)("requests among others", () => {
   let r: RequestLab;

@@ -2,7 +2,7 @@
 // Requests beside MPTCP, which takes most of the option space.
 import { afterAll, beforeAll, expect } from "bun:test";
 import { type Capture, ssInfo } from "../support/lab.ts";
-import { CUBIC, ccAnswer, ccAsk, iwAsk, optionsOf, RequestLab, requestsOf } from "../support/request-lab.ts";
+import { ASKS, CUBIC, ccAnswer, optionsOf, RequestLab, requestsOf } from "../support/request-lab.ts";
 import {
   captureRequirement,
   describeIf,
@@ -14,7 +14,6 @@ import {
 import { type Trace, trace } from "../support/uto-lab.ts";
 
 const needs = every("all", labRequirement, captureRequirement);
-const ASKS = `${ccAsk(CUBIC)},${iwAsk(40)}`;
 
 describeIf(needs.ok, needs.reason)("requests with MPTCP", () => {
   let r: RequestLab;

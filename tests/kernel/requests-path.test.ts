@@ -1,16 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Requests on difficult ways: SYN cookies, old listeners, losses, firewalls that drop unknown options.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import {
-  CUBIC,
-  ccAnswer,
-  ccAsk,
-  DEFAULT,
-  iwAnswer,
-  iwAsk,
-  RequestLab,
-  requestsOf,
-} from "../support/request-lab.ts";
+import { ANSWERS, ASKS, DEFAULT, GRANTED, RequestLab, requestsOf } from "../support/request-lab.ts";
 import {
   captureRequirement,
   describeIf,
@@ -21,9 +12,6 @@ import {
 import { trace } from "../support/uto-lab.ts";
 
 const needs = every("all", labRequirement, captureRequirement, nftRequirement);
-const ASKS = `${ccAsk(CUBIC)},${iwAsk(40)}`;
-const ANSWERS = `${ccAnswer(CUBIC)},${iwAnswer(32)}`;
-const GRANTED = { cc: "cubic", cwnd: 32 };
 /** The first pure ACK that arrives, and no other one. */
 const DROP_FIRST_ACK = "tcp flags ack / fin,syn,rst,psh,ack meta length < 100 numgen inc mod 100000 0 drop";
 const DROP = "tcp option 254 exists drop";

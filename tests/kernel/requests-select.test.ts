@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Which connections requests are for: directions, addresses, ports, IPv4 in IPv6 clothes, and undoing.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { DEFAULT, RequestLab } from "../support/request-lab.ts";
+import { DEFAULT, GRANTED, RequestLab } from "../support/request-lab.ts";
 import { describeIf, labRequirement } from "../support/requires.ts";
 import { tcpx } from "../support/tcpx.ts";
 import { scopeOf } from "../support/uto-lab.ts";
-
-const GRANTED = { cc: "cubic", cwnd: 32 };
 
 describeIf(labRequirement.ok, labRequirement.reason)("selectors of requests", () => {
   let r: RequestLab;

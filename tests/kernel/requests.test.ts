@@ -2,11 +2,12 @@
 // A client asks, a server grants within bounds, and the client learns the answer.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import {
+  ANSWERS,
+  ASKS,
   CUBIC,
   ccAnswer,
   ccAsk,
   DEFAULT,
-  iwAnswer,
   iwAsk,
   optionsOf,
   RequestLab,
@@ -17,8 +18,6 @@ import { scopeOf, trace, utoOf } from "../support/uto-lab.ts";
 
 const needs = every("all", labRequirement, captureRequirement);
 const UTO_30S = "1c04001e";
-const ASKS = `${ccAsk(CUBIC)},${iwAsk(40)}`;
-const ANSWERS = `${ccAnswer(CUBIC)},${iwAnswer(32)}`;
 
 describeIf(needs.ok, needs.reason)("requests between two hosts", () => {
   let r: RequestLab;

@@ -32,6 +32,11 @@ export const ccAnswer = option("c1");
 export const iwAsk = option("10");
 export const iwAnswer = option("11");
 
+/** What usual() makes of a connection: on the SYN, on the SYN-ACK, and what is in force. */
+export const ASKS = `${ccAsk(CUBIC)},${iwAsk(40)}`;
+export const ANSWERS = `${ccAnswer(CUBIC)},${iwAnswer(32)}`;
+export const GRANTED = { cc: "cubic", cwnd: 32 };
+
 export type Extension = "uto" | "cc-request" | "iw" | "ack";
 
 const available = readFileSync("/proc/sys/net/ipv4/tcp_available_congestion_control", "utf8")

@@ -70,6 +70,9 @@ export const captureRequirement = every("capture", ...["tcpdump", "tshark"].map(
 /** Lab.nft and Lab.routed. */
 export const nftRequirement = every("nft", hasTool("nft"));
 
+/** A command whose output is a terminal. */
+export const ptyRequirement = every("pty", hasTool("script"));
+
 /** Completion in a real shell. */
 export const shellRequirement = (shell: string) => every(shell, hasTool(shell));
 

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { byPlace, type Change, exactRules, isChange, setRules, unsetRules } from "../../cli/policy/change.ts";
-import { KINDS, type Rule, ruleKey, sameRule } from "../../cli/policy/rule.ts";
+import { KINDS, type Rule, ruleKey, sameEffect, samePlace } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
 
 const HERE = { cookie: 5n, inode: 4_026_531_840 };
@@ -35,6 +35,15 @@ const ruleSet = fc.uniqueArray(anyRule, { selector: ruleKey, maxLength: 12 });
 const text = (change: Change) =>
   JSON.stringify(change, (_, value) => (typeof value === "bigint" ? `${value}` : value));
 
+test("rules at the same place are those of the same key", () => {
+  fc.assert(
+    fc.property(anyRule, anyRule, (a, b) => {
+      expect(samePlace(a, b)).toBe(ruleKey(a) === ruleKey(b));
+      expect(samePlace(a, { ...a, selector: { ...a.selector } })).toBe(true);
+    }),
+  );
+});
+
 describe("setRules", () => {
   test("afterwards exactly the wanted rules stand at their places, and the others as before", () => {
     fc.assert(
@@ -42,7 +51,8 @@ describe("setRules", () => {
         const { rules } = setRules(present, wanted);
         const places = new Set(wanted.map(ruleKey));
         expect(new Set(rules.map(ruleKey)).size).toBe(rules.length);
-        for (const rule of wanted) expect(rules.some((other) => sameRule(other, rule))).toBe(true);
+        const same = (a: Rule, b: Rule) => samePlace(a, b) && sameEffect(a, b);
+        for (const rule of wanted) expect(rules.some((other) => same(other, rule))).toBe(true);
         const untouched = present.filter((rule) => !places.has(ruleKey(rule)));
         expect(rules.filter((rule) => !places.has(ruleKey(rule)))).toEqual(untouched);
         expect(rules).toHaveLength(untouched.length + wanted.length);

@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { until } from "../support/lab.ts";
 import { tcpx } from "../support/tcpx.ts";
 import { ackRules } from "./ack-rules.ts";
+import { apply } from "./apply.ts";
 import { type BpfObjects, newObjects } from "./bpf-objects.ts";
 import { connections } from "./connections.ts";
 import { live, oldListener } from "./live.ts";
@@ -146,6 +147,7 @@ export const features: Feature[] = [
   { name: "connections", run: connections },
   { name: "watch", run: watch },
   { name: "root scope", run: rootScope },
+  { name: "policy file", run: apply },
   { name: "old listener", run: oldListener },
   { name: "live", run: live },
   { name: "demo", run: demo },
