@@ -162,7 +162,7 @@ export function getter<S extends StructName, K extends FieldKey<S>>(
 export function bytesGetter<S extends StructName>(name: S, key: FieldKey<S>) {
   const { from } = placeOf(name, key, 0);
   const count = new Map(FIELDS.get(name)!).get(key)!.dims![0]!;
-  return (bytes: Uint8Array, at: number) => bytes.slice(at + from, at + from + count);
+  return (bytes: Uint8Array, at: number): Uint8Array => bytes.slice(at + from, at + from + count);
 }
 
 /** Writes one field. */

@@ -3,7 +3,15 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { structs } from "../../cli/loader/layout.generated.ts";
-import { decode, encode, encodeAll, type StructName, sizeOf } from "../../cli/loader/struct.ts";
+import {
+  bytesGetter,
+  decode,
+  encode,
+  encodeAll,
+  getter,
+  type StructName,
+  sizeOf,
+} from "../../cli/loader/struct.ts";
 
 interface Field {
   readonly offset: number;
@@ -63,6 +71,28 @@ describe("round trips", () => {
       }),
     );
     expect(encodeAll("tcpx_rule", [])).toHaveLength(0);
+  });
+
+  test("a field by itself is what it is in the whole struct", () => {
+    const read = {
+      port: getter("tcpx_rule_record", "port"),
+      second: getter("tcpx_rule_record", "value", 1),
+      cookie: getter("tcpx_rule_record", "netns_cookie"),
+      address: bytesGetter("tcpx_rule_record", "address"),
+    };
+    fc.assert(
+      fc.property(fc.array(struct("tcpx_rule_record"), { minLength: 1, maxLength: 5 }), (all) => {
+        const bytes = encodeAll("tcpx_rule_record", all);
+        const view = new DataView(bytes.buffer);
+        for (let at = 0; at < bytes.length; at += sizeOf("tcpx_rule_record")) {
+          const { port, value, netns_cookie, address } = decode("tcpx_rule_record", bytes, at);
+          expect(read.port(view, at)).toBe(port);
+          expect(read.second(view, at)).toBe(value[1]!);
+          expect(read.cookie(view, at)).toBe(netns_cookie);
+          expect(read.address(bytes, at)).toEqual(address);
+        }
+      }),
+    );
   });
 });
 
