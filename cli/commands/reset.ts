@@ -17,26 +17,30 @@ import { lock } from "../loader/store.ts";
 import { attachedPrograms } from "../loader/survey.ts";
 import type { Io } from "../output/io.ts";
 import { ruleTable } from "../output/rules.ts";
+import { siteJson, siteText } from "../output/site.ts";
 import { UNIT_FILE } from "../persist/unit.ts";
 import { anyHooks, syncHooks, TEMPLATE } from "../system/unit-hook.ts";
+import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
-async function dryRun(io: Io, states: ScopeState[]): Promise<void> {
+async function dryRun(io: Io, states: ScopeState[], site: Site): Promise<void> {
   const rules = states.flatMap(({ name, alive, waiting, rules }) =>
     rules.map((rule) => ({ scope: name, alive, waiting, rule })),
   );
   const agent = await agentPid();
   io.json({
-    changed: states.length > 0 || agent !== undefined,
+    changed: states.length > 0 || agent !== undefined || siteText(site) !== "",
     dry_run: true,
     scopes: states.map(({ name }) => name),
     rules: rules.length,
+    site: siteJson(site),
     agent: agent ?? null,
   });
   if (agent !== undefined) io.print(`would end the agent, pid ${agent}`);
-  if (rules.length > 0) io.print(`would remove:\n${ruleTable(rules, null)}`);
-  else if (agent === undefined) io.print("tcpx has nothing on this host");
+  if (rules.length > 0) io.print(`would remove:\n${ruleTable(rules, null, site)}`);
+  if (siteText(site)) io.print(`would remove ${siteText(site)}`);
+  else if (rules.length === 0 && agent === undefined) io.print("tcpx has nothing on this host");
 }
 
 /** What a reset must not find any more. */
@@ -74,11 +78,13 @@ export const reset = leaf({
       "value is still ours (Linux >= 5.15). Initial windows and what was told to peers cannot be taken back.",
   ],
   async run(args, io) {
-    const { lib } = await openHost();
+    const host = await openHost();
+    const { lib } = host;
     const newer = newerScopes(lib);
     const states = newer.length > 0 ? newer : readScopes(lib);
+    const site = newer.length > 0 ? DEFAULT_SITE : host.site();
     if (flagArg(args, "dry-run")) {
-      await dryRun(io, states);
+      await dryRun(io, states, site);
       return Exit.DONE;
     }
     const agent = await stopAgent(lib); // first: what it serves is about to go
@@ -102,6 +108,7 @@ export const reset = leaf({
       removed: {
         scopes: states.map(({ name }) => name),
         rules,
+        site: siteJson(site),
         leftovers,
         agent: agent?.pid ?? null,
         routes: routes.removed,
@@ -120,6 +127,7 @@ export const reset = leaf({
     if (agent) io.print(`ended the agent, pid ${agent.pid}${agent.killed ? ", which had to be killed" : ""}`);
     const what = newer[0] ? `what tcpx ${newer[0].version} had` : `${rules} rule(s)`;
     io.print(present ? `removed ${what} in ${states.length} scope(s)` : "there were no rules");
+    if (siteText(site)) io.print("removed the site's table: experiment identifiers, algorithms");
     for (const line of restored ? restoredLines(restored) : []) io.print(line);
     for (const name of leftovers) io.print(`removed ${name}, left by a killed command`);
     if (routes.removed > 0) io.print(`removed ${routes.removed} rules and routes that an agent had left`);

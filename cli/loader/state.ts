@@ -9,12 +9,13 @@ import { Exit, TcpxError } from "../errors.ts";
 import type { Rule } from "../policy/rule.ts";
 import { isHooked } from "../system/unit-hook.ts";
 import { version } from "../version.ts";
+import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import type { Bridge } from "./bridge.ts";
 import { cgroupExists, findBpffs, requireOwn } from "./host.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
 import { arrayValues, type Fd, linkInfo, lookup, openPin, valueSize } from "./maps.ts";
 import * as pins from "./pins.ts";
-import { decodeRules } from "./records.ts";
+import { decodeRules, decodeSite } from "./records.ts";
 import { decode, type Struct, sizeOf } from "./struct.ts";
 
 /** What is in force in one scope. */
@@ -36,6 +37,8 @@ export interface ScopeState {
   layout: number;
   /** How many rules. */
   count: number;
+  /** The table that its program was loaded with. */
+  site: Site;
   /** Read when it is asked for: do not spread a state. */
   readonly rules: Rule[];
 }
@@ -79,11 +82,12 @@ function readGeneration(lib: Bridge, bpffs: string, id: bigint, layout: number):
       waiting: false,
       damaged: true,
       version: "?",
+      site: DEFAULT_SITE,
       count: 0,
       rules: [],
     };
   }
-  const { rule_count, version, cgroup: name } = readConfig(lib, config);
+  const { rule_count, version, cgroup: name, site } = readConfig(lib, config);
   const count = layout > LAYOUT_VERSION ? 0 : rule_count; // a newer one's may be of kinds that we do not know
   const records = arrayValues(lib, rules.fd, count, sizeOf("tcpx_rule_record"));
   // the link learns of the removal of its cgroup only after a while
@@ -91,6 +95,7 @@ function readGeneration(lib: Bridge, bpffs: string, id: bigint, layout: number):
   let decoded: Rule[] | undefined;
   return {
     ...{ ...state, name, alive, waiting: !alive && isHooked(name), damaged: false, version, count },
+    site: decodeSite(site),
     // many a reader does not ask, and there may be 100,000 of them
     get rules() {
       decoded ??= decodeRules(records, count);

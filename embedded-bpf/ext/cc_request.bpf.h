@@ -15,6 +15,54 @@ static const char cc_names[TCPX_ALGORITHM_COUNT][TCPX_CA_NAME_MAX] SEC(".rodata.
 	"scalable", "nv",   "illinois", "yeah",	 "lp",	  "bic",      "cdg",  "highspeed",
 };
 
+/*
+ * An algorithm's place in rules by the number that travels; TCPX_ALGORITHMS: we know none of this
+ * number. Global, see count().
+ */
+__noinline int cc_algorithm(__u32 number)
+{
+	if (number < TCPX_ALGORITHM_COUNT)
+		return number;
+#pragma clang loop unroll(full)
+	for (int slot = 0; slot < TCPX_SITE_ALGORITHMS; slot++) {
+		if (number == config.site.algorithms[slot].number)
+			return TCPX_ALGORITHM_COUNT + slot;
+	}
+	return TCPX_ALGORITHMS;
+}
+
+/* One of the site's own, for an algorithm that enum tcpx_algorithm does not have. */
+static __always_inline const volatile struct tcpx_site_algorithm *cc_of_site(__u32 algorithm)
+{
+	__u32 slot = algorithm - TCPX_ALGORITHM_COUNT;
+
+	_Static_assert(TCPX_SITE_ALGORITHMS == 8, "the mask");
+	slot &= 7;
+	barrier_var(slot); /* its bounds are those of the access */
+	return &config.site.algorithms[slot];
+}
+
+/* The number that travels. */
+static __always_inline __u16 cc_number(__u32 algorithm)
+{
+	return algorithm < TCPX_ALGORITHM_COUNT ? algorithm : cc_of_site(algorithm)->number;
+}
+
+/* The kernel's name, in 16 bytes that are aligned to 8; there is one below TCPX_ALGORITHMS. */
+static __always_inline void cc_named(__u32 algorithm, char *name)
+{
+	const volatile __u64 *words;
+	__u64 *out = (__u64 *)name;
+
+	if (algorithm < TCPX_ALGORITHM_COUNT) {
+		__builtin_memcpy(name, cc_names[algorithm], TCPX_CA_NAME_MAX);
+		return;
+	}
+	words = (const volatile __u64 *)cc_of_site(algorithm)->name;
+	out[0] = words[0];
+	out[1] = words[1];
+}
+
 struct tcp_congestion_ops {
 	char name[TCPX_CA_NAME_MAX];
 } __attribute__((preserve_access_index));
@@ -47,9 +95,11 @@ static __always_inline __u64 cc_in_use(const struct inet_connection_sock___cc *i
 }
 
 /* The allow-list is the only gate: BPF ignores net.ipv4.tcp_allowed_congestion_control. */
-static __always_inline bool cc_allowed(const struct tcpx_rule *accept, __u16 algorithm)
+static __always_inline bool cc_allowed(const struct tcpx_rule *accept, __u16 number)
 {
-	return rule_active(accept) && algorithm < TCPX_ALGORITHM_COUNT &&
+	__u32 algorithm = cc_algorithm(number);
+
+	return rule_active(accept) && algorithm < TCPX_ALGORITHMS &&
 	       accept->value[0] & 1U << algorithm;
 }
 
@@ -70,11 +120,11 @@ static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn 
 				     const struct tcpx_rule *rule, __u32 algorithm)
 {
 	struct inet_connection_sock___cc *icsk;
-	char name[TCPX_CA_NAME_MAX];
+	char name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
 	struct bpf_sock *sk;
 	int err;
 
-	if (algorithm >= TCPX_ALGORITHM_COUNT)
+	if (algorithm >= TCPX_ALGORITHMS)
 		return false;
 	if (!(rule->flags & TCPX_RULE_FORCE) && cc_is_applications(ctx, conn)) {
 		count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_KEPT);
@@ -84,7 +134,7 @@ static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	icsk = sk ? (void *)bpf_skc_to_tcp_sock(sk) : NULL;
 	if (icsk && !conn->cc_applied)
 		cc_name(icsk, conn->before.cc);
-	__builtin_memcpy(name, cc_names[algorithm], sizeof(name));
+	cc_named(algorithm, name);
 	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
 	if (err) {
 		TCPX_ERROR(TCPX_EXT_CC_REQUEST, err);
@@ -101,6 +151,12 @@ static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn 
 static __always_inline __u16 cc_promise(const struct tcpx_rule *accept, __u16 asked)
 {
 	return cc_allowed(accept, asked) ? asked : TCPX_CC_REFUSED;
+}
+
+static __always_inline void cc_start(struct tcpx_conn *conn)
+{
+	request_start(conn, TCPX_EXT_CC_REQUEST,
+		      cc_number(conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_ASK].value[0]));
 }
 
 static __always_inline void cc_received(struct tcpx_conn *conn, bool now, bool correct)
@@ -124,7 +180,8 @@ static __always_inline void cc_established(struct bpf_sock_ops *ctx, struct tcpx
 	bool granted = false;
 
 	if (r->state == TCPX_REQUEST_PENDING) {
-		granted = cc_allowed(accept, r->asked) && cc_apply(ctx, conn, accept, r->asked);
+		granted = cc_allowed(accept, r->asked) &&
+			  cc_apply(ctx, conn, accept, cc_algorithm(r->asked));
 		request_decide(conn, TCPX_EXT_CC_REQUEST, granted ? r->asked : TCPX_CC_REFUSED,
 			       granted, cc_promise(accept, r->asked));
 	}
