@@ -193,7 +193,10 @@ struct tcpx_site_algorithm {
 	__u8 reserved[6];
 };
 
-/* What the administrators of a site have agreed on: the same for all scopes of a host. */
+/*
+ * What the administrators of a site have agreed on: the same for all scopes of a host. Other
+ * layouts take it over: it may grow at its end.
+ */
 struct tcpx_site {
 	struct tcpx_exids exids;
 	struct tcpx_site_algorithm algorithms[TCPX_SITE_ALGORITHMS];

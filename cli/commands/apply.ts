@@ -152,7 +152,7 @@ async function run(args: Args, io: Io) {
   const { changes, site, agent, live } = await changeScopes(io, host, {
     dryRun,
     wait: flagArg(args, "wait"),
-    site: wanted.site,
+    site: { table: wanted.site, isMerged: flagArg(args, "keep") },
     targets: () => targetsOf(lib, wanted, flagArg(args, "keep")),
     prepare: () => fitting.prepare(dryRun, wanted.site),
     everywhere: ({ rules }) => rules.some(({ netns }) => netns === null),

@@ -21,7 +21,7 @@ import type { Io } from "../output/io.ts";
 import { type Change, isWork } from "../policy/change.ts";
 import type { Rule } from "../policy/rule.ts";
 import { collectAfter } from "../system/garbage.ts";
-import { type Site, sameSite } from "../wire/site.ts";
+import { changedSlots, type Site, sameSite } from "../wire/site.ts";
 import { changedMeanwhile, isOutdated, requireUnused, type Tables } from "./change-site.ts";
 import type { Host } from "./host-access.ts";
 
@@ -36,8 +36,8 @@ export interface Work {
   wait: boolean;
   /** Asked again under the lock. */
   targets(): Target[];
-  /** What the site's table is to be; left out: it stays. */
-  site?: Site;
+  /** What the site's table is to be, perhaps by what it was; left out: it stays. */
+  site?: { table: Site; isMerged: boolean };
   /** What the rules need of this host. */
   prepare?(): Promise<void> | undefined;
   /** What connections that exist shall notice of it. */
@@ -110,13 +110,17 @@ function partly(error: unknown, scope: Scope, done: number, total: number): unkn
   });
 }
 
-/** The table under the lock. Rules that refer to its slots were planned for the earlier one. */
-function settledTables(host: Host, work: Work, early: Planned[], { present, wanted }: Tables): Tables {
+/** The table under the lock. Rules with slots were planned for the earlier one, which may be another. */
+function settledTables(host: Host, work: Work, early: Planned[], { present }: Tables): Tables {
   const now = readSite(host.lib);
-  if (sameSite(now, present)) return { present, wanted };
-  const depends =
-    work.site || early.some(({ change }) => change.added.some((rule) => slotsOf(rule).length > 0));
-  if (depends) throw changedMeanwhile();
+  const isSame = sameSite(now, present);
+  if (work.site) {
+    if (work.site.isMerged && !isSame) throw changedMeanwhile();
+    return { present: now, wanted: work.site.table };
+  }
+  const moved = changedSlots(present, now);
+  const added = early.flatMap(({ change }) => (moved.length > 0 ? change.added : []));
+  if (added.some((rule) => slotsOf(rule).some((slot) => moved.includes(slot)))) throw changedMeanwhile();
   return { present: now, wanted: now };
 }
 
@@ -214,7 +218,7 @@ export async function changeScopes(io: Io, host: Host, work: Work): Promise<Outc
   await work.prepare?.();
   using before = await stateBefore(lib, work);
   const present = host.site();
-  const site = { present, wanted: work.site ?? present };
+  const site = { present, wanted: work.site?.table ?? present };
   const early = planAll(host, work.targets(), site);
   await requireRoutes(lib, early);
   if (work.dryRun) return { changes: early, site, live: [] };
