@@ -2,9 +2,10 @@
 // The site's table of this host: one pinned map, absent while it says what is documented.
 
 import { renameSync } from "node:fs";
+import { Exit } from "../errors.ts";
 import { DEFAULT_SITE, type Site, sameSite } from "../wire/site.ts";
-import { type Bridge, cstr, isErrno, unwrap } from "./bridge.ts";
-import { findBpffs } from "./host.ts";
+import { type Bridge, cstr, unwrap } from "./bridge.ts";
+import { findBpffs, requireOwn } from "./host.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
 import { indexes, lookup, openPin, pin, update, valueSize } from "./maps.ts";
 import { openObject } from "./object.ts";
@@ -23,6 +24,7 @@ function readIn(lib: Bridge, bpffs: string, layout: number): Site | undefined {
 /** The table that changes are made with: ours, else the one that an older tcpx has left. */
 export function readSite(lib: Bridge, bpffs = findBpffs(lib)): Site {
   if (bpffs === undefined) return DEFAULT_SITE;
+  requireOwn(pins.topDir(bpffs));
   for (const layout of pins.layouts(bpffs)) {
     if (layout > LAYOUT_VERSION) continue;
     const site = readIn(lib, bpffs, layout);
@@ -30,6 +32,8 @@ export function readSite(lib: Bridge, bpffs = findBpffs(lib)): Site {
   }
   return DEFAULT_SITE;
 }
+
+const DENIED: unknown[] = ["EACCES", "EPERM", Exit.PERMISSION];
 
 let seen: Site | undefined;
 
@@ -44,8 +48,7 @@ export function siteIfReadable(lib: Bridge): Site {
   try {
     return siteSeen(lib);
   } catch (error) {
-    const { code } = error as { code?: unknown };
-    if (code === "EACCES" || code === "EPERM" || isErrno(error, "EACCES", "EPERM")) return DEFAULT_SITE;
+    if (DENIED.includes((error as { code?: unknown }).code)) return DEFAULT_SITE;
     throw error;
   }
 }
