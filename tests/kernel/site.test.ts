@@ -442,6 +442,23 @@ describeIf(labRequirement.ok, labRequirement.reason)("the table of a host", () =
     expect(halves).toBeGreaterThan(0);
   }, 180_000);
 
+  test("several at the same time: one table wins, and every scope has it", async () => {
+    const tables = ["one", "two", "three"].map((name, i) => `[algorithms]\n${name} = ${0x8001 + i}\n`);
+    const rules = [a, b].map((path) => scope(path, uto("30s"))).join("");
+    await Promise.all(tables.map((table) => apply(table + rules)));
+    const { site, scopes } = await status();
+    expect(Object.keys(site.algorithms)).toHaveLength(1);
+    expect(scopes.map((s: { outdated: boolean }) => s.outdated)).toEqual([false, false]);
+    const merged = await Promise.all(tables.map((table) => refused(`${table}[[scope]]\n`, "--keep")));
+    expect(merged.some(({ code }) => code === 0)).toBe(true);
+    for (const { code, stderr } of merged) {
+      // what a table was merged with is another one by now
+      if (code !== 0)
+        expect([code, stderr]).toEqual([5, expect.stringContaining("changed the site's table meanwhile")]);
+    }
+    expect(await outdated()).toEqual([false, false]);
+  });
+
   test("reset says what it has removed", async () => {
     await apply(`scope = []\n${NUMBERS}`);
     expect((await host.ok(["reset", "--dry-run"])).stdout).toContain("algorithm one 0x8001");
