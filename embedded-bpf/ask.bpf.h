@@ -38,9 +38,9 @@ static __always_inline void ask_option_ack(struct bpf_sock_ops *ctx, struct tcpx
 	const struct tcpx_request_conn *ours = &conn->requests[2], *peers = &conn->requests[3];
 
 	if (request_speaks(peers) && !(request_speaks(ours) && conn->segments & 1))
-		request_option(peers, 0, TCPX_EXID_ACK_ANSWER, o);
+		request_option(peers, 0, config.site.exids.ack_answer, o);
 	else if (request_speaks(ours))
-		request_option(ours, TCPX_EXID_ACK_ASK, 0, o);
+		request_option(ours, config.site.exids.ack_ask, 0, o);
 	else
 		tarr_option(ctx, conn, o);
 }
@@ -58,10 +58,12 @@ static __always_inline void ask_option(struct bpf_sock_ops *ctx, enum tcpx_ext e
 			uto_option(ask, o);
 		break;
 	case TCPX_EXT_CC_REQUEST:
-		request_option(&conn->requests[0], TCPX_EXID_CC_ASK, TCPX_EXID_CC_ANSWER, o);
+		request_option(&conn->requests[0], config.site.exids.cc_ask,
+			       config.site.exids.cc_answer, o);
 		break;
 	case TCPX_EXT_IW:
-		request_option(&conn->requests[1], TCPX_EXID_IW_ASK, TCPX_EXID_IW_ANSWER, o);
+		request_option(&conn->requests[1], config.site.exids.iw_ask,
+			       config.site.exids.iw_answer, o);
 		break;
 	case TCPX_EXT_ACK:
 		ask_option_ack(ctx, conn, o);
@@ -73,7 +75,7 @@ static __always_inline void ask_option(struct bpf_sock_ops *ctx, enum tcpx_ext e
 
 static __always_inline bool ask_tarr_on_syn(struct bpf_sock_ops *ctx)
 {
-	return request_load_syn(ctx, TCPX_EXID_TARR, NULL) == TCPX_TARR_CAPABLE_LEN;
+	return request_load_syn(ctx, config.site.exids.tarr, NULL) == TCPX_TARR_CAPABLE_LEN;
 }
 
 /* The same for a SYN-ACK, from the rules and the SYN. */
@@ -90,19 +92,19 @@ static __always_inline void ask_option_syn_ack(struct bpf_sock_ops *ctx, enum tc
 		uto_option(rule, o);
 		break;
 	case TCPX_EXT_CC_REQUEST:
-		if (request_on_syn(ctx, TCPX_EXID_CC_ASK, &asked))
-			request_bytes(TCPX_EXID_CC_ANSWER, cc_promise(rule, asked), o);
+		if (request_on_syn(ctx, config.site.exids.cc_ask, &asked))
+			request_bytes(config.site.exids.cc_answer, cc_promise(rule, asked), o);
 		break;
 	case TCPX_EXT_IW:
-		if (request_on_syn(ctx, TCPX_EXID_IW_ASK, &asked) && iw_valid(asked))
-			request_bytes(TCPX_EXID_IW_ANSWER, iw_promise(rule, asked), o);
+		if (request_on_syn(ctx, config.site.exids.iw_ask, &asked) && iw_valid(asked))
+			request_bytes(config.site.exids.iw_answer, iw_promise(rule, asked), o);
 		break;
 	case TCPX_EXT_ACK:
 		if (ask_tarr_on_syn(ctx))
 			tarr_bytes(TCPX_TARR_CAPABLE_LEN, 0, o);
-		else if (!tarr_asks(rule) && request_on_syn(ctx, TCPX_EXID_ACK_ASK, &asked) &&
-			 asked)
-			request_bytes(TCPX_EXID_ACK_ANSWER, ack_bounded(rule, asked), o);
+		else if (!tarr_asks(rule) &&
+			 request_on_syn(ctx, config.site.exids.ack_ask, &asked) && asked)
+			request_bytes(config.site.exids.ack_answer, ack_bounded(rule, asked), o);
 		break;
 	default:
 		break;

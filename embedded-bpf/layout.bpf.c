@@ -17,6 +17,7 @@ struct tcpx_policy_key policy_key;
 struct tcpx_policy policy;
 struct tcpx_rule_record rule_record;
 struct tcpx_config config;
+struct tcpx_site site;
 struct tcpx_counters counters;
 struct tcpx_conn conn;
 struct tcpx_handover handover;

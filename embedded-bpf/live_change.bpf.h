@@ -61,17 +61,17 @@ static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 				   struct tcpx_live_target *target)
 {
 	struct inet_connection_sock___cc *icsk = (void *)tp;
-	char now[TCPX_CA_NAME_MAX], name[TCPX_CA_NAME_MAX];
+	char now[TCPX_CA_NAME_MAX], name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
 	__u32 algorithm = order->local.value[0];
 	bool own;
 	int err;
 
-	if (algorithm >= TCPX_ALGORITHM_COUNT)
+	if (algorithm >= TCPX_ALGORITHMS)
 		return TCPX_LIVE_FAILED;
 	live_cc_name(tp, now);
 	own = conn->cc_applied ? cc_sum(now) != conn->before.cc_ours
 			       : BPF_CORE_READ_BITFIELD(icsk, icsk_ca_setsockopt);
-	__builtin_memcpy(name, cc_names[algorithm], sizeof(name));
+	cc_named(algorithm, name);
 	if (own && !(order->local.flags & TCPX_RULE_FORCE) && !live_same_name(now, name))
 		return live_kept(TCPX_EXT_CC_REQUEST);
 	if (live_cc_granted(conn))

@@ -31,32 +31,22 @@ static __always_inline void receive_experiment(struct tcpx_conn *conn, const __u
 {
 	struct tcpx_request_conn *cc = &conn->requests[0], *iw = &conn->requests[1];
 	struct tcpx_request_conn *ack = &conn->requests[2], *peer = &conn->requests[3];
+	__u16 exid = option[2] << 8 | option[3];
 
-	switch (option[2] << 8 | option[3]) {
-	case TCPX_EXID_CC_ASK:
+	if (exid == config.site.exids.cc_ask)
 		request_see(&cc->ask_seen, &cc->ask_bits, option, len);
-		break;
-	case TCPX_EXID_CC_ANSWER:
+	else if (exid == config.site.exids.cc_answer)
 		request_see(&cc->answer_seen, &cc->answer_bits, option, len);
-		break;
-	case TCPX_EXID_IW_ASK:
+	else if (exid == config.site.exids.iw_ask)
 		request_see(&iw->ask_seen, &iw->ask_bits, option, len);
-		break;
-	case TCPX_EXID_IW_ANSWER:
+	else if (exid == config.site.exids.iw_answer)
 		request_see(&iw->answer_seen, &iw->answer_bits, option, len);
-		break;
-	case TCPX_EXID_ACK_ASK:
+	else if (exid == config.site.exids.ack_ask)
 		request_see(&peer->ask_seen, &peer->ask_bits, option, len);
-		break;
-	case TCPX_EXID_ACK_ANSWER:
+	else if (exid == config.site.exids.ack_answer)
 		request_see(&ack->answer_seen, &ack->answer_bits, option, len);
-		break;
-	case TCPX_EXID_TARR:
+	else if (exid == config.site.exids.tarr)
 		tarr_see(conn, option, len);
-		break;
-	default:
-		break;
-	}
 }
 
 /* Remembers where an experiment stands: telling them apart on the walk costs verifiers too much. */

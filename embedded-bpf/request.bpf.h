@@ -143,15 +143,15 @@ static __always_inline void request_take_answer(struct tcpx_conn *conn, enum tcp
 	conn_news(conn, ext, TCPX_NEWS_OURS);
 }
 
-/* The ask rule of a connection that we open. */
-static __always_inline void request_start(struct tcpx_conn *conn, enum tcpx_ext ext)
+/* The ask rule of a connection that we open; `asked`: what it says, as it travels. */
+static __always_inline void request_start(struct tcpx_conn *conn, enum tcpx_ext ext, __u16 asked)
 {
 	struct tcpx_request_conn *r = request_of(conn, ext);
 	const struct tcpx_rule *ask = &conn->policy.rules[ext][TCPX_KIND_ASK];
 
 	if (!rule_active(ask) || r->state != TCPX_REQUEST_NONE)
 		return;
-	r->asked = ask->value[0];
+	r->asked = asked;
 	r->state = TCPX_REQUEST_ASKED;
 }
 

@@ -26,8 +26,8 @@ static __always_inline void on_connect(struct bpf_sock_ops *ctx)
 	conn = conn_connect(ctx);
 	if (!conn)
 		return;
-	request_start(conn, TCPX_EXT_CC_REQUEST);
-	request_start(conn, TCPX_EXT_IW);
+	cc_start(conn);
+	request_start(conn, TCPX_EXT_IW, conn->policy.rules[TCPX_EXT_IW][TCPX_KIND_ASK].value[0]);
 	ack_start(conn);
 	if (ask_any(conn))
 		callback_flags(ctx, TCPX_WRITE, 0);

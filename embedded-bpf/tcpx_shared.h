@@ -10,7 +10,7 @@
 #include <linux/types.h>
 
 /* Changes with the meaning of any pinned map; part of the pin path. */
-#define TCPX_LAYOUT 5
+#define TCPX_LAYOUT 6
 
 /* In the order of their priority where option space runs out. */
 enum tcpx_ext {
@@ -62,7 +62,7 @@ enum tcpx_counter {
 	TCPX_COUNTER_COUNT,
 };
 
-/* Experiment identifiers behind kind 254, RFC 6994. */
+/* Experiment identifiers behind kind 254, RFC 6994; a site may have others: struct tcpx_exids. */
 enum tcpx_exid {
 	TCPX_EXID_CC_ASK = 0x7CC0,
 	TCPX_EXID_CC_ANSWER = 0x7CC1,
@@ -96,6 +96,12 @@ enum tcpx_algorithm {
 };
 
 #define TCPX_CC_REFUSED 0xffff
+
+/* Of the site's own: rules number them by slot from TCPX_ALGORITHM_COUNT on, other numbers travel.
+ */
+#define TCPX_SITE_ALGORITHMS 8
+#define TCPX_ALGORITHMS (TCPX_ALGORITHM_COUNT + TCPX_SITE_ALGORITHMS)
+
 #define TCPX_IW_MAX 1024 /* segments */
 
 /* How a request of one connection stands. */
@@ -113,7 +119,8 @@ enum tcpx_request_state {
 /*
  * uto ask: value[0] = milliseconds, value[1] = the option's G and timeout bits;
  * local: value[0] = milliseconds; accept: value[0], value[1] = least, most milliseconds
- * cc-request ask, local: value[0] = enum tcpx_algorithm; accept: value[0] = bit per algorithm
+ * cc-request ask, local: value[0] = enum tcpx_algorithm, or TCPX_ALGORITHM_COUNT + slot; accept:
+ * value[0] = bit per algorithm
  * iw ask, local: value[0] = segments; accept: value[0] = most segments
  * ack local: value[0] = TCPX_ACK_* fields, value[1] = longest delay in microseconds, 0: none;
  * ask: value[0] = TCPX_ACK_* fields; accept: value[0] = most segments and the mark bit in
@@ -167,6 +174,34 @@ struct tcpx_rule_record {
 	__u8 address[16];
 };
 
+/* Experiment identifiers in use. */
+struct tcpx_exids {
+	__u16 cc_ask;
+	__u16 cc_answer;
+	__u16 iw_ask;
+	__u16 iw_answer;
+	__u16 ack_ask;
+	__u16 ack_answer;
+	__u16 tarr;
+	__u16 reserved;
+};
+
+/* A congestion control that enum tcpx_algorithm does not have. */
+struct tcpx_site_algorithm {
+	char name[16];
+	__u16 number; /* that travels; 0: the slot is free */
+	__u8 reserved[6];
+};
+
+/*
+ * What the administrators of a site have agreed on: the same for all scopes of a host. Other
+ * layouts take it over: it may grow at its end.
+ */
+struct tcpx_site {
+	struct tcpx_exids exids;
+	struct tcpx_site_algorithm algorithms[TCPX_SITE_ALGORITHMS];
+};
+
 /*
  * Constant per loaded program (.rodata). Other layouts of tcpx read it, too, and struct
  * tcpx_rule_record: what stands here up to the cgroup's name keeps its place.
@@ -182,6 +217,7 @@ struct tcpx_config {
 	__u32 jiffy_us; /* the kernel's tick */
 	char version[32];  /* of the tcpx that loaded it */
 	char cgroup[4040]; /* path below the cgroup2 mount */
+	struct tcpx_site site;
 };
 
 struct tcpx_counters {

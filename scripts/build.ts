@@ -15,8 +15,16 @@ import { type Arch, hostArch } from "./lib/targets.ts";
 const ROOT = resolve(import.meta.dir, "..");
 const BPF = join(ROOT, "embedded-bpf");
 const LAYOUT = "cli/loader/layout.generated.ts";
-const OBJECTS = ["tcpx.bpf.c", "ack.bpf.c", "list.bpf.c", "live.bpf.c", "probe.bpf.c", "layout.bpf.c"];
-const SHIPPED = ["tcpx.bpf.o", "ack.bpf.o", "list.bpf.o", "live.bpf.o", "probe.bpf.o"];
+const OBJECTS = [
+  "tcpx.bpf.c",
+  "ack.bpf.c",
+  "list.bpf.c",
+  "live.bpf.c",
+  "probe.bpf.c",
+  "site.bpf.c",
+  "layout.bpf.c",
+];
+const SHIPPED = ["tcpx.bpf.o", "ack.bpf.o", "list.bpf.o", "live.bpf.o", "probe.bpf.o", "site.bpf.o"];
 
 /** The oldest verifiers and BTF readers that we load on understand -mcpu=v3 (5.1) and this BTF. */
 const CLANG = ["clang", "-g", "-O2", "-target", "bpf", "-mcpu=v3", "-Wall", "-Wextra", "-Werror"];

@@ -8,6 +8,7 @@ import { ruleJson } from "../output/rules.ts";
 import { table } from "../output/table.ts";
 import { type Rule, ruleId } from "../policy/rule.ts";
 import { formatSelector } from "../policy/selector.ts";
+import { DEFAULT_SITE } from "../wire/site.ts";
 import type { AgentAnswer } from "./health.ts";
 import { needsAgent } from "./wish.ts";
 
@@ -54,7 +55,7 @@ export function figuresOf(
 export function figuresJson(figures: Figures[]): Record<string, unknown>[] {
   return figures.map(({ scope, rule, passed, dropped, flushed, reasons }) => ({
     scope,
-    ...ruleJson(rule),
+    ...ruleJson(rule, DEFAULT_SITE),
     counters: { passed, dropped, flushed, reasons },
   }));
 }
@@ -72,7 +73,7 @@ function because(reasons: Record<string, number>): string {
 export function figuresTable(figures: Figures[], reasons: boolean): string {
   const rows = figures.flatMap((f) => {
     const { describe } = extensionOf(f.rule);
-    const name = `${f.rule.kind} ${describe(f.rule)} ${formatSelector(f.rule.selector)}, ${f.scope}`;
+    const name = `${f.rule.kind} ${describe(f.rule, DEFAULT_SITE)} ${formatSelector(f.rule.selector)}, ${f.scope}`;
     const why = reasons ? because(f.reasons) : "";
     return [[name, f.passed, f.dropped, f.flushed], ...(why ? [[`  ${why}`, "", "", ""]] : [])];
   });

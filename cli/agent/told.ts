@@ -41,6 +41,8 @@ export function netnsToServe(scope: Scope, rules: Rule[]): AgentRequest["netns"]
 export interface ScopeChange {
   scope: Scope;
   change: Change;
+  /** Its program is to be loaded anew, for the site's table. */
+  reload?: boolean;
 }
 
 /** The first namespace that a change is to be served in at once. */

@@ -6,21 +6,25 @@ import { Exit, TcpxError } from "../errors.ts";
 import { type Bridge, bridge, unwrap } from "../loader/bridge.ts";
 import { cgroupRoot, currentNetns, type Scope } from "../loader/host.ts";
 import { isTemporary } from "../loader/run-scopes.ts";
-import { readHeads } from "../loader/state.ts";
+import { siteIfReadable } from "../loader/site.ts";
+import { readHeads, type ScopeHead } from "../loader/state.ts";
 import { applyJson, applyLines } from "../output/apply.ts";
 import type { Io } from "../output/io.ts";
 import { Progress } from "../output/progress.ts";
-import { exactRules, isChange, type RuleMap } from "../policy/change.ts";
+import { exactRules, isWork, type RuleMap, setRules } from "../policy/change.ts";
 import { parseDuration } from "../policy/duration.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
 import { type Policy, parsePolicy } from "../policy-file/parse.ts";
 import { Fitting, placeScope } from "../policy-file/place.ts";
 import { type PlacedScope, resolveScopes } from "../policy-file/resolve.ts";
+import { settle } from "../policy-file/site.ts";
 import { collectAfter } from "../system/garbage.ts";
 import { readText } from "../system/read-text.ts";
 import { resolveScope } from "../system/scope.ts";
+import { type Site, sameSite } from "../wire/site.ts";
 import { netnsFor } from "./change-scope.ts";
 import { changeScopes, type Target } from "./change-scopes.ts";
+import { isOutdated, slotsInUse } from "./change-site.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
@@ -30,10 +34,16 @@ const LONGEST_WAIT_MS = 24 * 3_600_000;
 
 const number = (n: number) => n.toLocaleString("en-US");
 
-function readPolicy(file: string, progress: Progress): Promise<Policy> {
+function readPolicy(lib: Bridge, args: Args, progress: Progress): Promise<Policy> {
+  const file = textArg(args, "file")!;
   const name = file === "-" ? "stdin" : file;
   const source = { name, text: readText(file, name, MOST_BYTES) };
-  return parsePolicy(source, (count) => progress.step(() => `reading ${name}: rule ${number(count)}`));
+  const present = { site: siteIfReadable(lib), inUse: () => slotsInUse(lib) };
+  return parsePolicy(
+    source,
+    (count) => progress.step(() => `reading ${name}: rule ${number(count)}`),
+    (tables) => settle(source, tables, present, flagArg(args, "keep")),
+  );
 }
 
 /** Rules of a root scope that are for a namespace other than ours are none of the file's business. */
@@ -46,6 +56,11 @@ interface Wanted {
   rules: RuleMap;
 }
 
+interface Wish {
+  scopes: Wanted[];
+  site: Site;
+}
+
 /** All that can be wrong with the rules is told before anything is touched. */
 function placeAll(lib: Bridge, policy: Policy, placed: PlacedScope[], fitting: Fitting, io: Io): Wanted[] {
   const host = { netns: () => currentNetns(lib) };
@@ -56,23 +71,29 @@ function placeAll(lib: Bridge, policy: Policy, placed: PlacedScope[], fitting: F
   });
 }
 
-/** Scopes in force that the file does not name. */
-function unnamed(lib: Bridge, wanted: Wanted[]): Scope[] {
+/** Scopes in force that the file does not name: those that it is about all the same, and the others. */
+function unnamed(lib: Bridge, wanted: Wanted[], keep: boolean) {
   const named = new Set(wanted.map(({ scope }) => scope.id));
-  const left = readHeads(lib).filter(
-    ({ id, alive, waiting, name }) => (alive || waiting) && !named.has(id) && !isTemporary(name),
-  );
-  return left.map(({ id, name }) => ({ id, name, path: join(cgroupRoot(), name) }));
+  const left = readHeads(lib).filter(({ id, alive, waiting }) => (alive || waiting) && !named.has(id));
+  const mine = ({ name }: ScopeHead) => !keep && !isTemporary(name);
+  return { emptied: left.filter(mine), others: left.filter((head) => !mine(head)) };
 }
 
-function targetsOf(lib: Bridge, wanted: Wanted[], keep: boolean): Target[] {
+const scopeOf = ({ id, name }: ScopeHead): Scope => ({ id, name, path: join(cgroupRoot(), name) });
+
+function targetsOf(lib: Bridge, { scopes: wanted, site }: Wish, keep: boolean): Target[] {
   const own = currentNetns(lib);
   const target = (scope: Scope, rules: RuleMap): Target => ({
     scope,
     plan: (present) => exactRules(present, rules, (rule) => keep || isElsewhere(scope, rule, own)),
   });
   const named = wanted.map(({ scope, rules }) => target(scope, rules));
-  return keep ? named : [...named, ...unnamed(lib, wanted).map((scope) => target(scope, new Map()))];
+  const { emptied, others } = unnamed(lib, wanted, keep);
+  // the site's table is for every scope
+  const reloaded = others
+    .filter((state) => isOutdated(state, site))
+    .map((state): Target => ({ scope: scopeOf(state), plan: (present) => setRules(present, present) }));
+  return [...named, ...emptied.map((state) => target(scopeOf(state), new Map())), ...reloaded];
 }
 
 function patienceOf(args: Args): number {
@@ -104,16 +125,16 @@ async function wantedRules(
   progress: Progress,
   io: Io,
   missed: ScopeFlags[],
-) {
+): Promise<Wish> {
   const patience = patienceOf(args);
-  const policy = await readPolicy(textArg(args, "file")!, progress);
+  const policy = await readPolicy(lib, args, progress);
   const waiting = (what: string) => {
     progress.clear();
     io.messages.info(`waiting: ${what}`);
   };
   collectAfter(policy.scopes.reduce((sum, { entries }) => sum + entries.length, 0));
   const placed = await resolveScopes(policy, resolver(lib, args, io, missed), patience, waiting);
-  return placeAll(lib, policy, placed, fitting, io);
+  return { scopes: placeAll(lib, policy, placed, fitting, io), site: policy.site };
 }
 
 async function run(args: Args, io: Io) {
@@ -127,20 +148,21 @@ async function run(args: Args, io: Io) {
   lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
   progress.clear();
   for (const notice of fitting.notices()) io.messages.warn(notice);
-  collectAfter(wanted.reduce((sum, { rules }) => sum + rules.size, 0));
-  const { changes, agent, live } = await changeScopes(io, host, {
+  collectAfter(wanted.scopes.reduce((sum, { rules }) => sum + rules.size, 0));
+  const { changes, site, agent, live } = await changeScopes(io, host, {
     dryRun,
     wait: flagArg(args, "wait"),
+    site: { table: wanted.site, isMerged: flagArg(args, "keep") },
     targets: () => targetsOf(lib, wanted, flagArg(args, "keep")),
-    prepare: () => fitting.prepare(dryRun),
+    prepare: () => fitting.prepare(dryRun, wanted.site),
     everywhere: ({ rules }) => rules.some(({ netns }) => netns === null),
     tick: (done, total) => progress.step(() => `changing scope ${done + 1} of ${total}`),
   });
   progress.clear();
-  const changed = changes.some(({ change }) => isChange(change));
-  if (io.flags.json) io.json(applyJson(changes, { dryRun, changed, agent, live }));
+  const changed = changes.some(isWork) || !sameSite(site.present, site.wanted);
+  if (io.flags.json) io.json(applyJson(changes, { dryRun, changed, site, agent, live }));
   const full = dryRun || io.flags.verbose;
-  await io.parts(io.flags.json ? [] : applyLines(changes, host.netns(), full));
+  await io.parts(io.flags.json ? [] : applyLines(changes, site, host.netns(), full));
   for (const line of live.flatMap(({ lines }) => lines)) io.print(line);
   if (!changed) io.print("no change");
   else if (dryRun) io.print("nothing was changed (--dry-run)");
@@ -177,6 +199,8 @@ export const apply = leaf({
     "The file mirrors the commands: `tcpx uto set 30s --to 192.0.2.0/24 --unit nginx` is [[scope]] with " +
       'unit = "nginx", and below it [[scope.uto]] with set = "30s" and to = "192.0.2.0/24". A scope without a ' +
       "name is the root. `tcpx export` prints a policy, `tcpx export --schema` its JSON schema.",
+    "[exid] and [algorithms] set experiment identifiers and give numbers to other congestion controls, for the " +
+      "whole host; what is not in the file is as documented.",
     "Left alone are rules of the root scope that are for other network namespaces than the caller's, and what " +
       "`tcpx run` has set for the commands that it runs.",
   ],

@@ -7,10 +7,11 @@ import { Exit, type ExitCode } from "../errors.ts";
 import type { LiveReport, LiveWish } from "../live/hook.ts";
 import type { Scope } from "../loader/host.ts";
 import type { Io } from "../output/io.ts";
-import { changeLines, ruleJson, scopeJson } from "../output/rules.ts";
-import { type Change, isChange } from "../policy/change.ts";
+import { changeLines, reloadLine, ruleJson, scopeJson } from "../output/rules.ts";
+import { type Change, isWork } from "../policy/change.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
 import { notKept } from "../system/unit-hook.ts";
+import type { Site } from "../wire/site.ts";
 import { changeScopes } from "./change-scopes.ts";
 import { type Host, openHost } from "./host-access.ts";
 
@@ -36,26 +37,30 @@ export function netnsFor(host: Pick<Host, "netns">, scope: Scope, allNetns: bool
 function report(
   io: Io,
   command: string,
-  { scope, change }: ScopeChange,
+  done: ScopeChange,
   places: Places,
-  netns: Netns | null,
+  { netns, site }: { netns: Netns | null; site: Site },
   told: { agent?: AgentReport | undefined; live?: LiveReport | undefined } = {},
 ): void {
   const { agent, live } = told;
-  const changed = isChange(change);
+  const { scope, change, reload } = done;
+  const changed = isWork(done);
+  const json = (rule: Rule) => ruleJson(rule, site);
   io.json({
     command,
     changed,
     dry_run: places.dryRun,
     scope: scopeJson(scope),
-    added: change.added.map(ruleJson),
-    replaced: change.replaced.map(ruleJson),
-    removed: change.removed.map(ruleJson),
-    unchanged: change.unchanged.map(ruleJson),
+    added: change.added.map(json),
+    replaced: change.replaced.map(json),
+    removed: change.removed.map(json),
+    unchanged: change.unchanged.map(json),
+    ...(reload && { reloaded: true }),
     ...live?.json,
     ...(agent && { agent: agent.json }),
   });
-  for (const line of changeLines(change, scope.name, netns)) io.print(line);
+  for (const line of changeLines(change, { scope: scope.name, current: netns, site })) io.print(line);
+  if (reload) io.print(reloadLine(scope.name));
   for (const line of live?.lines ?? []) io.print(line);
   if (!changed) io.print("no change");
   else if (places.dryRun) io.print("nothing was changed (--dry-run)");
@@ -82,12 +87,13 @@ export async function changeScope(
   const target = { scope, plan: (present: Rule[]) => plan(present, netns) };
   const { dryRun, wait } = places;
   const work = { dryRun, wait, prepare, wish, targets: () => [target], everywhere: () => netns === null };
-  const { changes, agent, live } = await changeScopes(io, host, work);
+  const { changes, site, agent, live } = await changeScopes(io, host, work);
   const { change } = changes[0]!;
   const named = !dryRun && places.scope.unit !== undefined && change.added.length > 0;
   const notice = named ? notKept(scope.name) : undefined;
   if (notice) io.messages.warn(notice);
-  report(io, command, changes[0]!, places, netns, { agent, live: live[0] });
+  const around = { netns, site: site.wanted };
+  report(io, command, changes[0]!, places, around, { agent, live: live[0] });
   if (dryRun && wish.live) io.print("connections that exist would be changed, too (--live)");
   return agent?.failed ? Exit.FAILED : Exit.DONE;
 }

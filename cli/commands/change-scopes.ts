@@ -6,19 +6,23 @@ import { RUN_DIR } from "../agent/run-dir.ts";
 import type { AgentReport, ScopeChange } from "../agent/told.ts";
 import { needsAgent } from "../agent/wish.ts";
 import { Exit, TcpxError } from "../errors.ts";
+import { slotsOf } from "../extensions/index.ts";
 import type { LiveReport, LiveWish } from "../live/hook.ts";
 import type { State } from "../live/object.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import type { Scope } from "../loader/host.ts";
+import { readSite, writeSite } from "../loader/site.ts";
 import { hasStale, removeStale } from "../loader/stale.ts";
 import { damagedError, readHead, readScope } from "../loader/state.ts";
 import { type Lock, lock, replaceRules } from "../loader/store.ts";
 import { takeOver } from "../loader/takeover.ts";
 import { adopt } from "../loader/waiting.ts";
 import type { Io } from "../output/io.ts";
-import { type Change, isChange } from "../policy/change.ts";
+import { type Change, isWork } from "../policy/change.ts";
 import type { Rule } from "../policy/rule.ts";
 import { collectAfter } from "../system/garbage.ts";
+import { changedSlots, type Site, sameSite } from "../wire/site.ts";
+import { changedMeanwhile, isOutdated, requireUnused, type Tables } from "./change-site.ts";
 import type { Host } from "./host-access.ts";
 
 /** A scope, and what is to become of its rules. */
@@ -32,6 +36,8 @@ export interface Work {
   wait: boolean;
   /** Asked again under the lock. */
   targets(): Target[];
+  /** What the site's table is to be, perhaps by what it was; left out: it stays. */
+  site?: { table: Site; isMerged: boolean };
   /** What the rules need of this host. */
   prepare?(): Promise<void> | undefined;
   /** What connections that exist shall notice of it. */
@@ -44,35 +50,41 @@ export interface Work {
 
 export interface Outcome {
   changes: ScopeChange[];
+  site: Tables;
   agent?: AgentReport | undefined;
   /** What sockets that exist have noticed, in the order of the changes. */
   live: LiveReport[];
 }
 
 interface Planned extends ScopeChange {
+  reload: boolean;
   /** The generation that it was planned for; undefined: there was none. */
   progId: number | undefined;
 }
 
 /** Plans for what is in force; refuses to go on from a state that nobody knows. */
-function planned(host: Host, { scope, plan }: Target, earlier?: Planned): Planned {
+function planned(host: Host, { scope, plan }: Target, site: Site, earlier?: Planned): Planned {
   if (earlier) {
     const head = readHead(host.lib, scope.id);
     // rules never change within a generation
-    if (!head?.damaged && head?.progId === earlier.progId) return earlier;
+    if (!head?.damaged && head?.progId === earlier.progId)
+      return { ...earlier, reload: head !== undefined && isOutdated(head, site) };
   }
   const state = readScope(host.lib, scope.id);
   if (state?.damaged) throw damagedError(scope.name);
   const progId = state?.progId;
+  const reload = state !== undefined && isOutdated(state, site);
   const present = state?.rules ?? [];
   const change = plan(present);
   collectAfter(present.length);
-  return { scope, change, progId };
+  return { scope, change, progId, reload };
 }
 
-function planAll(host: Host, targets: Target[], earlier: Planned[] = []): Planned[] {
+function planAll(host: Host, targets: Target[], tables: Tables, earlier: Planned[] = []): Planned[] {
   const byScope = new Map(earlier.map((plan) => [plan.scope.id, plan]));
-  return targets.map((target) => planned(host, target, byScope.get(target.scope.id)));
+  const plans = targets.map((target) => planned(host, target, tables.wanted, byScope.get(target.scope.id)));
+  requireUnused(host.lib, new Map(plans.map(({ scope, change }) => [scope.id, change.rules])), tables);
+  return plans;
 }
 
 async function cleanUp(host: Host, held: Lock, io: Io): Promise<void> {
@@ -97,16 +109,38 @@ function partly(error: unknown, scope: Scope, done: number, total: number): unkn
   });
 }
 
-/** Makes the changes under the lock, each scope's in one step. */
-async function commit(host: Host, work: Work, early: Planned[], io: Io): Promise<ScopeChange[]> {
+/** The table under the lock. Rules with slots were planned for the earlier one, which may be another. */
+function settledTables(host: Host, work: Work, early: Planned[], { present }: Tables): Tables {
+  const now = readSite(host.lib);
+  const isSame = sameSite(now, present);
+  if (work.site) {
+    if (work.site.isMerged && !isSame) throw changedMeanwhile();
+    return { present: now, wanted: work.site.table };
+  }
+  const moved = changedSlots(present, now);
+  const added = early.flatMap(({ change }) => (moved.length > 0 ? change.added : []));
+  if (added.some((rule) => slotsOf(rule).some((slot) => moved.includes(slot)))) throw changedMeanwhile();
+  return { present: now, wanted: now };
+}
+
+/** Makes the changes under the lock: the table's, then each scope's in one step. */
+async function commit(
+  host: Host,
+  work: Work,
+  early: Planned[],
+  before: Tables,
+  io: Io,
+): Promise<ScopeChange[]> {
   using held = lock(host.lib, work.wait);
   await cleanUp(host, held, io);
   for (const { scope } of early) {
     const adopted = await adopt(host.lib, held, scope);
     if (adopted.length > 0) io.messages.info(`${adopted.length} rule(s) had waited for cgroup ${scope.name}`);
   }
-  const plans = planAll(host, work.targets(), early);
-  const changed = plans.filter(({ change }) => isChange(change));
+  const tables = settledTables(host, work, early, before);
+  const plans = planAll(host, work.targets(), tables, early);
+  if (!sameSite(tables.present, tables.wanted)) await writeSite(host.lib, held.bpffs, tables.wanted);
+  const changed = plans.filter(isWork);
   for (const [done, { scope, change }] of changed.entries()) {
     work.tick?.(done, changed.length);
     try {
@@ -182,14 +216,16 @@ export async function changeScopes(io: Io, host: Host, work: Work): Promise<Outc
   if (wish?.live) await (await import("../live/probe.ts")).requireLive(lib, wish.asks ?? false);
   await work.prepare?.();
   using before = await stateBefore(lib, work);
-  const early = planAll(host, work.targets());
+  const present = host.site();
+  const site = { present, wanted: work.site?.table ?? present };
+  const early = planAll(host, work.targets(), site);
   await requireRoutes(lib, early);
-  if (work.dryRun) return { changes: early, live: [] };
+  if (work.dryRun) return { changes: early, site, live: [] };
   // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
-  const needed = early.some(({ change }) => isChange(change));
+  const needed = early.some(isWork) || !sameSite(site.present, site.wanted);
   if (!needed) await repair(host, io);
-  const changes = needed ? await commit(host, work, early, io) : early;
+  const changes = needed ? await commit(host, work, early, site, io) : early;
   const concerned = changes.some(({ change }) => concernsAgent(change)) || existsSync(RUN_DIR);
   const agent = concerned ? await tellAgent(lib, changes, io) : undefined;
-  return { changes, agent, live: await tellSockets(host, changes, work, before, io) };
+  return { changes, site, agent, live: await tellSockets(host, changes, work, before, io) };
 }

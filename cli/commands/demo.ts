@@ -15,6 +15,7 @@ import { ADDRESS, Sandbox } from "../lab/sandbox.ts";
 import { interruption, READY_MS, Stage } from "../lab/stage.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import { findScope } from "../loader/host.ts";
+import { readSite } from "../loader/site.ts";
 import { lock, replaceRules } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
 import { table } from "../output/table.ts";
@@ -22,6 +23,7 @@ import { formatDuration } from "../policy/duration.ts";
 import { parseSelectors } from "../policy/selector.ts";
 import { requireThinning } from "../system/thinning.ts";
 import { describeOption, parseFrame } from "../wire/frame.ts";
+import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
@@ -90,7 +92,7 @@ interface Result {
 async function applyRules(lib: Bridge, sandbox: Sandbox, end: End, steps: readonly Step[]): Promise<void> {
   const rules = steps.flatMap(({ extension, verb, args, port = PORT.tcpx }) => {
     const selectors = parseSelectors({ port: String(port) });
-    return placeRules(extension, selectors, extension.verbs[verb]!.draft(args).drafts, null);
+    return placeRules(extension, selectors, extension.verbs[verb]!.draft(args, DEFAULT_SITE).drafts, null);
   });
   using held = lock(lib, true);
   await replaceRules(lib, held, findScope(lib, sandbox.cgroup(end)), rules);
@@ -196,15 +198,15 @@ function resultTable(results: Result[]): string {
 /** Options of ours, or of nobody's that Linux sends by itself. */
 const isOurs = (option: Uint8Array) => option[0] === 28 || option[0] === 254;
 
-function printOptions(io: Io, title: string, options: Uint8Array[]): void {
+function printOptions(io: Io, title: string, options: Uint8Array[], site: Site): void {
   io.print(`\n${title}`);
   io.print(
     `  ${options
       .filter((o) => !isOurs(o))
-      .map(describeOption)
+      .map((option) => describeOption(option))
       .join(", ")}`,
   );
-  for (const option of options.filter(isOurs)) io.print(`  ${describeOption(option)}`);
+  for (const option of options.filter(isOurs)) io.print(`  ${describeOption(option, site)}`);
 }
 
 /** Everything was asked and answered, the server does as granted, and only the timeouts end connections. */
@@ -217,6 +219,7 @@ function asExpected(results: Result[], syn: Uint8Array[], synAck: Uint8Array[]):
 
 async function perform(io: Io, stage: Stage): Promise<ExitCode> {
   const { lib, sandbox } = stage;
+  const site = readSite(lib);
   await sandbox.create();
   stage.check();
   const unable = await cannotThin();
@@ -232,8 +235,8 @@ async function perform(io: Io, stage: Stage): Promise<ExitCode> {
   const pairs = { tcpx: await startPair(stage, "tcpx"), plain: await startPair(stage, "plain") };
   const syn = await capturedOptions(stage, capture, false);
   const synAck = await capturedOptions(stage, capture, true);
-  printOptions(io, "The client's SYN, captured on its way:", syn);
-  printOptions(io, "The server's SYN-ACK:", synAck);
+  printOptions(io, "The client's SYN, captured on its way:", syn, site);
+  printOptions(io, "The server's SYN-ACK:", synAck, site);
   if (unable !== undefined) io.messages.info(`no ACKs to compare: ${unable}`);
   const acks = unable === undefined ? await compareAcks(stage, io) : null;
   stage.check();

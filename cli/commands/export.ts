@@ -58,7 +58,7 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
   const host = await openHost();
   const own = host.netns();
   const scopes = host.states().flatMap((state) => printed(host.lib, state, own, io));
-  const texts = printPolicy(scopes, { tickUs: unwrap("tick", host.lib.tcpx_jiffy_us()) });
+  const texts = printPolicy(scopes, { tickUs: unwrap("tick", host.lib.tcpx_jiffy_us()) }, host.site());
   if (io.flags.json) io.json({ policy: [...texts].join("") });
   else await io.parts(texts);
   return Exit.DONE;

@@ -17,6 +17,7 @@ import { Exit, type ExitCode, usageError } from "../errors.ts";
 import { placeRules } from "../extensions/place.ts";
 import type { Drafted, Example, Extension, RuleVerb } from "../extensions/types.ts";
 import { bridge, unwrap } from "../loader/bridge.ts";
+import { siteIfReadable } from "../loader/site.ts";
 import type { ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
 import { ruleJson, ruleTable } from "../output/rules.ts";
@@ -24,6 +25,7 @@ import { type Change, isChange, setRules, unsetRules } from "../policy/change.ts
 import { KINDS, type Kind, type Netns, type Rule, ruleKey, type Selector } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
 import { unitOf } from "../system/unit-name.ts";
+import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { changeScope, type Places } from "./change-scope.ts";
 import { openHost } from "./host-access.ts";
 import { type Group, type Leaf, leaf } from "./types.ts";
@@ -49,6 +51,11 @@ export async function fitted(verb: RuleVerb, { drafts, notices }: Drafted): Prom
   return { drafts: fit.drafts, notices: [...notices, ...fit.notices] };
 }
 
+/** The table that the words of a command are looked up in; what it is then changes no meaning under the lock. */
+export async function siteFor(extension: Extension): Promise<Site> {
+  return extension.slots ? siteIfReadable(await bridge()) : DEFAULT_SITE;
+}
+
 function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
   return leaf({
     summary: `${verb.summary}.`,
@@ -63,7 +70,8 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
     async run(args, io) {
       const where = places(args);
       const selectors = parseSelectors(selectorWords(args));
-      const drafted = verb.draft(args);
+      const site = await siteFor(extension);
+      const drafted = verb.draft(args, site);
       if (flagArg(args, "live")) verb.checkLive?.(drafted.drafts);
       placeRules(extension, selectors, drafted.drafts, null); // a wrong direction is told before anything else
       const { drafts, notices } = await fitted(verb, drafted);
@@ -73,7 +81,7 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
       const asks = drafts.every(({ kind }) => kind === "ask");
       const wish = { ext: extension.name, live: flagArg(args, "live"), asks };
       return changeScope(io, `${extension.name} ${name}`, where, plan, wish, () =>
-        verb.prepare?.(drafts, where.dryRun),
+        verb.prepare?.(drafts, where.dryRun, site),
       );
     },
   });
@@ -180,11 +188,11 @@ async function showRules(extension: Extension, flags: ScopeFlags, io: Io): Promi
       unit: unitOf(scope)?.name ?? null,
       alive,
       waiting,
-      ...ruleJson(rule),
+      ...ruleJson(rule, host.site()),
     })),
     ...figures?.json,
   });
-  io.print(rows.length > 0 ? ruleTable(rows, host.netns()) : `no ${extension.name} rules`);
+  io.print(rows.length > 0 ? ruleTable(rows, host.netns(), host.site()) : `no ${extension.name} rules`);
   if (figures?.text) io.print(`\n${figures.text}`);
   return Exit.DONE;
 }

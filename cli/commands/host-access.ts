@@ -4,9 +4,11 @@
 import type { ScopeFlags } from "../args.ts";
 import { type Bridge, bridge } from "../loader/bridge.ts";
 import { currentNetns, requireCapabilities } from "../loader/host.ts";
+import { siteSeen } from "../loader/site.ts";
 import { readScope, readScopes, type ScopeState } from "../loader/state.ts";
 import type { Netns } from "../policy/rule.ts";
 import { type FoundScope, resolveScope } from "../system/scope.ts";
+import type { Site } from "../wire/site.ts";
 
 export interface Host {
   lib: Bridge;
@@ -14,6 +16,8 @@ export interface Host {
   scope(): FoundScope;
   /** States of the scope that was named, or of all scopes. */
   states(): ScopeState[];
+  /** The site's table, as this command has seen it first. */
+  site(): Site;
   /** The caller's network namespace; null where the kernel cannot tell. */
   netns(): Netns | null;
 }
@@ -32,6 +36,7 @@ export async function openHost(flags: ScopeFlags = {}): Promise<Host> {
     lib,
     scope: () => named ?? resolveScope(lib, {}),
     states: () => (named ? [readScope(lib, named.id) ?? []].flat() : readScopes(lib)),
+    site: () => siteSeen(lib),
     netns: () => currentNetns(lib),
   };
 }

@@ -10,6 +10,7 @@ import { draftRun, type RunDraft, runArgs } from "../extensions/run.ts";
 import { bridge } from "../loader/bridge.ts";
 import { findBpffs } from "../loader/host.ts";
 import { removeRun } from "../loader/run-scopes.ts";
+import { siteIfReadable } from "../loader/site.ts";
 import { removeStale } from "../loader/stale.ts";
 import { readScopes } from "../loader/state.ts";
 import { lock } from "../loader/store.ts";
@@ -46,11 +47,12 @@ export const internalRunRules = leaf({
   async run(args, io) {
     const prepare: (() => Promise<void> | undefined)[] = [];
     const drafts: RunDraft[] = [];
-    for (const { extension, ...drafted } of draftRun(args)) {
+    const site = siteIfReadable(await bridge());
+    for (const { extension, ...drafted } of draftRun(args, site)) {
       const verb = extension.verbs.set!;
       const fit = await fitted(verb, drafted);
       for (const notice of fit.notices) io.messages.warn(notice);
-      prepare.push(() => verb.prepare?.(fit.drafts, false));
+      prepare.push(() => verb.prepare?.(fit.drafts, false, site));
       drafts.push({ extension, ...fit });
     }
     const places = { scope: { cgroup: textArg(args, "cgroup") }, allNetns: false, dryRun: false, wait: true };

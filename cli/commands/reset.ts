@@ -17,26 +17,30 @@ import { lock } from "../loader/store.ts";
 import { attachedPrograms } from "../loader/survey.ts";
 import type { Io } from "../output/io.ts";
 import { ruleTable } from "../output/rules.ts";
+import { siteJson, siteText } from "../output/site.ts";
 import { UNIT_FILE } from "../persist/unit.ts";
 import { anyHooks, syncHooks, TEMPLATE } from "../system/unit-hook.ts";
+import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
-async function dryRun(io: Io, states: ScopeState[]): Promise<void> {
+async function dryRun(io: Io, states: ScopeState[], site: Site): Promise<void> {
   const rules = states.flatMap(({ name, alive, waiting, rules }) =>
     rules.map((rule) => ({ scope: name, alive, waiting, rule })),
   );
   const agent = await agentPid();
   io.json({
-    changed: states.length > 0 || agent !== undefined,
+    changed: states.length > 0 || agent !== undefined || siteText(site) !== "",
     dry_run: true,
     scopes: states.map(({ name }) => name),
     rules: rules.length,
+    site: siteJson(site),
     agent: agent ?? null,
   });
   if (agent !== undefined) io.print(`would end the agent, pid ${agent}`);
-  if (rules.length > 0) io.print(`would remove:\n${ruleTable(rules, null)}`);
-  else if (agent === undefined) io.print("tcpx has nothing on this host");
+  if (rules.length > 0) io.print(`would remove:\n${ruleTable(rules, null, site)}`);
+  if (siteText(site)) io.print(`would remove ${siteText(site)}`);
+  else if (rules.length === 0 && agent === undefined) io.print("tcpx has nothing on this host");
 }
 
 /** What a reset must not find any more. */
@@ -68,13 +72,14 @@ interface Removed {
   /** There were pins of ours. */
   present: boolean;
   rules: number;
+  site: Site;
   agent: Awaited<ReturnType<typeof stopAgent>>;
   leftovers: string[];
   restored: Awaited<ReturnType<typeof restoreConnections>>;
   unmounted: boolean;
 }
 
-async function removeAll(lib: Bridge, states: ScopeState[], wait: boolean): Promise<Removed> {
+async function removeAll(lib: Bridge, states: ScopeState[], site: Site, wait: boolean): Promise<Removed> {
   const rules = states.reduce((sum, { count }) => sum + count, 0);
   const agent = await stopAgent(lib); // first: what it serves is about to go
   const leftovers = await removeLeftovers();
@@ -87,17 +92,18 @@ async function removeAll(lib: Bridge, states: ScopeState[], wait: boolean): Prom
     held.removeEverything();
   }
   if (anyHooks()) syncHooks([]); // somebody has removed the pins by hand
-  return { states, present, rules, agent, leftovers, restored, unmounted: unmountOwnBpffs(lib) };
+  return { states, present, rules, site, agent, leftovers, restored, unmounted: unmountOwnBpffs(lib) };
 }
 
 function resetJson(removed: Removed, proof: Proof): Record<string, unknown> {
-  const { states, present, rules, agent, leftovers, restored, unmounted } = removed;
+  const { states, present, rules, site, agent, leftovers, restored, unmounted } = removed;
   const { routes } = proof;
   return {
     changed: present || leftovers.length > 0 || unmounted || agent !== undefined || routes.removed > 0,
     removed: {
       scopes: states.map(({ name }) => name),
       rules,
+      site: siteJson(site),
       leftovers,
       agent: agent?.pid ?? null,
       routes: routes.removed,
@@ -116,10 +122,11 @@ function resetJson(removed: Removed, proof: Proof): Record<string, unknown> {
 }
 
 function* resetLines({ states, ...removed }: Removed, { routes }: Proof, newer?: string): Generator<string> {
-  const { present, rules, agent, leftovers, restored, unmounted } = removed;
+  const { present, rules, site, agent, leftovers, restored, unmounted } = removed;
   if (agent) yield `ended the agent, pid ${agent.pid}${agent.killed ? ", which had to be killed" : ""}`;
   const what = newer === undefined ? `${rules} rule(s)` : `what tcpx ${newer} had`;
   yield present ? `removed ${what} in ${states.length} scope(s)` : "there were no rules";
+  if (siteText(site)) yield "removed the site's table: experiment identifiers, algorithms";
   if (restored) yield* restoredLines(restored);
   for (const name of leftovers) yield `removed ${name}, left by a killed command`;
   if (routes.removed > 0) yield `removed ${routes.removed} rules and routes that an agent had left`;
@@ -140,14 +147,16 @@ function judge({ left, cgroups, routes }: Proof, io: Io): ExitCode {
 }
 
 async function run(args: Args, io: Io): Promise<ExitCode> {
-  const { lib } = await openHost();
+  const host = await openHost();
+  const { lib } = host;
   const newer = newerScopes(lib);
   const states = newer.length > 0 ? newer : readScopes(lib);
+  const site = newer.length > 0 ? DEFAULT_SITE : host.site();
   if (flagArg(args, "dry-run")) {
-    await dryRun(io, states);
+    await dryRun(io, states, site);
     return Exit.DONE;
   }
-  const removed = await removeAll(lib, states, flagArg(args, "wait"));
+  const removed = await removeAll(lib, states, site, flagArg(args, "wait"));
   const proof = await prove(lib);
   io.json(resetJson(removed, proof));
   for (const line of resetLines(removed, proof, newer[0]?.version)) io.print(line);

@@ -6,9 +6,10 @@ import type { ArgsDef } from "citty";
 import { type Args, globalArgs, selectorArgs, textArg } from "../args.ts";
 import { Exit, type ExitCode, RunExit, TcpxError } from "../errors.ts";
 import { draftRun, runArgs } from "../extensions/run.ts";
-import { type Bridge, unwrap } from "../loader/bridge.ts";
+import { type Bridge, bridge, unwrap } from "../loader/bridge.ts";
 import { cgroupRoot } from "../loader/host.ts";
 import { makeRunCgroup } from "../loader/run-scopes.ts";
+import { siteIfReadable } from "../loader/site.ts";
 import { become, inheritedFiles, requireCommand } from "../system/exec.ts";
 import { cgroupOfProcess } from "../system/scope.ts";
 import { self } from "../system/self.ts";
@@ -139,7 +140,7 @@ export const run = leaf({
   async run(args) {
     const files = inheritedFiles();
     const command = process.argv.slice(process.argv.indexOf("--") + 1);
-    placedRun(args, draftRun(args), null); // all that can be wrong with the flags is told before anything else
+    placedRun(args, draftRun(args, siteIfReadable(await bridge())), null); // all that can be wrong with the flags is told before anything else
     requireCommand(command[0]!);
     const { lib } = await openHost();
     return start(lib, args, command, files);

@@ -9,9 +9,12 @@ import { LAYOUT_VERSION } from "../loader/layout.generated.ts";
 import type { ScopeState } from "../loader/state.ts";
 import { isWatched } from "../observe/watching.ts";
 import { ruleJson, ruleTable } from "../output/rules.ts";
+import { siteJson, siteText } from "../output/site.ts";
 import { table } from "../output/table.ts";
 import type { Netns } from "../policy/rule.ts";
 import { unitOf, unitText } from "../system/unit-name.ts";
+import type { Site } from "../wire/site.ts";
+import { isOutdated } from "./change-site.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
@@ -20,7 +23,7 @@ interface ScopeReport {
   counters: Counters | undefined;
 }
 
-function scopeJson({ state, counters }: ScopeReport): Record<string, unknown> {
+function scopeJson({ state, counters }: ScopeReport, site: Site): Record<string, unknown> {
   const named = extensions.map(({ name, id }) => {
     const row = counters?.count[id] ?? [];
     return [name, Object.fromEntries(COUNTER_NAMES.map((counter, i) => [counter, row[i] ?? 0]))];
@@ -36,13 +39,14 @@ function scopeJson({ state, counters }: ScopeReport): Record<string, unknown> {
     program_id: state.progId,
     version: state.version,
     layout: state.layout,
-    rules: state.rules.map(ruleJson),
+    outdated: isOutdated(state, site),
+    rules: state.rules.map((rule) => ruleJson(rule, site)),
     counters: Object.fromEntries(named),
     last_error: counters?.error ?? null,
   };
 }
 
-function scopeText({ state, counters }: ScopeReport, netns: Netns | null): string {
+function scopeText({ state, counters }: ScopeReport, netns: Netns | null, site: Site): string {
   if (state.damaged) {
     return `cgroup ${state.name}: attached, but its pins were removed by hand; \`tcpx reset\` detaches it`;
   }
@@ -51,7 +55,10 @@ function scopeText({ state, counters }: ScopeReport, netns: Netns | null): strin
     : "removed: its rules have no effect";
   const gone = state.alive ? "" : ` (${why})`;
   const older = state.layout < LAYOUT_VERSION ? ", to be taken over by the next change" : "";
-  const attached = `sock_ops program ${state.progId}, link ${state.linkId}, by tcpx ${state.version}${older}`;
+  const outdated = isOutdated(state, site)
+    ? "; with another table of the site: its next change, or apply, loads it anew"
+    : "";
+  const attached = `sock_ops program ${state.progId}, link ${state.linkId}, by tcpx ${state.version}${older}${outdated}`;
   const rows = state.rules.map((rule) => ({
     scope: state.name,
     alive: state.alive,
@@ -61,7 +68,7 @@ function scopeText({ state, counters }: ScopeReport, netns: Netns | null): strin
   const unit = unitText(state.name);
   const sections = [
     `${unit ? `${unit}, ` : ""}cgroup ${state.name}${gone}:\n${attached}`,
-    ruleTable(rows, netns, false),
+    ruleTable(rows, netns, site, false),
   ];
   const used = extensions.filter(({ id }) => counters?.count[id]?.some((n) => n > 0));
   if (used.length > 0) {
@@ -108,12 +115,14 @@ export const status = leaf({
     const states = reports.map(({ state }) => state);
     const agent = await agentSection(states, io, true);
     const watched = isWatched(host.lib);
-    io.json({ active: reports.length > 0, watched, scopes: reports.map(scopeJson), ...agent.json });
+    const site = host.site();
+    const scopes = reports.map((report) => scopeJson(report, site));
+    io.json({ active: reports.length > 0, watched, site: siteJson(site), scopes, ...agent.json });
     const netns = host.netns();
-    const text = reports.map((report) => scopeText(report, netns));
+    const text = reports.map((report) => scopeText(report, netns, site));
     if (reports.length === 0) text.push(agent.text ? "there are no rules" : "tcpx has nothing on this host");
     const watch = watched ? "a `tcpx watch` is open" : "";
-    io.print([...text, watch, agent.text].filter(Boolean).join("\n\n"));
+    io.print([...text, siteText(site), watch, agent.text].filter(Boolean).join("\n\n"));
     return Exit.DONE;
   },
 });

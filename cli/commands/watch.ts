@@ -14,8 +14,10 @@ import {
 } from "../args.ts";
 import { Exit } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
+import { readSite } from "../loader/site.ts";
 import { readHeads } from "../loader/state.ts";
 import { Outlet, Pause } from "../observe/outlet.ts";
+import { nameBy } from "../observe/watch-outcome.ts";
 import { NAMES, parseCount, parseExtensions, Report } from "../observe/watch-report.ts";
 import type { Watched } from "../observe/watched.ts";
 import { RING, Watcher, type Wish } from "../observe/watching.ts";
@@ -30,7 +32,7 @@ import { leaf } from "./types.ts";
 /** Milliseconds between two looks: at least, and at most. */
 const SOON = 20;
 const IDLE = 100;
-/** And between two looks for a scope that is not found. */
+/** And between two looks for a scope that is not found, or for the names of numbers. */
 const AGAIN = 1000;
 
 const GONE = "the last rule was removed: waiting for the next one";
@@ -75,9 +77,24 @@ class Pace {
   }
 }
 
+/** Looks from time to time whether numbers have other names. */
+class Names {
+  private next = 0;
+
+  constructor(private readonly lib: Bridge) {}
+
+  refresh(): void {
+    const now = performance.now();
+    if (now < this.next) return;
+    this.next = now + AGAIN;
+    nameBy(readSite(this.lib));
+  }
+}
+
 /** False: nobody reads any more. */
 async function follow(
   watcher: Watcher,
+  names: Names,
   report: Report,
   outlet: Outlet,
   pause: Pause,
@@ -88,6 +105,7 @@ async function follow(
     if (pause.ended) watcher.stop();
     const { events, notes, turned } = watcher.poll();
     if (turned) io.messages.info(watcher.active ? "there are rules now" : GONE);
+    if (events) names.refresh();
     const text = notes.map((note) => report.note(note)).join("") + (events ? report.events(events) : "");
     if (text !== "" && !(await outlet.write(text, pause))) return false;
     if (watcher.stopped && !events) return true; // what there was has been shown
@@ -168,7 +186,7 @@ export const watch = leaf({
     const report = new Report(wanted, around, io.flags.json);
     const waiting = watcher.active ? "" : "; there are no rules yet";
     io.messages.info(`watching ${where}, Ctrl-C ends it${waiting}`);
-    const read = await follow(watcher, report, outlet, pause, io);
+    const read = await follow(watcher, new Names(host.lib), report, outlet, pause, io);
     if (read || pause.ended) io.messages.info(`${report.shown} events, ${report.lost} lost`);
     return Exit.DONE;
   },

@@ -3,7 +3,7 @@
 // PATH is a directory, "ask|local|accept" are three words, "ALGORITHM,..." is a list, N is free.
 
 import type { ArgDef } from "citty";
-import { ALGORITHMS } from "../wire/request.ts";
+import { ALGORITHMS } from "../wire/site.ts";
 
 /** free: nothing is known of it, and nothing is offered but its words. */
 export type Source = "free" | "directory" | "file" | "unit" | "pid" | "program";

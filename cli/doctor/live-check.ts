@@ -18,6 +18,7 @@ import { Counter } from "../loader/layout.generated.ts";
 import { lock, replaceRules } from "../loader/store.ts";
 import type { Rule } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
+import { DEFAULT_SITE } from "../wire/site.ts";
 import type { Check } from "./types.ts";
 
 const NAME = "negotiation";
@@ -28,7 +29,7 @@ const PORT = 7003;
 function rules(): Rule[] {
   const here = parseSelectors({});
   const written = (extension: Extension, verb: string, args: Args) =>
-    placeRules(extension, here, extension.verbs[verb]!.draft(args).drafts, null);
+    placeRules(extension, here, extension.verbs[verb]!.draft(args, DEFAULT_SITE).drafts, null);
   return [
     ...written(uto, "set", { duration: "42s" }),
     ...written(uto, "accept", { min: "1s" }),

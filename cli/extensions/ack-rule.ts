@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The value of an ack rule: its fields, and how they are shown.
 
-import { AckField, Exid } from "../loader/layout.generated.ts";
+import { AckField } from "../loader/layout.generated.ts";
 import { formatDuration } from "../policy/duration.ts";
-import { encodeAck, TARR_CAPABILITY, tarrHex } from "../wire/ack.ts";
+import { encodeAck, tarrCapability, tarrHex } from "../wire/ack.ts";
 import { requestHex } from "../wire/request.ts";
+import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import type { Drafted, HostFacts, RuleDraft, Spelling } from "./types.ts";
 
 /** At least so many ACKs per RTT survive (beta of TACK, SIGCOMM 2020). */
@@ -119,7 +120,10 @@ export function describeAck(rule: Place & Pick<RuleDraft, "value">): string {
 }
 
 /** Null stands for what the rule does not say. Delays are integer microseconds: ticks may be no whole milliseconds. */
-export function ackJson(rule: Place & Pick<RuleDraft, "value">): Record<string, unknown> {
+export function ackJson(
+  rule: Place & Pick<RuleDraft, "value">,
+  { exids }: Site = DEFAULT_SITE,
+): Record<string, unknown> {
   if (rule.none) return {};
   const { every, divisor, floor, markBit, tarr, delayUs } = unpackAck(rule.value);
   if (rule.kind === "accept") return { max_every: every, max_delay_us: delayUs, mark_bit: markBit };
@@ -133,8 +137,8 @@ export function ackJson(rule: Place & Pick<RuleDraft, "value">): Record<string, 
     };
   }
   return tarr
-    ? { ...asked, tarr, option: tarrHex(every), capability: TARR_CAPABILITY }
-    : { ...asked, tarr, option: requestHex(Exid.ACK_ASK, encodeAck({ every, divisor })) };
+    ? { ...asked, tarr, option: tarrHex(every, exids.tarr), capability: tarrCapability(exids.tarr) }
+    : { ...asked, tarr, option: requestHex(exids["ack-ask"], encodeAck({ every, divisor })) };
 }
 
 /** What is not the default, as the verb's flags have it. */

@@ -3,41 +3,61 @@
 
 import * as v from "valibot";
 import { usageError } from "../errors.ts";
-import { Exid, Ext } from "../loader/layout.generated.ts";
+import { Ext } from "../loader/layout.generated.ts";
 import { requireAlgorithms } from "../system/algorithms.ts";
-import { ALGORITHMS, requestHex } from "../wire/request.ts";
+import { requestHex } from "../wire/request.ts";
+import {
+  ALGORITHMS,
+  algorithmId,
+  algorithmName,
+  algorithmNames,
+  algorithmNumber,
+  DEFAULT_SITE,
+  type Site,
+  slotOf,
+} from "../wire/site.ts";
 import { exemption, noLiveExemption } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
-function algorithmId(name: string): number {
-  const id = ALGORITHMS.indexOf(name);
+function parseAlgorithm(name: string, site: Site): number {
+  const id = algorithmId(name, site);
   if (id >= 0) return id;
   if (name === "none") throw usageError("'none' stands alone", name, "it exempts from all algorithms");
-  throw usageError(`ALGORITHM '${name}' is not known`, name, `accepted is ${ALGORITHMS.join(", ")}, or none`);
+  const accepted = algorithmNames(site).join(", ");
+  throw usageError(`ALGORITHM '${name}' is not known`, name, `accepted is ${accepted}, or none`);
 }
 
-const algorithm = v.pipe(v.string(), v.transform(algorithmId));
+const setSchema = (site: Site) =>
+  v.object({
+    algorithm: v.union([
+      v.literal("none"),
+      v.pipe(
+        v.string(),
+        v.transform((name) => parseAlgorithm(name, site)),
+      ),
+    ]),
+    local: v.optional(v.boolean(), false),
+    force: v.optional(v.boolean(), false),
+  });
 
-const algorithms = v.pipe(
-  v.string(),
-  v.transform((text) => text.split(",").map((name) => algorithmId(name.trim()))),
-);
+const acceptSchema = (site: Site) =>
+  v.object({
+    algorithms: v.union([
+      v.literal("none"),
+      v.pipe(
+        v.string(),
+        v.transform((text) => text.split(",").map((name) => parseAlgorithm(name.trim(), site))),
+      ),
+    ]),
+    force: v.optional(v.boolean(), false),
+  });
 
-const setSchema = v.object({
-  algorithm: v.union([v.literal("none"), algorithm]),
-  local: v.optional(v.boolean(), false),
-  force: v.optional(v.boolean(), false),
-});
-
-const acceptSchema = v.object({
-  algorithms: v.union([v.literal("none"), algorithms]),
-  force: v.optional(v.boolean(), false),
-});
-
-/** Names of the bits of an accept rule. */
-function namesOf(bits: number): string[] {
-  return ALGORITHMS.filter((_, id) => (bits >>> id) & 1);
+/** What the bits of an accept rule mean. */
+function idsOf(bits: number): number[] {
+  return Array.from({ length: 32 }, (_, id) => id).filter((id) => (bits >>> id) & 1);
 }
+
+const namesOf = (bits: number, site: Site) => idsOf(bits).map((id) => algorithmName(id, site));
 
 const force = {
   type: "boolean",
@@ -49,7 +69,7 @@ const set: RuleVerb = {
   args: {
     algorithm: {
       type: "positional",
-      description: `${ALGORITHMS.slice(0, 5).join(", ")}, ...; none exempts the selector`,
+      description: `${ALGORITHMS.slice(0, 5).join(", ")}, ..., or one of the site's own (see tcpx apply); none exempts the selector`,
     },
     local: {
       type: "boolean",
@@ -64,8 +84,8 @@ const set: RuleVerb = {
     ["tcpx cc-request set none --to 192.0.2.9", "Ask nothing of this one"],
   ],
   directionNote: "Asking is for connections that this side opens: --from is an error without --local.",
-  draft(args) {
-    const input = v.parse(setSchema, args);
+  draft(args, site = DEFAULT_SITE) {
+    const input = v.parse(setSchema(site), args);
     const kind = input.local ? "local" : "ask";
     if (input.algorithm === "none") {
       if (input.force) throw usageError("'none' takes no --force", "none", "leave it out");
@@ -87,9 +107,9 @@ const set: RuleVerb = {
     }
     noLiveExemption(drafts);
   },
-  prepare: (drafts, dryRun) =>
+  prepare: (drafts, dryRun, site = DEFAULT_SITE) =>
     requireAlgorithms(
-      drafts.filter((d) => d.kind === "local" && !d.none).map((d) => ALGORITHMS[d.value[0]]!),
+      drafts.filter((d) => d.kind === "local" && !d.none).map((d) => algorithmName(d.value[0], site)),
       dryRun,
     ),
 };
@@ -109,8 +129,8 @@ const accept: RuleVerb = {
     ["tcpx cc-request accept none --from 10.9.0.0/16", "These may not"],
   ],
   directionNote: "Granting is for connections that this side accepts: --to is an error.",
-  draft(args) {
-    const input = v.parse(acceptSchema, args);
+  draft(args, site = DEFAULT_SITE) {
+    const input = v.parse(acceptSchema(site), args);
     if (input.algorithms === "none") {
       if (input.force) throw usageError("'none' takes no --force", "none", "leave it out");
       return { drafts: [exemption("accept")], notices: [] };
@@ -118,20 +138,24 @@ const accept: RuleVerb = {
     const bits = input.algorithms.reduce((set, id) => set | (1 << id), 0) >>> 0;
     return { drafts: [{ kind: "accept", none: false, force: input.force, value: [bits, 0] }], notices: [] };
   },
-  prepare: (drafts, dryRun) =>
+  prepare: (drafts, dryRun, site = DEFAULT_SITE) =>
     requireAlgorithms(
-      drafts.flatMap((d) => namesOf(d.value[0])),
+      drafts.flatMap((d) => namesOf(d.value[0], site)),
       dryRun,
     ),
 };
 
-function spell({ kind, none, force, value: [value] }: RuleDraft): Spelling[] {
+function spell({ kind, none, force, value: [value] }: RuleDraft, site: Site = DEFAULT_SITE): Spelling[] {
   const forced = force ? { force } : {};
   if (kind === "accept") {
-    return [{ verb: "accept", args: { algorithms: none ? "none" : namesOf(value).join(","), ...forced } }];
+    return [
+      { verb: "accept", args: { algorithms: none ? "none" : namesOf(value, site).join(","), ...forced } },
+    ];
   }
   const local = kind === "local" ? { local: true } : {};
-  return [{ verb: "set", args: { algorithm: none ? "none" : ALGORITHMS[value], ...local, ...forced } }];
+  return [
+    { verb: "set", args: { algorithm: none ? "none" : algorithmName(value, site), ...local, ...forced } },
+  ];
 }
 
 export const ccRequest: Extension = {
@@ -147,16 +171,23 @@ export const ccRequest: Extension = {
     ["tcpx status", "Granted, refused, unanswered"],
     ["tcpx cc-request unset --all", "Take it back"],
   ],
-  describe(rule) {
+  describe(rule, site = DEFAULT_SITE) {
     if (rule.none) return "none";
-    const text = rule.kind === "accept" ? namesOf(rule.value[0]).join(",") : ALGORITHMS[rule.value[0]];
+    const [value] = rule.value;
+    const text = rule.kind === "accept" ? namesOf(value, site).join(",") : algorithmName(value, site);
     return `${text}${rule.force ? " (force)" : ""}`;
   },
   spell,
-  json(rule) {
+  json(rule, site = DEFAULT_SITE) {
     if (rule.none) return {};
-    if (rule.kind === "accept") return { algorithms: namesOf(rule.value[0]) };
-    const named = { algorithm: ALGORITHMS[rule.value[0]] };
-    return rule.kind === "ask" ? { ...named, option: requestHex(Exid.CC_ASK, rule.value[0]) } : named;
+    const [value] = rule.value;
+    if (rule.kind === "accept") return { algorithms: namesOf(value, site) };
+    const named = { algorithm: algorithmName(value, site) };
+    const option = () => requestHex(site.exids["cc-ask"], algorithmNumber(value, site));
+    return rule.kind === "ask" ? { ...named, option: option() } : named;
+  },
+  slots({ kind, none, value: [value] }) {
+    const ids = none ? [] : kind === "accept" ? idsOf(value) : [value];
+    return ids.map(slotOf).filter((slot) => slot !== undefined);
   },
 };

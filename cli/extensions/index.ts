@@ -4,7 +4,7 @@
 import { ack } from "./ack.ts";
 import { ccRequest } from "./cc-request.ts";
 import { iw } from "./iw.ts";
-import type { Extension } from "./types.ts";
+import type { Extension, RuleDraft } from "./types.ts";
 import { uto } from "./uto.ts";
 
 export const extensions: readonly Extension[] = [uto, ccRequest, iw, ack];
@@ -18,6 +18,9 @@ export function extensionOf({ ext }: { ext: string }): Extension {
   if (!extension) throw new RangeError(`no extension ${ext}`);
   return extension;
 }
+
+/** Slots of the site's table that a rule refers to. */
+export const slotsOf = (rule: RuleDraft & { ext: string }): number[] => extensionOf(rule).slots?.(rule) ?? [];
 
 export function extensionById(id: number): Extension {
   const extension = byId.get(id);

@@ -4,8 +4,9 @@
 import { readFileSync } from "node:fs";
 import * as v from "valibot";
 import { usageError } from "../errors.ts";
-import { Exid, Ext } from "../loader/layout.generated.ts";
+import { Ext } from "../loader/layout.generated.ts";
 import { requestHex } from "../wire/request.ts";
+import { DEFAULT_SITE } from "../wire/site.ts";
 import { exemption } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
@@ -134,10 +135,10 @@ export const iw: Extension = {
     return rule.kind === "accept" ? `<= ${rule.value[0]} segments` : `${rule.value[0]} segments`;
   },
   spell,
-  json(rule) {
+  json(rule, { exids } = DEFAULT_SITE) {
     if (rule.none) return {};
     const [n] = rule.value;
     if (rule.kind === "accept") return { max_segments: n };
-    return rule.kind === "ask" ? { segments: n, option: requestHex(Exid.IW_ASK, n) } : { segments: n };
+    return rule.kind === "ask" ? { segments: n, option: requestHex(exids["iw-ask"], n) } : { segments: n };
   },
 };

@@ -4,6 +4,7 @@
 import type { ArgsDef } from "citty";
 import { type Args, flagArg, textArg } from "../args.ts";
 import { TcpxError, usageError } from "../errors.ts";
+import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { ack } from "./ack.ts";
 import { ccRequest } from "./cc-request.ts";
 import { iw } from "./iw.ts";
@@ -82,7 +83,7 @@ export interface RunDraft extends Drafted {
  * What the flags ask for.
  * @throws TcpxError (usage) for values out of range, and when there is nothing to do
  */
-export function draftRun(args: Args): RunDraft[] {
+export function draftRun(args: Args, site: Site = DEFAULT_SITE): RunDraft[] {
   if (isSilent(args) && textArg(args, "uto") === undefined) {
     throw usageError("--no-advertise is only for --uto", "--no-advertise", "leave it out");
   }
@@ -90,7 +91,7 @@ export function draftRun(args: Args): RunDraft[] {
     const value = textArg(args, name);
     if (value === undefined) return [];
     try {
-      const drafted = flag.extension.verbs.set!.draft(flag.arguments(value, args));
+      const drafted = flag.extension.verbs.set!.draft(flag.arguments(value, args), site);
       return [{ extension: flag.extension, ...drafted }];
     } catch (error) {
       if (!(error instanceof TcpxError)) throw error;

@@ -4,6 +4,7 @@
 import type { ArgsDef } from "citty";
 import type { Args } from "../args.ts";
 import type { Direction, Kind, Rule } from "../policy/rule.ts";
+import type { Site } from "../wire/site.ts";
 
 /** A rule before it has a place: the selector and the namespace come from the shared flags. */
 export type RuleDraft = Pick<Rule, "kind" | "none" | "force" | "value">;
@@ -30,8 +31,11 @@ export interface RuleVerb {
   examples: Example[];
   /** For the help, when a kind of its rules is for one direction only. */
   directionNote?: string;
-  /** @throws TcpxError (usage) for values out of range, before anything is touched */
-  draft(args: Args): Drafted;
+  /**
+   * @param site the table that names are looked up in, as for all of these; the documented one when left out
+   * @throws TcpxError (usage) for values out of range, before anything is touched
+   */
+  draft(args: Args, site?: Site): Drafted;
   /**
    * The verb takes --live: connections that exist get the rules, too.
    * @throws TcpxError (usage) when these rules cannot be for them
@@ -44,7 +48,7 @@ export interface RuleVerb {
    * @param dryRun changes nothing, and only finds out whether that can be done
    * @throws TcpxError (unsupported) when it cannot
    */
-  prepare?(drafts: RuleDraft[], dryRun: boolean): Promise<void>;
+  prepare?(drafts: RuleDraft[], dryRun: boolean, site?: Site): Promise<void>;
 }
 
 /** A command that gives a rule: its verb, and the arguments behind it. */
@@ -66,14 +70,16 @@ export interface Extension {
   /** The only direction that a kind of rule is for; both when left out. */
   directions?: Partial<Record<Kind, Exclude<Direction, "both">>>;
   /** A rule's value for people: "30s", "100s..15min". */
-  describe(rule: RuleDraft): string;
+  describe(rule: RuleDraft, site?: Site): string;
   /** A rule's value for scripts: integer milliseconds and the like. */
-  json(rule: RuleDraft): Record<string, unknown>;
+  json(rule: RuleDraft, site?: Site): Record<string, unknown>;
   /**
    * Commands that give this rule, for a policy file. They may give rules of other kinds beside it: the first one
    * whose rules are all there is taken.
    */
-  spell(rule: RuleDraft): Spelling[];
+  spell(rule: RuleDraft, site?: Site): Spelling[];
+  /** Slots of the site's table that it refers to. */
+  slots?(rule: RuleDraft): number[];
   /** Must the agent run for it? */
   needsAgent?(rule: RuleDraft): boolean;
 }

@@ -9,6 +9,8 @@ import { LAYOUT_VERSION } from "../loader/layout.generated.ts";
 import { type Fd, indexes, lookup, openPin, update } from "../loader/maps.ts";
 import { openObject } from "../loader/object.ts";
 import { layoutDir, scopeDir } from "../loader/pins.ts";
+import { encodeSite } from "../loader/records.ts";
+import { readSite } from "../loader/site.ts";
 import { decode, encode, encodeAll, type Struct, sizeOf } from "../loader/struct.ts";
 import { type Namespace, ownNamespace } from "../system/netns.ts";
 
@@ -84,7 +86,9 @@ export class LiveObject implements Disposable {
     const { lib, object, load } = this;
     const { conns, counters } = load.state;
     const jiffy = unwrap("tick", lib.tcpx_jiffy_us());
-    const config = encode("tcpx_config", { layout: LAYOUT_VERSION, scope: load.scope, jiffy_us: jiffy });
+    const site = encodeSite(readSite(lib));
+    const head = { layout: LAYOUT_VERSION, scope: load.scope, jiffy_us: jiffy };
+    const config = encode("tcpx_config", { ...head, site });
     unwrap("configure", lib.tcpx_object_rodata(object, config, BigInt(config.length)));
     unwrap("autoload", lib.tcpx_object_autoload(object, null, 0));
     unwrap("autoload", lib.tcpx_object_autoload(object, cstr(load.program), 1));

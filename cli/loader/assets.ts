@@ -7,6 +7,7 @@ import licences from "../../build/licences.txt" with { type: "file" };
 import listObject from "../../build/list.bpf.o" with { type: "file" };
 import liveObject from "../../build/live.bpf.o" with { type: "file" };
 import probeObject from "../../build/probe.bpf.o" with { type: "file" };
+import siteObject from "../../build/site.bpf.o" with { type: "file" };
 import tcpxObject from "../../build/tcpx.bpf.o" with { type: "file" };
 
 const ASSETS = {
@@ -16,8 +17,9 @@ const ASSETS = {
   list: listObject,
   live: liveObject,
   probe: probeObject,
+  site: siteObject,
   tcpx: tcpxObject,
-} as unknown as Record<"ack" | "bridge" | "licences" | "list" | "live" | "probe" | "tcpx", string>;
+} as unknown as Record<"ack" | "bridge" | "licences" | "list" | "live" | "probe" | "site" | "tcpx", string>;
 
 export async function asset(name: keyof typeof ASSETS): Promise<Uint8Array> {
   return Bun.file(ASSETS[name]).bytes();

@@ -1,6 +1,6 @@
 // Generated from embedded-bpf/tcpx_shared.h by `bun run build`. Do not edit.
 
-export const LAYOUT_VERSION = 5;
+export const LAYOUT_VERSION = 6;
 
 export const AckField = {
   EVERY: 0,
@@ -230,7 +230,7 @@ export const structs = {
     },
   },
   tcpx_config: {
-    size: 4096,
+    size: 4304,
     fields: {
       layout: { offset: 0, type: "u32" },
       rule_count: { offset: 4, type: "u32" },
@@ -242,6 +242,7 @@ export const structs = {
       jiffy_us: { offset: 20, type: "u32" },
       version: { offset: 24, type: "char", dims: [32] },
       cgroup: { offset: 56, type: "char", dims: [4040] },
+      site: { offset: 4096, type: "tcpx_site" },
     },
   },
   tcpx_conn: {
@@ -283,6 +284,19 @@ export const structs = {
       count: { offset: 0, type: "u64", dims: [4, 12] },
       error_line: { offset: 384, type: "u32" },
       error_code: { offset: 388, type: "s32" },
+    },
+  },
+  tcpx_exids: {
+    size: 16,
+    fields: {
+      cc_ask: { offset: 0, type: "u16" },
+      cc_answer: { offset: 2, type: "u16" },
+      iw_ask: { offset: 4, type: "u16" },
+      iw_answer: { offset: 6, type: "u16" },
+      ack_ask: { offset: 8, type: "u16" },
+      ack_answer: { offset: 10, type: "u16" },
+      tarr: { offset: 12, type: "u16" },
+      reserved: { offset: 14, type: "u16" },
     },
   },
   tcpx_handover: {
@@ -455,6 +469,21 @@ export const structs = {
       netns_inode: { offset: 24, type: "u32" },
       reserved: { offset: 28, type: "u32" },
       address: { offset: 32, type: "u8", dims: [16] },
+    },
+  },
+  tcpx_site: {
+    size: 208,
+    fields: {
+      exids: { offset: 0, type: "tcpx_exids" },
+      algorithms: { offset: 16, type: "tcpx_site_algorithm", dims: [8] },
+    },
+  },
+  tcpx_site_algorithm: {
+    size: 24,
+    fields: {
+      name: { offset: 0, type: "char", dims: [16] },
+      number: { offset: 16, type: "u16" },
+      reserved: { offset: 18, type: "u8", dims: [6] },
     },
   },
   tcpx_thin_config: {

@@ -8,12 +8,13 @@ import { flatten, type Table } from "../policy/flatten.ts";
 import type { Rule } from "../policy/rule.ts";
 import { collectAfter } from "../system/garbage.ts";
 import { version } from "../version.ts";
+import type { Site } from "../wire/site.ts";
 import { asset } from "./assets.ts";
 import { type Bridge, cstr, Errno, unwrap } from "./bridge.ts";
 import type { Scope } from "./host.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
 import { indexes, update } from "./maps.ts";
-import { encodeNamespaces, encodePolicies, encodeRules } from "./records.ts";
+import { encodeNamespaces, encodePolicies, encodeRules, encodeSite } from "./records.ts";
 import { encode } from "./struct.ts";
 
 /** Entries that are written at once. */
@@ -48,7 +49,7 @@ export class Generation implements Disposable {
 /** Opens one of the embedded objects; close it with tcpx_object_close. */
 export async function openObject(
   lib: Bridge,
-  name: "ack" | "list" | "live" | "probe" | "tcpx",
+  name: "ack" | "list" | "live" | "probe" | "site" | "tcpx",
 ): Promise<bigint> {
   const bytes = await asset(name);
   const out = new BigUint64Array(1);
@@ -92,7 +93,7 @@ function fillPolicies(lib: Bridge, map: number, scope: bigint, { entries }: Tabl
 }
 
 /**
- * Loads the program with these rules; nothing is attached or pinned yet.
+ * Loads the program with these rules and the site's table; nothing is attached or pinned yet.
  * @param foreign whether other sock_ops programs run on the scope's sockets
  * @throws TcpxError when the kernel refuses it
  */
@@ -100,6 +101,7 @@ export async function loadGeneration(
   lib: Bridge,
   scope: Scope,
   rules: Rule[],
+  site: Site,
   shared: SharedMaps,
   foreign: boolean,
 ): Promise<Generation> {
@@ -115,6 +117,7 @@ export async function loadGeneration(
     jiffy_us: unwrap("tick", lib.tcpx_jiffy_us()),
     version,
     cgroup: scope.name,
+    site: encodeSite(site),
   });
   const sizes = { policies: table.entries.length, namespaces: table.namespaces.size, rules: rules.length };
   lib.tcpx_raise_memlock();

@@ -2,6 +2,7 @@
 // Where things are pinned in bpffs, and how they go again.
 //
 //   tcpx/v<layout>/conns, handover, ...     shared by all scopes
+//   tcpx/v<layout>/site                     the site's table, when it is not the documented one
 //   tcpx/v<layout>/<cgroup id>/link         the attachment: this pin is the commit
 //   tcpx/v<layout>/<cgroup id>/counters     survive a change of rules
 //   tcpx/v<layout>/<cgroup id>/gen-<program id>/rules, config
@@ -9,7 +10,7 @@
 // The link names the program, the program's id names the generation: whatever a killed command
 // leaves behind, the link shows either the old rules or the new ones.
 
-import { mkdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { mkdirSync, rmdirSync, rmSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { Bridge } from "./bridge.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
@@ -21,6 +22,7 @@ export const topDir = (bpffs: string) => join(bpffs, "tcpx");
 export const layoutDir = (bpffs: string, layout = LAYOUT_VERSION) => join(topDir(bpffs), `v${layout}`);
 export const scopeDir = (bpffs: string, id: bigint, layout = LAYOUT_VERSION) =>
   join(layoutDir(bpffs, layout), String(id));
+export const sitePath = (bpffs: string, layout = LAYOUT_VERSION) => join(layoutDir(bpffs, layout), "site");
 export const generationDir = (scope: string, progId: number) => join(scope, `gen-${progId}`);
 
 /** The layouts that have pins here, newest first: of this tcpx and of others. */
@@ -46,6 +48,9 @@ export const allScopeDirs = (bpffs: string) => layouts(bpffs).flatMap((layout) =
 export function ensureDir(path: string): void {
   mkdirSync(path, { recursive: true, mode: 0o700 });
 }
+
+/** Removes a pin, if it is there. */
+export const removePin = (path: string) => rmSync(path, { force: true });
 
 /** Removes a directory of bpffs with everything in it. */
 export function removeTree(path: string): void {
@@ -96,11 +101,20 @@ export function removeEverything(lib: Bridge, bpffs: string): void {
   removeTree(top);
 }
 
-/** Removes directories and shared maps of layouts that no scope is left of, newer ones excepted. */
+/**
+ * Removes directories and shared maps of layouts that no scope is left of, newer ones excepted. The site's
+ * table stays, the newest that there is: it is also for rules to come.
+ */
 export function prune(bpffs: string): void {
+  let kept = false;
   for (const layout of layouts(bpffs)) {
-    if (layout > LAYOUT_VERSION || scopeIds(bpffs, layout).length > 0) continue;
-    removeTree(layoutDir(bpffs, layout));
+    if (layout > LAYOUT_VERSION) continue;
+    const names = listPins(layoutDir(bpffs, layout));
+    const keeps: boolean = !kept && names.includes("site");
+    kept ||= keeps;
+    if (scopeIds(bpffs, layout).length > 0) continue;
+    if (!keeps) removeTree(layoutDir(bpffs, layout));
+    else for (const name of names) if (name !== "site") removePin(join(layoutDir(bpffs, layout), name));
   }
   if (listPins(topDir(bpffs)).length === 0) removeTree(topDir(bpffs));
 }

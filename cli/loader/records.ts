@@ -4,6 +4,7 @@
 import { extensionById, extensionOf } from "../extensions/index.ts";
 import type { Entry, Table } from "../policy/flatten.ts";
 import { type Direction, KINDS, type Rule, ruleId } from "../policy/rule.ts";
+import { DEFAULT_SITE, EXID_NAMES, type Site } from "../wire/site.ts";
 import { Direction as D, Family, RuleFlag, structs } from "./layout.generated.ts";
 import { bytesGetter, bytesPutter, getter, putter, type Struct, sizeOf } from "./struct.ts";
 
@@ -169,5 +170,26 @@ export function encodeNamespaces({ namespaces }: Table): { keys: Uint8Array; val
   return {
     keys: new Uint8Array(new BigUint64Array(namespaces.keys()).buffer),
     values: new Uint8Array(new Uint32Array(namespaces.values()).buffer),
+  };
+}
+
+const field = (name: string) => name.replace("-", "_") as keyof Struct<"tcpx_exids">;
+
+export function encodeSite({ exids, algorithms }: Site): Struct<"tcpx_site"> {
+  const named = EXID_NAMES.map((name) => [field(name), exids[name]]);
+  const reserved = new Uint8Array();
+  return {
+    exids: { ...Object.fromEntries(named), reserved: 0 },
+    algorithms: algorithms.map((algorithm) => ({ ...(algorithm ?? { name: "", number: 0 }), reserved })),
+  };
+}
+
+/** All zeros are those of a layout that had no table. */
+export function decodeSite({ exids, algorithms }: Struct<"tcpx_site">): Site {
+  if (exids.cc_ask === 0) return DEFAULT_SITE;
+  const named = EXID_NAMES.map((name) => [name, exids[field(name)]]);
+  return {
+    exids: Object.fromEntries(named),
+    algorithms: algorithms.map(({ name, number }) => (number === 0 ? null : { name, number })),
   };
 }

@@ -23,6 +23,7 @@ export function hasStale(lib: Bridge): boolean {
 /** Removes what killed commands and removed cgroups have left. Call it with the lock held. */
 export function removeStale(lib: Bridge, held: Lock): ScopeHead[] {
   const gone: ScopeHead[] = [];
+  pins.removePin(`${pins.sitePath(held.bpffs)}-new`);
   const ids = pins.layouts(held.bpffs).flatMap((layout) => pins.scopeIds(held.bpffs, layout));
   for (const id of new Set(ids)) {
     const state = readHead(lib, id);

@@ -9,12 +9,13 @@ import { Exit, TcpxError } from "../errors.ts";
 import type { Rule } from "../policy/rule.ts";
 import { isHooked } from "../system/unit-hook.ts";
 import { version } from "../version.ts";
+import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import type { Bridge } from "./bridge.ts";
 import { cgroupExists, findBpffs, requireOwn } from "./host.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
 import { arrayValues, type Fd, linkInfo, lookup, openPin, valueSize } from "./maps.ts";
 import * as pins from "./pins.ts";
-import { decodeRules } from "./records.ts";
+import { decodeRules, decodeSite } from "./records.ts";
 import { decode, type Struct, sizeOf } from "./struct.ts";
 
 /** What is in force in one scope, but for the rules. */
@@ -36,6 +37,8 @@ export interface ScopeHead {
   layout: number;
   /** How many rules. */
   count: number;
+  /** The table that its program was loaded with. */
+  site: Site;
 }
 
 export interface ScopeState extends ScopeHead {
@@ -106,15 +109,15 @@ function readGeneration<T extends ScopeHead>(
   using rules = open("rules");
   const state = { id, linkId, progId, layout };
   if (!config || !rules || valueSize(lib, rules.fd) !== sizeOf("tcpx_rule_record")) {
-    const nobodyKnows = { waiting: false, damaged: true, version: "?", count: 0 };
+    const nobodyKnows = { waiting: false, damaged: true, version: "?", site: DEFAULT_SITE, count: 0 };
     return reader(lib, { ...state, name: `id ${id}`, alive: cgroupId !== 0n, ...nobodyKnows }, undefined);
   }
-  const { rule_count, version, cgroup: name } = readConfig(lib, config);
+  const { rule_count, version, cgroup: name, site } = readConfig(lib, config);
   const count = layout > LAYOUT_VERSION ? 0 : rule_count; // a newer one's may be of kinds that we do not know
   // the link learns of the removal of its cgroup only after a while
   const alive = cgroupId !== 0n && cgroupExists(name, id);
-  const waiting = !alive && isHooked(name);
-  return reader(lib, { ...state, name, alive, waiting, damaged: false, version, count }, rules);
+  const head = { ...state, name, alive, waiting: !alive && isHooked(name), damaged: false, version, count };
+  return reader(lib, { ...head, site: decodeSite(site) }, rules);
 }
 
 /** The bpffs, when there may be something of ours in it. */

@@ -12,6 +12,7 @@ import { ensureBpffs, ownDirectory, type Scope, unmountOwnBpffs } from "./host.t
 import { attachedTo, Fd, linkInfo, listPins, openPin, pin, progInfo, SOCK_OPS, valueSize } from "./maps.ts";
 import { type Generation, loadGeneration, type SharedMaps } from "./object.ts";
 import * as pins from "./pins.ts";
+import { readSite } from "./site.ts";
 import { readHeads } from "./state.ts";
 import { type StructName, sizeOf } from "./struct.ts";
 
@@ -162,7 +163,14 @@ export async function replaceRules(
   for (const map of pins.SHARED)
     shared[map] = stack.use(openShared(lib, join(layout, map), STRUCTS[map]))?.fd;
   shared.counters = stack.use(openCounters(lib, dir, older))?.fd;
-  using generation = await loadGeneration(lib, scope, rules, shared, foreignPrograms(lib, bpffs, scope));
+  using generation = await loadGeneration(
+    lib,
+    scope,
+    rules,
+    readSite(lib, bpffs),
+    shared,
+    foreignPrograms(lib, bpffs, scope),
+  );
   const { id } = progInfo(lib, generation.program);
   const generationDir = pins.generationDir(dir, id);
   try {

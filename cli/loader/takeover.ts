@@ -6,6 +6,7 @@ import type { Bridge } from "./bridge.ts";
 import { findCgroupRoot } from "./host.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
 import * as pins from "./pins.ts";
+import { carrySite } from "./site.ts";
 import { readScope, type ScopeState } from "./state.ts";
 import { type Lock, replaceRules } from "./store.ts";
 
@@ -35,5 +36,6 @@ export async function takeOver(lib: Bridge, held: Lock): Promise<ScopeState[]> {
     }
     pins.removeTree(pins.scopeDir(bpffs, id, layout));
   }
+  if (older.length > 0) await carrySite(lib, bpffs);
   return taken;
 }

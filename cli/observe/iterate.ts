@@ -8,6 +8,7 @@ import { findBpffs } from "../loader/host.ts";
 import { type Fd, mapId, openPin, valueSize } from "../loader/maps.ts";
 import { loadError, openObject } from "../loader/object.ts";
 import { layoutDir } from "../loader/pins.ts";
+import { readSite } from "../loader/site.ts";
 import { encode, sizeOf } from "../loader/struct.ts";
 import type { Namespace } from "../system/netns.ts";
 import { Listed, RECORD } from "./listed.ts";
@@ -129,5 +130,5 @@ export async function listSockets(
     }
   }
   const tickUs = unwrap("tick", lib.tcpx_jiffy_us());
-  return new Listed(buffer.subarray(0, used), tickUs);
+  return new Listed(buffer.subarray(0, used), tickUs, readSite(lib));
 }

@@ -3,6 +3,7 @@
 
 import { structs } from "../loader/layout.generated.ts";
 import { LITTLE } from "../loader/struct.ts";
+import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 
 export const RECORD = structs.tcpx_listed.size;
 const AT = structs.tcpx_listed.fields;
@@ -36,10 +37,14 @@ export interface Request {
 export class Listed {
   private readonly view: DataView;
 
-  /** @param tickUs the kernel's tick */
+  /**
+   * @param tickUs the kernel's tick
+   * @param site whose names numbers have
+   */
   constructor(
     readonly bytes: Uint8Array,
     private readonly tickUs: number,
+    readonly site: Site = DEFAULT_SITE,
   ) {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }

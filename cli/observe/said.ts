@@ -11,7 +11,7 @@ import {
   TarrFlag,
 } from "../loader/layout.generated.ts";
 import { type AckPair, decodeAck, decodeTarr } from "../wire/ack.ts";
-import { ALGORITHMS } from "../wire/request.ts";
+import { DEFAULT_SITE, numberName, type Site } from "../wire/site.ts";
 import type { Listed, Request } from "./listed.ts";
 
 /** uto: milliseconds; cc-request: a name; iw: segments; ack: both numbers. */
@@ -57,12 +57,12 @@ const OURS: Record<number, Side["status"]> = {
 };
 
 interface Meaning {
-  value(bits: number): Value;
+  value(bits: number, site: Site): Value;
   refused(answer: number): boolean;
 }
 
 const algorithm: Meaning = {
-  value: (bits) => ALGORITHMS[bits] ?? `number ${bits}`,
+  value: (bits, site) => numberName(bits, site) ?? `number ${bits}`,
   refused: (answer) => answer === 0xffff,
 };
 const segments: Meaning = { value: (bits) => bits, refused: (answer) => answer === 0 };
@@ -75,26 +75,26 @@ const MEANINGS: Partial<Record<number, Meaning>> = {
 };
 
 /** What the 16 bits of an option mean; of uto, whose are milliseconds, the number itself. */
-export function meaningOf(ext: number, bits: number): Value {
-  return MEANINGS[ext]?.value(bits) ?? bits;
+export function meaningOf(ext: number, bits: number, site: Site = DEFAULT_SITE): Value {
+  return MEANINGS[ext]?.value(bits, site) ?? bits;
 }
 
-function ourSide({ state, asked, answer }: Request, meaning: Meaning): Side {
+function ourSide({ state, asked, answer }: Request, meaning: Meaning, site: Site): Side {
   const status = OURS[state];
   if (!status) return NONE;
-  const granted = status === "granted" ? meaning.value(answer) : null;
-  return { status, asked: meaning.value(asked), granted };
+  const granted = status === "granted" ? meaning.value(answer, site) : null;
+  return { status, asked: meaning.value(asked, site), granted };
 }
 
-function peersSide({ state, asked, answer }: Request, meaning: Meaning): Side {
+function peersSide({ state, asked, answer }: Request, meaning: Meaning, site: Site): Side {
   if (state === RequestState.PENDING)
-    return { status: "pending", asked: meaning.value(asked), granted: null };
+    return { status: "pending", asked: meaning.value(asked, site), granted: null };
   if (state !== RequestState.ANSWERED) return NONE;
   const refused = meaning.refused(answer);
   return {
     status: refused ? "refused" : "granted",
-    asked: meaning.value(asked),
-    granted: refused ? null : meaning.value(answer),
+    asked: meaning.value(asked, site),
+    granted: refused ? null : meaning.value(answer, site),
   };
 }
 
@@ -116,7 +116,10 @@ function utoSaid(list: Listed, at: number): Said {
 
 function ackSaid(list: Listed, at: number): Said {
   const { tarr, tarrAsked, tarrSegments, every } = list.ack(at);
-  const [ours, peers] = [ourSide(list.request(at, 2), pair), peersSide(list.request(at, 3), pair)];
+  const [ours, peers] = [
+    ourSide(list.request(at, 2), pair, list.site),
+    peersSide(list.request(at, 3), pair, list.site),
+  ];
   const rate = (n: number): AckPair => ({ every: n, divisor: 0 });
   const asked = tarr & TarrFlag.ASKED;
   const taken = tarr & TarrFlag.TAKEN;
@@ -138,8 +141,8 @@ export function negotiated(list: Listed, at: number): Negotiated | undefined {
   const [cc, iw] = [list.request(at, 0), list.request(at, 1)];
   return {
     uto: utoSaid(list, at),
-    "cc-request": { ours: ourSide(cc, algorithm), peers: peersSide(cc, algorithm) },
-    iw: { ours: ourSide(iw, segments), peers: peersSide(iw, segments) },
+    "cc-request": { ours: ourSide(cc, algorithm, list.site), peers: peersSide(cc, algorithm, list.site) },
+    iw: { ours: ourSide(iw, segments, list.site), peers: peersSide(iw, segments, list.site) },
     ack: ackSaid(list, at),
     strategy: strategyOf(list, at),
     fallback: list.silent(at) === Silence.SILENCED,

@@ -3,6 +3,7 @@
 
 import { extensionById } from "../extensions/index.ts";
 import { Ext, WatchEvent, WatchReason } from "../loader/layout.generated.ts";
+import { DEFAULT_SITE, type Site, sameSite } from "../wire/site.ts";
 import { valueText } from "./rows.ts";
 import { meaningOf } from "./said.ts";
 import type { Watched } from "./watched.ts";
@@ -79,8 +80,8 @@ function make(list: Watched, of: number): Outcome {
   const { word, event, side, ...has } = KINDS[list.event(of)] ?? UNKNOWN;
   const reason = REASONS[list.reason(of)];
   const name = ext < Ext.COUNT ? extensionById(ext).name : `extension ${ext}`;
-  const wish = has.asked ? meaningOf(ext, asked) : null;
-  const gift = has.granted ? meaningOf(ext, granted) : null;
+  const wish = has.asked ? meaningOf(ext, asked, site) : null;
+  const gift = has.granted ? meaningOf(ext, granted, site) : null;
   const [wished, given] = [wish, gift].map((value) => (value === null ? "" : valueText(value, name)));
   const values = given === "" ? wished : given === wished ? given : `${given} (asked ${wished})`;
   const why = reason?.words && given === "" ? `: ${reason.words}` : ""; // a grant needs none
@@ -97,9 +98,20 @@ function make(list: Watched, of: number): Outcome {
   };
 }
 
+/** Whose names numbers have. */
+let site: Site = DEFAULT_SITE;
+
 /** By extension, event and reason: the last one of each, and all of them by their values. */
 const last = new Map<number, Outcome>();
 const made = new Map<string, Outcome>();
+
+/** From now on numbers have this table's names. */
+export function nameBy(table: Site): void {
+  if (sameSite(site, table)) return;
+  site = table;
+  last.clear();
+  made.clear();
+}
 
 export function outcomeOf(list: Watched, of: number): Outcome {
   const what = list.what(of);

@@ -3,9 +3,11 @@
 
 import type { AgentReport, ScopeChange } from "../agent/told.ts";
 import type { LiveReport } from "../live/hook.ts";
-import { isChange } from "../policy/change.ts";
-import type { Netns } from "../policy/rule.ts";
-import { eachChangeLine, ruleJson, scopeJson } from "./rules.ts";
+import { isWork } from "../policy/change.ts";
+import type { Netns, Rule } from "../policy/rule.ts";
+import { type Site, sameSite } from "../wire/site.ts";
+import { eachChangeLine, reloadLine, ruleJson, scopeJson } from "./rules.ts";
+import { siteJson, siteLines } from "./site.ts";
 
 /** So many lines of a scope, unless all are asked for. */
 const MOST_LINES = 40;
@@ -13,6 +15,7 @@ const MOST_LINES = 40;
 interface Result {
   dryRun: boolean;
   changed: boolean;
+  site: { present: Site; wanted: Site };
   agent: AgentReport | undefined;
   /** In the order of the changes; none of a dry run. */
   live: LiveReport[];
@@ -21,18 +24,22 @@ interface Result {
 /** The document for scripts. */
 export function applyJson(
   changes: readonly ScopeChange[],
-  { dryRun, changed, agent, live }: Result,
+  { dryRun, changed, site, agent, live }: Result,
 ): Record<string, unknown> {
+  const { present, wanted } = site;
+  const was = (rule: Rule) => ruleJson(rule, present);
   return {
     command: "apply",
     changed,
     dry_run: dryRun,
-    scopes: changes.map(({ scope, change }, i) => ({
+    ...(!sameSite(present, wanted) && { site: { before: siteJson(present), after: siteJson(wanted) } }),
+    scopes: changes.map(({ scope, change, reload }, i) => ({
       ...scopeJson(scope),
-      changed: isChange(change),
-      added: change.added.map(ruleJson),
-      replaced: change.replaced.map(ruleJson),
-      removed: change.removed.map(ruleJson),
+      changed: isWork({ change, reload }),
+      ...(reload && { reloaded: true }),
+      added: change.added.map((rule) => ruleJson(rule, wanted)),
+      replaced: change.replaced.map(was),
+      removed: change.removed.map(was),
       unchanged: change.unchanged.length,
       ...live[i]?.json,
     })),
@@ -43,19 +50,25 @@ export function applyJson(
 /** The diff, scope by scope. @param full every rule, however many there are */
 export function* applyLines(
   changes: readonly ScopeChange[],
+  site: Result["site"],
   netns: Netns | null,
   full: boolean,
 ): Generator<string> {
-  for (const { scope, change } of changes) {
-    const [added, removed, unchanged] = [change.added, change.removed, change.unchanged].map((l) => l.length);
+  for (const line of siteLines(site.present, site.wanted)) yield `${line}\n`;
+  for (const { scope, change, reload } of changes) {
+    const [added = 0, removed = 0, unchanged] = [change.added, change.removed, change.unchanged].map(
+      (l) => l.length,
+    );
     let left = full ? Number.POSITIVE_INFINITY : MOST_LINES;
-    for (const line of eachChangeLine({ ...change, unchanged: [] }, scope.name, netns)) {
+    const around = { scope: scope.name, current: netns, site: site.wanted, before: site.present };
+    for (const line of eachChangeLine({ ...change, unchanged: [] }, around)) {
       if (left-- > 0) yield `${line}\n`;
       else break;
     }
     if (left < 0) {
       yield `... cgroup ${scope.name}: ${added} added or replaced, ${removed} removed in all (--verbose shows them)\n`;
     }
-    if (unchanged) yield `~ ${unchanged} unchanged, cgroup ${scope.name}\n`;
+    if (reload && added + removed === 0) yield `${reloadLine(scope.name)}\n`;
+    else if (unchanged) yield `~ ${unchanged} unchanged, cgroup ${scope.name}\n`;
   }
 }

@@ -6,10 +6,11 @@ import type { Change } from "../policy/change.ts";
 import { type Netns, type Rule, samePlace } from "../policy/rule.ts";
 import { formatCidr, formatSelector } from "../policy/selector.ts";
 import { unitOf, unitText } from "../system/unit-name.ts";
+import type { Site } from "../wire/site.ts";
 import { table } from "./table.ts";
 
 /** A rule as a JSON object; durations are integer milliseconds. */
-export function ruleJson(rule: Rule): Record<string, unknown> {
+export function ruleJson(rule: Rule, site: Site): Record<string, unknown> {
   const { selector } = rule;
   return {
     extension: rule.ext,
@@ -20,7 +21,7 @@ export function ruleJson(rule: Rule): Record<string, unknown> {
     netns: rule.netns && { inode: rule.netns.inode, cookie: rule.netns.cookie },
     none: rule.none,
     force: rule.force,
-    ...extensionOf(rule).json(rule),
+    ...extensionOf(rule).json(rule, site),
   };
 }
 
@@ -34,29 +35,47 @@ function netnsText(rule: Rule, current: Netns | null): string {
   return rule.netns.cookie === current?.cookie ? "this" : String(rule.netns.inode);
 }
 
-function ruleLine(sign: string, rule: Rule, scope: string, current: Netns | null, was?: Rule): string {
-  const { describe } = extensionOf(rule);
-  const parts = [sign, rule.ext, rule.kind, describe(rule), formatSelector(rule.selector)];
+interface Around {
+  /** Name of the cgroup. */
+  scope: string;
+  /** The caller's namespace. */
+  current: Netns | null;
+  site: Site;
+  /** As it was for rules that go. */
+  before?: Site;
+}
+
+function ruleLine(sign: string, rule: Rule, around: Around, was?: Rule): string {
+  const { scope, current, site, before = site } = around;
+  const describe = (r: Rule, by: Site) => extensionOf(r).describe(r, by);
+  const parts = [
+    sign,
+    rule.ext,
+    rule.kind,
+    describe(rule, sign === "-" ? before : site),
+    formatSelector(rule.selector),
+  ];
   const where = scope === "/" ? `netns ${netnsText(rule, current)}` : `cgroup ${scope}`;
-  return `${parts.join(" ")}, ${where}${was ? ` (was ${describe(was)})` : ""}`;
+  return `${parts.join(" ")}, ${where}${was ? ` (was ${describe(was, before)})` : ""}`;
 }
 
 /** One line per rule that a command changed. */
-export function* eachChangeLine(change: Change, scope: string, current: Netns | null): Generator<string> {
+export function* eachChangeLine(change: Change, around: Around): Generator<string> {
   let next = 0; // those that were replaced are in the order of those that replace them
   for (const rule of change.added) {
     const old = change.replaced[next];
     const was = old && samePlace(old, rule) ? old : undefined;
     if (was) next++;
-    yield ruleLine("+", rule, scope, current, was);
+    yield ruleLine("+", rule, around, was);
   }
-  for (const rule of change.removed) yield ruleLine("-", rule, scope, current);
-  for (const rule of change.unchanged) yield ruleLine("=", rule, scope, current);
+  for (const rule of change.removed) yield ruleLine("-", rule, around);
+  for (const rule of change.unchanged) yield ruleLine("=", rule, around);
 }
 
-export const changeLines = (change: Change, scope: string, current: Netns | null): string[] => [
-  ...eachChangeLine(change, scope, current),
-];
+/** Of a scope whose rules say the same, in other bytes. */
+export const reloadLine = (scope: string) => `~ loaded anew with the site's table, cgroup ${scope}`;
+
+export const changeLines = (change: Change, around: Around): string[] => [...eachChangeLine(change, around)];
 
 export interface RuleRow {
   scope: string;
@@ -81,12 +100,12 @@ function fitted(head: string[], cells: string[][]): string {
  * The rules as a table. A unit stands there by its name alone: paths of units are long.
  * @param scopes whether the rules are of several scopes
  */
-export function ruleTable(rows: RuleRow[], current: Netns | null, scopes = true): string {
+export function ruleTable(rows: RuleRow[], current: Netns | null, site: Site, scopes = true): string {
   const head = ["EXT", "KIND", "VALUE", "SELECTOR", "NETNS", ...(scopes ? ["SCOPE"] : [])];
   const cells = rows.map(({ scope, alive, waiting, rule }) => [
     rule.ext,
     rule.kind,
-    extensionOf(rule).describe(rule),
+    extensionOf(rule).describe(rule, site),
     formatSelector(rule.selector),
     netnsText(rule, current),
     ...(scopes ? [`${unitText(scope) ?? scope}${alive ? "" : waiting ? " (waiting)" : " (gone)"}`] : []),

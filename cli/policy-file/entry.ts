@@ -9,10 +9,12 @@ import { placeRules } from "../extensions/place.ts";
 import type { Drafted, Extension, RuleVerb } from "../extensions/types.ts";
 import { type Direction, KINDS, type Kind, type Selector } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
+import type { Site } from "../wire/site.ts";
 import { flagsOf, RULE_KEYS, SELECTOR_KEYS, shapeOf, standsAlone, verbNames, wordOf } from "./keys.ts";
 import type { Path } from "./locate.ts";
 import type { Tick } from "./parse.ts";
 import { problem, problemAt, type Source } from "./problem.ts";
+import { kindOf } from "./toml.ts";
 
 /** What a verb makes of its arguments; the same object for the same arguments. */
 export interface Draft {
@@ -38,14 +40,6 @@ type Scalar = string | number | bigint;
 const isScalar = (value: TomlValue | undefined): value is Scalar =>
   typeof value === "string" || typeof value === "number" || typeof value === "bigint";
 
-/** A shape error's sentence, without what the value is worth. */
-function kindOf(value: TomlValue | undefined): string {
-  if (Array.isArray(value)) return value.length === 0 ? "is an empty list" : "is a list";
-  if (typeof value === "boolean") return `is ${value}`;
-  if (typeof value === "object") return value instanceof Date ? "is a date" : "is a table";
-  return `is ${JSON.stringify(value)}`;
-}
-
 interface Allowed {
   /** Flags by name, the word behind the verb by the verb's name. */
   keys: Map<string, ArgDef>;
@@ -61,6 +55,7 @@ export class EntryReader {
 
   constructor(
     private readonly source: Source,
+    private readonly site: Site,
     private readonly tick: Tick,
   ) {}
 
@@ -177,7 +172,7 @@ export class EntryReader {
     const verb = extension.verbs[name]!;
     let drafted: Drafted;
     try {
-      drafted = verb.draft(args);
+      drafted = verb.draft(args, this.site);
     } catch (error) {
       throw this.blamed(error, table, path, name);
     }

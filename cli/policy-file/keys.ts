@@ -20,11 +20,8 @@ export const RULE_KEYS = [
   "only",
 ];
 
-/** Meant for later; until then nobody shall think that they have an effect. */
-export const RESERVED: Record<string, string> = {
-  exid: "other experiment identifiers than the documented ones are not supported yet",
-  algorithms: "numbers of the site's own for algorithms are not supported yet",
-};
+/** Keys of the file itself. */
+export const DOCUMENT_KEYS = ["schema", "exid", "algorithms", "scope"];
 
 /** What the value of a key has to be. */
 export type Shape = "text" | "list" | "flag";

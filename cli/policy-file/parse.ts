@@ -7,10 +7,13 @@ import { type ScopeFlags, scopeFlags } from "../args.ts";
 import { Exit, TcpxError } from "../errors.ts";
 import { extensions } from "../extensions/index.ts";
 import { parseUnit } from "../system/unit-name.ts";
+import type { Site } from "../wire/site.ts";
 import { type Entry, EntryReader } from "./entry.ts";
-import { extensionNames, FORMAT, RESERVED, SCOPE_KEYS } from "./keys.ts";
+import { DOCUMENT_KEYS, extensionNames, FORMAT, SCOPE_KEYS } from "./keys.ts";
 import type { Path } from "./locate.ts";
 import { problem, problemAt, type Source } from "./problem.ts";
+import { NOTHING_PRESENT, readTables, type SiteTables, settle } from "./site.ts";
+import { isTable } from "./toml.ts";
 
 export interface PolicyScope {
   /** How the file names it; nothing: the root. */
@@ -21,16 +24,14 @@ export interface PolicyScope {
 
 export interface Policy {
   source: Source;
+  tables: SiteTables;
+  /** The table that its rules were read with. */
+  site: Site;
   scopes: PolicyScope[];
 }
 
 /** Is told how many rules have been read. */
 export type Tick = (count: number) => void;
-
-/** A table of TOML; dates and arrays are objects, too. */
-export function isTable(value: TomlValue | undefined): value is TomlTable {
-  return typeof value === "object" && !Array.isArray(value) && !(value instanceof Date);
-}
 
 async function parseToml({ name, text }: Source): Promise<TomlTable> {
   const { parse, TomlError } = await import("smol-toml");
@@ -52,21 +53,21 @@ class PolicyReader {
 
   constructor(
     private readonly source: Source,
+    site: Site,
     tick: Tick,
   ) {
-    this.entries = new EntryReader(source, tick);
+    this.entries = new EntryReader(source, site, tick);
   }
 
   read(document: TomlTable): PolicyScope[] {
     for (const [key, value] of Object.entries(document)) {
-      const reserved = Object.hasOwn(RESERVED, key) ? RESERVED[key] : undefined;
-      if (reserved !== undefined) throw problem(this.source, [key], reserved, "leave it out", key);
       if (key === "schema" && value !== FORMAT) {
         const hint = `accepted is ${FORMAT}, or nothing; a newer tcpx may have written it`;
         throw problem(this.source, [key], "is not a version of this format", hint, String(value));
       }
-      if (key !== "schema" && key !== "scope") {
-        throw problem(this.source, [key], "unknown key", "accepted is [[scope]], and schema", key);
+      if (!DOCUMENT_KEYS.includes(key)) {
+        const hint = "accepted is [[scope]], [exid], [algorithms] and schema";
+        throw problem(this.source, [key], "unknown key", hint, key);
       }
     }
     if (document.scope === undefined) {
@@ -139,9 +140,16 @@ class PolicyReader {
 
 /**
  * Reads a policy; nothing is looked up on this host.
+ * @param siteOf what the file's tables make of those of this host: rules refer to it
  * @throws TcpxError (usage) with file, line and key
  */
-export async function parsePolicy(source: Source, tick: Tick = () => {}): Promise<Policy> {
+export async function parsePolicy(
+  source: Source,
+  tick: Tick = () => {},
+  siteOf = (tables: SiteTables) => settle(source, tables, NOTHING_PRESENT, false),
+): Promise<Policy> {
   const document = await parseToml(source);
-  return { source, scopes: new PolicyReader(source, tick).read(document) };
+  const tables = readTables(source, document);
+  const site = siteOf(tables);
+  return { source, tables, site, scopes: new PolicyReader(source, site, tick).read(document) };
 }

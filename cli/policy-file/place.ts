@@ -5,6 +5,7 @@ import { placeRules } from "../extensions/place.ts";
 import type { Drafted, HostFacts } from "../extensions/types.ts";
 import type { RuleMap } from "../policy/change.ts";
 import { type Netns, type Rule, ruleKey } from "../policy/rule.ts";
+import type { Site } from "../wire/site.ts";
 import type { Draft, Entry } from "./entry.ts";
 import { lineOf, type Path, pathText } from "./locate.ts";
 import type { Policy, PolicyScope } from "./parse.ts";
@@ -32,12 +33,12 @@ export class Fitting {
   }
 
   /** Makes this host ready for the rules. @throws TcpxError (unsupported) */
-  async prepare(dryRun: boolean): Promise<void> {
+  async prepare(dryRun: boolean, site: Site): Promise<void> {
     const byVerb = new Map<Draft["verb"], Drafted["drafts"]>();
     for (const [{ verb }, { drafts }] of this.fitted) {
       byVerb.set(verb, [...(byVerb.get(verb) ?? []), ...drafts]);
     }
-    for (const [verb, drafts] of byVerb) await verb.prepare?.(drafts, dryRun);
+    for (const [verb, drafts] of byVerb) await verb.prepare?.(drafts, dryRun, site);
   }
 }
 

@@ -5,7 +5,9 @@ import { extensions } from "../extensions/index.ts";
 import type { Extension, HostFacts, RuleDraft, Spelling } from "../extensions/types.ts";
 import { KINDS, placeKey, type Rule } from "../policy/rule.ts";
 import { formatCidr } from "../policy/selector.ts";
+import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { FORMAT, flagsOf, wordOf } from "./keys.ts";
+import { printSite } from "./site.ts";
 
 export interface PrintedScope {
   /** As the file is to name it. */
@@ -40,14 +42,17 @@ const same = (a: RuleDraft, b: RuleDraft) =>
 class Drafts {
   private readonly known = new Map<string, RuleDraft[]>();
 
-  constructor(private readonly host: HostFacts) {}
+  constructor(
+    private readonly host: HostFacts,
+    readonly site: Site,
+  ) {}
 
   of(extension: Extension, { verb, args }: Spelling): RuleDraft[] {
     const key = `${extension.name} ${verb} ${JSON.stringify(args)}`;
     const known = this.known.get(key);
     if (known) return known;
     const { draft, fit } = extension.verbs[verb]!;
-    const { drafts } = draft(args);
+    const { drafts } = draft(args, this.site);
     const made = fit ? fit(drafts, this.host).drafts : drafts;
     if (this.known.size < MOST_REMEMBERED) this.known.set(key, made);
     return made;
@@ -66,7 +71,7 @@ function spelled(extension: Extension, rules: Rule[], drafts: Drafts): Printed[]
   for (const kind of KINDS) {
     const rule = left.get(kind);
     if (!rule) continue;
-    const candidates = extension.spell(rule).map((spelling) => ({
+    const candidates = extension.spell(rule, drafts.site).map((spelling) => ({
       spelling,
       drafts: drafts.of(extension, spelling),
     }));
@@ -77,7 +82,10 @@ function spelled(extension: Extension, rules: Rule[], drafts: Drafts): Printed[]
     const whole = candidates.find(({ drafts }) => drafts.every(isThere));
     const part = candidates.find(({ drafts }) => drafts.some((draft) => same(draft, rule)));
     const found = whole ?? part;
-    if (!found) throw new Error(`no command makes the rule ${rule.ext} ${kind} ${extension.describe(rule)}`);
+    if (!found) {
+      const text = extension.describe(rule, drafts.site);
+      throw new Error(`no command makes the rule ${rule.ext} ${kind} ${text}`);
+    }
     printed.push(whole ? found.spelling : { ...found.spelling, only: kind });
     for (const draft of whole?.drafts ?? [rule]) left.delete(draft.kind);
   }
@@ -128,11 +136,17 @@ function* ruleTexts(rules: Rule[], isRoot: boolean, drafts: Drafts): Generator<s
 }
 
 /** The file, in parts. Scopes without rules are left out: that is what their absence says. */
-export function* printPolicy(scopes: PrintedScope[], host: HostFacts): Generator<string> {
-  const drafts = new Drafts(host);
+export function* printPolicy(
+  scopes: PrintedScope[],
+  host: HostFacts,
+  site: Site = DEFAULT_SITE,
+): Generator<string> {
+  const drafts = new Drafts(host, site);
   yield `${HEADER.join("\n")}\n\nschema = ${FORMAT}\n`;
   const filled = scopes.filter(({ rules }) => rules.length > 0);
-  if (filled.length === 0) yield "scope = []\n";
+  if (filled.length === 0) yield "scope = []\n"; // before the first table, or it would be in there
+  const tables = printSite(site);
+  if (tables !== "") yield tables;
   for (const { names, rules } of filled) {
     const lines = Object.entries(names).map(([key, value]) => `${key} = ${quoted(value)}\n`);
     yield `\n[[scope]]\n${lines.join("")}`;

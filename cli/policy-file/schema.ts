@@ -7,7 +7,9 @@ import { netnsArgs, selectorArgs } from "../args.ts";
 import { extensions } from "../extensions/index.ts";
 import type { Extension, RuleVerb } from "../extensions/types.ts";
 import { KINDS } from "../policy/rule.ts";
+import { DEFAULT_SITE, EXID_NAMES, hex, SITE_ALGORITHMS, SITE_FIRST, SITE_LAST } from "../wire/site.ts";
 import { FORMAT, flagsOf, SCOPE_KEYS, scopeText, shapeOf, standsAlone, wordOf } from "./keys.ts";
+import { ALGORITHM_NAME, ALGORITHMS_TEXT, EXID_TEXT } from "./site.ts";
 
 type Schema = Record<string, unknown>;
 
@@ -77,6 +79,29 @@ export function policySchema(): Schema {
     additionalProperties: false,
     properties: {
       schema: { description: "Version of this format", const: FORMAT },
+      exid: {
+        description: EXID_TEXT,
+        type: "object",
+        additionalProperties: false,
+        properties: Object.fromEntries(
+          EXID_NAMES.map((name) => [
+            name,
+            {
+              description: `Default: ${DEFAULT_SITE.exids[name]} (${hex(DEFAULT_SITE.exids[name])})`,
+              type: "integer",
+              minimum: 1,
+              maximum: 0xffff,
+            },
+          ]),
+        ),
+      },
+      algorithms: {
+        description: ALGORITHMS_TEXT,
+        type: "object",
+        maxProperties: SITE_ALGORITHMS,
+        propertyNames: { pattern: ALGORITHM_NAME },
+        additionalProperties: { type: "integer", minimum: SITE_FIRST, maximum: SITE_LAST },
+      },
       scope: {
         description: "Cgroups and their rules; a scope without a name is the root",
         type: "array",

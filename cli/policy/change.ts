@@ -17,6 +17,11 @@ export function isChange(change: Change): boolean {
   return change.added.length + change.removed.length > 0;
 }
 
+/** Is there something to do for a scope? `reload`: its program is to be loaded anew, whatever its rules. */
+export function isWork(planned: { change: Change; reload?: boolean | undefined }): boolean {
+  return isChange(planned.change) || planned.reload === true;
+}
+
 /** Rules by their places. */
 export type RuleMap = ReadonlyMap<string, Rule>;
 

@@ -15,7 +15,7 @@ export interface AckPair {
 /** The most segments per ACK that TARR's 7 bits can say. */
 export const TARR_MOST = 127;
 /** Bytes of TARR: kind, length, identifier; then R (7 bits) and a reserved bit in a request. */
-const TARR = Exid.TARR.toString(16).padStart(4, "0");
+const exidHex = (exid: number) => exid.toString(16).padStart(4, "0");
 
 /** The 16 bits of a request or answer. */
 export function encodeAck({ every, divisor }: AckPair): number {
@@ -27,7 +27,7 @@ export function decodeAck(bits: number): AckPair {
 }
 
 /** The option with which an end says that it understands TARR. */
-export const TARR_CAPABILITY = `fe04${TARR}`;
+export const tarrCapability = (exid: number = Exid.TARR) => `fe04${exidHex(exid)}`;
 
 /** R for so many segments per ACK (1..TARR_MOST): at once is 0. */
 export function encodeTarr(every: number): number {
@@ -40,8 +40,8 @@ export function decodeTarr(r: number): number {
 }
 
 /** TARR's five bytes as hex. */
-export function tarrHex(every: number): string {
-  return `fe05${TARR}${(encodeTarr(every) << 1).toString(16).padStart(2, "0")}`;
+export function tarrHex(every: number, exid: number = Exid.TARR): string {
+  return `fe05${exidHex(exid)}${(encodeTarr(every) << 1).toString(16).padStart(2, "0")}`;
 }
 
 /** "an ACK every 8 segments, after rtt/4 at the latest"; undefined when nothing is specified. */

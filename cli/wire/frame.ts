@@ -3,6 +3,7 @@
 
 import { formatDuration } from "../policy/duration.ts";
 import { describeRequest } from "./request.ts";
+import { DEFAULT_SITE, type Site } from "./site.ts";
 import { decodeUto, UTO_KIND } from "./uto.ts";
 
 export interface TcpFrame {
@@ -49,9 +50,9 @@ const NAMES: Record<number, string> = { 1: "nop", 2: "mss", 3: "wscale", 4: "sac
 const LENGTHS: Record<number, number> = { 1: 1, 2: 4, 3: 3, 4: 2, 8: 10, [UTO_KIND]: 4 };
 
 /** "mss 1460", "user timeout 3s (1c040003)". */
-export function describeOption(option: Uint8Array): string {
+export function describeOption(option: Uint8Array, site: Site = DEFAULT_SITE): string {
   const kind = option[0]!;
-  const request = describeRequest(option);
+  const request = describeRequest(option, site);
   if (request) return request;
   if (LENGTHS[kind] !== option.length) return `kind ${kind} (${option.toHex()})`;
   const number = (option[2]! << 8) | option[3]!;

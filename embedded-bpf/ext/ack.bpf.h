@@ -163,8 +163,10 @@ __noinline int ack_adopt(struct bpf_sock_ops *ctx, __u32 kind, __u32 every, __u3
 /* The paper's request goes on the first segment; TARR's waits for the peer's announcement. */
 static __always_inline void ack_start(struct tcpx_conn *conn)
 {
-	if (!tarr_asks(&conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK]))
-		request_start(conn, TCPX_EXT_ACK);
+	const struct tcpx_rule *ask = &conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK];
+
+	if (!tarr_asks(ask))
+		request_start(conn, TCPX_EXT_ACK, ask->value[0]);
 }
 
 static __always_inline void ack_received(struct tcpx_conn *conn, bool correct, bool handshake)

@@ -3,17 +3,10 @@
 #ifndef TCPX_CC_REQUEST_BPF_H
 #define TCPX_CC_REQUEST_BPF_H
 
+#include "../algorithms.bpf.h"
 #include "../request.bpf.h"
 
 #define TCPX_TCP_CONGESTION 13
-#define TCPX_CA_NAME_MAX 16
-
-/* In the order of enum tcpx_algorithm; not in .rodata, which is struct tcpx_config and nothing
- * else. */
-static const char cc_names[TCPX_ALGORITHM_COUNT][TCPX_CA_NAME_MAX] SEC(".rodata.names") = {
-	"vegas",    "reno", "bbr",	"cubic", "dctcp", "westwood", "htcp", "hybla",	   "veno",
-	"scalable", "nv",   "illinois", "yeah",	 "lp",	  "bic",      "cdg",  "highspeed",
-};
 
 struct tcp_congestion_ops {
 	char name[TCPX_CA_NAME_MAX];
@@ -47,9 +40,11 @@ static __always_inline __u64 cc_in_use(const struct inet_connection_sock___cc *i
 }
 
 /* The allow-list is the only gate: BPF ignores net.ipv4.tcp_allowed_congestion_control. */
-static __always_inline bool cc_allowed(const struct tcpx_rule *accept, __u16 algorithm)
+static __always_inline bool cc_allowed(const struct tcpx_rule *accept, __u16 number)
 {
-	return rule_active(accept) && algorithm < TCPX_ALGORITHM_COUNT &&
+	__u32 algorithm = cc_algorithm(number);
+
+	return rule_active(accept) && algorithm < TCPX_ALGORITHMS &&
 	       accept->value[0] & 1U << algorithm;
 }
 
@@ -70,11 +65,11 @@ static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn 
 				     const struct tcpx_rule *rule, __u32 algorithm)
 {
 	struct inet_connection_sock___cc *icsk;
-	char name[TCPX_CA_NAME_MAX];
+	char name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
 	struct bpf_sock *sk;
 	int err;
 
-	if (algorithm >= TCPX_ALGORITHM_COUNT)
+	if (algorithm >= TCPX_ALGORITHMS)
 		return false;
 	if (!(rule->flags & TCPX_RULE_FORCE) && cc_is_applications(ctx, conn)) {
 		count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_KEPT);
@@ -84,7 +79,7 @@ static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	icsk = sk ? (void *)bpf_skc_to_tcp_sock(sk) : NULL;
 	if (icsk && !conn->cc_applied)
 		cc_name(icsk, conn->before.cc);
-	__builtin_memcpy(name, cc_names[algorithm], sizeof(name));
+	cc_named(algorithm, name);
 	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
 	if (err) {
 		TCPX_ERROR(TCPX_EXT_CC_REQUEST, err);
@@ -101,6 +96,12 @@ static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn 
 static __always_inline __u16 cc_promise(const struct tcpx_rule *accept, __u16 asked)
 {
 	return cc_allowed(accept, asked) ? asked : TCPX_CC_REFUSED;
+}
+
+static __always_inline void cc_start(struct tcpx_conn *conn)
+{
+	request_start(conn, TCPX_EXT_CC_REQUEST,
+		      cc_number(conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_ASK].value[0]));
 }
 
 static __always_inline void cc_received(struct tcpx_conn *conn, bool now, bool correct)
@@ -124,7 +125,8 @@ static __always_inline void cc_established(struct bpf_sock_ops *ctx, struct tcpx
 	bool granted = false;
 
 	if (r->state == TCPX_REQUEST_PENDING) {
-		granted = cc_allowed(accept, r->asked) && cc_apply(ctx, conn, accept, r->asked);
+		granted = cc_allowed(accept, r->asked) &&
+			  cc_apply(ctx, conn, accept, cc_algorithm(r->asked));
 		request_decide(conn, TCPX_EXT_CC_REQUEST, granted ? r->asked : TCPX_CC_REFUSED,
 			       granted, cc_promise(accept, r->asked));
 	}

@@ -28,8 +28,8 @@ static __always_inline void tarr_bytes(__u8 len, __u8 segments, struct tcpx_opti
 {
 	o->bytes[0] = TCPX_OPTION_EXP;
 	o->bytes[1] = len;
-	o->bytes[2] = TCPX_EXID_TARR >> 8;
-	o->bytes[3] = TCPX_EXID_TARR & 0xff;
+	o->bytes[2] = config.site.exids.tarr >> 8;
+	o->bytes[3] = config.site.exids.tarr & 0xff;
 	o->bytes[4] = segments << 1; /* R is the high seven bits */
 	o->len = len;
 }

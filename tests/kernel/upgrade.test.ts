@@ -174,6 +174,22 @@ describeIf(labRequirement.ok, labRequirement.reason)("upgrade", () => {
     expect((await host.pins()).filter((path) => path.includes(`/v${OWN}`))).toEqual([]);
   });
 
+  test.each([true, false])("the site's table is carried over; with rules: %p", async (withRules) => {
+    const tables = "[exid]\ncc-ask = 0x7d00\n[algorithms]\nmycc = 0x8001\n";
+    const rules = `[[scope]]\ncgroup = "${u.client.cgroup}"\n[[scope.cc-request]]\nset = "mycc"\n`;
+    await host.ok(["apply", "-"], { stdin: withRules ? tables + rules : `scope = []\n${tables}` });
+    const policy = (await host.ok(["export"])).stdout;
+    expect((await host.ok(["export"], { program })).stdout).toBe(policy);
+    await newer("uto set 10s", elsewhere);
+    const { site, scopes } = (await newer("status")).json;
+    expect(site).toMatchObject({ exid: { "cc-ask": 0x7d00 }, algorithms: { mycc: 0x8001 } });
+    const outdated = scopes.map((scope: { outdated: boolean }) => scope.outdated);
+    expect(outdated).toEqual(withRules ? [false, false] : [false]);
+    const [asked] = (await newer("cc-request set mycc --dry-run", elsewhere)).json.added;
+    expect(asked.option).toBe("fe067d008001");
+    expect((await host.pins()).filter((path) => path.includes(`/v${OWN}`))).toEqual([]);
+  });
+
   test("the older one's ACK agent gives way to the newer one's", async () => {
     await old("ack set --every 8", u.client.cgroup);
     await newer("uto set 10s", elsewhere);

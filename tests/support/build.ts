@@ -6,8 +6,14 @@ import { cached } from "../../scripts/lib/cache.ts";
 import { run } from "../../scripts/lib/run.ts";
 
 /** Folders with the sources of one program each. */
-const PROGRAMS = ["peer", "wire", "load", "loop"] as const;
+const PROGRAMS = ["peer", "wire", "load", "loop", "congestion"] as const;
 const FLAGS = ["-O1", "-Wall", "-Wextra", "-Werror", "-static", "-pthread"];
+
+/** What only some of them need. */
+const LIBRARIES: Partial<Record<string, string[]>> = { congestion: ["-lbpf", "-lelf", "-lz"] };
+/** A congestion control that `congestion` loads. */
+const CONTROL = "fixed.bpf";
+const CLANG = ["clang", "-g", "-O2", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror"];
 
 export type Support = Record<(typeof PROGRAMS)[number], string>;
 
@@ -27,10 +33,21 @@ export async function buildSupport(): Promise<Support> {
 
 async function build(): Promise<string> {
   const files = PROGRAMS.flatMap((name) => sources(name, /\.[ch]$/)).map((path) => `file:${path}`);
-  return cached("test-support", [...FLAGS, ...PROGRAMS, ...files], async (out) => {
-    const compile = (name: string) =>
-      run([process.env.CC || "cc", ...FLAGS, "-o", join(out, name), ...sources(name, /\.c$/)]);
-    await Promise.all(PROGRAMS.map(compile));
+  return cached("test-support", [...FLAGS, ...CLANG, ...PROGRAMS, CONTROL, ...files], async (out) => {
+    const compile = (name: string) => {
+      const units = sources(name, /^[^.]+\.c$/);
+      return run([
+        process.env.CC || "cc",
+        ...FLAGS,
+        "-o",
+        join(out, name),
+        ...units,
+        ...(LIBRARIES[name] ?? []),
+      ]);
+    };
+    const include = `-I/usr/include/${(await run(["gcc", "-print-multiarch"])).trim()}`;
+    const control = [join(import.meta.dir, "congestion", `${CONTROL}.c`), "-o", join(out, `${CONTROL}.o`)];
+    await Promise.all([...PROGRAMS.map(compile), run([...CLANG, include, "-c", ...control])]);
   });
 }
 
@@ -48,6 +65,9 @@ export async function buildRoutes(): Promise<string> {
   );
   return join(folder, "routes");
 }
+
+/** The object of tests/support/congestion. */
+export const controlObject = async () => join(await supportFolder(), `${CONTROL}.o`);
 
 function sources(name: string, kind: RegExp): string[] {
   const dir = join(import.meta.dir, name);

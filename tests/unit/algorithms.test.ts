@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ccRequest } from "../../cli/extensions/cc-request.ts";
 import { availableAlgorithms, requireAlgorithms } from "../../cli/system/algorithms.ts";
-import { ALGORITHMS } from "../../cli/wire/request.ts";
+import { ALGORITHMS } from "../../cli/wire/site.ts";
 
 const present = availableAlgorithms();
 const [absent, another] = ALGORITHMS.filter((name) => !present.includes(name)) as [string, string];

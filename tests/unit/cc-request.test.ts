@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { checkArguments } from "../../cli/args.ts";
 import { ccRequest } from "../../cli/extensions/cc-request.ts";
-import { ALGORITHMS } from "../../cli/wire/request.ts";
+import { ALGORITHMS } from "../../cli/wire/site.ts";
 
 const set = (args: Record<string, unknown>) => ccRequest.verbs.set!.draft(args);
 const accept = (args: Record<string, unknown>) => ccRequest.verbs.accept!.draft(args);

@@ -8,7 +8,7 @@ import { bashScript } from "../../cli/completion/bash.ts";
 import { fishScript } from "../../cli/completion/fish.ts";
 import { commandNode, commandTree, type Node, nodesOf, spellings } from "../../cli/completion/tree.ts";
 import { zshScript } from "../../cli/completion/zsh.ts";
-import { ALGORITHMS } from "../../cli/wire/request.ts";
+import { ALGORITHMS } from "../../cli/wire/site.ts";
 import { describeIf, shellRequirement } from "../support/requires.ts";
 import { offered, type Shell } from "../support/shells.ts";
 

@@ -13,6 +13,7 @@ import { changeLines, ruleJson } from "../../cli/output/rules.ts";
 import { isChange, setRules, unsetRules } from "../../cli/policy/change.ts";
 import { KINDS, type Kind, type Rule } from "../../cli/policy/rule.ts";
 import { formatSelector, inDirection, parseSelectors } from "../../cli/policy/selector.ts";
+import { DEFAULT_SITE } from "../../cli/wire/site.ts";
 
 const refused = (details: object) => expect.objectContaining({ name: "TcpxError", code: 2, ...details });
 const draft = (kind: Kind, value = 2): RuleDraft => ({ kind, none: false, force: false, value: [value, 0] });
@@ -161,11 +162,11 @@ describe("on paper", () => {
         NETNS,
       ),
     ];
-    expect(changeLines(setRules([], rules), "/", NETNS)).toEqual([
+    expect(changeLines(setRules([], rules), { scope: "/", current: NETNS, site: DEFAULT_SITE })).toEqual([
       "+ cc-request accept bbr,cubic all connections, netns all",
       "+ iw ask 10 segments --port 443, netns this",
     ]);
-    expect(rules.map(ruleJson)).toMatchObject([
+    expect(rules.map((rule) => ruleJson(rule, DEFAULT_SITE))).toMatchObject([
       {
         extension: "cc-request",
         kind: "accept",

@@ -8,6 +8,7 @@ import { table } from "../../cli/output/table.ts";
 import { setRules, unsetRules } from "../../cli/policy/change.ts";
 import type { Rule } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
+import { DEFAULT_SITE } from "../../cli/wire/site.ts";
 
 const ANSI = "\x1b";
 const HERE = { cookie: 2n ** 60n, inode: 4_026_531_840 };
@@ -178,22 +179,27 @@ describe("rules", () => {
       rule("::1"),
       rule(undefined, { none: true }),
     ];
-    expect(changeLines(setRules(present, wanted), "/", HERE)).toEqual([
-      "+ uto local 1min --to 10.0.0.0/8, netns this (was 30s)",
-      "+ uto local none all connections, netns all",
-      "= uto local 30s --to ::1, netns all",
-    ]);
-    expect(changeLines(unsetRules(present, { ext: "uto", netns: null }), "/", null)).toEqual([
-      "- uto local 30s --to 10.0.0.0/8, netns 4026531840",
-      "- uto local 30s --to ::1, netns all",
-    ]);
-    expect(changeLines(setRules([], [rule("::1")]), "/a.slice", null)).toEqual([
-      "+ uto local 30s --to ::1, cgroup /a.slice",
-    ]);
+    expect(changeLines(setRules(present, wanted), { scope: "/", current: HERE, site: DEFAULT_SITE })).toEqual(
+      [
+        "+ uto local 1min --to 10.0.0.0/8, netns this (was 30s)",
+        "+ uto local none all connections, netns all",
+        "= uto local 30s --to ::1, netns all",
+      ],
+    );
+    expect(
+      changeLines(unsetRules(present, { ext: "uto", netns: null }), {
+        scope: "/",
+        current: null,
+        site: DEFAULT_SITE,
+      }),
+    ).toEqual(["- uto local 30s --to 10.0.0.0/8, netns 4026531840", "- uto local 30s --to ::1, netns all"]);
+    expect(
+      changeLines(setRules([], [rule("::1")]), { scope: "/a.slice", current: null, site: DEFAULT_SITE }),
+    ).toEqual(["+ uto local 30s --to ::1, cgroup /a.slice"]);
   });
 
   test("as JSON", () => {
-    expect(ruleJson(rule("10.0.0.0/8", { netns: HERE, force: true }))).toEqual({
+    expect(ruleJson(rule("10.0.0.0/8", { netns: HERE, force: true }), DEFAULT_SITE)).toEqual({
       extension: "uto",
       kind: "local",
       direction: "to",
@@ -204,7 +210,7 @@ describe("rules", () => {
       force: true,
       timeout_ms: 30_000,
     });
-    expect(ruleJson(rule(undefined))).toMatchObject({
+    expect(ruleJson(rule(undefined), DEFAULT_SITE)).toMatchObject({
       direction: "both",
       address: null,
       port: null,
@@ -224,7 +230,7 @@ describe("rules", () => {
       waiting: i === 3,
       rule,
     }));
-    const text = ruleTable(rows, HERE);
+    const text = ruleTable(rows, HERE, DEFAULT_SITE);
     expect(text).toBe(
       [
         "EXT  KIND    VALUE     SELECTOR         NETNS  SCOPE",
@@ -234,7 +240,9 @@ describe("rules", () => {
         "uto  local   30s       --to 192.0.2.7   all    web.service (waiting)",
       ].join("\n"),
     );
-    expect(ruleTable(rows, HERE, false).split("\n")[0]).toBe("EXT  KIND    VALUE     SELECTOR         NETNS");
+    expect(ruleTable(rows, HERE, DEFAULT_SITE, false).split("\n")[0]).toBe(
+      "EXT  KIND    VALUE     SELECTOR         NETNS",
+    );
   });
 
   test("as a table whose selectors are long: they stand below, in 80 columns", () => {
@@ -245,7 +253,7 @@ describe("rules", () => {
       waiting: false,
       rule,
     }));
-    expect(ruleTable(rows, HERE)).toBe(
+    expect(ruleTable(rows, HERE, DEFAULT_SITE)).toBe(
       [
         "EXT  KIND   VALUE  NETNS  SCOPE",
         "uto  local  30s    this   nginx.service",

@@ -138,7 +138,6 @@ const REFUSED: [what: string, text: string, said: RegExp][] = [
     "[[scope]]\n[other]\nx = 1\n",
     /^p\.toml:2: other: unknown key; accepted is \[\[scope\]\]/,
   ],
-  ["what is for later", "[exid]\ncc = 1\n", /^p\.toml:1: exid: .*not supported yet/],
   ["another version", "schema = 2\nscope = []\n", /^p\.toml:1: schema: is not a version .*accepted is 1/],
   ["a single scope", "[scope]\n", /^p\.toml:1: scope: is a single table; write \[\[scope\]\]/],
   ["a scope that is a number", "scope = [1]", /^p\.toml:1: scope\[0\]: is not a table/],

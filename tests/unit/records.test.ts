@@ -10,7 +10,7 @@ import { decode, sizeOf } from "../../cli/loader/struct.ts";
 import { ruleJson } from "../../cli/output/rules.ts";
 import { KINDS, type Rule } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
-import { ALGORITHMS } from "../../cli/wire/request.ts";
+import { ALGORITHMS, DEFAULT_SITE } from "../../cli/wire/site.ts";
 
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 const address = fc.uint8Array({ minLength: 16, maxLength: 16 });
@@ -106,7 +106,8 @@ describe("rules", () => {
     expect(new Set(rules.map(({ selector }) => selector.direction))).toEqual(new Set(["to", "from", "both"]));
     const read = decodeRules(encodeRules(rules), rules.length);
     expect(read).toEqual(rules);
-    expect(read.map(ruleJson)).toEqual(rules.map(ruleJson));
+    const json = (rule: Rule) => ruleJson(rule, DEFAULT_SITE);
+    expect(read.map(json)).toEqual(rules.map(json));
   });
 
   test("a record of an extension that this tcpx does not have is an error, not another extension", () => {

@@ -10,8 +10,8 @@ import {
   decodeTarr,
   encodeAck,
   encodeTarr,
-  TARR_CAPABILITY,
   TARR_MOST,
+  tarrCapability,
   tarrHex,
   tarrWords,
 } from "../../cli/wire/ack.ts";
@@ -69,7 +69,7 @@ describe("our own request and answer", () => {
 
 describe("TARR", () => {
   test("R stands in the upper seven bits, and at once is 0", () => {
-    expect(TARR_CAPABILITY).toBe("fe0400ac");
+    expect(tarrCapability()).toBe("fe0400ac");
     expect(tarrHex(1)).toBe("fe0500ac00");
     expect(tarrHex(2)).toBe("fe0500ac04");
     expect(tarrHex(8)).toBe("fe0500ac10");

@@ -5,7 +5,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { Algorithm, Exid } from "../../cli/loader/layout.generated.ts";
-import { ALGORITHMS, describeRequest, EXPERIMENT_KIND, requestHex } from "../../cli/wire/request.ts";
+import { describeRequest, EXPERIMENT_KIND, requestHex } from "../../cli/wire/request.ts";
+import { ALGORITHMS } from "../../cli/wire/site.ts";
 
 const words = (hex: string) => describeRequest(Uint8Array.fromHex(hex));
 /** Those behind which 16 bits stand. */

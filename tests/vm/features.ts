@@ -11,7 +11,7 @@ import { type BpfObjects, newObjects } from "./bpf-objects.ts";
 import { connections } from "./connections.ts";
 import { live, oldListener } from "./live.ts";
 import { degrades, type Result, works } from "./report.ts";
-import { lateRequests, requests } from "./requests.ts";
+import { lateRequests, requests, siteRequests } from "./requests.ts";
 import { rootScope } from "./root-scope.ts";
 import { check, Pair, tcpxOk, Unsupported } from "./support.ts";
 import { watch } from "./watch.ts";
@@ -143,6 +143,7 @@ export const features: Feature[] = [
   { name: "SYN cookies", run: synCookies },
   { name: "requests", run: requests },
   { name: "late requests", run: lateRequests },
+  { name: "site's own", run: siteRequests },
   { name: "ack rules", run: ackRules },
   { name: "connections", run: connections },
   { name: "watch", run: watch },

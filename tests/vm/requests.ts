@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // cc-request and iw in the guest: a client asks, a server grants, and the client learns the answer.
 
+import { CONTROL, TestControl } from "../support/congestion.ts";
 import { connectPeers } from "../support/lab.ts";
 import { type Result, works } from "./report.ts";
 import { check, Pair, type Side, tcpxOk } from "./support.ts";
@@ -76,4 +77,38 @@ export async function lateRequests(): Promise<Result> {
     "the client does not know of all grants",
   );
   return works("old listener, SYN cookies v4 and v6");
+}
+
+const IDENTIFIERS = `exid = { cc-ask = 0x7d00, cc-answer = 0x7d01, iw-ask = 0x7d10, iw-answer = 0x7d11 }\n`;
+
+/** A policy with the site's table and rules of both sides, put in force. */
+async function applySite({ client, server }: Pair): Promise<void> {
+  const scope = (side: Side, cc: string, iw: string) =>
+    `[[scope]]\ncgroup = "${side.cgroup}"\n[[scope.cc-request]]\n${cc}\n[[scope.iw]]\n${iw}\n`;
+  const text = [
+    `${IDENTIFIERS}[algorithms]\n${CONTROL} = 0x8001\n`,
+    scope(client, `set = "${CONTROL}"`, `set = ${ASKED.segments}`),
+    scope(server, `accept = "${CONTROL}"`, `accept = true\nmax = ${ASKED.most}`),
+  ];
+  await tcpxOk(["apply", "-"], { stdin: text.join("") });
+}
+
+/** Other identifiers, and a number for a congestion control that has none of ours; and back to what is documented. */
+export async function siteRequests(): Promise<Result> {
+  await using pair = await Pair.create();
+  await using _ = await TestControl.load();
+  await applySite(pair);
+  for (const address of [pair.server.v4, pair.server.v6]) {
+    const seen = await negotiate(pair, address);
+    const wanted = { algorithm: CONTROL, cwnd: ASKED.most };
+    check(Bun.deepEquals(seen, wanted), `${address}: ${JSON.stringify(seen)}, not ${JSON.stringify(wanted)}`);
+  }
+  for (const extension of ["cc-request", "iw"]) {
+    const granted = await counter(pair.client, extension, "granted");
+    check(granted === 2, `${extension}: the client knows of ${granted} grants`);
+  }
+  await tcpxOk(["apply", "-"], { stdin: "scope = []" });
+  const { algorithm } = await negotiate(pair, pair.server.v4);
+  check(algorithm !== CONTROL, "the rules are gone, and the grants are not");
+  return works("granted, answered, v4 and v6");
 }

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// The site's table for people and for scripts.
+
+import {
+  changedExids,
+  DEFAULT_SITE,
+  EXID_NAMES,
+  hex,
+  type Site,
+  sameSite,
+  siteAlgorithms,
+} from "../wire/site.ts";
+
+/** Null: what is documented. */
+export function siteJson(site: Site): Record<string, unknown> | null {
+  if (sameSite(site, DEFAULT_SITE)) return null;
+  const algorithms = siteAlgorithms(site).map(({ name, number }) => [name, number]);
+  return { exid: site.exids, algorithms: Object.fromEntries(algorithms) };
+}
+
+/** What a change adds (+) and removes (-). */
+export function siteLines(present: Site, wanted: Site): string[] {
+  const exids = EXID_NAMES.filter((name) => present.exids[name] !== wanted.exids[name]).map(
+    (name) => `+ exid ${name} ${hex(wanted.exids[name])} (was ${hex(present.exids[name])})`,
+  );
+  const [before, after] = [present, wanted].map(
+    (site) => new Map(siteAlgorithms(site).map(({ name, number }) => [name, number])),
+  ) as [Map<string, number>, Map<string, number>];
+  const added = [...after].filter(([name, number]) => before.get(name) !== number);
+  const removed = [...before].filter(([name]) => !after.has(name));
+  const was = (name: string) => (before.has(name) ? ` (was ${hex(before.get(name)!)})` : "");
+  return [
+    ...exids,
+    ...added.map(([name, number]) => `+ algorithm ${name} ${hex(number)}${was(name)}`),
+    ...removed.map(([name, number]) => `- algorithm ${name} ${hex(number)}`),
+  ];
+}
+
+/** "" for what is documented. */
+export function siteText(site: Site): string {
+  const exids = changedExids(site).map((name) => `exid ${name} ${hex(site.exids[name])}`);
+  const algorithms = siteAlgorithms(site).map(({ name, number }) => `algorithm ${name} ${hex(number)}`);
+  const lines = [...exids, ...algorithms].map((line) => `  ${line}`);
+  return lines.length > 0 ? ["the site's own:", ...lines].join("\n") : "";
+}
