@@ -1,6 +1,6 @@
 // Generated from embedded-bpf/tcpx_shared.h by `bun run build`. Do not edit.
 
-export const LAYOUT_VERSION = 5;
+export const LAYOUT_VERSION = 6;
 
 export const AckField = {
   EVERY: 0,
@@ -262,19 +262,13 @@ export const structs = {
       fast_open: { offset: 45, type: "u8" },
       cc_applied: { offset: 46, type: "u8" },
       armed: { offset: 47, type: "u8" },
-      crowded: { offset: 48, type: "u8" },
-      news: { offset: 50, type: "u16" },
-      policy: { offset: 52, type: "tcpx_policy" },
-      uto: { offset: 244, type: "tcpx_uto_conn" },
+      news: { offset: 48, type: "u16" },
+      policy: { offset: 56, type: "tcpx_policy" },
+      uto: { offset: 248, type: "tcpx_uto_conn" },
       ack: { offset: 256, type: "tcpx_ack_conn" },
       requests: { offset: 280, type: "tcpx_request_conn", dims: [4] },
       before: { offset: 328, type: "tcpx_before" },
-      header: { offset: 360, type: "u8", dims: [72] },
-      header_len: { offset: 432, type: "u8" },
-      header_at: { offset: 433, type: "u8" },
-      header_is_syn: { offset: 434, type: "u8" },
-      experiments: { offset: 435, type: "u8" },
-      experiment_at: { offset: 436, type: "u8", dims: [4] },
+      header: { offset: 360, type: "tcpx_header" },
     },
   },
   tcpx_counters: {
@@ -286,18 +280,36 @@ export const structs = {
     },
   },
   tcpx_handover: {
-    size: 88,
+    size: 184,
     fields: {
-      at_ns: { offset: 0, type: "u64" },
+      at: { offset: 0, type: "u64" },
       remote: { offset: 8, type: "u32", dims: [4] },
       ports: { offset: 24, type: "u32" },
       op: { offset: 28, type: "u32" },
       slots: { offset: 32, type: "u32" },
       pad: { offset: 36, type: "u32" },
       scope: { offset: 40, type: "u64" },
-      len: { offset: 48, type: "u8", dims: [4] },
-      pad2: { offset: 52, type: "u8", dims: [4] },
-      bytes: { offset: 56, type: "u8", dims: [4, 8] },
+      options: { offset: 48, type: "u64", dims: [4] },
+      syn: { offset: 80, type: "tcpx_header" },
+      asked: { offset: 160, type: "u16", dims: [4] },
+      asks: { offset: 168, type: "u8", dims: [4] },
+      tarr: { offset: 172, type: "u8" },
+      pad2: { offset: 173, type: "u8", dims: [7] },
+    },
+  },
+  tcpx_header: {
+    size: 80,
+    fields: {
+      bytes: { offset: 0, type: "u8", dims: [68] },
+      len: { offset: 68, type: "u8" },
+      at: { offset: 69, type: "u8" },
+      is_syn: { offset: 70, type: "u8" },
+      crowded: { offset: 71, type: "u8" },
+      fast_open: { offset: 72, type: "u8" },
+      utos: { offset: 73, type: "u8" },
+      uto_at: { offset: 74, type: "u8" },
+      experiments: { offset: 75, type: "u8" },
+      experiment_at: { offset: 76, type: "u8", dims: [4] },
     },
   },
   tcpx_held: {
@@ -347,9 +359,9 @@ export const structs = {
       established: { offset: 98, type: "u8" },
       reserved: { offset: 99, type: "u8" },
       uto: { offset: 100, type: "tcpx_uto_conn" },
-      uto_ask: { offset: 112, type: "tcpx_rule" },
-      ack: { offset: 128, type: "tcpx_ack_conn" },
-      requests: { offset: 152, type: "tcpx_request_conn", dims: [4] },
+      uto_ask: { offset: 108, type: "tcpx_rule" },
+      ack: { offset: 124, type: "tcpx_ack_conn" },
+      requests: { offset: 148, type: "tcpx_request_conn", dims: [4] },
     },
   },
   tcpx_live_order: {
@@ -471,13 +483,10 @@ export const structs = {
     },
   },
   tcpx_uto_conn: {
-    size: 12,
+    size: 8,
     fields: {
       remote_ms: { offset: 0, type: "u32" },
       applied_ms: { offset: 4, type: "u32" },
-      bits: { offset: 8, type: "u16" },
-      len: { offset: 10, type: "u8" },
-      seen: { offset: 11, type: "u8" },
     },
   },
   tcpx_wanted: {
