@@ -17,8 +17,6 @@
 #define TCPX_ENOENT 2
 #define TCPX_ENOSPC 28
 #define TCPX_EEXIST 17
-#define TCPX_OPTION_FAST_OPEN 34
-#define TCPX_FAST_OPEN_MAX 18
 
 /* The kind of rule that speaks on a SYN-ACK: advertising asks, requests are answered. */
 #define ASK_SLOT(ext) ((ext) == TCPX_EXT_UTO ? TCPX_KIND_ASK : TCPX_KIND_ACCEPT)
@@ -33,7 +31,7 @@ static __always_inline bool ask_uto(const struct tcpx_conn *conn)
 
 /* Both sides may ask: then our request and our answer take turns. */
 static __always_inline void ask_option_ack(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
-					   struct tcpx_option *o)
+					   union tcpx_option *o)
 {
 	const struct tcpx_request_conn *ours = &conn->requests[2], *peers = &conn->requests[3];
 
@@ -47,11 +45,11 @@ static __always_inline void ask_option_ack(struct bpf_sock_ops *ctx, struct tcpx
 
 /* What an extension has to say on a segment of this connection. */
 static __always_inline void ask_option(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
-				       struct tcpx_conn *conn, struct tcpx_option *o)
+				       struct tcpx_conn *conn, union tcpx_option *o)
 {
 	const struct tcpx_rule *ask = &conn->policy.rules[ext][TCPX_KIND_ASK];
 
-	__builtin_memset(o, 0, sizeof(*o));
+	o->all = 0;
 	switch (ext) {
 	case TCPX_EXT_UTO:
 		if (ask_uto(conn))
@@ -73,18 +71,14 @@ static __always_inline void ask_option(struct bpf_sock_ops *ctx, enum tcpx_ext e
 	}
 }
 
-static __always_inline bool ask_tarr_on_syn(struct bpf_sock_ops *ctx)
-{
-	return request_load_syn(ctx, config.site.exids.tarr, NULL) == TCPX_TARR_CAPABLE_LEN;
-}
-
 /* The same for a SYN-ACK, from the rules and the SYN. */
-static __always_inline void ask_option_syn_ack(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
-					       const struct tcpx_rule *rule, struct tcpx_option *o)
+static __always_inline void ask_option_syn_ack(const struct tcpx_handover *h, enum tcpx_ext ext,
+					       const struct tcpx_rule *rule, union tcpx_option *o)
 {
-	__u16 asked;
+	__u16 asked = h->asked[ext];
+	bool asks = h->asks[ext] == 1;
 
-	__builtin_memset(o, 0, sizeof(*o));
+	o->all = 0;
 	if (!rule_active(rule))
 		return;
 	switch (ext) {
@@ -92,18 +86,17 @@ static __always_inline void ask_option_syn_ack(struct bpf_sock_ops *ctx, enum tc
 		uto_option(rule, o);
 		break;
 	case TCPX_EXT_CC_REQUEST:
-		if (request_on_syn(ctx, config.site.exids.cc_ask, &asked))
+		if (asks)
 			request_bytes(config.site.exids.cc_answer, cc_promise(rule, asked), o);
 		break;
 	case TCPX_EXT_IW:
-		if (request_on_syn(ctx, config.site.exids.iw_ask, &asked) && iw_valid(asked))
+		if (asks && iw_valid(asked))
 			request_bytes(config.site.exids.iw_answer, iw_promise(rule, asked), o);
 		break;
 	case TCPX_EXT_ACK:
-		if (ask_tarr_on_syn(ctx))
+		if (h->tarr == TCPX_TARR_CAPABLE_LEN)
 			tarr_bytes(TCPX_TARR_CAPABLE_LEN, 0, o);
-		else if (!tarr_asks(rule) &&
-			 request_on_syn(ctx, config.site.exids.ack_ask, &asked) && asked)
+		else if (!tarr_asks(rule) && asks && asked)
 			request_bytes(config.site.exids.ack_answer, ack_bounded(rule, asked), o);
 		break;
 	default:
@@ -111,29 +104,36 @@ static __always_inline void ask_option_syn_ack(struct bpf_sock_ops *ctx, enum tc
 	}
 }
 
-/* Reserves or writes one option. Returns whether it is reserved or written. */
-static __always_inline bool ask_put(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
-				    const struct tcpx_option *o)
+/* Reserves space for one option. Returns whether there is some. */
+static __always_inline bool ask_reserve(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
+					const union tcpx_option *o)
 {
-	int err;
+	int err = bpf_reserve_hdr_opt(ctx, o->len, 0);
 
-	if (ctx->op == BPF_SOCK_OPS_HDR_OPT_LEN_CB) {
-		err = bpf_reserve_hdr_opt(ctx, o->len, 0);
-		if (err == -TCPX_ENOSPC && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
-			count(ext, TCPX_COUNTER_NO_ROOM);
-		return !err;
-	}
-	if (o->len == TCPX_REQUEST_LEN)
-		err = bpf_store_hdr_opt(ctx, o->bytes, TCPX_REQUEST_LEN, 0);
-	else if (o->len == TCPX_TARR_REQUEST_LEN)
-		err = bpf_store_hdr_opt(ctx, o->bytes, TCPX_TARR_REQUEST_LEN, 0);
-	else
-		err = bpf_store_hdr_opt(ctx, o->bytes, TCPX_UTO_LEN, 0);
+	if (err == -TCPX_ENOSPC && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
+		count(ext, TCPX_COUNTER_NO_ROOM);
+	return !err;
+}
+
+/* Writes one option. Returns whether it is written. */
+static __always_inline bool ask_write(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
+				      const union tcpx_option *o)
+{
+	/* it takes as many bytes as the option's length says */
+	int err = bpf_store_hdr_opt(ctx, o->bytes, sizeof(o->bytes), 0);
+
 	if (!err)
 		count(ext, TCPX_COUNTER_SENT);
 	else if (err != -TCPX_EEXIST && err != -TCPX_ENOSPC) /* somebody else's option or space */
 		TCPX_ERROR(ext, err);
 	return !err;
+}
+
+static __always_inline bool ask_put(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
+				    const union tcpx_option *o)
+{
+	return ctx->op == BPF_SOCK_OPS_HDR_OPT_LEN_CB ? ask_reserve(ctx, ext, o)
+						      : ask_write(ctx, ext, o);
 }
 
 /* Has this connection anything to say? */
@@ -174,9 +174,9 @@ static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn 
 }
 
 /* All is said, and the peer's first data, which could correct the SYN-ACK's answer, is here. */
-static __always_inline void ask_settled(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+static __always_inline void ask_settled(struct tcpx_conn *conn, bool data)
 {
-	if (!conn->silent && ctx->rcv_nxt != conn->received && !ask_any(conn))
+	if (!conn->silent && data && !ask_any(conn))
 		conn->silent = TCPX_SILENT;
 }
 
@@ -219,39 +219,52 @@ static __always_inline void ask_again(struct bpf_sock_ops *ctx, struct tcpx_conn
 	conn->retrans = ctx->total_retrans;
 }
 
-/* HDR_OPT_LEN and WRITE_HDR_OPT of a connection's own segments. */
+/* HDR_OPT_LEN of a connection's own segments. */
 __noinline int ask_segment(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
-	struct tcpx_option o;
-	bool reserve = ctx->op == BPF_SOCK_OPS_HDR_OPT_LEN_CB;
-	__u8 before;
+	union tcpx_option o;
+	__u8 reserved = 0;
 
 	if (!conn) /* left over from rules that are gone */
 		callback_flags(ctx, 0, TCPX_WRITE);
 	/* another scope's program ends the asking, too, should the owner be gone */
-	if (!conn || (reserve && !ask_wanted(ctx, conn)) || conn->scope != config.scope)
+	if (!conn || !ask_wanted(ctx, conn) || conn->scope != config.scope)
 		return 0;
-	if (reserve) {
-		conn->reserved = 0;
-		/* those without options as well: a listener's flags have to go, too */
-		if (conn->since_ns && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
-			conn->segments++;
-	}
-	before = conn->written;
+	/* those without options as well: a listener's flags have to go, too */
+	if (conn->since_ns && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
+		conn->segments++;
+#pragma clang loop unroll(full) /* every extension's part is short */
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		ask_option(ctx, ext, conn, &o);
-		if (!o.len || (!reserve && !(conn->reserved & 1 << ext)))
-			continue;
-		if (!ask_put(ctx, ext, &o))
-			continue;
-		if (reserve)
-			conn->reserved |= 1 << ext;
-		else
-			conn->written |= 1 << ext;
+		if (o.all && ask_reserve(ctx, ext, &o))
+			reserved |= 1 << ext;
 	}
-	if (conn->written & ~before & 1 << TCPX_EXT_UTO)
+	conn->reserved = reserved;
+	watch_tell(ctx, conn);
+	return 0;
+}
+
+/* WRITE_HDR_OPT: what was reserved a moment ago. */
+__noinline int ask_segment_write(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+	union tcpx_option o;
+	__u8 written = 0;
+
+	if (!conn || conn->scope != config.scope)
+		return 0;
+#pragma clang loop unroll(full)
+	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
+		if (!(conn->reserved & 1 << ext))
+			continue;
+		ask_option(ctx, ext, conn, &o);
+		if (o.all && ask_write(ctx, ext, &o))
+			written |= 1 << ext;
+	}
+	if (written & ~conn->written & 1 << TCPX_EXT_UTO)
 		conn_news(conn, TCPX_EXT_UTO, TCPX_NEWS_OURS);
+	conn->written |= written;
 	watch_tell(ctx, conn);
 	return 0;
 }
@@ -268,29 +281,51 @@ static __always_inline bool ask_syn_ack_again(struct bpf_sock_ops *ctx)
 	       -TCPX_ENOENT;
 }
 
-/* What was reserved a moment ago. */
-static __always_inline int ask_syn_ack_write(struct bpf_sock_ops *ctx,
-					     const struct tcpx_handover *h)
+static __always_inline void ask_see(struct tcpx_handover *h, const __u8 *option)
 {
-	struct tcpx_option o;
+	__u16 exid = option[2] << 8 | option[3];
+	enum tcpx_ext ext;
 
+	if (exid == config.site.exids.cc_ask)
+		ext = TCPX_EXT_CC_REQUEST;
+	else if (exid == config.site.exids.iw_ask)
+		ext = TCPX_EXT_IW;
+	else if (exid == config.site.exids.ack_ask)
+		ext = TCPX_EXT_ACK;
+	else if (exid == config.site.exids.tarr)
+		return tarr_see(&h->tarr, option[1]);
+	else
+		return;
+	request_see(&h->asks[ext], &h->asked[ext], option, option[1]);
+}
+
+/* What was reserved a moment ago. */
+static __always_inline int ask_syn_ack_write(struct bpf_sock_ops *ctx, struct tcpx_handover *h)
+{
+	union tcpx_option o;
+
+	h->op = 0; /* it is said now: the next SYN-ACK may be to the same address and port */
+#pragma clang loop unroll(full)
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		o.len = h->len[ext];
-		__builtin_memcpy(o.bytes, h->bytes[ext], sizeof(o.bytes));
-		if (o.len)
-			ask_put(ctx, ext, &o);
+		o.all = h->options[ext];
+		if (o.all)
+			ask_write(ctx, ext, &o);
 	}
 	return 0;
 }
 
-/* A SYN with a Fast Open cookie and maybe data: nothing is promised before the third ACK. */
-static __always_inline bool ask_fast_open(struct bpf_sock_ops *ctx)
+/* What the SYN asks for. Global: see receive_third_ack(). */
+__noinline int ask_syn(struct bpf_sock_ops *ctx)
 {
-	__u8 option[TCPX_FAST_OPEN_MAX] = {};
+	struct tcpx_handover *h = handover_slot();
 
-	option[0] = TCPX_OPTION_FAST_OPEN;
-	/* two bytes only ask for a cookie */
-	return bpf_load_hdr_opt(ctx, option, sizeof(option), BPF_LOAD_HDR_OPT_TCP_SYN) > 2;
+	if (!h)
+		return 0;
+	header_of_syn(ctx, &h->syn);
+	header_walk(&h->syn);
+	for (int i = 0; i < TCPX_EXPERIMENTS_MAX && i < h->syn.experiments; i++)
+		ask_see(h, header_option(&h->syn, h->syn.experiment_at[i]));
+	return 0;
 }
 
 /* The rule that has a say on a SYN-ACK. */
@@ -310,10 +345,9 @@ __noinline int ask_syn_ack(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_handover *h = handover_slot();
 	struct tcpx_policy_key key;
-	struct tcpx_option o;
+	union tcpx_option o;
 	struct tcpx_hits hits;
 	__u32 slots = 0, decided;
-	bool fast_open;
 
 	/* with SYN cookies every repetition is a first one: our data will have to say it */
 	if (!h || ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE)
@@ -329,17 +363,17 @@ __noinline int ask_syn_ack(struct bpf_sock_ops *ctx)
 			slots |= 1 << ext;
 	}
 	decided = handover_slots(ctx, h, &key, slots);
-	fast_open = ask_fast_open(ctx);
+	slots &= ~decided;
+	if (slots & ~(1 << TCPX_EXT_UTO))
+		ask_syn(ctx);
+#pragma clang loop unroll(full)
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		const struct tcpx_rule *rule = ask_syn_ack_rule(&hits, ext);
-
-		if (decided & 1 << ext || !rule || (fast_open && ext != TCPX_EXT_UTO))
+		/* with Fast Open's data nothing is promised before the third ACK */
+		if (!(slots & 1 << ext) || (h->syn.fast_open && ext != TCPX_EXT_UTO))
 			continue;
-		ask_option_syn_ack(ctx, ext, rule, &o);
-		if (o.len && ask_put(ctx, ext, &o)) {
-			h->len[ext] = o.len;
-			__builtin_memcpy(h->bytes[ext], o.bytes, sizeof(o.bytes));
-		}
+		ask_option_syn_ack(h, ext, ask_syn_ack_rule(&hits, ext), &o);
+		if (o.all && ask_put(ctx, ext, &o))
+			h->options[ext] = o.all;
 	}
 	return 0;
 }

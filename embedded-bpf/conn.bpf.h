@@ -7,9 +7,10 @@
 #include "segment.bpf.h"
 
 #define TCPX_CALLBACK_NS 1000000 /* the programs of one callback run within this */
+#define TCPX_CALLBACK_TICKS 1
 
 /* Takes the rules that no inner scope has taken; 1: this scope contributed one. Global, see
- * count(). */
+ * count_error(). */
 __noinline int claim(struct bpf_sock_ops *ctx, int direction)
 {
 	struct bpf_sock *sk = ctx->sk;
@@ -20,16 +21,9 @@ __noinline int claim(struct bpf_sock_ops *ctx, int direction)
 
 	if (!sk || !policy_hits(ctx, direction, &key, &hits))
 		return 0;
-	conn = bpf_sk_storage_get(&conns, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!conn) {
-		TCPX_ERROR(TCPX_EXT_UTO, -12);
+	conn = bpf_sk_storage_get(&conns, sk, NULL, 0);
+	if (!conn)
 		return 0;
-	}
-	if (!conn->scope && !hits.port && hits.any) { /* the usual case, in one copy */
-		conn->policy = *hits.any;
-		conn->scope = config.scope;
-		return 1;
-	}
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		for (int kind = 0; kind < TCPX_KIND_COUNT; kind++) {
 			const struct tcpx_rule *rule = policy_rule(&hits, ext, kind);
@@ -76,7 +70,23 @@ static __always_inline struct tcpx_conn *conn_of(struct bpf_sock_ops *ctx)
 static __always_inline struct tcpx_conn *conn_claim(struct bpf_sock_ops *ctx,
 						    enum tcpx_direction direction)
 {
-	return claim(ctx, direction) ? conn_of(ctx) : NULL;
+	struct bpf_sock *sk = ctx->sk;
+	struct tcpx_policy_key key;
+	struct tcpx_hits hits;
+	struct tcpx_conn *conn;
+
+	if (!sk || !policy_hits(ctx, direction, &key, &hits))
+		return NULL;
+	conn = bpf_sk_storage_get(&conns, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!conn) {
+		TCPX_ERROR(TCPX_EXT_UTO, -12);
+		return NULL;
+	}
+	if (conn->scope || hits.port || !hits.any)
+		return claim(ctx, direction) ? conn : NULL;
+	conn->policy = *hits.any; /* the usual case, in one copy */
+	conn->scope = config.scope;
+	return conn;
 }
 
 /* The connection, when this scope is the one that does its work. */
@@ -113,11 +123,10 @@ static __always_inline bool attempt_is_new(struct bpf_sock_ops *ctx, struct tcpx
 	return true;
 }
 
-/* The rules of a connection that is being opened. */
-static __always_inline struct tcpx_conn *conn_connect(struct bpf_sock_ops *ctx)
+/* The rules of a connection that is being opened; `conn` is what an attempt before has left. */
+static __always_inline struct tcpx_conn *conn_connect(struct bpf_sock_ops *ctx,
+						      struct tcpx_conn *conn)
 {
-	struct tcpx_conn *conn = conn_of(ctx);
-
 	if (conn && attempt_is_new(ctx, conn))
 		callback_flags(ctx, 0, TCPX_WRITE | TCPX_PARSE | BPF_SOCK_OPS_RTT_CB_FLAG);
 	conn = conn_claim(ctx, TCPX_DIRECTION_TO);
@@ -141,7 +150,7 @@ static __always_inline bool handover_same(struct bpf_sock_ops *ctx, const struct
 	return h->ports == (ctx->remote_port ^ ctx->local_port << 16) &&
 	       h->remote[0] == remote[0] && h->remote[1] == remote[1] &&
 	       h->remote[2] == remote[2] && h->remote[3] == remote[3] &&
-	       bpf_ktime_get_ns() - h->at_ns < TCPX_CALLBACK_NS;
+	       bpf_jiffies64() - h->at <= TCPX_CALLBACK_TICKS;
 }
 
 /* Is what stands there what this scope has just reserved for this SYN-ACK? */
@@ -167,13 +176,16 @@ static __always_inline __u32 handover_slots(struct bpf_sock_ops *ctx, struct tcp
 
 	if (h->op == ctx->op && handover_same(ctx, h, remote))
 		decided = h->slots;
-	h->at_ns = bpf_ktime_get_ns();
+	h->at = bpf_jiffies64();
 	h->op = ctx->op;
 	h->ports = ctx->remote_port ^ ctx->local_port << 16;
 	__builtin_memcpy(h->remote, remote, sizeof(h->remote));
 	h->slots = decided | slots;
 	h->scope = config.scope;
-	__builtin_memset(h->len, 0, sizeof(h->len));
+	__builtin_memset(h->options, 0, sizeof(h->options));
+	__builtin_memset(h->asks, 0, sizeof(h->asks));
+	h->tarr = 0;
+	h->syn.fast_open = 0;
 	return decided;
 }
 

@@ -13,10 +13,19 @@
 
 #define TCPX_OPTION_END 0
 #define TCPX_OPTION_NOP 1
+#define TCPX_OPTION_UTO 28
+#define TCPX_OPTION_FAST_OPEN 34
+#define TCPX_OPTION_EXP 254
 
 #define TCPX_SOL_TCP 6
 #define TCPX_TIMESTAMPS 0x0101080a /* NOP NOP, kind 8, 10 bytes: what most segments have */
 #define TCPX_HEADER_TIMESTAMPS 32
+
+/* A SYN of Linux: MSS, SACK permitted and timestamps, NOP and window scale */
+#define TCPX_USUAL_MSS 0x02040000
+#define TCPX_USUAL_TIMESTAMPS 0x0402080a
+#define TCPX_USUAL_SCALE 0x01030300
+#define TCPX_HEADER_USUAL 40
 
 /* Has this segment timestamps and nothing else, as most have? That spares everything below. */
 static __always_inline bool header_is_plain(struct bpf_sock_ops *ctx)
@@ -28,31 +37,52 @@ static __always_inline bool header_is_plain(struct bpf_sock_ops *ctx)
 	       *(__u32 *)(data + TCPX_HEADER_MIN) == bpf_htonl(TCPX_TIMESTAMPS);
 }
 
-/* Copies the header of the segment that this callback is about. */
-static __always_inline void header_of_segment(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+/* Of this segment; 0 where it cannot be read. */
+static __always_inline __u32 header_sequence(struct bpf_sock_ops *ctx)
 {
 	__u8 *data = ctx->skb_data, *end = ctx->skb_data_end;
 
-	conn->header_is_syn = 0;
-	conn->header_len = 0;
+	return data + TCPX_HEADER_MIN <= end ? bpf_ntohl(*(__u32 *)(data + 4)) : 0;
+}
+
+/* Copies the header of the segment that this callback is about. */
+static __always_inline void header_of_segment(struct bpf_sock_ops *ctx, struct tcpx_header *h)
+{
+	__u8 *data = ctx->skb_data, *end = ctx->skb_data_end;
+
+	h->is_syn = 0;
+	h->len = 0;
 	if (data + TCPX_HEADER_MIN > end)
 		return;
-	conn->header_len = (data[12] >> 4) * 4;
+	h->len = (data[12] >> 4) * 4;
 #pragma clang loop unroll(full)
 	for (int i = TCPX_HEADER_MIN; i < TCPX_HEADER_MAX; i += 4) {
 		if (data + i + 4 > end)
 			return;
-		*(__u32 *)&conn->header[i] = *(__u32 *)(data + i);
+		*(__u32 *)&h->bytes[i] = *(__u32 *)(data + i);
 	}
 }
 
-/* Copies the header of the SYN that opened a connection to us; none unless the kernel saved it. */
-static __always_inline void header_of_syn(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+/* Copies the header of the SYN that opened a connection to us; none unless the kernel has it. */
+static __always_inline void header_of_syn(struct bpf_sock_ops *ctx, struct tcpx_header *h)
 {
-	int len = bpf_getsockopt(ctx, TCPX_SOL_TCP, TCP_BPF_SYN, conn->header, TCPX_HEADER_MAX);
+	int len = bpf_getsockopt(ctx, TCPX_SOL_TCP, TCP_BPF_SYN, h->bytes, TCPX_HEADER_MAX);
 
-	conn->header_is_syn = 1;
-	conn->header_len = len > 0 ? len : 0;
+	h->is_syn = 1;
+	h->len = len > 0 ? len : 0;
+}
+
+/* Where a walk begins: behind the options that Linux puts first on a SYN, if they stand there. */
+static __always_inline __u8 header_begin(const struct tcpx_header *h)
+{
+	const __u32 *words = (const __u32 *)&h->bytes[TCPX_HEADER_MIN];
+
+	if (h->len >= TCPX_HEADER_USUAL &&
+	    (words[0] & bpf_htonl(0xffff0000)) == bpf_htonl(TCPX_USUAL_MSS) &&
+	    words[1] == bpf_htonl(TCPX_USUAL_TIMESTAMPS) &&
+	    (words[4] & bpf_htonl(0xffffff00)) == bpf_htonl(TCPX_USUAL_SCALE))
+		return TCPX_HEADER_USUAL;
+	return TCPX_HEADER_MIN;
 }
 
 /*
@@ -61,22 +91,80 @@ static __always_inline void header_of_syn(struct bpf_sock_ops *ctx, struct tcpx_
  * of the walk is in memory, where the verifier does not follow it: in registers
  * it makes every verifier run out of its million steps.
  */
-static __always_inline const __u8 *option_next(struct tcpx_conn *conn, __u32 *len)
+static __always_inline const __u8 *option_next(struct tcpx_header *h, __u32 *len)
 {
-	__u32 at = conn->header_at & 63, end = conn->header_len;
+	__u32 at = h->at & 63, end = h->len;
 	const __u8 *option;
 
 	if (at + 1 >= end)
 		return NULL;
 	/* one pointer with the mask's bounds: verifiers before 6.18 lose them on at + 1 */
-	option = &conn->header[at];
+	option = &h->bytes[at];
 	barrier_var(option);
 	if (option[0] == TCPX_OPTION_END)
 		return NULL;
 	*len = option[0] == TCPX_OPTION_NOP ? 1 : option[1];
 	if (!*len || (*len == 1 && option[0] != TCPX_OPTION_NOP) || at + *len > end)
 		return NULL;
-	conn->header_at = at + *len;
+	h->at = at + *len;
+	return option;
+}
+
+/*
+ * No operation, MSS, window scale, SACK permitted, timestamps: beside these and
+ * nothing else a SYN-ACK has room for all of ours.
+ */
+static __always_inline bool option_ordinary(__u8 kind)
+{
+	return (kind >= 1 && kind <= 4) || kind == 8;
+}
+
+/* Remembers where an experiment stands: telling them apart on the walk costs verifiers too much. */
+static __always_inline void header_note(struct tcpx_header *h, __u32 len)
+{
+	__u32 n = h->experiments;
+
+	if (n >= TCPX_EXPERIMENTS_MAX)
+		return;
+	h->experiment_at[n] = h->at - len;
+	h->experiments = n + 1;
+}
+
+/* One walk over all options. */
+static __always_inline void header_walk(struct tcpx_header *h)
+{
+	h->crowded = 0;
+	h->fast_open = 0;
+	h->utos = 0;
+	h->experiments = 0;
+	h->at = header_begin(h);
+	for (int i = 0; i < TCPX_OPTIONS_MAX; i++) {
+		const __u8 *option;
+		__u32 len;
+
+		barrier_var(h);
+		option = option_next(h, &len);
+		if (!option)
+			break;
+		if (option[0] == TCPX_OPTION_EXP && len >= 4) {
+			header_note(h, len);
+		} else if (option[0] == TCPX_OPTION_UTO) {
+			h->utos++;
+			h->uto_at = h->at - len;
+		} else if (!option_ordinary(option[0])) {
+			h->crowded = 1;
+			if (option[0] == TCPX_OPTION_FAST_OPEN && len > 2) /* two only ask for it */
+				h->fast_open = 1;
+		}
+	}
+}
+
+/* Where something of it stands. */
+static __always_inline const __u8 *header_option(const struct tcpx_header *h, __u8 at)
+{
+	const __u8 *option = &h->bytes[at & 63];
+
+	barrier_var(option);
 	return option;
 }
 

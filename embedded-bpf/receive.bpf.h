@@ -45,109 +45,55 @@ static __always_inline void receive_experiment(struct tcpx_conn *conn, const __u
 		request_see(&peer->ask_seen, &peer->ask_bits, option, len);
 	else if (exid == config.site.exids.ack_answer)
 		request_see(&ack->answer_seen, &ack->answer_bits, option, len);
-	else if (exid == config.site.exids.tarr)
-		tarr_see(conn, option, len);
-}
-
-/* Remembers where an experiment stands: telling them apart on the walk costs verifiers too much. */
-static __always_inline void receive_note(struct tcpx_conn *conn, __u32 len)
-{
-	__u32 n = conn->experiments;
-
-	if (n >= TCPX_EXPERIMENTS_MAX)
-		return;
-	conn->experiment_at[n] = conn->header_at - len;
-	conn->experiments = n + 1;
-}
-
-/*
- * No operation, MSS, window scale, SACK permitted, timestamps: beside these and
- * nothing else a SYN-ACK has room for all of ours.
- */
-static __always_inline bool receive_ordinary(__u8 kind)
-{
-	return (kind >= 1 && kind <= 4) || kind == 8;
-}
-
-/*
- * The functions from here on are global: verifiers look at each once, on its
- * own, and not again for every path that leads to it. Without that the walk
- * alone takes most of a million steps.
- */
-
-/* Copies a header to the connection: the SYN's that a passive open has saved, or this segment's. */
-__noinline int receive_copy(struct bpf_sock_ops *ctx, int syn)
-{
-	struct tcpx_conn *conn = conn_of(ctx);
-
-	if (!conn)
-		return 0;
-	if (syn)
-		header_of_syn(ctx, conn);
-	else
-		header_of_segment(ctx, conn);
-	return 0;
-}
-
-/* Shows every option of the copied header to its slice. */
-__noinline int receive_walk(struct bpf_sock_ops *ctx)
-{
-	struct tcpx_conn *conn = conn_of(ctx);
-
-	if (!conn)
-		return 0;
-	conn->header_at = TCPX_HEADER_MIN;
-	conn->experiments = 0;
-	for (int i = 0; i < TCPX_OPTIONS_MAX; i++) {
-		const __u8 *option;
-		__u32 len;
-
-		barrier_var(conn);
-		option = option_next(conn, &len);
-		if (!option)
-			break;
-		if (option[0] == TCPX_UTO_KIND)
-			uto_see(conn, option, len);
-		else if (option[0] == TCPX_OPTION_EXP && len >= 4)
-			receive_note(conn, len);
-		else if (conn->header_is_syn && !receive_ordinary(option[0]))
-			conn->crowded = 1;
+	else if (exid == config.site.exids.tarr) {
+		tarr_see(&conn->ack.tarr_seen, len);
+		conn->ack.tarr_bits = option[4];
 	}
-	return 0;
 }
 
 /* What the slices make of it; `asks`: requests are welcome here. */
-__noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
+static __always_inline void receive_judge(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+					  bool asks)
 {
-	struct tcpx_conn *conn = conn_of(ctx);
 	bool correct;
 
-	if (!conn)
-		return 0;
-	for (int i = 0; i < TCPX_EXPERIMENTS_MAX && i < conn->experiments; i++) {
-		const __u8 *option = &conn->header[conn->experiment_at[i] & 63];
+	if (conn->header.utos)
+		uto_receive(conn, header_option(&conn->header, conn->header.uto_at));
+	if (!conn->header.experiments)
+		return;
+	for (int i = 0; i < TCPX_EXPERIMENTS_MAX && i < conn->header.experiments; i++) {
+		const __u8 *option = header_option(&conn->header, conn->header.experiment_at[i]);
 
-		barrier_var(option);
 		receive_experiment(conn, option, option[1]);
 	}
-	uto_receive(conn);
 	/* an answer is right once: what corrects it comes before or with the peer's first data */
 	correct = ctx->rcv_nxt == conn->received;
 	cc_received(conn, asks, correct || conn->requests[0].state == TCPX_REQUEST_ASKED);
 	iw_received(conn, asks, correct || conn->requests[1].state == TCPX_REQUEST_ASKED);
 	ack_received(conn, correct || conn->requests[2].state == TCPX_REQUEST_ASKED,
-		     conn->header_is_syn || ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB);
-	return 0;
+		     conn->header.is_syn || ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB);
 }
 
+/* Copies a header to the connection, looks what stands there, and shows it to the slices. */
 static __always_inline void receive_header(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
 					   bool syn, bool asks)
 {
-	receive_copy(ctx, syn);
-	if (!conn->header_len)
-		return;
-	receive_walk(ctx);
-	receive_judge(ctx, asks);
+	if (syn)
+		header_of_syn(ctx, &conn->header);
+	else
+		header_of_segment(ctx, &conn->header);
+	header_walk(&conn->header);
+	receive_judge(ctx, conn, asks);
+}
+
+/* The third ACK of a passive open. Global: verifiers look at it once, on its own. */
+__noinline int receive_third_ack(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+
+	if (conn)
+		receive_header(ctx, conn, false, true);
+	return 0;
 }
 
 /* The segment of this callback, and before it the SYN when a passive open is complete. */
@@ -161,10 +107,10 @@ static __always_inline void receive(struct bpf_sock_ops *ctx, struct tcpx_conn *
 	    !(ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB &&
 	      tarr_asks(&conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK])))
 		return;
-	if (passive)
-		receive_header(ctx, conn, true, asks);
-	if (!header_is_plain(ctx))
-		receive_header(ctx, conn, false, asks);
+	if (passive || !header_is_plain(ctx))
+		receive_header(ctx, conn, passive, asks);
+	if (passive && !header_is_plain(ctx))
+		receive_third_ack(ctx);
 }
 
 #endif

@@ -10,7 +10,6 @@
 #include "conn.bpf.h"
 #include "options.bpf.h"
 
-#define TCPX_OPTION_EXP 254
 #define TCPX_REQUEST_LEN 6
 
 static __always_inline struct tcpx_request_conn *request_of(struct tcpx_conn *conn,
@@ -26,15 +25,9 @@ static __always_inline struct tcpx_request_conn *request_of_peer(struct tcpx_con
 	return &conn->requests[ext - TCPX_EXT_CC_REQUEST + (ext == TCPX_EXT_ACK)];
 }
 
-static __always_inline void request_bytes(__u16 exid, __u16 value, struct tcpx_option *o)
+static __always_inline void request_bytes(__u16 exid, __u16 value, union tcpx_option *o)
 {
-	o->bytes[0] = TCPX_OPTION_EXP;
-	o->bytes[1] = TCPX_REQUEST_LEN;
-	o->bytes[2] = exid >> 8;
-	o->bytes[3] = exid & 0xff;
-	o->bytes[4] = value >> 8;
-	o->bytes[5] = value & 0xff;
-	o->len = TCPX_REQUEST_LEN;
+	option_put(o, TCPX_OPTION_EXP, TCPX_REQUEST_LEN, exid, value);
 }
 
 /* Has it something to put on segments? */
@@ -61,7 +54,7 @@ static __always_inline bool request_answers(const struct tcpx_conn *conn)
 
 /* What this connection has to say: our ask until it is answered, or our answer. */
 static __always_inline void request_option(const struct tcpx_request_conn *r, __u16 ask,
-					   __u16 answer, struct tcpx_option *o)
+					   __u16 answer, union tcpx_option *o)
 {
 	if (r->state == TCPX_REQUEST_ASKED)
 		request_bytes(ask, r->asked, o);
@@ -110,8 +103,8 @@ static __always_inline void request_take_ask(struct tcpx_conn *conn, enum tcpx_e
 	if (r->state != TCPX_REQUEST_PENDING)
 		count(ext, TCPX_COUNTER_RECEIVED);
 	/* the header at hand is the SYN's before it is the third ACK's */
-	r->promised = r->state == TCPX_REQUEST_NONE && conn->armed && !conn->crowded &&
-		      conn->header_is_syn && !conn->fast_open && !conn->retrans &&
+	r->promised = r->state == TCPX_REQUEST_NONE && conn->armed && !conn->header.crowded &&
+		      conn->header.is_syn && !conn->fast_open && !conn->retrans &&
 		      !(ext == TCPX_EXT_ACK && (request_full(conn) || conn->ack.tarr_seen));
 	r->asked = r->ask_bits;
 	r->state = TCPX_REQUEST_PENDING;
@@ -191,29 +184,6 @@ static __always_inline bool request_pending(const struct tcpx_conn *conn)
 		if (conn->requests[i].state == TCPX_REQUEST_PENDING)
 			return true;
 	return false;
-}
-
-/* Length of an experiment on the SYN that a SYN-ACK is about to answer; negative when there is
- * none. */
-static __always_inline int request_load_syn(struct bpf_sock_ops *ctx, __u16 exid, __u16 *value)
-{
-	__u8 option[TCPX_REQUEST_LEN] = {};
-	int len;
-
-	option[0] = TCPX_OPTION_EXP;
-	option[1] = 4;
-	option[2] = exid >> 8;
-	option[3] = exid & 0xff;
-	len = bpf_load_hdr_opt(ctx, option, sizeof(option), BPF_LOAD_HDR_OPT_TCP_SYN);
-	if (value)
-		*value = option[4] << 8 | option[5];
-	return len;
-}
-
-/* The ask on it; false when there is none, or no good one. */
-static __always_inline bool request_on_syn(struct bpf_sock_ops *ctx, __u16 exid, __u16 *value)
-{
-	return request_load_syn(ctx, exid, value) == TCPX_REQUEST_LEN;
 }
 
 #endif

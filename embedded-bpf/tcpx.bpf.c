@@ -16,21 +16,33 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 #define TCPX_STATE BPF_SOCK_OPS_STATE_CB_FLAG
 #define TCPX_SYN 0x02
 
-static __always_inline void on_connect(struct bpf_sock_ops *ctx)
+/*
+ * What a callback does is global functions, so that the program itself, which most callbacks run
+ * in vain, has nothing to save and to restore.
+ */
+__noinline int on_connect(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
 
 	/* a mark outlives disconnect, and the next connection need not have the rule */
 	if (conn && conn->ack.marked)
 		ack_mark(ctx, 0, 0);
-	conn = conn_connect(ctx);
+	conn = conn_connect(ctx, conn);
 	if (!conn)
-		return;
+		return 0;
 	cc_start(conn);
 	request_start(conn, TCPX_EXT_IW, conn->policy.rules[TCPX_EXT_IW][TCPX_KIND_ASK].value[0]);
 	ack_start(conn);
 	if (ask_any(conn))
 		callback_flags(ctx, TCPX_WRITE, 0);
+	return 0;
+}
+
+__noinline int on_listen(struct bpf_sock_ops *ctx)
+{
+	if (config.use_from)
+		listen_arm(ctx);
+	return 0;
 }
 
 /* From here on segments are counted, and a loss means silence. */
@@ -47,13 +59,10 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct tcpx_co
 }
 
 /* The handshake is complete: settings, and answers to what was asked. */
-__noinline int settle(struct bpf_sock_ops *ctx)
+static __always_inline void settle(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
-	struct tcpx_conn *conn = conn_of(ctx);
 	bool ask;
 
-	if (!conn)
-		return 0;
 	cc_established(ctx, conn);
 	iw_established(ctx, conn);
 	ack_established(ctx, conn);
@@ -68,11 +77,10 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 	}
 	callback_flags(ctx, (ask ? TCPX_WRITE : 0) | (receive_wanted(conn) ? TCPX_PARSE : 0),
 		       ask ? 0 : TCPX_WRITE);
-	return 0;
 }
 
 /* A handshake is complete, or a later segment has an option that the kernel does not know. */
-static __always_inline void on_received(struct bpf_sock_ops *ctx)
+__noinline int on_received(struct bpf_sock_ops *ctx)
 {
 	bool passive = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
 	struct tcpx_conn *conn;
@@ -87,56 +95,63 @@ static __always_inline void on_received(struct bpf_sock_ops *ctx)
 		/* inherited from the listener */
 		if (passive && !conn_of(ctx))
 			callback_flags(ctx, 0, TCPX_WRITE);
-		return;
+		return 0;
 	}
 	if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
 		established(ctx, conn);
 	if (passive)
 		ack_start(conn);
 	receive(ctx, conn);
-	ask_settled(ctx, conn);
+	ask_settled(conn, ctx->rcv_nxt != conn->received);
 	uto_apply(ctx, conn);
 	if (conn->fast_open && passive) /* the third ACK is still to come */
 		callback_flags(ctx, TCPX_STATE | TCPX_PARSE, ask_any(conn) ? 0 : TCPX_WRITE);
 	else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || request_pending(conn) ||
 		 conn->ack.tarr & TCPX_TARR_PENDING)
-		settle(ctx);
+		settle(ctx, conn);
 	else if (!receive_wanted(conn))
 		callback_flags(ctx, 0, TCPX_PARSE);
 	watch_tell(ctx, conn);
+	return 0;
 }
 
-/* Nothing is on this segment: the kernel still remembers an option of an earlier one. */
-static __always_inline void on_plain(struct bpf_sock_ops *ctx)
+/*
+ * Nothing is on this segment, the peer's first data or a later one: the kernel still remembers an
+ * option of an earlier one.
+ */
+__noinline int on_plain(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_own(ctx);
 
 	if (!conn)
-		return;
-	ask_settled(ctx, conn);
+		return 0;
+	ask_settled(conn, header_sequence(ctx) == ctx->rcv_nxt || ctx->rcv_nxt != conn->received);
 	if (!receive_wanted(conn))
 		callback_flags(ctx, 0, TCPX_PARSE);
+	return 0;
 }
 
 /* Fast Open: the third ACK is here. */
-static __always_inline void on_state(struct bpf_sock_ops *ctx)
+__noinline int on_state(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_own(ctx);
 
 	if (!conn || !conn->fast_open || ctx->args[1] != BPF_TCP_ESTABLISHED)
-		return;
+		return 0;
 	conn->received = ctx->rcv_nxt;
 	callback_flags(ctx, 0, TCPX_STATE);
-	settle(ctx);
+	settle(ctx, conn);
 	watch_tell(ctx, conn);
+	return 0;
 }
 
-static __always_inline void on_rtt(struct bpf_sock_ops *ctx)
+__noinline int on_rtt(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_own(ctx);
 
 	if (conn)
 		ack_rtt(ctx, conn);
+	return 0;
 }
 
 SEC("sockops")
@@ -144,24 +159,30 @@ int tcpx(struct bpf_sock_ops *ctx)
 {
 	switch (ctx->op) {
 	case BPF_SOCK_OPS_TCP_LISTEN_CB:
-		if (config.use_from)
-			listen_arm(ctx);
+		on_listen(ctx);
 		break;
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
 		on_connect(ctx);
 		break;
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		on_received(ctx);
+		break;
 	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:
-		if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB && header_is_plain(ctx))
-			on_plain(ctx);
-		else
+		if (!header_is_plain(ctx))
 			on_received(ctx);
+		else if (ctx->skb_len > TCPX_HEADER_TIMESTAMPS || ctx->bytes_received)
+			on_plain(ctx);
 		break;
 	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
-	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
 		if (ctx->is_fullsock)
 			ask_segment(ctx);
+		else
+			ask_syn_ack(ctx);
+		break;
+	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
+		if (ctx->is_fullsock)
+			ask_segment_write(ctx);
 		else
 			ask_syn_ack(ctx);
 		break;

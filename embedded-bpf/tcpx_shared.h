@@ -146,7 +146,7 @@ enum tcpx_ack_field {
 /* Everything that matches one selector, flattened over wider ones by the planner. */
 struct tcpx_policy {
 	struct tcpx_rule rules[TCPX_EXT_COUNT][TCPX_KIND_COUNT];
-};
+} __attribute__((aligned(8))); /* copied by words of 8 bytes */
 
 /* LPM trie key: the first 64 bits are always significant. */
 struct tcpx_policy_key {
@@ -230,9 +230,6 @@ struct tcpx_counters {
 struct tcpx_uto_conn {
 	__u32 remote_ms;  /* last valid REMOTE_UTO, 0: none */
 	__u32 applied_ms; /* what we set, 0: nothing */
-	__u16 bits;	  /* the option in the header under examination */
-	__u8 len;
-	__u8 seen; /* how often it stands there */
 };
 
 /* What a connection had before we changed it, to give it back. */
@@ -294,6 +291,20 @@ enum tcpx_silence {
 	TCPX_SILENCED, /* a segment was lost: for good */
 };
 
+/* A TCP header, and what of its options is of interest. */
+struct tcpx_header {
+	__u8 bytes[68];	       /* 60 at most; the walk may look at 5 behind the 63rd */
+	__u8 len;	       /* 0: none at hand */
+	__u8 at;	       /* where the walk stands */
+	__u8 is_syn;	       /* the SYN of a passive open, not this segment */
+	__u8 crowded;	       /* it has options that may have kept ours off the SYN-ACK */
+	__u8 fast_open;	       /* has a cookie, and maybe data */
+	__u8 utos;	       /* options of kind 28 in it */
+	__u8 uto_at;	       /* where the last one stands */
+	__u8 experiments;      /* options of kind 254 in it */
+	__u8 experiment_at[4]; /* where the first ones stand */
+};
+
 #define TCPX_SINCE_NEXT 1
 
 struct tcpx_conn {
@@ -312,21 +323,15 @@ struct tcpx_conn {
 	__u8 fast_open;	  /* accepted with data on the SYN: no grant before the third ACK */
 	__u8 cc_applied;  /* the congestion control is ours */
 	__u8 armed;	  /* the listener's SYN-ACK could carry options */
-	__u8 crowded;	  /* the SYN has options that may have kept ours off the SYN-ACK */
 	__u16 news;	  /* enum tcpx_news by extension, 4 bits each: not told to a watcher yet */
 	struct tcpx_policy policy;
 	struct tcpx_uto_conn uto;
 	struct tcpx_ack_conn ack;
 	struct tcpx_request_conn requests[TCPX_REQUESTS];
 	struct tcpx_before before;
-	/* TCP header under examination, and where the callback ends the news of it for a watcher;
-	 * here because it is the socket's own, locked memory */
-	__u8 header[72];       /* 60 at most; the walk may look at 5 bytes more */
-	__u8 header_len;       /* 0: none at hand */
-	__u8 header_at;	       /* where the walk stands */
-	__u8 header_is_syn;    /* the SYN of a passive open, not this segment */
-	__u8 experiments;      /* options of kind 254 in it */
-	__u8 experiment_at[4]; /* where the first ones stand */
+	/* under examination, and where the callback ends the news of it for a watcher; here because
+	 * it is the socket's own, locked memory */
+	struct tcpx_header header;
 };
 
 /* What has just come of an extension's negotiation. */
@@ -471,16 +476,20 @@ struct tcpx_thin_config {
  * through a per-CPU slot.
  */
 struct tcpx_handover {
-	__u64 at_ns;
+	__u64 at; /* jiffies */
 	__u32 remote[4];
 	__u32 ports; /* remote ^ local << 16 */
 	__u32 op;
 	__u32 slots; /* bit per extension: decided what it says on the SYN-ACK */
 	__u32 pad;
 	__u64 scope; /* whose these are: reserved, and to be written in a moment */
-	__u8 len[TCPX_EXT_COUNT];
-	__u8 pad2[4];
-	__u8 bytes[TCPX_EXT_COUNT][8];
+	__u64 options[TCPX_EXT_COUNT]; /* 0: none */
+	/* the SYN, and how often a request stands there: 2 and more, it is malformed */
+	struct tcpx_header syn;
+	__u16 asked[TCPX_EXT_COUNT];
+	__u8 asks[TCPX_EXT_COUNT];
+	__u8 tarr; /* length of that option, 6: no good */
+	__u8 pad2[7];
 };
 
 /* Constant per loaded listing (.rodata). */

@@ -14,7 +14,7 @@
 #define TCPX_WATCHED_HEAD __builtin_offsetof(struct tcpx_watched, news)
 
 /* The news of a callback, until they are sent off: the header has been read by then. */
-_Static_assert(sizeof(((struct tcpx_watched *)0)->news) <= sizeof(((struct tcpx_conn *)0)->header),
+_Static_assert(sizeof(((struct tcpx_watched *)0)->news) <= sizeof(struct tcpx_header),
 	       "room for the news");
 
 static __always_inline void watch_place(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn,
@@ -48,7 +48,7 @@ static __always_inline void watch_lost(__u32 events)
 		__sync_fetch_and_add(&counted->lost, events);
 }
 
-/* Puts one piece of news down; global, as these are: see count(). */
+/* Puts one piece of news down; global, as these are: see count_error(). */
 __noinline int watch_note(struct bpf_sock_ops *ctx, __u32 at, __u32 ext, __u32 news)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
@@ -65,7 +65,7 @@ __noinline int watch_note(struct bpf_sock_ops *ctx, __u32 at, __u32 ext, __u32 n
 		e.event = news == TCPX_NEWS_MALFORMED ? TCPX_WATCH_MALFORMED : TCPX_WATCH_FALLBACK;
 	barrier_var(at); /* its bounds are those of the access */
 	if (at < TCPX_WATCHED_MOST)
-		__builtin_memcpy(conn->header + at * sizeof(e), &e, sizeof(e));
+		__builtin_memcpy((__u8 *)&conn->header + at * sizeof(e), &e, sizeof(e));
 	return 0;
 }
 
@@ -82,7 +82,7 @@ __noinline int watch_send(struct bpf_sock_ops *ctx, __u32 count)
 	e.netns = netns_inode(ctx);
 	e.count = count;
 	watch_place(ctx, conn, &e);
-	__builtin_memcpy(e.news, conn->header, sizeof(e.news));
+	__builtin_memcpy(e.news, &conn->header, sizeof(e.news));
 	barrier_var(count);
 	if (count > TCPX_WATCHED_MOST)
 		return 0;

@@ -31,6 +31,13 @@ static __always_inline __u64 cc_sum(const char *name)
 	return words[0] ^ words[1] * 3;
 }
 
+static __always_inline bool cc_same(const char *name, const char *other)
+{
+	const __u64 *words = (const __u64 *)name, *others = (const __u64 *)other;
+
+	return words[0] == others[0] && words[1] == others[1];
+}
+
 static __always_inline __u64 cc_in_use(const struct inet_connection_sock___cc *icsk)
 {
 	char name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
@@ -67,7 +74,8 @@ static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	struct inet_connection_sock___cc *icsk;
 	char name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
 	struct bpf_sock *sk;
-	int err;
+	bool same = false;
+	int err = 0;
 
 	if (algorithm >= TCPX_ALGORITHMS)
 		return false;
@@ -77,15 +85,20 @@ static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	}
 	sk = ctx->sk;
 	icsk = sk ? (void *)bpf_skc_to_tcp_sock(sk) : NULL;
-	if (icsk && !conn->cc_applied)
-		cc_name(icsk, conn->before.cc);
 	cc_named(algorithm, name);
-	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
+	if (icsk && !conn->cc_applied) {
+		cc_name(icsk, conn->before.cc);
+		same = cc_same(conn->before.cc, name);
+	}
+	if (!same)
+		err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
 	if (err) {
 		TCPX_ERROR(TCPX_EXT_CC_REQUEST, err);
 		return false;
 	}
-	if (icsk)
+	if (same)
+		conn->before.cc_ours = cc_sum(name);
+	else if (icsk)
 		conn->before.cc_ours = cc_in_use(icsk);
 	conn->cc_applied = 1;
 	count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_APPLIED);

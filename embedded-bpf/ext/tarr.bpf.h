@@ -24,14 +24,10 @@ static __always_inline bool tarr_capable(const struct tcpx_rule *ask,
 	return tarr_asks(ask) || rule_active(accept);
 }
 
-static __always_inline void tarr_bytes(__u8 len, __u8 segments, struct tcpx_option *o)
+static __always_inline void tarr_bytes(__u8 len, __u8 segments, union tcpx_option *o)
 {
-	o->bytes[0] = TCPX_OPTION_EXP;
-	o->bytes[1] = len;
-	o->bytes[2] = config.site.exids.tarr >> 8;
-	o->bytes[3] = config.site.exids.tarr & 0xff;
-	o->bytes[4] = segments << 1; /* R is the high seven bits */
-	o->len = len;
+	/* R is the high seven bits */
+	option_put(o, TCPX_OPTION_EXP, len, config.site.exids.tarr, segments << 9);
 }
 
 /* Is a request still to be made on data? */
@@ -49,7 +45,7 @@ static __always_inline bool tarr_speaks(const struct tcpx_conn *conn)
  * the first time stays: repetitions are the same bytes.
  */
 static __always_inline void tarr_option(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
-					struct tcpx_option *o)
+					union tcpx_option *o)
 {
 	__u32 segments = conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK].value[0] & 0xff;
 
@@ -73,14 +69,12 @@ static __always_inline void tarr_option(struct bpf_sock_ops *ctx, struct tcpx_co
 }
 
 /* On the walk through a header. */
-static __always_inline void tarr_see(struct tcpx_conn *conn, const __u8 *option, __u32 len)
+static __always_inline void tarr_see(__u8 *seen, __u32 len)
 {
 	/* a wrong length is as bad as twice */
-	conn->ack.tarr_seen =
-		len >= TCPX_TARR_CAPABLE_LEN && len <= TCPX_TARR_REQUEST_LEN && !conn->ack.tarr_seen
+	*seen = len >= TCPX_TARR_CAPABLE_LEN && len <= TCPX_TARR_REQUEST_LEN && !*seen
 			? len
 			: TCPX_TARR_REQUEST_LEN + 1;
-	conn->ack.tarr_bits = option[4];
 }
 
 /* After the walk; `handshake`: over a SYN or SYN-ACK, where alone it may be announced. */
@@ -97,7 +91,7 @@ static __always_inline void tarr_received(struct tcpx_conn *conn, bool accepts, 
 	}
 	if (!accepts)
 		return; /* nobody here grants anything: not even counted */
-	if (seen != TCPX_TARR_REQUEST_LEN || conn->header_is_syn) {
+	if (seen != TCPX_TARR_REQUEST_LEN || conn->header.is_syn) {
 		conn_malformed(conn, TCPX_EXT_ACK);
 		return;
 	}

@@ -6,7 +6,6 @@
 #include "../options.bpf.h"
 #include "../conn.bpf.h"
 
-#define TCPX_UTO_KIND 28
 #define TCPX_UTO_LEN 4
 #define TCPX_UTO_MINUTES 0x8000 /* the G bit */
 #define TCPX_TCP_USER_TIMEOUT 18
@@ -20,17 +19,13 @@ struct tcp_sock {
 } __attribute__((preserve_access_index));
 
 /* ADV_UTO as the planner encoded it; zero is never sent (RFC 5482 3.2). */
-static __always_inline void uto_option(const struct tcpx_rule *ask, struct tcpx_option *o)
+static __always_inline void uto_option(const struct tcpx_rule *ask, union tcpx_option *o)
 {
 	__u16 bits = ask->value[1];
 
 	if (!(bits & ~TCPX_UTO_MINUTES))
 		return;
-	o->bytes[0] = TCPX_UTO_KIND;
-	o->bytes[1] = TCPX_UTO_LEN;
-	o->bytes[2] = bits >> 8;
-	o->bytes[3] = bits & 0xff;
-	o->len = TCPX_UTO_LEN;
+	option_put(o, TCPX_OPTION_UTO, TCPX_UTO_LEN, bits, 0);
 }
 
 /* The rule that has the say: accept's once the peer has spoken, else the local one. */
@@ -107,26 +102,19 @@ static __always_inline bool uto_accepts(const struct tcpx_conn *conn)
 	return rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ACCEPT]);
 }
 
-/* An option of our kind, on the walk through a header; two more bytes behind it are readable. */
-static __always_inline void uto_see(struct tcpx_conn *conn, const __u8 *option, __u32 len)
-{
-	conn->uto.seen++;
-	conn->uto.len = len;
-	conn->uto.bits = option[2] << 8 | option[3];
-}
-
-/* After the walk: takes REMOTE_UTO, unless it is zero, of a wrong length, or there twice. */
-static __always_inline void uto_receive(struct tcpx_conn *conn)
+/*
+ * After the walk: takes REMOTE_UTO, unless it is zero, of a wrong length, or there twice. Two more
+ * bytes behind the option are readable.
+ */
+static __always_inline void uto_receive(struct tcpx_conn *conn, const __u8 *option)
 {
 	const struct tcpx_rule *accept = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ACCEPT];
-	__u16 bits = conn->uto.bits;
-	__u8 seen = conn->uto.seen;
+	__u16 bits = option[2] << 8 | option[3];
 	__u32 ms = (bits & ~TCPX_UTO_MINUTES) * (bits & TCPX_UTO_MINUTES ? 60000 : 1000);
 
-	conn->uto.seen = 0;
-	if (!seen || !uto_accepts(conn))
+	if (!uto_accepts(conn))
 		return;
-	if (seen > 1 || conn->uto.len != TCPX_UTO_LEN || !ms) {
+	if (conn->header.utos > 1 || option[1] != TCPX_UTO_LEN || !ms) {
 		conn_malformed(conn, TCPX_EXT_UTO);
 		return;
 	}

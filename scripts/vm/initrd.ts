@@ -48,14 +48,20 @@ async function appendArchive(folder: string, file: string, depth = 0): Promise<v
 /**
  * The part that all kernels share; `file` is made anew.
  * @param bases root file systems to begin with, later ones over earlier; their libraries serve all programs
+ * @param programs that it has beside the usual ones
  */
-export async function buildInitrd(tcpx: string, file: string, bases: string[] = []): Promise<void> {
+export async function buildInitrd(
+  tcpx: string,
+  file: string,
+  bases: string[] = [],
+  programs: readonly string[] = [],
+): Promise<void> {
   const root = await mkdtemp(join(dirname(file), "initrd-"));
   for (const base of bases) await run(["cp", "-a", `${base}/.`, root]);
   for (const folder of [...FOLDERS, "bin"]) await mkdir(join(root, folder), { recursive: true });
   await addProgram(root, Bun.which("busybox")!, "bin/busybox");
   for (const applet of ["bin/sh", "sbin/modprobe"]) await symlink("/bin/busybox", join(root, applet));
-  for (const name of PROGRAMS) {
+  for (const name of [...PROGRAMS, ...programs]) {
     const there = ["bin", "sbin", "usr/bin", "usr/sbin"].some((dir) => existsSync(join(root, dir, name)));
     if (!there) await addProgram(root, Bun.which(name)!, `usr/sbin/${name}`);
   }

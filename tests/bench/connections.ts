@@ -67,20 +67,19 @@ export async function loop(lab: Lab, program: string, netns: string, cgroup: str
   return { perSecond: (CONNECTIONS * 1e6) / wall, cpuMicros: cpu / CONNECTIONS };
 }
 
-/** Runs all cases ROUNDS times in turn and returns the table's rows. */
-export async function connectionRows(): Promise<string[][]> {
+/** Runs all cases ROUNDS times in turn, as `prepare` says, and returns the table's rows. */
+export async function inTurn(
+  prepare: (lab: Lab, netns: string, cgroups: string[]) => Promise<(index: number) => Promise<Run>>,
+): Promise<string[][]> {
   await using lab = await Lab.create();
   const netns = await lab.netns("loop");
   const runs = new Map<string, Run[]>(CASES.map(({ name }) => [name, []]));
   const cgroups = CASES.map((_, i) => lab.cgroup(`case${i}`));
   try {
-    const { loop: program } = await buildSupport();
-    for (const [i, { rules }] of CASES.entries()) {
-      for (const rule of rules) await tcpx([...rule, "--cgroup", cgroups[i]!, "--wait"]);
-    }
+    const measure = await prepare(lab, netns, cgroups);
     for (let round = -1; round < ROUNDS; round++) {
       for (const [i, { name }] of CASES.entries()) {
-        const run = await loop(lab, program, netns, cgroups[i]!);
+        const run = await measure(i);
         if (round >= 0) runs.get(name)!.push(run); // the first round warms up
       }
     }
@@ -91,4 +90,14 @@ export async function connectionRows(): Promise<string[][]> {
     }
   }
   return CASES.map(({ name }) => row(name, runs.get(name)!, runs.get(CASES[0]!.name)!));
+}
+
+export function connectionRows(): Promise<string[][]> {
+  return inTurn(async (lab, netns, cgroups) => {
+    const { loop: program } = await buildSupport();
+    for (const [i, { rules }] of CASES.entries()) {
+      for (const rule of rules) await tcpx([...rule, "--cgroup", cgroups[i]!, "--wait"]);
+    }
+    return (i) => loop(lab, program, netns, cgroups[i]!);
+  });
 }

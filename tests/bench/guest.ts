@@ -10,18 +10,23 @@ import { tcpxPath } from "../support/tcpx.ts";
 
 const SERIES = "6.12";
 
-/** Lets `use` boot guests, and returns what it returns. A guest's console is what it has printed. */
+/**
+ * Lets `use` boot guests, and returns what it returns. A guest's console is what it has printed.
+ * @param programs of this host that they have, too
+ */
 export async function withGuests<T>(
   use: (start: (guest: Guest) => Promise<string>) => Promise<T>,
+  programs: readonly string[] = [],
 ): Promise<T> {
-  const missing = missingTool();
+  const absent = programs.find((name) => Bun.which(name) === null);
+  const missing = missingTool() ?? (absent && `the program ${absent}`);
   if (missing !== undefined) throw new Error(`it needs ${missing}`);
   const kernel = (await kernels()).find(({ series }) => series === SERIES)!;
   if ("reason" in kernel) throw new Error(`it needs ${kernel.reason}`);
   const { path, cleanUp } = vmFolder();
   try {
     const initrd = join(path, "initrd");
-    await buildInitrd(tcpxPath(), initrd);
+    await buildInitrd(tcpxPath(), initrd, [], programs);
     return await use(async (guest) => {
       const { problem, console } = await boot(kernel, initrd, guest);
       if (!problem) return console;

@@ -19,13 +19,12 @@ if (only === undefined || only === "commands") {
   console.log(table(["COMMAND", "MEDIAN", "QUARTILES", "RATIO TO version", "GOAL"], commandRows(), [1]));
 }
 const HEAD = ["RULES", "CONN/S", "RATIO", "CPU us/CONN", "MEAN RATIO, 95 %"];
+const LOOPS = ["bare sockets", "nginx, ab"] as const;
 if (only === undefined || only === "connections") {
-  console.log("\nConnect, request, response, close over loopback: in turn, against no tcpx\n");
-  console.log(table(HEAD, await connectionRows(), [1, 3]));
-}
-if (only === undefined || only === "programs") {
-  console.log("\nThe same with nginx and ab, both ends together\n");
-  console.log(table(HEAD, await programRows(), [1, 3]));
+  console.log("\nConnect, request, response, close over loopback: in turn, against no tcpx, both ends\n");
+  const rows = [await connectionRows(), await programRows()];
+  const named = LOOPS.flatMap((loop, i) => rows[i]!.map((cells) => [loop, ...cells]));
+  console.log(table(["LOOP", ...HEAD], named, [2, 4]));
 }
 if (only === undefined || only === "merging") {
   console.log("\nBytes under one TCP header at the receiver, over veth: medians of 5 runs, in turn\n");
@@ -54,8 +53,9 @@ if (only === undefined || only === "policy") {
 }
 // minutes of QEMU: only when it is asked for
 if (only === "instructions") {
-  console.log("\nThe loop in QEMU, where the clock counts instructions: 500 of them are a microsecond\n");
-  console.log(table(["RULES", "us/CONN", "RANGE", "RATIO"], await instructionRows(), [1, 3]));
+  console.log("\nThese loops in QEMU, where the clock counts instructions: 500 of them are a microsecond\n");
+  const head = ["LOOP", "RULES", "us/CONN", "RANGE", "RATIO"];
+  console.log(table(head, await instructionRows(LOOPS), [2, 4]));
 }
 if (only === "ack") {
   console.log("\nBulk with loss in QEMU, 50 ms, 20 Mbit/s: medians (least..most) over the seeds\n");

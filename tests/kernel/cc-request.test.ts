@@ -48,6 +48,18 @@ describeIf(needs.ok, needs.reason)("tcpx cc-request", () => {
 
   const cc = async (fd: number) => (await r.sending(r.server, fd)).cc;
 
+  test("the one in use is granted and counted; given back, it is still in use", async () => {
+    await r.rule(r.client, `cc-request set ${DEFAULT.cc}`);
+    await r.rule(r.server, `cc-request accept ${DEFAULT.cc}`);
+    await r.rule(r.server, `cc-request set ${DEFAULT.cc} --local`);
+    const c = await r.open();
+    expect(await cc(c.server)).toBe(DEFAULT.cc);
+    expect(await r.counted(r.client)).toMatchObject({ cc: { granted: 1 } });
+    expect(await r.counted(r.server)).toMatchObject({ cc: { applied: 1, refused: 0, errors: 0 } });
+    await r.rule(r.server, "cc-request unset --all --live");
+    expect(await cc(c.server)).toBe(DEFAULT.cc);
+  });
+
   test("one that is not in the accept list is refused: ffff, nothing changes, counted at both sides", async () => {
     await r.rule(r.client, "cc-request set cubic");
     await r.rule(r.server, "cc-request accept reno");

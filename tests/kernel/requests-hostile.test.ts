@@ -94,6 +94,26 @@ describeIf(labRequirement.ok, labRequirement.reason)("hostile clients", () => {
       }
     });
 
+    test.each(BAD_ASKS.filter(([what]) => /twice|a good one/.test(what)))(
+      "%s: the SYN-ACK does not answer it",
+      async (_, hex) => {
+        expect(requestsIn((await r.fromWire(wire, { syn: hex })).synAck)).toBe("");
+      },
+    );
+
+    test("attempts from one port, each right after the reset of the one before: all are answered", async () => {
+      const { port } = await r.server.peer.listen(wire.kernel.v4);
+      const [from, to] = [
+        { addr: wire.own.v4, port: 4999 },
+        { addr: wire.kernel.v4, port },
+      ];
+      for (let i = 0; i < 20; i++) {
+        const flow = await wire.syn(from, to, iwAsk(20));
+        expect(requestsIn(await wire.expect(flow))).toBe(iwAnswer(20));
+        await wire.rst(flow);
+      }
+    });
+
     test.each(FOREIGN)("%s: not ours, not counted", async (_, hex) => {
       const counted = await r.counting(r.server);
       const c = await r.fromWire(wire, { syn: hex, ack: hex });

@@ -76,6 +76,20 @@ describeIf(needs.ok, needs.reason)("the steady state of requests", () => {
     },
   );
 
+  test("an upload to a peer that has said little: none after its beginning", async () => {
+    await r.usual();
+    const c = await r.open();
+    await r.server.peer.send(c.server, 10);
+    await r.client.peer.recv(c.client, 10);
+    const first = await both();
+    const [sent, received] = await Promise.all([
+      r.client.peer.send(c.client, 20_000_000, 20_000),
+      r.server.peer.recv(c.server, 20_000_000, 20_000),
+    ]);
+    expect(received).toBe(sent);
+    expect((await both()) - first).toBeLessThanOrEqual(4);
+  });
+
   test("a bulk transfer: none after its beginning", async () => {
     await r.usual();
     const c = await r.open();

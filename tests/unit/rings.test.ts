@@ -5,6 +5,7 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { TOOLS } from "../../scripts/vm/boot.ts";
+import { PROGRAMS } from "../bench/programs.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 
@@ -18,9 +19,9 @@ test("the rings are unit, native, kernel and vm, and no other", async () => {
   expect(code).toBe(2);
 });
 
-test("install.sh knows every program of the VM ring, and its package", () => {
+test("install.sh knows every program of the VM ring and of the benches, and its package", () => {
   const script = readFileSync(join(ROOT, "install.sh"), "utf8");
-  const missing = Object.entries(TOOLS).filter(
+  const missing = Object.entries({ ...TOOLS, ...PROGRAMS }).filter(
     ([tool, name]) => !script.includes(`\tneed ${name} ${tool}\n`),
   );
   expect(missing).toEqual([]);
