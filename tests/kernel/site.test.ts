@@ -6,6 +6,7 @@ import { TARR_CAPABLE } from "../support/ack-lab.ts";
 import { CONTROL, TestControl } from "../support/congestion.ts";
 import { cgroupMount } from "../support/lab.ts";
 import { PrivateHost } from "../support/private-host.ts";
+import { until } from "../support/process.ts";
 import { ccAnswer, ccAsk, DEFAULT, REFUSED, RequestLab, requestsOf } from "../support/request-lab.ts";
 import { captureRequirement, describeIf, every, labRequirement } from "../support/requires.ts";
 import { type TcpxResult, tcpxPath } from "../support/tcpx.ts";
@@ -268,11 +269,15 @@ describeIf(needs.ok, needs.reason)("a site's own", () => {
     test("tcpx run asks for it", async () => {
       await atServer(ALGORITHMS, accepts(CONTROL));
       await apply(server, `scope = []\n${ALGORITHMS}`, "--keep");
+      const before = await server.pins();
       const shown = await server.ok(
         ["run", "--cc-request", CONTROL, "--", tcpxPath(), "cc-request", "show", "--json"],
         { cgroup: r.client.cgroup },
       );
       expect(shown.stdout).toContain(`"algorithm":"${CONTROL}"`);
+      // its scope goes a moment after it
+      const gone = async () => Bun.deepEquals(await server.pins(), before);
+      expect(await until(gone, 10_000)).toBe(true);
     });
   });
 });
