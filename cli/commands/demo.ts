@@ -1,82 +1,27 @@
 // SPDX-License-Identifier: MIT
 
 import { notifyAgent } from "../agent/notify.ts";
-import { type Args, globalArgs } from "../args.ts";
+import { globalArgs } from "../args.ts";
 import { Exit, type ExitCode, TcpxError } from "../errors.ts";
-import { ack } from "../extensions/ack.ts";
-import { ccRequest } from "../extensions/cc-request.ts";
-import { iw } from "../extensions/iw.ts";
-import { placeRules } from "../extensions/place.ts";
-import type { Extension } from "../extensions/types.ts";
-import { uto } from "../extensions/uto.ts";
 import { type Child, type ConnectionView, viewConnection } from "../lab/children.ts";
 import { type Acks, download, per100 } from "../lab/download.ts";
 import { ADDRESS, Sandbox } from "../lab/sandbox.ts";
 import { interruption, READY_MS, Stage } from "../lab/stage.ts";
-import type { Bridge } from "../loader/bridge.ts";
-import { findScope } from "../loader/host.ts";
 import { readSite } from "../loader/site.ts";
-import { lock, replaceRules } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
 import { table } from "../output/table.ts";
 import { formatDuration } from "../policy/duration.ts";
-import { parseSelectors } from "../policy/selector.ts";
 import { requireThinning } from "../system/thinning.ts";
 import { describeOption, parseFrame } from "../wire/frame.ts";
-import { DEFAULT_SITE, type Site } from "../wire/site.ts";
+import type { Site } from "../wire/site.ts";
+import { applyRules, ENDS, type End, PORT, removeRules, STEPS, type Step, THIN } from "./demo-rules.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
-/** Ports with rules, and ports without. */
-const PORT = { tcpx: 7001, plain: 7002, acks: 7003, plainAcks: 7004 } as const;
 /** How long we look after the cut: well over the timeout plus one backed-off retransmission. */
 const WATCH_MS = 12_000;
 
-interface Step {
-  extension: Extension;
-  verb: string;
-  args: Args;
-  /** As it would be typed. */
-  words: string;
-  port?: number;
-}
-
-const THIN: Step = {
-  extension: ack,
-  verb: "set",
-  args: { every: "8" },
-  words: "ack set --every 8",
-  port: PORT.acks,
-};
-
-/** Reno is in every kernel and nobody's default. */
-const STEPS: Record<End, Step[]> = {
-  client: [
-    { extension: uto, verb: "set", args: { duration: "3s" }, words: "uto set 3s" },
-    { extension: ccRequest, verb: "set", args: { algorithm: "reno" }, words: "cc-request set reno" },
-    { extension: iw, verb: "set", args: { segments: "40" }, words: "iw set 40" },
-  ],
-  server: [
-    {
-      extension: uto,
-      verb: "accept",
-      args: { min: "1s", max: "1min" },
-      words: "uto accept --min 1s --max 1min",
-    },
-    {
-      extension: ccRequest,
-      verb: "accept",
-      args: { algorithms: "reno,cubic" },
-      words: "cc-request accept reno,cubic",
-    },
-    { extension: iw, verb: "accept", args: { max: "32" }, words: "iw accept --max 32" },
-  ],
-};
-
-type End = "client" | "server";
 type Flavour = "tcpx" | "plain";
-
-const ENDS = ["client", "server"] as const;
 
 interface Result {
   end: End;
@@ -86,24 +31,6 @@ interface Result {
   /** From the cut to the end of the connection; null: still trying. */
   gaveUpMs: number | null;
   code: string | null;
-}
-
-/** Sets what the printed commands would set. */
-async function applyRules(lib: Bridge, sandbox: Sandbox, end: End, steps: readonly Step[]): Promise<void> {
-  const rules = steps.flatMap(({ extension, verb, args, port = PORT.tcpx }) => {
-    const selectors = parseSelectors({ port: String(port) });
-    return placeRules(extension, selectors, extension.verbs[verb]!.draft(args, DEFAULT_SITE).drafts, null);
-  });
-  using held = lock(lib, true);
-  await replaceRules(lib, held, findScope(lib, sandbox.cgroup(end)), rules);
-}
-
-async function removeRules(lib: Bridge, sandbox: Sandbox): Promise<void> {
-  {
-    using held = lock(lib, true);
-    for (const end of ENDS) await replaceRules(lib, held, findScope(lib, sandbox.cgroup(end)), []);
-  }
-  await notifyAgent(lib); // it ends, unless others need it
 }
 
 /** Why this kernel cannot hold ACKs back; undefined when it can. */
