@@ -1,25 +1,20 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Putting options on segments: the first SYN or SYN-ACK, then the third ACK and
- * data until our first byte is acknowledged. A retransmission goes out plain, and
- * the connection asks nothing more: a path that drops unknown options costs one
- * timeout, never the connection.
+ * Putting options on the segments of a connection: the first SYN, then the third ACK and
+ * data until our first byte is acknowledged (SYN-ACKs: syn_ack.bpf.h). A retransmission goes out
+ * plain, and the connection asks nothing more: a path that drops unknown options costs one timeout,
+ * never the connection.
  */
 #ifndef TCPX_ASK_BPF_H
 #define TCPX_ASK_BPF_H
 
 #include "conn.bpf.h"
+#include "put.bpf.h"
 #include "receive.bpf.h"
 #include "watch.bpf.h"
 
 #define TCPX_ASK_SEGMENTS 8
 #define TCPX_ASK_NS 3000000000ULL
-#define TCPX_ENOENT 2
-#define TCPX_ENOSPC 28
-#define TCPX_EEXIST 17
-
-/* The kind of rule that speaks on a SYN-ACK: advertising asks, requests are answered. */
-#define ASK_SLOT(ext) ((ext) == TCPX_EXT_UTO ? TCPX_KIND_ASK : TCPX_KIND_ACCEPT)
 
 /* Until the peer has answered any request: then it has read our first segment, and the option on
  * it. */
@@ -69,71 +64,6 @@ static __always_inline void ask_option(struct bpf_sock_ops *ctx, enum tcpx_ext e
 	default:
 		break;
 	}
-}
-
-/* The same for a SYN-ACK, from the rules and the SYN. */
-static __always_inline void ask_option_syn_ack(const struct tcpx_handover *h, enum tcpx_ext ext,
-					       const struct tcpx_rule *rule, union tcpx_option *o)
-{
-	__u16 asked = h->asked[ext];
-	bool asks = h->asks[ext] == 1;
-
-	o->all = 0;
-	if (!rule_active(rule))
-		return;
-	switch (ext) {
-	case TCPX_EXT_UTO:
-		uto_option(rule, o);
-		break;
-	case TCPX_EXT_CC_REQUEST:
-		if (asks)
-			request_bytes(config.site.exids.cc_answer, cc_promise(rule, asked), o);
-		break;
-	case TCPX_EXT_IW:
-		if (asks && iw_valid(asked))
-			request_bytes(config.site.exids.iw_answer, iw_promise(rule, asked), o);
-		break;
-	case TCPX_EXT_ACK:
-		if (h->tarr == TCPX_TARR_CAPABLE_LEN)
-			tarr_bytes(TCPX_TARR_CAPABLE_LEN, 0, o);
-		else if (!tarr_asks(rule) && asks && asked)
-			request_bytes(config.site.exids.ack_answer, ack_bounded(rule, asked), o);
-		break;
-	default:
-		break;
-	}
-}
-
-/* Reserves space for one option. Returns whether there is some. */
-static __always_inline bool ask_reserve(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
-					const union tcpx_option *o)
-{
-	int err = bpf_reserve_hdr_opt(ctx, o->len, 0);
-
-	if (err == -TCPX_ENOSPC && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
-		count(ext, TCPX_COUNTER_NO_ROOM);
-	return !err;
-}
-
-/* Writes one option. Returns whether it is written. */
-static __always_inline bool ask_write(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
-				      const union tcpx_option *o)
-{
-	/* it takes as many bytes as the option's length says */
-	int err = bpf_store_hdr_opt(ctx, o->bytes, sizeof(o->bytes), 0);
-
-	if (!err)
-		count(ext, TCPX_COUNTER_SENT);
-	else if (err != -TCPX_EEXIST && err != -TCPX_ENOSPC) /* somebody else's option or space */
-		TCPX_ERROR(ext, err);
-	return !err;
-}
-
-static __always_inline bool ask_put(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
-				    const union tcpx_option *o)
-{
-	return ctx->op == BPF_SOCK_OPS_HDR_OPT_LEN_CB ? ask_reserve(ctx, ext, o)
-						      : ask_write(ctx, ext, o);
 }
 
 /* Has this connection anything to say? */
@@ -266,115 +196,6 @@ __noinline int ask_segment_write(struct bpf_sock_ops *ctx)
 		conn_news(conn, TCPX_EXT_UTO, TCPX_NEWS_OURS);
 	conn->written |= written;
 	watch_tell(ctx, conn);
-	return 0;
-}
-
-/*
- * A SYN-ACK that the timer or a repeated SYN sends again has no SYN at hand; a
- * saved one has no MAC header. Either way the kernel says ENOENT.
- */
-static __always_inline bool ask_syn_ack_again(struct bpf_sock_ops *ctx)
-{
-	__u8 probe[1];
-
-	return bpf_getsockopt(ctx, TCPX_SOL_TCP, TCP_BPF_SYN_MAC, probe, sizeof(probe)) ==
-	       -TCPX_ENOENT;
-}
-
-static __always_inline void ask_see(struct tcpx_handover *h, const __u8 *option)
-{
-	__u16 exid = option[2] << 8 | option[3];
-	enum tcpx_ext ext;
-
-	if (exid == config.site.exids.cc_ask)
-		ext = TCPX_EXT_CC_REQUEST;
-	else if (exid == config.site.exids.iw_ask)
-		ext = TCPX_EXT_IW;
-	else if (exid == config.site.exids.ack_ask)
-		ext = TCPX_EXT_ACK;
-	else if (exid == config.site.exids.tarr)
-		return tarr_see(&h->tarr, option[1]);
-	else
-		return;
-	request_see(&h->asks[ext], &h->asked[ext], option, option[1]);
-}
-
-/* What was reserved a moment ago. */
-static __always_inline int ask_syn_ack_write(struct bpf_sock_ops *ctx, struct tcpx_handover *h)
-{
-	union tcpx_option o;
-
-	h->op = 0; /* it is said now: the next SYN-ACK may be to the same address and port */
-#pragma clang loop unroll(full)
-	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		o.all = h->options[ext];
-		if (o.all)
-			ask_write(ctx, ext, &o);
-	}
-	return 0;
-}
-
-/* What the SYN asks for. Global: see receive_third_ack(). */
-__noinline int ask_syn(struct bpf_sock_ops *ctx)
-{
-	struct tcpx_handover *h = handover_slot();
-
-	if (!h)
-		return 0;
-	header_of_syn(ctx, &h->syn);
-	header_walk(&h->syn);
-	for (int i = 0; i < TCPX_EXPERIMENTS_MAX && i < h->syn.experiments; i++)
-		ask_see(h, header_option(&h->syn, h->syn.experiment_at[i]));
-	return 0;
-}
-
-/* The rule that has a say on a SYN-ACK. */
-static __always_inline const struct tcpx_rule *ask_syn_ack_rule(const struct tcpx_hits *hits,
-								enum tcpx_ext ext)
-{
-	const struct tcpx_rule *rule = policy_rule(hits, ext, ASK_SLOT(ext)), *ask;
-
-	if (ext != TCPX_EXT_ACK || rule_active(rule))
-		return rule;
-	ask = policy_rule(hits, ext, TCPX_KIND_ASK); /* with TARR both roles announce it */
-	return tarr_asks(ask) ? ask : rule;
-}
-
-/* HDR_OPT_LEN and WRITE_HDR_OPT of a SYN-ACK: a request socket, which has no storage. */
-__noinline int ask_syn_ack(struct bpf_sock_ops *ctx)
-{
-	struct tcpx_handover *h = handover_slot();
-	struct tcpx_policy_key key;
-	union tcpx_option o;
-	struct tcpx_hits hits;
-	__u32 slots = 0, decided;
-
-	/* with SYN cookies every repetition is a first one: our data will have to say it */
-	if (!h || ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE)
-		return 0;
-	if (ctx->op == BPF_SOCK_OPS_WRITE_HDR_OPT_CB && handover_is_ours(ctx, h))
-		return ask_syn_ack_write(ctx, h);
-	if (!policy_hits(ctx, TCPX_DIRECTION_FROM, &key, &hits) || ask_syn_ack_again(ctx))
-		return 0;
-/* 5.10 takes no loop whose end falls through to its beginning, as clang lays this one out */
-#pragma clang loop unroll(full)
-	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		if (ask_syn_ack_rule(&hits, ext))
-			slots |= 1 << ext;
-	}
-	decided = handover_slots(ctx, h, &key, slots);
-	slots &= ~decided;
-	if (slots & ~(1 << TCPX_EXT_UTO))
-		ask_syn(ctx);
-#pragma clang loop unroll(full)
-	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		/* with Fast Open's data nothing is promised before the third ACK */
-		if (!(slots & 1 << ext) || (h->syn.fast_open && ext != TCPX_EXT_UTO))
-			continue;
-		ask_option_syn_ack(h, ext, ask_syn_ack_rule(&hits, ext), &o);
-		if (o.all && ask_put(ctx, ext, &o))
-			h->options[ext] = o.all;
-	}
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "ask.bpf.h"
 #include "listen.bpf.h"
 #include "receive.bpf.h"
+#include "syn_ack.bpf.h"
 #include "ext/uto.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
