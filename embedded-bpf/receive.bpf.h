@@ -51,16 +51,21 @@ static __always_inline void receive_experiment(struct tcpx_conn *conn, const __u
 	}
 }
 
-/* What the slices make of it; `asks`: requests are welcome here. */
-static __always_inline void receive_judge(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
-					  bool asks)
+/*
+ * What the slices make of it; `asks`: requests are welcome here. Global, as what follows: verifiers
+ * look at each of them once, on its own, and not again for every path that leads to it.
+ */
+__noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
 {
+	struct tcpx_conn *conn = conn_of(ctx);
 	bool correct;
 
+	if (!conn)
+		return 0;
 	if (conn->header.utos)
 		uto_receive(conn, header_option(&conn->header, conn->header.uto_at));
 	if (!conn->header.experiments)
-		return;
+		return 0;
 	for (int i = 0; i < TCPX_EXPERIMENTS_MAX && i < conn->header.experiments; i++) {
 		const __u8 *option = header_option(&conn->header, conn->header.experiment_at[i]);
 
@@ -72,28 +77,23 @@ static __always_inline void receive_judge(struct bpf_sock_ops *ctx, struct tcpx_
 	iw_received(conn, asks, correct || conn->requests[1].state == TCPX_REQUEST_ASKED);
 	ack_received(conn, correct || conn->requests[2].state == TCPX_REQUEST_ASKED,
 		     conn->header.is_syn || ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB);
+	return 0;
 }
 
-/* Copies a header to the connection, looks what stands there, and shows it to the slices. */
-static __always_inline void receive_header(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
-					   bool syn, bool asks)
+/* Copies a header to the connection, and looks what stands there. Returns whether any of it is for
+ * a slice. */
+__noinline int receive_header(struct bpf_sock_ops *ctx, int syn)
 {
+	struct tcpx_conn *conn = conn_of(ctx);
+
+	if (!conn)
+		return 0;
 	if (syn)
 		header_of_syn(ctx, &conn->header);
 	else
 		header_of_segment(ctx, &conn->header);
 	header_walk(&conn->header);
-	receive_judge(ctx, conn, asks);
-}
-
-/* The third ACK of a passive open. Global: verifiers look at it once, on its own. */
-__noinline int receive_third_ack(struct bpf_sock_ops *ctx)
-{
-	struct tcpx_conn *conn = conn_of(ctx);
-
-	if (conn)
-		receive_header(ctx, conn, false, true);
-	return 0;
+	return conn->header.utos || conn->header.experiments;
 }
 
 /* The segment of this callback, and before it the SYN when a passive open is complete. */
@@ -107,10 +107,10 @@ static __always_inline void receive(struct bpf_sock_ops *ctx, struct tcpx_conn *
 	    !(ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB &&
 	      tarr_asks(&conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK])))
 		return;
-	if (passive || !header_is_plain(ctx))
-		receive_header(ctx, conn, passive, asks);
-	if (passive && !header_is_plain(ctx))
-		receive_third_ack(ctx);
+	if (passive && receive_header(ctx, true))
+		receive_judge(ctx, asks);
+	if (!header_is_plain(ctx) && receive_header(ctx, false))
+		receive_judge(ctx, asks);
 }
 
 #endif

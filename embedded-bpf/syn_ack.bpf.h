@@ -99,7 +99,7 @@ static __always_inline int ask_syn_ack_write(struct bpf_sock_ops *ctx, struct tc
 	return 0;
 }
 
-/* What the SYN asks for. Global: see receive_third_ack(). */
+/* What the SYN asks for. Global: see receive_judge(). */
 __noinline int ask_syn(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_handover *h = handover_slot();

@@ -60,10 +60,13 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct tcpx_co
 }
 
 /* The handshake is complete: settings, and answers to what was asked. */
-static __always_inline void settle(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+__noinline int settle(struct bpf_sock_ops *ctx)
 {
+	struct tcpx_conn *conn = conn_of(ctx);
 	bool ask;
 
+	if (!conn)
+		return 0;
 	cc_established(ctx, conn);
 	iw_established(ctx, conn);
 	ack_established(ctx, conn);
@@ -78,6 +81,7 @@ static __always_inline void settle(struct bpf_sock_ops *ctx, struct tcpx_conn *c
 	}
 	callback_flags(ctx, (ask ? TCPX_WRITE : 0) | (receive_wanted(conn) ? TCPX_PARSE : 0),
 		       ask ? 0 : TCPX_WRITE);
+	return 0;
 }
 
 /* A handshake is complete, or a later segment has an option that the kernel does not know. */
@@ -109,7 +113,7 @@ __noinline int on_received(struct bpf_sock_ops *ctx)
 		callback_flags(ctx, TCPX_STATE | TCPX_PARSE, ask_any(conn) ? 0 : TCPX_WRITE);
 	else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || request_pending(conn) ||
 		 conn->ack.tarr & TCPX_TARR_PENDING)
-		settle(ctx, conn);
+		settle(ctx);
 	else if (!receive_wanted(conn))
 		callback_flags(ctx, 0, TCPX_PARSE);
 	watch_tell(ctx, conn);
@@ -141,7 +145,7 @@ __noinline int on_state(struct bpf_sock_ops *ctx)
 		return 0;
 	conn->received = ctx->rcv_nxt;
 	callback_flags(ctx, 0, TCPX_STATE);
-	settle(ctx, conn);
+	settle(ctx);
 	watch_tell(ctx, conn);
 	return 0;
 }
