@@ -4,7 +4,7 @@
 import { type Finding, formatFinding, type Result } from "./report.ts";
 import { Unsupported } from "./support.ts";
 
-const LIMIT_MS = 90_000;
+const LIMIT_MS = 180_000;
 
 export interface Attempt {
   name: string;
