@@ -15,16 +15,8 @@ import { type Arch, hostArch } from "./lib/targets.ts";
 const ROOT = resolve(import.meta.dir, "..");
 const BPF = join(ROOT, "embedded-bpf");
 const LAYOUT = "cli/loader/layout.generated.ts";
-const OBJECTS = [
-  "tcpx.bpf.c",
-  "ack.bpf.c",
-  "list.bpf.c",
-  "live.bpf.c",
-  "probe.bpf.c",
-  "site.bpf.c",
-  "layout.bpf.c",
-];
-const SHIPPED = ["tcpx.bpf.o", "ack.bpf.o", "list.bpf.o", "live.bpf.o", "probe.bpf.o", "site.bpf.o"];
+const SHIPPED = ["tcpx", "ack", "list", "live", "probe", "site"].map((name) => `${name}.bpf.o`);
+const OBJECTS = [...SHIPPED, "layout.bpf.o"];
 
 /** The oldest verifiers and BTF readers that we load on understand -mcpu=v3 (5.1) and this BTF. */
 const CLANG = ["clang", "-g", "-O2", "-target", "bpf", "-mcpu=v3", "-Wall", "-Wextra", "-Werror"];
@@ -37,8 +29,8 @@ export async function buildObjects(): Promise<string> {
   const include = `/usr/include/${(await run(["gcc", "-print-multiarch"])).trim()}`;
   const recipe = [version, ...CLANG, include, ...files];
   return cached("bpf", [...recipe, ...sources], async (out) => {
-    for (const source of OBJECTS) {
-      const object = join(out, source.replace(/c$/, "o"));
+    for (const name of OBJECTS) {
+      const [source, object] = [name.replace(/o$/, "c"), join(out, name)];
       const flags = [`-I${include}`, `-ffile-prefix-map=${BPF}=.`, "-c", source, "-o", object];
       await run([...CLANG, ...flags], { cwd: BPF });
       await run(["llvm-strip", "-g", object]); // keeps BTF, drops DWARF with its paths

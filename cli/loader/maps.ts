@@ -3,6 +3,7 @@
 
 import { readdirSync } from "node:fs";
 import { type Bridge, cstr, isErrno, unwrap } from "./bridge.ts";
+import { decode, type Struct, type StructName, sizeOf } from "./struct.ts";
 
 /** enum bpf_attach_type */
 export const SOCK_OPS = 3;
@@ -87,6 +88,13 @@ export function lookup(lib: Bridge, fd: number, key: Uint8Array, size: number): 
   const value = new Uint8Array(size);
   unwrap("map look-up", lib.tcpx_map_lookup(fd, key, value));
   return value;
+}
+
+/** The first value of an array map of any layout: one that was shorter or longer differs at its end only. */
+export function firstStruct<S extends StructName>(lib: Bridge, { fd }: Fd, name: S): Struct<S> {
+  const bytes = new Uint8Array(sizeOf(name));
+  bytes.set(lookup(lib, fd, new Uint8Array(4), valueSize(lib, fd)).subarray(0, bytes.length));
+  return decode(name, bytes);
 }
 
 /** The first `count` values of an array map, back to back. */

@@ -7,18 +7,15 @@ import { DEFAULT_SITE, type Site, sameSite } from "../wire/site.ts";
 import { type Bridge, cstr, unwrap } from "./bridge.ts";
 import { findBpffs, requireOwn } from "./host.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
-import { indexes, lookup, openPin, pin, update, valueSize } from "./maps.ts";
+import { firstStruct, indexes, openPin, pin, update } from "./maps.ts";
 import { openObject } from "./object.ts";
 import * as pins from "./pins.ts";
 import { decodeSite, encodeSite } from "./records.ts";
-import { decode, encode, sizeOf } from "./struct.ts";
+import { encode } from "./struct.ts";
 
 function readIn(lib: Bridge, bpffs: string, layout: number): Site | undefined {
   using map = openPin(lib, pins.sitePath(bpffs, layout));
-  if (!map) return undefined;
-  const bytes = new Uint8Array(sizeOf("tcpx_site"));
-  bytes.set(lookup(lib, map.fd, new Uint8Array(4), valueSize(lib, map.fd)).subarray(0, bytes.length));
-  return decodeSite(decode("tcpx_site", bytes));
+  return map && decodeSite(firstStruct(lib, map, "tcpx_site"));
 }
 
 /** The table that changes are made with: ours, else the one that an older tcpx has left. */

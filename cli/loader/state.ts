@@ -13,10 +13,10 @@ import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import type { Bridge } from "./bridge.ts";
 import { cgroupExists, findBpffs, requireOwn } from "./host.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
-import { arrayValues, type Fd, linkInfo, lookup, openPin, valueSize } from "./maps.ts";
+import { arrayValues, type Fd, firstStruct, linkInfo, openPin, valueSize } from "./maps.ts";
 import * as pins from "./pins.ts";
 import { decodeRules, decodeSite } from "./records.ts";
-import { decode, type Struct, sizeOf } from "./struct.ts";
+import { sizeOf } from "./struct.ts";
 
 /** What is in force in one scope, but for the rules. */
 export interface ScopeHead {
@@ -50,13 +50,6 @@ export interface ScopeState extends ScopeHead {
 export function damagedError(name: string): TcpxError {
   const what = `the pins of cgroup ${name} were removed by hand: nobody knows its rules`;
   return new TcpxError(Exit.FAILED, what, { value: name, hint: "`tcpx reset` detaches what is left" });
-}
-
-/** struct tcpx_config of any layout; one that was shorter or longer differs behind the cgroup's name only. */
-function readConfig(lib: Bridge, map: Fd): Struct<"tcpx_config"> {
-  const bytes = new Uint8Array(sizeOf("tcpx_config"));
-  bytes.set(lookup(lib, map.fd, new Uint8Array(4), valueSize(lib, map.fd)).subarray(0, bytes.length));
-  return decode("tcpx_config", bytes);
 }
 
 /** The layouts that we can read. @throws TcpxError when a newer tcpx has rules here */
@@ -112,7 +105,7 @@ function readGeneration<T extends ScopeHead>(
     const nobodyKnows = { waiting: false, damaged: true, version: "?", site: DEFAULT_SITE, count: 0 };
     return reader(lib, { ...state, name: `id ${id}`, alive: cgroupId !== 0n, ...nobodyKnows }, undefined);
   }
-  const { rule_count, version, cgroup: name, site } = readConfig(lib, config);
+  const { rule_count, version, cgroup: name, site } = firstStruct(lib, config, "tcpx_config");
   const count = layout > LAYOUT_VERSION ? 0 : rule_count; // a newer one's may be of kinds that we do not know
   // the link learns of the removal of its cgroup only after a while
   const alive = cgroupId !== 0n && cgroupExists(name, id);

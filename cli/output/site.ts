@@ -1,15 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The site's table for people and for scripts.
 
-import {
-  changedExids,
-  DEFAULT_SITE,
-  EXID_NAMES,
-  hex,
-  type Site,
-  sameSite,
-  siteAlgorithms,
-} from "../wire/site.ts";
+import { changedExids, DEFAULT_SITE, hex, type Site, sameSite, siteAlgorithms } from "../wire/site.ts";
 
 /** Null: what is documented. */
 export function siteJson(site: Site): Record<string, unknown> | null {
@@ -20,7 +12,7 @@ export function siteJson(site: Site): Record<string, unknown> | null {
 
 /** What a change adds (+) and removes (-). */
 export function siteLines(present: Site, wanted: Site): string[] {
-  const exids = EXID_NAMES.filter((name) => present.exids[name] !== wanted.exids[name]).map(
+  const exids = changedExids(wanted, present).map(
     (name) => `+ exid ${name} ${hex(wanted.exids[name])} (was ${hex(present.exids[name])})`,
   );
   const [before, after] = [present, wanted].map(

@@ -3,6 +3,7 @@
 // request and answer (delay8, segments8), and TARR (draft-ietf-tcpm-ack-rate-request).
 
 import { Exid } from "../loader/layout.generated.ts";
+import { bitsHex } from "./site.ts";
 
 /** What is asked for, or granted; 0 in a field: unspecified, or refused. */
 export interface AckPair {
@@ -14,8 +15,6 @@ export interface AckPair {
 
 /** The most segments per ACK that TARR's 7 bits can say. */
 export const TARR_MOST = 127;
-/** Bytes of TARR: kind, length, identifier; then R (7 bits) and a reserved bit in a request. */
-const exidHex = (exid: number) => exid.toString(16).padStart(4, "0");
 
 /** The 16 bits of a request or answer. */
 export function encodeAck({ every, divisor }: AckPair): number {
@@ -27,7 +26,7 @@ export function decodeAck(bits: number): AckPair {
 }
 
 /** The option with which an end says that it understands TARR. */
-export const tarrCapability = (exid: number = Exid.TARR) => `fe04${exidHex(exid)}`;
+export const tarrCapability = (exid: number = Exid.TARR) => `fe04${bitsHex(exid)}`;
 
 /** R for so many segments per ACK (1..TARR_MOST): at once is 0. */
 export function encodeTarr(every: number): number {
@@ -39,9 +38,9 @@ export function decodeTarr(r: number): number {
   return r === 0 ? 1 : r;
 }
 
-/** TARR's five bytes as hex. */
+/** TARR's five bytes as hex: kind, length, identifier, then R (7 bits) and a reserved bit. */
 export function tarrHex(every: number, exid: number = Exid.TARR): string {
-  return `fe05${exidHex(exid)}${(encodeTarr(every) << 1).toString(16).padStart(2, "0")}`;
+  return `fe05${bitsHex(exid)}${(encodeTarr(every) << 1).toString(16).padStart(2, "0")}`;
 }
 
 /** "an ACK every 8 segments, after rtt/4 at the latest"; undefined when nothing is specified. */

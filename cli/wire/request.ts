@@ -2,13 +2,13 @@
 // Requests on the wire: kind 254, length 6, experiment identifier, 16 bits (RFC 6994).
 
 import { answerWords, askWords, tarrWords } from "./ack.ts";
-import { DEFAULT_SITE, type ExidName, numberName, type Site } from "./site.ts";
+import { bitsHex, DEFAULT_SITE, type ExidName, numberName, type Site } from "./site.ts";
 
 export const EXPERIMENT_KIND = 254;
 
 /** The option's six bytes as hex. */
 export function requestHex(exid: number, value: number): string {
-  return `fe06${exid.toString(16).padStart(4, "0")}${value.toString(16).padStart(4, "0")}`;
+  return `fe06${bitsHex(exid)}${bitsHex(value)}`;
 }
 
 const REFUSED = 0xffff;

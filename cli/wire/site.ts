@@ -58,14 +58,16 @@ export function changedSlots(present: Site, next: Site): number[] {
   );
 }
 
+/** 16 bits as they stand in an option. */
+export const bitsHex = (n: number) => n.toString(16).padStart(4, "0");
 /** Numbers 0x8000 and the like are read so. */
-export const hex = (n: number) => `0x${n.toString(16).padStart(4, "0")}`;
+export const hex = (n: number) => `0x${bitsHex(n)}`;
 
 export const siteAlgorithms = ({ algorithms }: Site): SiteAlgorithm[] => algorithms.filter((a) => a !== null);
 
-/** Identifiers that are not the documented ones. */
-export const changedExids = ({ exids }: Site): ExidName[] =>
-  EXID_NAMES.filter((name) => exids[name] !== DEFAULT_SITE.exids[name]);
+/** Identifiers that are others than in `base`, the documented ones when left out. */
+export const changedExids = ({ exids }: Site, base: Site = DEFAULT_SITE): ExidName[] =>
+  EXID_NAMES.filter((name) => exids[name] !== base.exids[name]);
 
 /** Every name that rules of this host may have. */
 export const algorithmNames = (site: Site): string[] => [
