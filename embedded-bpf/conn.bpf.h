@@ -21,9 +21,16 @@ __noinline int claim(struct bpf_sock_ops *ctx, int direction)
 
 	if (!sk || !policy_hits(ctx, direction, &key, &hits))
 		return 0;
-	conn = bpf_sk_storage_get(&conns, sk, NULL, 0);
-	if (!conn)
+	conn = bpf_sk_storage_get(&conns, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!conn) {
+		TCPX_ERROR(TCPX_EXT_UTO, -12);
 		return 0;
+	}
+	if (!conn->scope && !hits.port && hits.any) { /* the usual case, in one copy */
+		conn->policy = *hits.any;
+		conn->scope = config.scope;
+		return 1;
+	}
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		for (int kind = 0; kind < TCPX_KIND_COUNT; kind++) {
 			const struct tcpx_rule *rule = policy_rule(&hits, ext, kind);
@@ -70,23 +77,7 @@ static __always_inline struct tcpx_conn *conn_of(struct bpf_sock_ops *ctx)
 static __always_inline struct tcpx_conn *conn_claim(struct bpf_sock_ops *ctx,
 						    enum tcpx_direction direction)
 {
-	struct bpf_sock *sk = ctx->sk;
-	struct tcpx_policy_key key;
-	struct tcpx_hits hits;
-	struct tcpx_conn *conn;
-
-	if (!sk || !policy_hits(ctx, direction, &key, &hits))
-		return NULL;
-	conn = bpf_sk_storage_get(&conns, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!conn) {
-		TCPX_ERROR(TCPX_EXT_UTO, -12);
-		return NULL;
-	}
-	if (conn->scope || hits.port || !hits.any)
-		return claim(ctx, direction) ? conn : NULL;
-	conn->policy = *hits.any; /* the usual case, in one copy */
-	conn->scope = config.scope;
-	return conn;
+	return claim(ctx, direction) ? conn_of(ctx) : NULL;
 }
 
 /* The connection, when this scope is the one that does its work. */

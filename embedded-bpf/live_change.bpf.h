@@ -31,13 +31,6 @@ static __always_inline int live_uto(struct tcp_sock *tp, struct tcpx_conn *conn,
 	return TCPX_LIVE_CHANGED;
 }
 
-static __always_inline bool live_same_name(const char *a, const char *b)
-{
-	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
-
-	return x[0] == y[0] && x[1] == y[1];
-}
-
 /* Names that are compared as numbers: nothing may stand behind the NUL. */
 static __always_inline void live_cc_name(struct tcp_sock *tp, char *name)
 {
@@ -72,12 +65,12 @@ static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 	own = conn->cc_applied ? cc_sum(now) != conn->before.cc_ours
 			       : BPF_CORE_READ_BITFIELD(icsk, icsk_ca_setsockopt);
 	cc_named(algorithm, name);
-	if (own && !(order->local.flags & TCPX_RULE_FORCE) && !live_same_name(now, name))
+	if (own && !(order->local.flags & TCPX_RULE_FORCE) && !cc_same(now, name))
 		return live_kept(TCPX_EXT_CC_REQUEST);
 	if (live_cc_granted(conn))
 		return TCPX_LIVE_PEERS;
 	conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_LOCAL] = order->local;
-	if (live_same_name(now, name))
+	if (cc_same(now, name))
 		return TCPX_LIVE_SAME;
 	err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
 	if (err)

@@ -40,7 +40,7 @@ static __always_inline int live_undo_cc(struct tcp_sock *tp, struct tcpx_conn *c
 		return TCPX_LIVE_SAME;
 	if (cc_sum(now) != conn->before.cc_ours)
 		return TCPX_LIVE_KEPT;
-	if (live_same_name(now, name))
+	if (cc_same(now, name))
 		return TCPX_LIVE_SAME;
 	*err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
 	if (*err)
