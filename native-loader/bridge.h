@@ -172,10 +172,11 @@ TCPX_API int tcpx_exec_keep(int fd); /* takes close-on-exec from it */
  */
 TCPX_API int tcpx_exec(const char *argv, size_t argv_size, const char *envp, size_t envp_size);
 /* A small process that runs argv (8 words, 8 KiB at the most) with this very executable when this
- * process has ended or become another, and cgroup.events says that nobody is left. It stays in the
- * cgroup that the caller is in now. Returns a file descriptor: closing it means the end, too.
+ * process has ended or become another, and nobody is left in the cgroup that argv ends with, which
+ * need not exist yet. It stays in the cgroup that the caller is in now. Returns a file descriptor:
+ * closing it means the end, too; anything written to it, that there is nothing to watch.
  */
-TCPX_API int tcpx_run_watch(int events_fd, const char *argv, size_t argv_size);
+TCPX_API int tcpx_run_watch(const char *argv, size_t argv_size);
 
 /* --- the ACK agent (agent.c, flusher.c): all that is timing-critical, in two threads --- */
 struct tcpx_agent_stats {

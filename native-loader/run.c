@@ -107,9 +107,9 @@ int tcpx_exec(const char *argv, size_t argv_size, const char *envp, size_t envp_
 #define WORDS 8
 
 struct run_watch {
-	int line;   /* end of file: tcpx has become the command, or is dead */
-	int events; /* cgroup.events */
+	int line; /* end of file: tcpx has become the command, or is dead */
 	char *argv[WORDS + 1];
+	const char *cgroup;
 	char text[8192]; /* on the stack, where guard_forget() leaves it alone */
 };
 
@@ -157,33 +157,40 @@ static void clean_up(char *const *argv)
 	syscall(SYS_execve, "/proc/self/exe", argv, env);
 }
 
+/* It fails where the cgroup is gone: then nobody is in it. */
+static int open_events(const char *cgroup)
+{
+	int dir = (int)syscall(SYS_openat, AT_FDCWD, cgroup, O_PATH | O_DIRECTORY);
+
+	return (int)syscall(SYS_openat, dir, "cgroup.events", O_RDONLY);
+}
+
 static void watch(const void *context)
 {
 	const struct run_watch *w = context;
 	int line = (int)syscall(SYS_fcntl, w->line, F_DUPFD, 3);
-	int events = (int)syscall(SYS_fcntl, w->events, F_DUPFD, 3);
-	struct pollfd change = {.fd = 1, .events = POLLPRI};
-	char none;
+	struct pollfd change = {.events = POLLPRI};
+	char word;
 
 	syscall(SYS_dup3, line, 0, 0);
-	syscall(SYS_dup3, events, 1, 0);
-	syscall(SYS_close, 2);
-	guard_close_from(3);
+	guard_close_from(1);
 	syscall(SYS_setsid);
 	syscall(SYS_chdir, "/");
 	syscall(SYS_prctl, PR_SET_NAME, "tcpx-run-watch", 0, 0, 0);
 	guard_forget();
-	syscall(SYS_read, 0, &none, 1);
-	while (populated(1)) {
+	if (syscall(SYS_read, 0, &word, 1) > 0)
+		return; /* it could not be made */
+	change.fd = open_events(w->cgroup);
+	while (populated(change.fd)) {
 		if (syscall(SYS_ppoll, &change, 1, NULL, NULL, 0) < 0)
 			break;
 	}
 	clean_up(w->argv);
 }
 
-int tcpx_run_watch(int events_fd, const char *argv, size_t argv_size)
+int tcpx_run_watch(const char *argv, size_t argv_size)
 {
-	struct run_watch w = {.events = events_fd};
+	struct run_watch w = {};
 	int line[2], words = 0, err;
 
 	if (!argv || !argv_size || argv[argv_size - 1] || argv_size > sizeof(w.text))
@@ -192,7 +199,7 @@ int tcpx_run_watch(int events_fd, const char *argv, size_t argv_size)
 	for (size_t i = 0; i < argv_size; i += strlen(w.text + i) + 1) {
 		if (words == WORDS)
 			return -E2BIG;
-		w.argv[words++] = w.text + i;
+		w.cgroup = w.argv[words++] = w.text + i;
 	}
 	if (syscall(SYS_pipe2, line, O_CLOEXEC))
 		return -errno;

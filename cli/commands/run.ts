@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-import { openSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { ArgsDef } from "citty";
 import { type Args, globalArgs, selectorArgs, textArg } from "../args.ts";
@@ -8,7 +8,7 @@ import { Exit, type ExitCode, RunExit, TcpxError } from "../errors.ts";
 import { draftRun, runArgs } from "../extensions/run.ts";
 import { type Bridge, bridge, unwrap } from "../loader/bridge.ts";
 import { cgroupRoot } from "../loader/host.ts";
-import { makeRunCgroup } from "../loader/run-scopes.ts";
+import { freeRunCgroup } from "../loader/run-scopes.ts";
 import { siteIfReadable } from "../loader/site.ts";
 import { become, inheritedFiles, requireCommand } from "../system/exec.ts";
 import { cgroupOfProcess } from "../system/scope.ts";
@@ -36,6 +36,14 @@ function cgroupError(what: string, error: unknown): TcpxError {
   return new TcpxError(kind, `${what} (${code})`, { cause: error, ...(hint !== undefined ? { hint } : {}) });
 }
 
+function orCgroupError<T>(parent: string, make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    throw cgroupError(`cannot make a cgroup below ${parent}`, error);
+  }
+}
+
 /** The cgroup that this process is in, below which commands get their own. */
 function ownCgroup(): string {
   const root = cgroupRoot();
@@ -59,19 +67,21 @@ function ownCgroup(): string {
   return own;
 }
 
-/** A cgroup for the command, which goes when its last process and this one have ended. */
+/** A cgroup for the command, which goes when its last process and this one have ended, however they do. */
 function makeScope(lib: Bridge): string {
   const own = ownCgroup();
-  let path: string;
-  try {
-    path = makeRunCgroup(own);
-  } catch (error) {
-    throw cgroupError(`cannot make a cgroup below ${own}`, error);
-  }
-  const events = openSync(join(path, "cgroup.events"), "r");
+  const path = orCgroupError(own, () => freeRunCgroup(own));
   const words = new TextEncoder().encode([...self(), "internal-run-end", path, ""].join("\0"));
-  // both files stay open until we become the command, or end
-  unwrap("start the watcher", lib.tcpx_run_watch(events, words, words.length));
+  // stays open until we become the command, or end; before mkdir(), so that SIGKILL leaves nothing behind
+  const line = unwrap("start the watcher", lib.tcpx_run_watch(words, words.length));
+  orCgroupError(own, () => {
+    try {
+      mkdirSync(path);
+    } catch (error) {
+      writeSync(line, ".");
+      throw error;
+    }
+  });
   return path;
 }
 

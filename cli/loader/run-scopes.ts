@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The cgroups of `tcpx run`: made below the caller's own, and removed when nobody is left in them.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { Bridge } from "./bridge.ts";
 import { findBpffs, findCgroupRoot } from "./host.ts";
@@ -12,7 +12,6 @@ import { directories } from "./survey.ts";
 const FIRST_PID_NS = 0xeffffffc;
 /** tcpx-run-PID, in other pid namespaces tcpx-run-PID-NAMESPACE; .N when the name is still in use. */
 const NAME = /^tcpx-run-(\d+)(?:-(\d+))?(?:\.\d+)?$/;
-const MOST_OF_ONE_PID = 100;
 
 /** Of a run, demo or doctor, or below one of these: there only as long as a command runs. */
 export function isTemporary(cgroup: string): boolean {
@@ -23,20 +22,15 @@ function pidNs(): number {
   return statSync("/proc/self/ns/pid").ino;
 }
 
-/** Makes the cgroup of this process's command; returns its path. Throws what mkdir() says. */
-export function makeRunCgroup(parent: string): string {
+/** The path of a cgroup for this process's command, which does not exist yet. Throws what readdir() says. */
+export function freeRunCgroup(parent: string): string {
   for (const name of readdirSync(parent)) removeIfLeft(join(parent, name));
   const namespace = pidNs() === FIRST_PID_NS ? "" : `-${pidNs()}`;
-  const name = `tcpx-run-${process.pid}${namespace}`;
+  const path = join(parent, `tcpx-run-${process.pid}${namespace}`);
+  // a process with our number may have left others in there
   for (let n = 0; ; n++) {
-    const path = join(parent, n > 0 ? `${name}.${n}` : name);
-    try {
-      mkdirSync(path);
-      return path;
-    } catch (error) {
-      // a process with our number has left others in there
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST" || n >= MOST_OF_ONE_PID) throw error;
-    }
+    const free = n > 0 ? `${path}.${n}` : path;
+    if (!existsSync(free)) return free;
   }
 }
 

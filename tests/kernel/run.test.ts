@@ -196,6 +196,19 @@ describeIf(needs.ok, needs.reason)("tcpx run", () => {
     }
   });
 
+  test("killed the moment its cgroup is there: the watcher was there before", async () => {
+    for (let round = 0; round < 10; round++) {
+      const child = r.start([...UTO, "sleep", "60"]);
+      const deadline = Date.now() + 10_000;
+      // without a pause: what lies between mkdir() and the next call takes less than a millisecond
+      while (r.runs().length === 0 && Date.now() < deadline);
+      expect(r.runs()).toHaveLength(1);
+      child.kill("SIGKILL");
+      await child.exited;
+      expect(await r.gone()).toBe(true);
+    }
+  });
+
   test("the executable has been replaced meanwhile: the old one cleans up", async () => {
     const copy = join(r.lab.dir, "tcpx-copy");
     copyFileSync(tcpxPath(), copy);

@@ -66,7 +66,7 @@ export const SYMBOLS = {
   tcpx_exec_note: { args: [], returns: i32 },
   tcpx_exec_keep: { args: [i32], returns: i32 },
   tcpx_exec: { args: [p, u64, p, u64], returns: i32 },
-  tcpx_run_watch: { args: [i32, p, u64], returns: i32 },
+  tcpx_run_watch: { args: [p, u64], returns: i32 },
   tcpx_capabilities: { args: [p], returns: i32 },
   tcpx_agent_start: { args: [i32, i32, i32, p], returns: i32 },
   tcpx_agent_at_once: { args: [p, u32], returns: i32 },
