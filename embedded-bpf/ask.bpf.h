@@ -76,7 +76,7 @@ static __always_inline bool ask_any(const struct tcpx_conn *conn)
 
 static __always_inline void ask_fallback(struct tcpx_conn *conn, enum tcpx_ext ext)
 {
-	count(ext, TCPX_COUNTER_FALLBACK);
+	count_apart(ext, TCPX_COUNTER_FALLBACK);
 	conn_news(conn, ext, TCPX_NEWS_FALLBACK);
 }
 

@@ -9,7 +9,7 @@
 #include <bpf/bpf_core_read.h>
 #include <stdbool.h>
 
-#define TCPX_LEVELS_MAX 64 /* of cgroups */
+#define TCPX_LEVELS_MAX 32 /* of cgroups */
 
 struct kernfs_node {
 	__u64 id;

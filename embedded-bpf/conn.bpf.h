@@ -58,7 +58,7 @@ static __always_inline void conn_news(struct tcpx_conn *conn, enum tcpx_ext ext,
 /* An option of the peer that is ignored. */
 static __always_inline void conn_malformed(struct tcpx_conn *conn, enum tcpx_ext ext)
 {
-	count(ext, TCPX_COUNTER_MALFORMED);
+	count_apart(ext, TCPX_COUNTER_MALFORMED);
 	conn_news(conn, ext, TCPX_NEWS_MALFORMED);
 }
 

@@ -15,7 +15,7 @@ static __always_inline int live_failed(struct tcpx_live_target *target, __u32 ex
 
 static __always_inline int live_kept(__u32 ext)
 {
-	count(ext, TCPX_COUNTER_KEPT);
+	count_apart(ext, TCPX_COUNTER_KEPT);
 	return TCPX_LIVE_KEPT;
 }
 

@@ -50,7 +50,7 @@ static __always_inline void header_of_segment(struct bpf_sock_ops *ctx, struct t
 {
 	__u8 *data = ctx->skb_data, *end = ctx->skb_data_end;
 
-	h->is_syn = 0;
+	h->flags = 0;
 	h->len = 0;
 	if (data + TCPX_HEADER_MIN > end)
 		return;
@@ -68,7 +68,7 @@ static __always_inline void header_of_syn(struct bpf_sock_ops *ctx, struct tcpx_
 {
 	int len = bpf_getsockopt(ctx, TCPX_SOL_TCP, TCP_BPF_SYN, h->bytes, TCPX_HEADER_MAX);
 
-	h->is_syn = 1;
+	h->flags = TCPX_HEADER_SYN;
 	h->len = len > 0 ? len : 0;
 }
 
@@ -138,6 +138,7 @@ static __always_inline void header_walk(struct tcpx_header *h)
 	h->utos = 0;
 	h->experiments = 0;
 	h->at = header_begin(h);
+#pragma clang loop unroll_count(4)
 	for (int i = 0; i < TCPX_OPTIONS_MAX; i++) {
 		const __u8 *option;
 		__u32 len;

@@ -16,7 +16,7 @@ static __always_inline bool ask_reserve(struct bpf_sock_ops *ctx, enum tcpx_ext 
 	int err = bpf_reserve_hdr_opt(ctx, o->len, 0);
 
 	if (err == -TCPX_ENOSPC && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
-		count(ext, TCPX_COUNTER_NO_ROOM);
+		count_apart(ext, TCPX_COUNTER_NO_ROOM);
 	return !err;
 }
 

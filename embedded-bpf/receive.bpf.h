@@ -58,7 +58,7 @@ static __always_inline void receive_experiment(struct tcpx_conn *conn, const __u
 __noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
-	bool correct;
+	__u8 flags;
 
 	if (!conn)
 		return 0;
@@ -71,12 +71,18 @@ __noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
 
 		receive_experiment(conn, option, option[1]);
 	}
-	/* an answer is right once: what corrects it comes before or with the peer's first data */
-	correct = ctx->rcv_nxt == conn->received;
-	cc_received(conn, asks, correct || conn->requests[0].state == TCPX_REQUEST_ASKED);
-	iw_received(conn, asks, correct || conn->requests[1].state == TCPX_REQUEST_ASKED);
-	ack_received(conn, correct || conn->requests[2].state == TCPX_REQUEST_ASKED,
-		     conn->header.is_syn || ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB);
+	flags = conn->header.flags & TCPX_HEADER_SYN;
+	if (asks)
+		flags |= TCPX_HEADER_ASKS;
+	if (ctx->rcv_nxt == conn->received)
+		flags |= TCPX_HEADER_CORRECTS;
+	if (flags & TCPX_HEADER_SYN || ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
+		flags |= TCPX_HEADER_TARR;
+	conn->header.flags = flags;
+	barrier();
+	cc_received(conn);
+	iw_received(conn);
+	ack_received(conn);
 	return 0;
 }
 
@@ -96,18 +102,24 @@ __noinline int receive_header(struct bpf_sock_ops *ctx, int syn)
 	return conn->header.utos || conn->header.experiments;
 }
 
+/* Of which end? Looked up each time: what verifiers know of a variable doubles their ways. */
+static __always_inline bool passive(struct bpf_sock_ops *ctx)
+{
+	barrier_var(ctx);
+	return ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
+}
+
 /* The segment of this callback, and before it the SYN when a passive open is complete. */
 static __always_inline void receive(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
-	bool passive = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
 	/* requests come with the handshake; with Fast Open its end is seen on the first data */
-	bool asks = passive || (conn->fast_open && ctx->rcv_nxt == conn->received);
+	bool asks = passive(ctx) || (conn->fast_open && ctx->rcv_nxt == conn->received);
 
 	if (!receive_wanted(conn) && !(asks && receive_grants(conn)) &&
 	    !(ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB &&
 	      tarr_asks(&conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK])))
 		return;
-	if (passive && receive_header(ctx, true))
+	if (passive(ctx) && receive_header(ctx, true))
 		receive_judge(ctx, asks);
 	if (!header_is_plain(ctx) && receive_header(ctx, false))
 		receive_judge(ctx, asks);

@@ -80,8 +80,7 @@ static __always_inline bool request_full(const struct tcpx_conn *conn)
 }
 
 /* After the walk: may the peer ask here? `bits` has passed the slice's check when `valid`. */
-static __always_inline void request_take_ask(struct tcpx_conn *conn, enum tcpx_ext ext, bool now,
-					     bool valid)
+static __always_inline void request_take_ask(struct tcpx_conn *conn, enum tcpx_ext ext, bool valid)
 {
 	struct tcpx_request_conn *r = request_of_peer(conn, ext);
 	bool again = ext == TCPX_EXT_ACK && r->state == TCPX_REQUEST_ANSWERED;
@@ -95,27 +94,30 @@ static __always_inline void request_take_ask(struct tcpx_conn *conn, enum tcpx_e
 		return;
 	if (!rule_active(&conn->policy.rules[ext][TCPX_KIND_ACCEPT]))
 		return; /* nobody here grants anything: not even counted */
-	if (seen > 1 || !now || !valid ||
+	/* a changed wish for ACKs may come at any time */
+	if (seen > 1 || !valid ||
+	    (ext != TCPX_EXT_ACK && !(conn->header.flags & TCPX_HEADER_ASKS)) ||
 	    (r->state != TCPX_REQUEST_NONE && r->state != TCPX_REQUEST_PENDING && !again)) {
 		conn_malformed(conn, ext);
 		return;
 	}
 	if (r->state != TCPX_REQUEST_PENDING)
-		count(ext, TCPX_COUNTER_RECEIVED);
+		count_apart(ext, TCPX_COUNTER_RECEIVED);
 	/* the header at hand is the SYN's before it is the third ACK's */
 	r->promised = r->state == TCPX_REQUEST_NONE && conn->armed && !conn->header.crowded &&
-		      conn->header.is_syn && !conn->fast_open && !conn->retrans &&
+		      conn->header.flags & TCPX_HEADER_SYN && !conn->fast_open && !conn->retrans &&
 		      !(ext == TCPX_EXT_ACK && (request_full(conn) || conn->ack.tarr_seen));
 	r->asked = r->ask_bits;
 	r->state = TCPX_REQUEST_PENDING;
 }
 
 /* After the walk: the answer to our ask. A later one, on the first data, corrects the SYN-ACK's. */
-static __always_inline void request_take_answer(struct tcpx_conn *conn, enum tcpx_ext ext, bool now,
+static __always_inline void request_take_answer(struct tcpx_conn *conn, enum tcpx_ext ext,
 						bool granted, bool refused)
 {
 	struct tcpx_request_conn *r = request_of(conn, ext);
 	__u8 seen = r->answer_seen;
+	bool correct;
 
 	r->answer_seen = 0;
 	if (!seen)
@@ -124,7 +126,8 @@ static __always_inline void request_take_answer(struct tcpx_conn *conn, enum tcp
 	if (seen == 1 && r->answer == r->answer_bits &&
 	    (r->state == TCPX_REQUEST_GRANTED || r->state == TCPX_REQUEST_REFUSED))
 		return;
-	if (seen > 1 || !now || conn->silent || r->state < TCPX_REQUEST_ASKED ||
+	correct = conn->header.flags & TCPX_HEADER_CORRECTS || r->state == TCPX_REQUEST_ASKED;
+	if (seen > 1 || !correct || conn->silent || r->state < TCPX_REQUEST_ASKED ||
 	    r->state > TCPX_REQUEST_REFUSED || (!granted && !refused)) {
 		conn_malformed(conn, ext);
 		return;
@@ -132,7 +135,7 @@ static __always_inline void request_take_answer(struct tcpx_conn *conn, enum tcp
 	r->answer = r->answer_bits;
 	r->state = granted ? TCPX_REQUEST_GRANTED : TCPX_REQUEST_REFUSED;
 	conn->heard = 1;
-	count(ext, granted ? TCPX_COUNTER_GRANTED : TCPX_COUNTER_REFUSED);
+	count_apart(ext, granted ? TCPX_COUNTER_GRANTED : TCPX_COUNTER_REFUSED);
 	conn_news(conn, ext, TCPX_NEWS_OURS);
 }
 
@@ -156,7 +159,7 @@ static __always_inline void request_stop(struct tcpx_conn *conn, enum tcpx_ext e
 	if (r->state != TCPX_REQUEST_ASKED)
 		return;
 	r->state = conn->written & 1 << ext ? TCPX_REQUEST_UNANSWERED : TCPX_REQUEST_NO_ROOM;
-	count(ext, TCPX_COUNTER_UNANSWERED);
+	count_apart(ext, TCPX_COUNTER_UNANSWERED);
 	conn_news(conn, ext, TCPX_NEWS_OURS);
 }
 
@@ -174,7 +177,7 @@ static __always_inline void request_decide(struct tcpx_conn *conn, enum tcpx_ext
 	r->promised = r->promised && answer == promise;
 	conn_news(conn, ext, TCPX_NEWS_PEERS);
 	if (!granted)
-		count(ext, TCPX_COUNTER_REFUSED);
+		count_apart(ext, TCPX_COUNTER_REFUSED);
 }
 
 /* Has the peer asked for something that is not decided yet? */

@@ -148,7 +148,8 @@ __noinline int ask_syn_ack(struct bpf_sock_ops *ctx)
 			slots |= 1 << ext;
 	}
 	decided = handover_slots(ctx, h, &key, slots);
-	slots &= ~decided;
+	barrier();
+	slots = h->slots & ~decided; /* in memory verifiers do not follow them: see passive() */
 	if (slots & ~(1 << TCPX_EXT_UTO))
 		ask_syn(ctx);
 #pragma clang loop unroll(full)

@@ -87,29 +87,28 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 /* A handshake is complete, or a later segment has an option that the kernel does not know. */
 __noinline int on_received(struct bpf_sock_ops *ctx)
 {
-	bool passive = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
 	struct tcpx_conn *conn;
 
-	conn = passive ? conn_claim(ctx, TCPX_DIRECTION_FROM) : conn_own(ctx);
-	if (passive && !conn) {
+	conn = passive(ctx) ? conn_claim(ctx, TCPX_DIRECTION_FROM) : conn_own(ctx);
+	if (!conn && passive(ctx)) {
 		conn = conn_own(ctx); /* a simultaneous open: claimed when it was opened */
 		if (conn && conn->since_ns)
 			conn = NULL;
 	}
 	if (!conn) {
 		/* inherited from the listener */
-		if (passive && !conn_of(ctx))
+		if (passive(ctx) && !conn_of(ctx))
 			callback_flags(ctx, 0, TCPX_WRITE);
 		return 0;
 	}
 	if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
 		established(ctx, conn);
-	if (passive)
+	if (passive(ctx))
 		ack_start(conn);
 	receive(ctx, conn);
 	ask_settled(conn, ctx->rcv_nxt != conn->received);
 	uto_apply(ctx, conn);
-	if (conn->fast_open && passive) /* the third ACK is still to come */
+	if (conn->fast_open && passive(ctx)) /* the third ACK is still to come */
 		callback_flags(ctx, TCPX_STATE | TCPX_PARSE, ask_any(conn) ? 0 : TCPX_WRITE);
 	else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || request_pending(conn) ||
 		 conn->ack.tarr & TCPX_TARR_PENDING)

@@ -292,11 +292,20 @@ enum tcpx_silence {
 };
 
 /* A TCP header, and what of its options is of interest. */
+/* What a header is, and what may come with it. */
+enum tcpx_header_flag {
+	TCPX_HEADER_SYN = 1,  /* that of a passive open, not this segment's */
+	TCPX_HEADER_ASKS = 2, /* requests are welcome */
+	TCPX_HEADER_CORRECTS =
+		4, /* an answer may differ from the SYN-ACK's: the first data at the latest */
+	TCPX_HEADER_TARR = 8, /* the announcement of TARR */
+};
+
 struct tcpx_header {
 	__u8 bytes[68];	       /* 60 at most; the walk may look at 5 behind the 63rd */
 	__u8 len;	       /* 0: none at hand */
 	__u8 at;	       /* where the walk stands */
-	__u8 is_syn;	       /* the SYN of a passive open, not this segment */
+	__u8 flags;	       /* enum tcpx_header_flag; all but the first after the walk */
 	__u8 crowded;	       /* it has options that may have kept ours off the SYN-ACK */
 	__u8 fast_open;	       /* has a cookie, and maybe data */
 	__u8 utos;	       /* options of kind 28 in it */

@@ -317,7 +317,7 @@ export const structs = {
       bytes: { offset: 0, type: "u8", dims: [68] },
       len: { offset: 68, type: "u8" },
       at: { offset: 69, type: "u8" },
-      is_syn: { offset: 70, type: "u8" },
+      flags: { offset: 70, type: "u8" },
       crowded: { offset: 71, type: "u8" },
       fast_open: { offset: 72, type: "u8" },
       utos: { offset: 73, type: "u8" },

@@ -169,18 +169,18 @@ static __always_inline void ack_start(struct tcpx_conn *conn)
 		request_start(conn, TCPX_EXT_ACK, ask->value[0]);
 }
 
-static __always_inline void ack_received(struct tcpx_conn *conn, bool correct, bool handshake)
+static __always_inline void ack_received(struct tcpx_conn *conn)
 {
 	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_ACK);
 	__u16 answer = r->answer_bits, asked = r->asked;
 
 	/* a changed wish may come at any time */
-	request_take_ask(conn, TCPX_EXT_ACK, true, request_of_peer(conn, TCPX_EXT_ACK)->ask_bits);
-	request_take_answer(conn, TCPX_EXT_ACK, correct,
+	request_take_ask(conn, TCPX_EXT_ACK, request_of_peer(conn, TCPX_EXT_ACK)->ask_bits);
+	request_take_answer(conn, TCPX_EXT_ACK,
 			    answer && (answer >> 8 == asked >> 8 || !(answer >> 8)) &&
 				    (answer & 0xff) <= (asked & 0xff),
 			    !answer);
-	tarr_received(conn, ack_accepts(conn), handshake);
+	tarr_received(conn, ack_accepts(conn));
 }
 
 /* The handshake is complete, or the peer has asked later. */
@@ -195,13 +195,13 @@ static __always_inline void ack_established(struct bpf_sock_ops *ctx, struct tcp
 	if (r->state == TCPX_REQUEST_PENDING) {
 		granted = ack_bounded(accept, r->asked);
 		if ((granted & 0xff) < (r->asked & 0xff))
-			count(TCPX_EXT_ACK, TCPX_COUNTER_CLAMPED);
+			count_apart(TCPX_EXT_ACK, TCPX_COUNTER_CLAMPED);
 		ack_adopt(ctx, TCPX_KIND_ACCEPT, granted & 0xff, granted >> 8);
 		request_decide(conn, TCPX_EXT_ACK, granted, granted, granted);
 	} else if (conn->ack.tarr & TCPX_TARR_PENDING) {
 		granted = ack_bounded(accept, conn->ack.tarr_segments ?: 1);
 		if (granted < conn->ack.tarr_segments)
-			count(TCPX_EXT_ACK, TCPX_COUNTER_CLAMPED);
+			count_apart(TCPX_EXT_ACK, TCPX_COUNTER_CLAMPED);
 		ack_adopt(ctx, TCPX_KIND_ACCEPT, granted & 0xff, 0);
 		conn_news(conn, TCPX_EXT_ACK, TCPX_NEWS_PEERS);
 	} else if (rule_active(local) && !conn->ack.rule) {

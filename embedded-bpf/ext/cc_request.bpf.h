@@ -80,7 +80,7 @@ static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	if (algorithm >= TCPX_ALGORITHMS)
 		return false;
 	if (!(rule->flags & TCPX_RULE_FORCE) && cc_is_applications(ctx, conn)) {
-		count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_KEPT);
+		count_apart(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_KEPT);
 		return false;
 	}
 	sk = ctx->sk;
@@ -117,14 +117,14 @@ static __always_inline void cc_start(struct tcpx_conn *conn)
 		      cc_number(conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_ASK].value[0]));
 }
 
-static __always_inline void cc_received(struct tcpx_conn *conn, bool now, bool correct)
+static __always_inline void cc_received(struct tcpx_conn *conn)
 {
 	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_CC_REQUEST);
 	__u16 answer = r->answer_bits;
 
 	/* an unknown number is refused, not malformed: a newer peer may know more */
-	request_take_ask(conn, TCPX_EXT_CC_REQUEST, now, r->ask_bits != TCPX_CC_REFUSED);
-	request_take_answer(conn, TCPX_EXT_CC_REQUEST, correct, answer == r->asked,
+	request_take_ask(conn, TCPX_EXT_CC_REQUEST, r->ask_bits != TCPX_CC_REFUSED);
+	request_take_answer(conn, TCPX_EXT_CC_REQUEST, answer == r->asked,
 			    answer == TCPX_CC_REFUSED);
 }
 

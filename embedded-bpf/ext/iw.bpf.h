@@ -37,13 +37,13 @@ static __always_inline __u16 iw_promise(const struct tcpx_rule *accept, __u16 as
 	return iw_bounded(accept, asked);
 }
 
-static __always_inline void iw_received(struct tcpx_conn *conn, bool now, bool correct)
+static __always_inline void iw_received(struct tcpx_conn *conn)
 {
 	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_IW);
 	__u16 answer = r->answer_bits;
 
-	request_take_ask(conn, TCPX_EXT_IW, now, iw_valid(r->ask_bits));
-	request_take_answer(conn, TCPX_EXT_IW, correct, answer && answer <= r->asked, !answer);
+	request_take_ask(conn, TCPX_EXT_IW, iw_valid(r->ask_bits));
+	request_take_answer(conn, TCPX_EXT_IW, answer && answer <= r->asked, !answer);
 }
 
 /* The handshake is complete, and the congestion control is the one that will stay. */
@@ -61,7 +61,7 @@ static __always_inline void iw_established(struct bpf_sock_ops *ctx, struct tcpx
 		granted = iw_apply(ctx, segments);
 		request_decide(conn, TCPX_EXT_IW, granted ? segments : 0, granted, segments);
 		if (granted && segments < r->asked)
-			count(TCPX_EXT_IW, TCPX_COUNTER_CLAMPED);
+			count_apart(TCPX_EXT_IW, TCPX_COUNTER_CLAMPED);
 	} else if (rule_active(local) && r->state != TCPX_REQUEST_ANSWERED &&
 		   ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB) {
 		iw_apply(ctx, local->value[0]);

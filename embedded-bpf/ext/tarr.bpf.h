@@ -78,20 +78,20 @@ static __always_inline void tarr_see(__u8 *seen, __u32 len)
 }
 
 /* After the walk; `handshake`: over a SYN or SYN-ACK, where alone it may be announced. */
-static __always_inline void tarr_received(struct tcpx_conn *conn, bool accepts, bool handshake)
+static __always_inline void tarr_received(struct tcpx_conn *conn, bool accepts)
 {
 	__u8 seen = conn->ack.tarr_seen, segments = conn->ack.tarr_bits >> 1;
 
 	conn->ack.tarr_seen = 0;
 	if (!seen)
 		return;
-	if (seen == TCPX_TARR_CAPABLE_LEN && handshake) {
+	if (seen == TCPX_TARR_CAPABLE_LEN && conn->header.flags & TCPX_HEADER_TARR) {
 		conn->ack.tarr |= TCPX_TARR_PEER;
 		return;
 	}
 	if (!accepts)
 		return; /* nobody here grants anything: not even counted */
-	if (seen != TCPX_TARR_REQUEST_LEN || conn->header.is_syn) {
+	if (seen != TCPX_TARR_REQUEST_LEN || conn->header.flags & TCPX_HEADER_SYN) {
 		conn_malformed(conn, TCPX_EXT_ACK);
 		return;
 	}

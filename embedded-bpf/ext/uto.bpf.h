@@ -82,7 +82,7 @@ static __always_inline void uto_apply(struct bpf_sock_ops *ctx, struct tcpx_conn
 	if (present == timeout)
 		return;
 	if (!force && present != conn->uto.applied_ms) {
-		count(TCPX_EXT_UTO, TCPX_COUNTER_KEPT);
+		count_apart(TCPX_EXT_UTO, TCPX_COUNTER_KEPT);
 		return;
 	}
 	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
@@ -124,7 +124,7 @@ static __always_inline void uto_receive(struct tcpx_conn *conn, const __u8 *opti
 	conn_news(conn, TCPX_EXT_UTO, TCPX_NEWS_PEERS);
 	count(TCPX_EXT_UTO, TCPX_COUNTER_RECEIVED);
 	if (ms < accept->value[0] || ms > accept->value[1])
-		count(TCPX_EXT_UTO, TCPX_COUNTER_CLAMPED);
+		count_apart(TCPX_EXT_UTO, TCPX_COUNTER_CLAMPED);
 }
 
 #endif
