@@ -35,7 +35,8 @@ static __always_inline void option_put(union tcpx_option *o, __u8 kind, __u8 len
  */
 static __always_inline void callback_flags(struct bpf_sock_ops *ctx, __u32 set, __u32 clear)
 {
-	__u32 flags = (ctx->bpf_sock_ops_cb_flags & ~(config.foreign ? 0 : clear)) | set;
+	__u32 may_clear = config.foreign - 1; /* all or none; a branch would be dead code */
+	__u32 flags = (ctx->bpf_sock_ops_cb_flags & ~(clear & may_clear)) | set;
 
 	if (flags != ctx->bpf_sock_ops_cb_flags)
 		bpf_sock_ops_cb_flags_set(ctx, flags);

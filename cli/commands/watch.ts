@@ -148,6 +148,7 @@ export const watch = leaf({
     ...scopeArgs,
     ...netnsArgs,
     ...globalArgs,
+    json: { ...globalArgs.json, description: "Print one JSON document per line" },
   },
   examples: [
     ["tcpx watch", "All of this network namespace, until Ctrl-C"],
@@ -161,8 +162,8 @@ export const watch = leaf({
       "nobody answers them); gave, denied = what the peer wanted of us; malformed = its option was ignored; " +
       "fallback = a segment was lost, and the connection went on without options.",
     "While nobody watches the kernel's side writes nothing. There can be one watcher per host; a second one ends " +
-      "with 5. Events that it could not read in time are counted, and told where they are missing. --json is " +
-      "one document per line. Ctrl-C or SIGTERM ends it with exit code 0.",
+      "with 5. Events that it could not read in time are counted, and told where they are missing. " +
+      "Ctrl-C or SIGTERM ends it with exit code 0.",
   ],
   async run(args, io) {
     const { wanted, extensions } = parse(args);

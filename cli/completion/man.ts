@@ -56,7 +56,9 @@ function placeName({ value, optional }: Place): string {
   return optional ? `[${italic(value.hint)}]` : italic(value.hint);
 }
 
-const isGlobal = ({ name }: Flag) => Object.hasOwn(globalArgs, name.slice(2));
+/** Told once for all commands, unless a command says it in its own way. */
+const isGlobal = ({ name, description }: Flag) =>
+  Object.entries(globalArgs).some(([key, def]) => name === `--${key}` && description === def.description);
 
 const commandOf = ({ path }: Node) => ["tcpx", ...path].join(" ");
 
