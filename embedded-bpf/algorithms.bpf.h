@@ -19,7 +19,7 @@ static const char cc_names[TCPX_ALGORITHM_COUNT][TCPX_CA_NAME_MAX] SEC(".rodata.
 
 /*
  * An algorithm's place in rules by the number that travels; TCPX_ALGORITHMS: we know none of this
- * number. Global, see count().
+ * number. Global, see count_apart().
  */
 __noinline int cc_algorithm(__u32 number)
 {

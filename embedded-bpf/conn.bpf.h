@@ -10,7 +10,7 @@
 #define TCPX_CALLBACK_TICKS 1
 
 /* Takes the rules that no inner scope has taken; 1: this scope contributed one. Global, see
- * count_error(). */
+ * count_apart(). */
 __noinline int claim(struct bpf_sock_ops *ctx, int direction)
 {
 	struct bpf_sock *sk = ctx->sk;

@@ -291,16 +291,15 @@ enum tcpx_silence {
 	TCPX_SILENCED, /* a segment was lost: for good */
 };
 
-/* A TCP header, and what of its options is of interest. */
 /* What a header is, and what may come with it. */
 enum tcpx_header_flag {
-	TCPX_HEADER_SYN = 1,  /* that of a passive open, not this segment's */
-	TCPX_HEADER_ASKS = 2, /* requests are welcome */
-	TCPX_HEADER_CORRECTS =
-		4, /* an answer may differ from the SYN-ACK's: the first data at the latest */
-	TCPX_HEADER_TARR = 8, /* the announcement of TARR */
+	TCPX_HEADER_SYN = 1,	  /* that of a passive open, not this segment's */
+	TCPX_HEADER_ASKS = 2,	  /* requests are welcome */
+	TCPX_HEADER_CORRECTS = 4, /* an answer may yet be another: up to the first data */
+	TCPX_HEADER_TARR = 8,	  /* the announcement of TARR */
 };
 
+/* A TCP header, and what of its options is of interest. */
 struct tcpx_header {
 	__u8 bytes[68];	       /* 60 at most; the walk may look at 5 behind the 63rd */
 	__u8 len;	       /* 0: none at hand */

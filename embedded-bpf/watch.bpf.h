@@ -48,7 +48,7 @@ static __always_inline void watch_lost(__u32 events)
 		__sync_fetch_and_add(&counted->lost, events);
 }
 
-/* Puts one piece of news down; global, as these are: see count_error(). */
+/* Puts one piece of news down; global, as these are: see count_apart(). */
 __noinline int watch_note(struct bpf_sock_ops *ctx, __u32 at, __u32 ext, __u32 news)
 {
 	struct tcpx_conn *conn = conn_of(ctx);

@@ -77,7 +77,7 @@ static __always_inline void tarr_see(__u8 *seen, __u32 len)
 			: TCPX_TARR_REQUEST_LEN + 1;
 }
 
-/* After the walk; `handshake`: over a SYN or SYN-ACK, where alone it may be announced. */
+/* After the walk. It may be announced on a SYN or SYN-ACK alone: TCPX_HEADER_TARR. */
 static __always_inline void tarr_received(struct tcpx_conn *conn, bool accepts)
 {
 	__u8 seen = conn->ack.tarr_seen, segments = conn->ack.tarr_bits >> 1;
