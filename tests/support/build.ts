@@ -51,20 +51,23 @@ async function build(): Promise<string> {
   });
 }
 
-/** The program of tests/support/routes; not one of the others: guests have no source of the bridge. */
-export async function buildRoutes(): Promise<string> {
-  const parts = /^(routes?|netlink|guard)\b.*\.[ch]$/;
-  const files = [...sources("routes", /\.c$/), ...sources("../../native-loader", parts)];
-  const folder = await cached(
-    "test-routes",
-    [...FLAGS, ...files.map((path) => `file:${path}`)],
-    async (out) => {
-      const units = files.filter((path) => path.endsWith(".c"));
-      await run([process.env.CC || "cc", ...FLAGS, "-o", join(out, "routes"), ...units]);
-    },
-  );
-  return join(folder, "routes");
+/** A program with parts of the bridge inside; not one of the others: guests have no source of the bridge. */
+async function buildWithBridge(name: string, parts: RegExp, libraries: string[] = []): Promise<string> {
+  const files = [...sources(name, /\.c$/), ...sources("../../native-loader", parts)];
+  const inputs = [...FLAGS, ...libraries, ...files.map((path) => `file:${path}`)];
+  const folder = await cached(`test-${name}`, inputs, async (out) => {
+    const units = files.filter((path) => path.endsWith(".c"));
+    await run([process.env.CC || "cc", ...FLAGS, "-o", join(out, name), ...units, ...libraries]);
+  });
+  return join(folder, name);
 }
+
+/** The program of tests/support/routes. */
+export const buildRoutes = () => buildWithBridge("routes", /^(routes?|netlink|guard)\b.*\.[ch]$/);
+
+/** The program of tests/support/kernel-btf. */
+export const buildKernelBtf = () =>
+  buildWithBridge("kernel-btf", /^(kernel-btf|core-roots)\.[ch]$/, ["-lbpf", "-lelf", "-lz"]);
 
 /** The object of tests/support/congestion. */
 export const controlObject = async () => join(await supportFolder(), `${CONTROL}.o`);
