@@ -8,7 +8,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } fr
 import { join } from "node:path";
 import { buildObjects } from "../../scripts/build.ts";
 import { run } from "../../scripts/lib/run.ts";
-import { buildKernelBtf } from "../support/build.ts";
+import { buildKernelBtf, fieldsObject } from "../support/build.ts";
 import { describeIf } from "../support/requires.ts";
 import { c, clang, dir, isRoot, z } from "./bridge.ts";
 
@@ -21,7 +21,8 @@ const kernel = mayRun ? readFileSync(KERNEL) : Buffer.alloc(0);
 
 /** What comes of an object with a whole BTF and with the part: see tests/support/kernel-btf. */
 async function relocated(object: string, btf = KERNEL): Promise<string> {
-  return (await run([await buildKernelBtf(), join(compiled, `${object}.bpf.o`), btf])).trim();
+  const path = object.endsWith(".o") ? object : join(compiled, `${object}.bpf.o`);
+  return (await run([await buildKernelBtf(), path, btf])).trim();
 }
 
 async function relocatedWith(btf: Buffer): Promise<string> {
@@ -122,6 +123,10 @@ describeIf(mayRun, "root, clang and the kernel's BTF")("a part of the kernel's B
     expect([verdict, result]).toEqual(["same", "0"]);
     expect(Number(instructions)).toBeGreaterThan(1000);
     expect(Number(bytes)).toBeLessThan(200_000);
+  });
+
+  test("says the same of fields of any shape", async () => {
+    expect(await relocated(await fieldsObject())).toStartWith("same 0 ");
   });
 
   test("is not for programs that the kernel checks by its BTF", async () => {
