@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bridge.h"
+#include "kernel-btf.h"
 
 #define RODATA ".rodata"
+
+struct object {
+	struct bpf_object *bpf;
+	int btf_fd; /* until it is loaded, the part of the kernel's BTF for it; -1: all */
+};
 
 int tcpx_abi(void)
 {
@@ -34,26 +43,62 @@ static struct bpf_map *find_rodata(struct bpf_object *o)
 	return NULL;
 }
 
-static int find_map(void *o, const char *name, struct bpf_map **out)
+static int find_map(const struct object *o, const char *name, struct bpf_map **out)
 {
 	if (!o || !name)
 		return -EINVAL;
-	*out = !strcmp(name, RODATA) ? find_rodata(o) : bpf_object__find_map_by_name(o, name);
+	*out = !strcmp(name, RODATA) ? find_rodata(o->bpf)
+				     : bpf_object__find_map_by_name(o->bpf, name);
 	return *out ? 0 : -ENOENT;
+}
+
+static void drop_btf(struct object *o)
+{
+	if (o->btf_fd >= 0)
+		close(o->btf_fd);
+	o->btf_fd = -1;
+}
+
+/* The path can be told at an open only, and what is needed is known after one. */
+static void shorten_btf(struct object *o, const void *bytes, size_t n, const char *name)
+{
+	char path[sizeof("/proc/self/fd/") + 10];
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = name, .btf_custom_path = path);
+	struct bpf_object *again;
+
+	o->btf_fd = kernel_btf_for(o->bpf, bytes, n, KERNEL_BTF);
+	if (o->btf_fd < 0)
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", o->btf_fd);
+	again = access(path, R_OK) ? NULL : bpf_object__open_mem(bytes, n, &opts);
+	if (again) {
+		bpf_object__close(o->bpf);
+		o->bpf = again;
+	} else {
+		drop_btf(o);
+	}
 }
 
 int tcpx_object_open(const void *bytes, size_t n, const char *name, void **out)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = name);
-	struct bpf_object *o;
+	struct object *o;
+	int err;
 
 	if (!bytes || !n || !name || !out)
 		return -EINVAL;
 	*out = NULL;
-	errno = 0;
-	o = bpf_object__open_mem(bytes, n, &opts);
+	o = calloc(1, sizeof(*o));
 	if (!o)
-		return errno ? -errno : -EINVAL;
+		return -ENOMEM;
+	errno = 0;
+	o->bpf = bpf_object__open_mem(bytes, n, &opts);
+	if (!o->bpf) {
+		err = errno ? -errno : -EINVAL;
+		free(o);
+		return err;
+	}
+	shorten_btf(o, bytes, n, name);
 	*out = o;
 	return 0;
 }
@@ -84,25 +129,32 @@ int tcpx_object_max_entries(void *o, const char *map, unsigned int n)
 	return err ?: bpf_map__set_max_entries(m, n);
 }
 
-int tcpx_object_autoload(void *o, const char *prog, int on)
+int tcpx_object_autoload(void *object, const char *prog, int on)
 {
+	struct object *o = object;
 	struct bpf_program *p;
 	int err = 0;
 
 	if (!o)
 		return -EINVAL;
 	if (prog && *prog) {
-		p = bpf_object__find_program_by_name(o, prog);
+		p = bpf_object__find_program_by_name(o->bpf, prog);
 		return p ? bpf_program__set_autoload(p, on) : -ENOENT;
 	}
-	bpf_object__for_each_program(p, (struct bpf_object *)o) err =
-		err ?: bpf_program__set_autoload(p, on);
+	bpf_object__for_each_program(p, o->bpf) err = err ?: bpf_program__set_autoload(p, on);
 	return err;
 }
 
-int tcpx_object_load(void *o)
+int tcpx_object_load(void *object)
 {
-	return o ? bpf_object__load(o) : -EINVAL;
+	struct object *o = object;
+	int err;
+
+	if (!o)
+		return -EINVAL;
+	err = bpf_object__load(o->bpf);
+	drop_btf(o);
+	return err;
 }
 
 int tcpx_object_map_fd(void *o, const char *map)
@@ -116,21 +168,28 @@ int tcpx_object_map_fd(void *o, const char *map)
 	return fd < 0 ? -EBADF : fd;
 }
 
-int tcpx_object_prog_fd(void *o, const char *prog)
+int tcpx_object_prog_fd(void *object, const char *prog)
 {
+	struct object *o = object;
 	struct bpf_program *p;
 	int fd;
 
 	if (!o || !prog)
 		return -EINVAL;
-	p = bpf_object__find_program_by_name(o, prog);
+	p = bpf_object__find_program_by_name(o->bpf, prog);
 	if (!p)
 		return -ENOENT;
 	fd = bpf_program__fd(p);
 	return fd < 0 ? -EBADF : fd;
 }
 
-void tcpx_object_close(void *o)
+void tcpx_object_close(void *object)
 {
-	bpf_object__close(o);
+	struct object *o = object;
+
+	if (!o)
+		return;
+	drop_btf(o);
+	bpf_object__close(o->bpf);
+	free(o);
 }

@@ -27,6 +27,7 @@ const SHARED = resolve(import.meta.dir, "../embedded-bpf/tcpx_shared.h");
 const OWN = [
   ...["object.c", "bpfsys.c", "log.c", "sys.c", "compat.c", "agent.c", "agent-calls.c", "flusher.c"],
   ...["flush.c", "served.c", "served-netns.c", "find-netns.c", "iterate.c", "run.c", "ring.c"],
+  ...["core-roots.c", "kernel-btf.c"],
 ];
 const ROUTES = [
   ...["routes.c", "routes-follow.c", "routes-guard.c", "route-copy.c", "route-rules.c", "route-set.c"],
@@ -140,6 +141,7 @@ async function compilePlan(dirs: Record<Library, string>, work: string): Promise
   const z = ["-w", "-DHAVE_UNISTD_H", "-DHAVE_HIDDEN", "-D_DEFAULT_SOURCE", `-I${zlib}`];
   const bpf = ["-w", "-D_GNU_SOURCE", ...uapi, `-I${elfutils}/libelf`, `-I${zlib}`];
   const own = ["-Wall", "-Wextra", "-Werror", "-std=gnu11", `-I${work}/include`, `-I${libbpf}/include/uapi`];
+  own.push(`-I${elfutils}/libelf`);
 
   const units: Unit[] = [];
   const add = (group: string, dir: string, files: string[], flags: string[]) => {

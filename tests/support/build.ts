@@ -15,6 +15,9 @@ const LIBRARIES: Partial<Record<string, string[]>> = { congestion: ["-lbpf", "-l
 const CONTROL = "fixed.bpf";
 const CLANG = ["clang", "-g", "-O2", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror"];
 
+/** Where <asm/types.h> is. */
+const bpfInclude = async () => `-I/usr/include/${(await run(["gcc", "-print-multiarch"])).trim()}`;
+
 export type Support = Record<(typeof PROGRAMS)[number], string>;
 
 let building: Promise<string> | undefined;
@@ -45,25 +48,36 @@ async function build(): Promise<string> {
         ...(LIBRARIES[name] ?? []),
       ]);
     };
-    const include = `-I/usr/include/${(await run(["gcc", "-print-multiarch"])).trim()}`;
     const control = [join(import.meta.dir, "congestion", `${CONTROL}.c`), "-o", join(out, `${CONTROL}.o`)];
-    await Promise.all([...PROGRAMS.map(compile), run([...CLANG, include, "-c", ...control])]);
+    await Promise.all([...PROGRAMS.map(compile), run([...CLANG, await bpfInclude(), "-c", ...control])]);
   });
 }
 
-/** The program of tests/support/routes; not one of the others: guests have no source of the bridge. */
-export async function buildRoutes(): Promise<string> {
-  const parts = /^(routes?|netlink|guard)\b.*\.[ch]$/;
-  const files = [...sources("routes", /\.c$/), ...sources("../../native-loader", parts)];
-  const folder = await cached(
-    "test-routes",
-    [...FLAGS, ...files.map((path) => `file:${path}`)],
-    async (out) => {
-      const units = files.filter((path) => path.endsWith(".c"));
-      await run([process.env.CC || "cc", ...FLAGS, "-o", join(out, "routes"), ...units]);
-    },
-  );
-  return join(folder, "routes");
+/** A program with parts of the bridge inside; not one of the others: guests have no source of the bridge. */
+async function buildWithBridge(name: string, parts: RegExp, libraries: string[] = []): Promise<string> {
+  const files = [...sources(name, /^[^.]+\.c$/), ...sources("../../native-loader", parts)];
+  const inputs = [...FLAGS, ...libraries, ...files.map((path) => `file:${path}`)];
+  const folder = await cached(`test-${name}`, inputs, async (out) => {
+    const units = files.filter((path) => path.endsWith(".c"));
+    await run([process.env.CC || "cc", ...FLAGS, "-o", join(out, name), ...units, ...libraries]);
+  });
+  return join(folder, name);
+}
+
+/** The program of tests/support/routes. */
+export const buildRoutes = () => buildWithBridge("routes", /^(routes?|netlink|guard)\b.*\.[ch]$/);
+
+/** The program of tests/support/kernel-btf. */
+export const buildKernelBtf = () =>
+  buildWithBridge("kernel-btf", /^(kernel-btf|core-roots)\.[ch]$/, ["-lbpf", "-lelf", "-lz"]);
+
+/** The object of tests/support/kernel-btf. */
+export async function fieldsObject(): Promise<string> {
+  const source = join(import.meta.dir, "kernel-btf/fields.bpf.c");
+  const folder = await cached("test-fields", [...CLANG, `file:${source}`], async (out) => {
+    await run([...CLANG, await bpfInclude(), "-c", source, "-o", join(out, "fields.bpf.o")]);
+  });
+  return join(folder, "fields.bpf.o");
 }
 
 /** The object of tests/support/congestion. */
