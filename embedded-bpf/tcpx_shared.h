@@ -454,7 +454,7 @@ enum tcpx_thin_event {
 	TCPX_THIN_EVENT_WANTED, /* struct tcpx_wanted: nobody sends in this namespace */
 };
 
-/* An ACK that was held back. At most 60 bytes of IPv4 and TCP, or 72 of IPv6 and TCP. */
+/* An ACK that was held back. At most 72 bytes of IPv4 and TCP, or 84 of IPv6 and TCP. */
 struct tcpx_held {
 	__u32 event;
 	__u32 netns;	/* inode number of the network namespace */

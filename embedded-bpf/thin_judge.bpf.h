@@ -12,6 +12,9 @@
 #define THIN_DELAY_MOST 200000	  /* with the kernel's own 200 ms below the 500 of RFC 1122 */
 #define THIN_DELAY_DIVISOR 4	  /* when the rule names no delay */
 #define THIN_MSS_LEAST 536	  /* of segments that were merged: RFC 9293's default */
+#define THIN_AE 4		  /* of the three flags; the others are CWR and ECE */
+#define THIN_ACCECN 8		  /* it is AccECN */
+#define THIN_COUNTLESS 6	  /* segments */
 #define THIN_PASS TCPX_THIN_COUNT /* not a pure ACK: goes, and is not counted */
 
 static __always_inline __u32 thin_rtt(struct tcp_sock *tp)
@@ -61,16 +64,41 @@ static __always_inline void thin_epoch(struct thin_flow *flow, __u32 ack, __u32 
 	flow->epoch_ns = now;
 }
 
-/* Bytes after which an ACK is due. */
-static __always_inline __u32 thin_stride(const struct tcpx_ack_conn *ack,
+/*
+ * Bytes after which an ACK is due. With AccECN a sender takes an ACK of 8 segments for 8 marks,
+ * unless its option says otherwise (RFC 9768 A.2.1); and the kernel acknowledges every second one.
+ */
+static __always_inline __u32 thin_stride(const struct tcpx_ack_conn *ack, bool countless,
 					 const struct thin_flow *flow, struct tcp_sock *tp)
 {
-	__u32 stride = ack->every * (flow->mss ?: tp->mss_cache), most;
+	__u32 every = countless && ack->every > THIN_COUNTLESS ? THIN_COUNTLESS : ack->every;
+	__u32 stride = every * (flow->mss ?: tp->mss_cache), most;
 
 	if (!ack->floor)
 		return stride;
 	most = flow->per_rtt / ack->floor;
 	return stride < most ? stride : most;
+}
+
+/*
+ * Does it say more of congestion than the pure ACK before it? With ECN that is ECE, until the
+ * sender has answered, and the first ACK without. AccECN (RFC 9768 3.2.2) counts marks in three
+ * flags, modulo 8 and from 5 on, so that AE, the bit that ECN leaves alone, tells them apart (or
+ * the option does).
+ */
+static __always_inline bool thin_signals(const struct thin_segment *seg, struct thin_flow *flow)
+{
+	const __u8 *bytes = (const __u8 *)seg->tcp; /* AE has its own name in new headers only */
+	__u8 before = flow->ecn, counter = (bytes[12] & 1) << 2 | bytes[13] >> 6;
+
+	if (bytes[12] & 0xe) /* nobody knows yet what these say */
+		return true;
+	if (counter & THIN_AE || before & THIN_ACCECN || seg->accecn)
+		counter |= THIN_ACCECN;
+	flow->ecn = counter;
+	if (counter & THIN_ACCECN)
+		return counter != before;
+	return counter || before;
 }
 
 static __always_inline __u32 thin_judge(struct __sk_buff *skb, const struct thin_segment *seg,
@@ -79,17 +107,12 @@ static __always_inline __u32 thin_judge(struct __sk_buff *skb, const struct thin
 {
 	__u32 number = bpf_ntohl(seg->tcp->ack_seq), rtt = thin_rtt(tp);
 	const struct tcphdr *tcp = seg->tcp;
+	bool countless;
 
 	if (skb->len != seg->headers || !tcp->ack || tcp->syn || tcp->fin || tcp->rst || tcp->psh)
 		return THIN_PASS;
-	if (tcp->ece || tcp->cwr || tcp->res1) {
-		flow->ecn = 1;
+	if (thin_signals(seg, flow))
 		return TCPX_THIN_ECN;
-	}
-	if (flow->ecn) {
-		flow->ecn = 0;
-		return TCPX_THIN_ECN;
-	}
 	if (!seg->plain) {
 		flow->gap = 1;
 		return TCPX_THIN_OPTIONS;
@@ -109,7 +132,8 @@ static __always_inline __u32 thin_judge(struct __sk_buff *skb, const struct thin
 		return TCPX_THIN_GROWTH;
 	if (flow->small)
 		return TCPX_THIN_SMALL;
-	if (number - flow->passed_ack >= thin_stride(ack, flow, tp))
+	countless = flow->ecn & THIN_ACCECN && !seg->accecn;
+	if (number - flow->passed_ack >= thin_stride(ack, countless, flow, tp))
 		return TCPX_THIN_EVERY;
 	if (now - flow->passed_ns >= thin_delay(ack, rtt) * 1000ULL)
 		return TCPX_THIN_TIME;

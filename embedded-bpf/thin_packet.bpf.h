@@ -14,6 +14,10 @@
 #define THIN_FRAGMENT 0x3fff	   /* offset, or more to come */
 #define THIN_TIMESTAMPS 0x0101080a /* NOP NOP kind 8 length 10 */
 #define THIN_TIMESTAMPS_LEN 12
+#define THIN_ACCECN0 172
+#define THIN_ACCECN1 174
+#define THIN_LEAST 40 /* bytes of an ACK without options, IPv4 */
+#define THIN_MOST 84  /* IPv6, with timestamps and the longest option of AccECN */
 
 #define TCP_STATE_ESTABLISHED 1
 #define TCP_STATE_FIN_WAIT1 4
@@ -70,8 +74,18 @@ struct thin_segment {
 	struct tcphdr *tcp;
 	__u32 ip;      /* length of the IP header */
 	__u32 headers; /* of IP and TCP */
-	bool plain;    /* no options, or timestamps only */
+	bool accecn;   /* has AccECN's option */
+	bool plain;    /* no options, or only timestamps and AccECN's */
 };
+
+/* The option with AccECN's byte counters (RFC 9768 3.2.3) and NOPs behind it, in all these bytes?
+ */
+static __always_inline bool thin_is_accecn(const __u8 *option, const void *end, __u32 len)
+{
+	return (const void *)(option + 2) <= end &&
+	       (option[0] == THIN_ACCECN0 || option[0] == THIN_ACCECN1) &&
+	       ((option[1] + 3U) & ~3U) == len;
+}
 
 /* False: not TCP right behind an IP header without options. */
 static __always_inline bool thin_parse(struct __sk_buff *skb, struct thin_segment *seg)
@@ -79,7 +93,8 @@ static __always_inline bool thin_parse(struct __sk_buff *skb, struct thin_segmen
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct ipv6hdr *ip6 = data;
 	struct iphdr *ip4 = data;
-	__u32 *options;
+	__u32 len;
+	void *at;
 
 	if (skb->protocol == bpf_htons(THIN_IPV4)) {
 		if ((void *)(ip4 + 1) > end || ip4->protocol != IPPROTO_TCP || ip4->ihl != 5 ||
@@ -95,13 +110,19 @@ static __always_inline bool thin_parse(struct __sk_buff *skb, struct thin_segmen
 	} else {
 		return false;
 	}
-	options = (void *)(seg->tcp + 1);
-	if ((void *)options > end)
+	at = seg->tcp + 1;
+	if (at > end)
 		return false;
-	seg->headers = seg->ip + seg->tcp->doff * 4;
-	seg->plain = seg->tcp->doff == 5;
-	if (seg->tcp->doff == 8 && (void *)options + THIN_TIMESTAMPS_LEN <= end)
-		seg->plain = *options == bpf_htonl(THIN_TIMESTAMPS);
+	len = seg->tcp->doff * 4;
+	seg->headers = seg->ip + len;
+	len -= sizeof(*seg->tcp);
+	if (len >= THIN_TIMESTAMPS_LEN && at + THIN_TIMESTAMPS_LEN <= end &&
+	    *(__u32 *)at == bpf_htonl(THIN_TIMESTAMPS)) {
+		at += THIN_TIMESTAMPS_LEN;
+		len -= THIN_TIMESTAMPS_LEN;
+	}
+	seg->accecn = thin_is_accecn(at, end, len);
+	seg->plain = !len || seg->accecn;
 	return true;
 }
 
@@ -128,18 +149,15 @@ static __always_inline bool thin_is_own(struct __sk_buff *skb, struct bpf_sock *
 /* The lengths that there are, as constants: verifiers before 6.18 lose the bounds of others. */
 static __always_inline bool thin_copy(struct __sk_buff *skb, __u8 *packet, __u32 len)
 {
-	switch (len) {
-	case 40:
-		return !bpf_skb_load_bytes(skb, 0, packet, 40);
-	case 40 + THIN_TIMESTAMPS_LEN:
-		return !bpf_skb_load_bytes(skb, 0, packet, 40 + THIN_TIMESTAMPS_LEN);
-	case 60:
-		return !bpf_skb_load_bytes(skb, 0, packet, 60);
-	case 60 + THIN_TIMESTAMPS_LEN:
-		return !bpf_skb_load_bytes(skb, 0, packet, 60 + THIN_TIMESTAMPS_LEN);
-	default:
-		return false;
+#pragma clang loop unroll(full)
+	for (__u32 n = THIN_LEAST; n <= THIN_MOST; n += 4) {
+		__u32 bytes = n;
+
+		barrier_var(bytes); /* or clang takes len itself */
+		if (len == n)
+			return !bpf_skb_load_bytes(skb, 0, packet, bytes);
 	}
+	return false;
 }
 
 #endif
