@@ -101,16 +101,15 @@ describeIf(needs.ok, needs.reason)("signals on thinned connections", () => {
     // the three flags that begin beside the header's length, in what leaves: before the thinner sees it
     const counted = `${acks} @th,103,1 set 1`;
     await change(r.netns, counted);
-    await h.transfer(r, flow, 3_000_000);
+    expect(await h.holdBack(r, flow, 30)).toBe(true);
     const same = await h.counts(r);
-    expect(same.dropped).toBeGreaterThan(30);
     expect(same.reasons.ecn).toBeLessThan(5);
     await change(r.netns, `${counted}\n ${acks} numgen inc mod 2 == 0 @th,104,1 set 1`);
-    await h.transfer(r, flow, 3_000_000);
+    await h.transfer(r, flow, 6_000_000);
     const changing = await h.counts(r);
-    // one may be held while the flags begin to change
-    expect(changing.dropped - same.dropped).toBeLessThan(5);
-    expect(changing.reasons.ecn).toBeGreaterThan(30);
+    // a few may be held while the flags begin to change
+    expect(changing.dropped - same.dropped).toBeLessThan(10);
+    expect(changing.reasons.ecn! - same.reasons.ecn!).toBeGreaterThan(30);
   });
 
   test("without timestamps", async () => {

@@ -3,11 +3,11 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { until, type WirePacket } from "../support/lab.ts";
-import { describeIf, labRequirement } from "../support/requires.ts";
+import { describeIf, every, labRequirement, nftRequirement } from "../support/requires.ts";
 import { type ThinCounters, ThinnerLab } from "../support/thinner-lab.ts";
 import { RTT_MS, SACK_PERMITTED, strides, TIMESTAMPS, WireSender } from "../support/thinner-wire.ts";
 
-const { ok, reason } = labRequirement;
+const { ok, reason } = every("all", labRequirement, nftRequirement);
 
 /** Of eleven segments, how many the kernel did not acknowledge one by one. */
 function clumped(counted: Partial<ThinCounters>): number {
@@ -139,6 +139,25 @@ describeIf(ok, reason)("the ACK thinner, segment by segment", () => {
       expect((await s.wire.expect(s.flow, 60)).ack).toBe(sndNxt);
     }, rule);
     expect(counted).toEqual({ duplicate: 1 });
+  });
+
+  test("AccECN without its option: six segments, for what a sender makes of an ACK of eight", async () => {
+    const s = await WireSender.open(t, { rule: ++rule, every: 100, delay_us: 90_000 });
+    await s.warmUp([24, 24, 16]);
+    // AE, beside the header's length
+    const chain = "type filter hook output priority 0;\n tcp flags ack @th,103,1 set 1";
+    await t.lab.nft(t.receiver.netns, `table inet accecn {\n chain c {\n ${chain}\n }\n}\n`);
+    // as above, a busy machine has several attempts
+    for (let attempt = 1; ; attempt++) {
+      const from = await s.receivedAll();
+      await s.full(14);
+      const seen = strides(await s.acks(), from);
+      // the first one has another counter than those before, or is late
+      if (`${seen}` !== "1,6,6,1" && attempt < 5) continue;
+      expect(seen).toEqual([1, 6, 6, 1]);
+      break;
+    }
+    await t.lab.nft(t.receiver.netns, "delete table inet accecn");
   });
 
   test("a growing window is not held back", async () => {

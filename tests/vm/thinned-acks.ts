@@ -48,7 +48,7 @@ async function negotiateAccEcn({ lab, client, server }: Pair): Promise<boolean> 
 export async function thinnedAcks(): Promise<Result> {
   await using pair = await Pair.create();
   const { lab, client, server } = pair;
-  await lab.exec(server.netns, ["ip", "link", "set", "to-client", "gso_max_segs", "1"]);
+  await lab.exec(server.netns, ["ethtool", "-K", "to-client", "tso", "off", "gso", "off"]);
   const plain = await segmentsPerAck(pair);
   check(plain.ratio < 3, `${plain.ratio.toFixed(1)} segments per ACK without a rule`);
   try {
