@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { quantile } from "../bench/stats.ts";
 import { buildSupport } from "../support/build.ts";
-import { type Child, Lab, type LinkEnd } from "../support/lab.ts";
+import { type Child, connectPeers, Lab, type LinkEnd } from "../support/lab.ts";
 import { type Counters, type Measured, ratioBetween, type Sample, settledAfter } from "./ack-lab-report.ts";
 import {
   type Path,
@@ -16,6 +16,9 @@ import {
 } from "./ack-lab-scenarios.ts";
 import { check, tcpxOk } from "./support.ts";
 
+/** net.ipv4.tcp_ecn of those who ask for AccECN, and the bit of ECN in TCP_INFO's options. */
+const TCP_ECN_ACCECN = 3;
+const TCPI_OPT_ECN = 8;
 /** Without tcpx a receiver acknowledges every second segment at the least. */
 const DEFAULT_RATIO = 2.1;
 
@@ -71,6 +74,13 @@ async function agentPid(): Promise<number> {
   return pid as number;
 }
 
+async function negotiatesEcn(lab: Lab, a: LinkEnd, b: LinkEnd): Promise<boolean> {
+  const [from, to] = [await lab.peer(a.netns), await lab.peer(b.netns)];
+  const { client } = await connectPeers(from, to, b.v4);
+  const { options = 0 } = await from.tcpInfo(client);
+  return (options & TCPI_OPT_ECN) !== 0;
+}
+
 /** Not lab.netem: busybox's nsenter would run busybox's own tc. */
 async function netem(lab: Lab, { netns, device }: LinkEnd, how: string): Promise<void> {
   const words = ["tc", "-n", netns, "qdisc", "replace", "dev", device, "root", "netem", ...how.split(" ")];
@@ -88,7 +98,7 @@ export class AckLab implements AsyncDisposable {
     private readonly program: string,
   ) {}
 
-  static async create({ rttMs, mbit, loss = 0 }: Path): Promise<AckLab> {
+  static async create({ rttMs, mbit, loss = 0, accEcn = false }: Path): Promise<AckLab> {
     const lab = await Lab.create();
     await lab.netns("sender");
     await lab.netns("receiver");
@@ -99,7 +109,9 @@ export class AckLab implements AsyncDisposable {
       await lab.sysctl(netns, "net.ipv4.tcp_no_metrics_save", 1);
       await lab.sysctl(netns, "net.ipv4.tcp_rmem", "4096 131072 33554432");
       await lab.sysctl(netns, "net.ipv4.tcp_wmem", "4096 65536 33554432");
+      if (accEcn) await lab.sysctl(netns, "net.ipv4.tcp_ecn", TCP_ECN_ACCECN);
     }
+    check((await negotiatesEcn(lab, a, b)) === accEcn, `the ends do ${accEcn ? "not " : ""}negotiate ECN`);
     const delay = `delay ${rttMs / 2}ms`;
     // twice what fits on the path: netem counts the delayed packets too
     const limit = Math.round(((mbit * rttMs * 125) / 1500) * 2 + 30);

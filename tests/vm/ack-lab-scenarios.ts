@@ -7,6 +7,8 @@ export interface Path {
   mbit: number;
   /** Lost on the way of the data, percent. */
   loss?: number;
+  /** Both ends negotiate AccECN, as Linux 7.0 and later can. */
+  accEcn?: boolean;
 }
 
 /** Commands of tcpx at both ends of a connection; `--cgroup` is added. */
@@ -48,8 +50,12 @@ export const nameOf = ({ rules, algorithm, what }: Omit<Scenario, "traffic">) =>
   `${what}, ${algorithm}, ${rules}`;
 
 export interface Plan {
+  /** Which kernel the guest has. */
+  series: string;
   path: Path;
   scenarios: Scenario[];
+  /** Only what is thinned, and that it does no harm. */
+  isShort?: boolean;
 }
 
 export const ALGORITHMS = ["cubic", "bbr"] as const;
@@ -105,6 +111,7 @@ function plan(path: Path, ms: number, more: Scenario[] = []): Plan {
   const [withoutRules, asked] = uploads(ms);
   const papers = [...bulks("10, rtt/4"), ...bulks("100, rtt/2")];
   return {
+    series: "6.12",
     path,
     scenarios: [
       ...both("default"),
@@ -122,10 +129,18 @@ function plan(path: Path, ms: number, more: Scenario[] = []): Plan {
   };
 }
 
+/** On another kernel, or with another TCP. */
+function shortPlan(series: string, path: Path): Plan {
+  const scenarios = [bulk("default", "cubic", 8000), bulk("every 8", "cubic", 8000)];
+  return { series, path, scenarios, isShort: true };
+}
+
 /** The name is a word on the guest's command line. */
 export const PLANS: Record<string, Plan> = {
   "50ms": plan({ rttMs: 50, mbit: 20 }, 8000, [V6]),
   "200ms": plan({ rttMs: 200, mbit: 10 }, 12_000),
+  older: shortPlan("6.1", { rttMs: 50, mbit: 20 }),
+  AccECN: shortPlan("7.x", { rttMs: 50, mbit: 20, accEcn: true }),
 };
 
 /** `loss-RTT-PERCENT`: bulk runs with loss, for the benchmark only. */
@@ -140,6 +155,7 @@ function lossPlan(name: string): Plan | undefined {
   if (loss === undefined) return undefined;
   const rules: RuleName[] = ["default", "every 8", "every 1", "10, rtt/4"];
   return {
+    series: "6.12",
     path: { rttMs: 50, mbit: 20, loss: Number(loss) },
     scenarios: rules.flatMap((rule) => ALGORITHMS.map((algorithm) => bulk(rule, algorithm, 15_000))),
   };

@@ -14,7 +14,6 @@ import { degrades, type Result, works } from "./report.ts";
 import { lateRequests, requests, siteRequests } from "./requests.ts";
 import { rootScope } from "./root-scope.ts";
 import { check, Pair, tcpxOk, Unsupported } from "./support.ts";
-import { thinnedAcks } from "./thinned-acks.ts";
 import { watch } from "./watch.ts";
 
 export interface Guest {
@@ -146,7 +145,6 @@ export const features: Feature[] = [
   { name: "late requests", run: lateRequests },
   { name: "site's own", run: siteRequests },
   { name: "ack rules", run: ackRules },
-  { name: "thinned ACKs", run: thinnedAcks },
   { name: "connections", run: connections },
   { name: "watch", run: watch },
   { name: "root scope", run: rootScope },

@@ -15,12 +15,11 @@ import { type Finding, matrix, type Outcome, parseFindings } from "./report.ts";
 const AT_ONCE = 2;
 const LIMIT_MS = 20 * 60_000;
 
-/** What need not "work", as docs/ says, or works in a way of its own; the detail is checked too. */
+/** What need not "work", as docs/ says; the detail is checked too. */
 const DOCUMENTED: Record<string, Record<string, [Outcome, RegExp]>> = {
   "5.10": {
     doctor: ["degrades", /^without namespace cookies, BPF timers, live changes, old listeners$/],
     "ack rules": ["degrades", /^no thinning, with exit 3$/],
-    "thinned ACKs": ["degrades", /^refused, with exit 3$/],
     "root scope": ["degrades", /^all network namespaces, with the warning$/],
     "old listener": ["degrades", /^not armed, learns from the third ACK$/],
     live: ["degrades", /^new connections only, with exit 3$/],
@@ -32,7 +31,6 @@ const DOCUMENTED: Record<string, Record<string, [Outcome, RegExp]>> = {
     "old listener": ["degrades", /^reads the SYN$/],
     live: ["degrades", /^changed and given back, not announced$/],
   },
-  "7.x": { "thinned ACKs": ["works", / with AccECN$/] },
 };
 
 const noTools = missingTool();
