@@ -7,8 +7,8 @@ export interface Path {
   mbit: number;
   /** Lost on the way of the data, percent. */
   loss?: number;
-  /** Both ends negotiate AccECN, as Linux 7.0 and later can. */
-  accEcn?: boolean;
+  /** Both ends negotiate AccECN, as Linux 7.0 and later can; its option counts bytes beside the flags. */
+  accEcn?: "with its option" | "flags only";
 }
 
 /** Commands of tcpx at both ends of a connection; `--cgroup` is added. */
@@ -140,7 +140,8 @@ export const PLANS: Record<string, Plan> = {
   "50ms": plan({ rttMs: 50, mbit: 20 }, 8000, [V6]),
   "200ms": plan({ rttMs: 200, mbit: 10 }, 12_000),
   older: shortPlan("6.1", { rttMs: 50, mbit: 20 }),
-  AccECN: shortPlan("7.x", { rttMs: 50, mbit: 20, accEcn: true }),
+  AccECN: shortPlan("7.x", { rttMs: 50, mbit: 20, accEcn: "with its option" }),
+  "AccECN-flags": shortPlan("7.x", { rttMs: 50, mbit: 20, accEcn: "flags only" }),
 };
 
 /** `loss-RTT-PERCENT`: bulk runs with loss, for the benchmark only. */

@@ -142,7 +142,7 @@ function claims(plan: string, scenarios: Scenario[]): void {
 }
 
 for (const [plan, { series, path, scenarios, isShort }] of Object.entries(PLANS)) {
-  const tcp = path.accEcn ? ", AccECN" : "";
+  const tcp = path.accEcn ? `, AccECN ${path.accEcn}` : "";
   const name = `Linux ${series}, ${path.rttMs} ms, ${path.mbit} Mbit/s${tcp}`;
   const kernel = kernelOf(series);
   if ("reason" in kernel) test.skip(`${name} [needs: ${kernel.reason}]`, () => {});
