@@ -131,7 +131,7 @@ function plan(path: Path, ms: number, more: Scenario[] = []): Plan {
 
 /** On another kernel, or with another TCP. */
 function shortPlan(series: string, path: Path): Plan {
-  const scenarios = [bulk("default", "cubic", 8000), bulk("every 8", "cubic", 8000)];
+  const scenarios = [bulk("default", "cubic", 8000), bulk("every 8", "cubic", 8000), V6];
   return { series, path, scenarios, isShort: true };
 }
 
