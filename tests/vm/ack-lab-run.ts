@@ -14,10 +14,9 @@ import {
   type Scenario,
   type Traffic,
 } from "./ack-lab-scenarios.ts";
-import { check, tcpxOk } from "./support.ts";
+import { check, TCP_ECN_ACCECN, tcpxOk } from "./support.ts";
 
-/** net.ipv4.tcp_ecn of those who ask for AccECN, and the bit of ECN in TCP_INFO's options. */
-const TCP_ECN_ACCECN = 3;
+/** The bit of ECN in TCP_INFO's options. */
 const TCPI_OPT_ECN = 8;
 /** Without tcpx a receiver acknowledges every second segment at the least. */
 const DEFAULT_RATIO = 2.1;

@@ -29,6 +29,15 @@ async function expectGrant(pair: Pair, address: string): Promise<void> {
   check(Bun.deepEquals(seen, wanted), `${address}: ${JSON.stringify(seen)}, not ${JSON.stringify(wanted)}`);
 }
 
+/** Over IPv4 and IPv6; `total`: of how many grants the client knows then. */
+async function expectGrants(pair: Pair, total: number): Promise<void> {
+  for (const address of [pair.server.v4, pair.server.v6]) await expectGrant(pair, address);
+  for (const extension of ["cc-request", "iw"]) {
+    const granted = await counter(pair.client, extension, "granted");
+    check(granted === total, `${extension}: the client knows of ${granted} grants, not of ${total}`);
+  }
+}
+
 async function setRules(pair: Pair): Promise<void> {
   await pair.rule(pair.client, `cc-request set ${ASKED.algorithm}`);
   await pair.rule(pair.client, `iw set ${ASKED.segments}`);
@@ -42,18 +51,15 @@ export async function requests(): Promise<Result> {
   const before = await negotiate(pair, pair.server.v4);
   check(before.algorithm !== ASKED.algorithm && before.cwnd === 10, `not stock: ${JSON.stringify(before)}`);
   await setRules(pair);
-  for (const address of [pair.server.v4, pair.server.v6]) await expectGrant(pair, address);
-  for (const extension of ["cc-request", "iw"]) {
-    check(
-      (await counter(pair.client, extension, "granted")) === 2,
-      `${extension}: the client knows of no grant`,
-    );
-  }
+  await expectGrants(pair, 2);
+  // whose option takes 12 of the 20 bytes of the SYN-ACK
+  const accEcn = await pair.useAccEcn();
+  if (accEcn) await expectGrants(pair, 4);
   await tcpxOk(["cc-request", "unset", "--all", "--cgroup", pair.server.cgroup]);
   await tcpxOk(["iw", "unset", "--all", "--cgroup", pair.server.cgroup]);
   const after = await negotiate(pair, pair.server.v4);
   check(Bun.deepEquals(after, before), `without accept: ${JSON.stringify(after)}`);
-  return works("granted, answered, v4 and v6");
+  return works(`granted, answered, v4 and v6${accEcn ? ", with AccECN too" : ""}`);
 }
 
 /** A server that remembers nothing of the SYN, and a listener that is older than the rules. */

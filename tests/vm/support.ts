@@ -28,6 +28,9 @@ export function check(good: boolean, otherwise: string): void {
   if (!good) throw new Error(otherwise);
 }
 
+/** The value of net.ipv4.tcp_ecn with which both directions negotiate AccECN (Linux 7.0). */
+export const TCP_ECN_ACCECN = 3;
+
 export interface Side {
   peer: Peer;
   /** Full name of the network namespace. */
@@ -70,6 +73,13 @@ export class Pair implements AsyncDisposable {
     const [extension = "", ...rest] = words.split(" ");
     this.rules.add(`${extension} unset --all --cgroup ${cgroup}`);
     await tcpxOk([extension, ...rest, "--cgroup", cgroup]);
+  }
+
+  /** Connections negotiate AccECN from here on. False: this kernel cannot. */
+  async useAccEcn(): Promise<boolean> {
+    const both = [this.client.netns, this.server.netns];
+    const set = both.map((netns) => this.lab.sysctl(netns, "net.ipv4.tcp_ecn", TCP_ECN_ACCECN));
+    return (await Promise.allSettled(set)).every(({ status }) => status === "fulfilled");
   }
 
   async clear(): Promise<void> {
