@@ -216,4 +216,20 @@ describe.skipIf(!ok)("entries of the thinner", () => {
     await Bun.sleep(20);
     expect(t.holds()).toBe(1);
   });
+
+  test("no room for another one: its ACKs go, as without a rule", async () => {
+    await using t = await ThinnerLab.create();
+    t.agent!.serve(t.receiver.netns);
+    const rule = 7;
+    const s = await WireSender.open(t, { rule, every: 100, delay_us: 90_000 });
+    t.fillHolds();
+    await s.warmUp();
+    const full = await s.counted(async () => {
+      const from = await s.receivedAll();
+      await s.full(8);
+      expect(strides(await s.acks(), from).reduce((sum, n) => sum + n, 0)).toBe(8);
+    }, rule);
+    expect(full.dropped).toBeUndefined();
+    expect(full.unserved).toBeGreaterThan(4);
+  });
 });

@@ -7,6 +7,7 @@ import { closeSync, openSync, statSync } from "node:fs";
 import { THIN_COUNTER_NAMES, Thinner, type ThinnerConfig } from "../../cli/agent/thinner.ts";
 import { type Bridge, bridge, cstr, unwrap } from "../../cli/loader/bridge.ts";
 import type { ThinCounter } from "../../cli/loader/layout.generated.ts";
+import { update, valueSize } from "../../cli/loader/maps.ts";
 import { encode, type Struct } from "../../cli/loader/struct.ts";
 import {
   type Capture,
@@ -19,6 +20,8 @@ import {
   until,
 } from "./lab.ts";
 
+/** Entries that the thinner's map has room for. */
+const HOLDS = 65536;
 const SYS_PIDFD_OPEN = 434;
 const SYS_PIDFD_GETFD = 438;
 export const SO_MAX_PACING_RATE = 47;
@@ -221,6 +224,14 @@ export class ThinnerLab implements AsyncDisposable {
         256,
       ),
     );
+  }
+
+  /** As if so many connections had ACKs held back that there is no room for another one. */
+  fillHolds(): void {
+    const fd = this.thinner.map("holds");
+    const keys = BigUint64Array.from({ length: HOLDS }, (_, i) => BigInt(i) | (1n << 60n)); // no cookies
+    const values = new Uint8Array(HOLDS * valueSize(this.lib, fd));
+    update(this.lib, fd, new Uint8Array(keys.buffer), values, HOLDS);
   }
 
   /** Is the namespace of a side served? */
