@@ -30,7 +30,7 @@ struct thin_flow {
 	__u8 pure;	   /* pure ACKs so far, up to THIN_FIRST_ACKS */
 	__u8 growing;
 	__u8 small;   /* the last data to arrive did not fill its segments */
-	__u8 ecn;     /* flags of the last pure ACK, see thin_signals() */
+	__u8 ecn;     /* flags of the last segment, see thin_signals() */
 	__u8 gap;     /* it carried options, such as SACK: something was missing */
 	__u8 closing; /* the peer's FIN was seen */
 	__u8 holding; /* something was held since the last segment that went */

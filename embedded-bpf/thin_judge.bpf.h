@@ -14,7 +14,8 @@
 #define THIN_MSS_LEAST 536	  /* of segments that were merged: RFC 9293's default */
 #define THIN_AE 4		  /* of the three flags; the others are CWR and ECE */
 #define THIN_ACCECN 8		  /* it is AccECN */
-#define THIN_COUNTLESS 6	  /* segments */
+#define THIN_OPTION 16		  /* with its option */
+#define THIN_AMBIGUOUS 8	  /* segments */
 #define THIN_PASS TCPX_THIN_COUNT /* not a pure ACK: goes, and is not counted */
 
 static __always_inline __u32 thin_rtt(struct tcp_sock *tp)
@@ -64,15 +65,11 @@ static __always_inline void thin_epoch(struct thin_flow *flow, __u32 ack, __u32 
 	flow->epoch_ns = now;
 }
 
-/*
- * Bytes after which an ACK is due. With AccECN a sender takes an ACK of 8 segments for 8 marks,
- * unless its option says otherwise (RFC 9768 A.2.1); and the kernel acknowledges every second one.
- */
-static __always_inline __u32 thin_stride(const struct tcpx_ack_conn *ack, bool countless,
+/* Bytes after which an ACK is due. */
+static __always_inline __u32 thin_stride(const struct tcpx_ack_conn *ack,
 					 const struct thin_flow *flow, struct tcp_sock *tp)
 {
-	__u32 every = countless && ack->every > THIN_COUNTLESS ? THIN_COUNTLESS : ack->every;
-	__u32 stride = every * (flow->mss ?: tp->mss_cache), most;
+	__u32 stride = ack->every * (flow->mss ?: tp->mss_cache), most;
 
 	if (!ack->floor)
 		return stride;
@@ -81,10 +78,10 @@ static __always_inline __u32 thin_stride(const struct tcpx_ack_conn *ack, bool c
 }
 
 /*
- * Does it say more of congestion than the pure ACK before it? With ECN that is ECE, until the
- * sender has answered, and the first ACK without. AccECN (RFC 9768 3.2.2) counts marks in three
- * flags, modulo 8 and from 5 on, so that AE, the bit that ECN leaves alone, tells them apart (or
- * the option does).
+ * Has it news of congestion, compared to the segment before? With ECN that is ECE, until the sender
+ * has answered, and the first ACK without. AccECN (RFC 9768 3.2.2) counts marks in three flags,
+ * modulo 8 and from 5 on, so that AE, the bit that ECN leaves alone, tells them apart; and so does
+ * its option, which some segments may have and others not.
  */
 static __always_inline bool thin_signals(const struct thin_segment *seg, struct thin_flow *flow)
 {
@@ -93,12 +90,27 @@ static __always_inline bool thin_signals(const struct thin_segment *seg, struct 
 
 	if (bytes[12] & 0xe) /* nobody knows yet what these say */
 		return true;
-	if (counter & THIN_AE || before & THIN_ACCECN || seg->accecn)
+	if (counter & THIN_AE || before & THIN_ACCECN)
 		counter |= THIN_ACCECN;
+	if (seg->accecn)
+		counter |= THIN_ACCECN | THIN_OPTION;
 	flow->ecn = counter;
 	if (counter & THIN_ACCECN)
 		return counter != before;
 	return counter || before;
+}
+
+/*
+ * Without the option a sender takes an ACK of eight segments for eight marks (RFC 9768 A.2.1).
+ * Would the next ACK be one, should it come as far behind this one as this one behind the last?
+ */
+static __always_inline bool thin_ambiguous(const struct thin_flow *flow, __u32 number,
+					   struct tcp_sock *tp)
+{
+	__u32 next = 2 * number - flow->seen_ack - flow->passed_ack;
+
+	return (flow->ecn & (THIN_ACCECN | THIN_OPTION)) == THIN_ACCECN &&
+	       next >= THIN_AMBIGUOUS * (flow->mss ?: tp->mss_cache);
 }
 
 static __always_inline __u32 thin_judge(struct __sk_buff *skb, const struct thin_segment *seg,
@@ -107,10 +119,12 @@ static __always_inline __u32 thin_judge(struct __sk_buff *skb, const struct thin
 {
 	__u32 number = bpf_ntohl(seg->tcp->ack_seq), rtt = thin_rtt(tp);
 	const struct tcphdr *tcp = seg->tcp;
-	bool countless;
 
-	if (skb->len != seg->headers || !tcp->ack || tcp->syn || tcp->fin || tcp->rst || tcp->psh)
+	if (skb->len != seg->headers || !tcp->ack || tcp->syn || tcp->fin || tcp->rst || tcp->psh) {
+		if (flow->ecn & THIN_ACCECN) /* which is on data, too */
+			thin_signals(seg, flow);
 		return THIN_PASS;
+	}
 	if (thin_signals(seg, flow))
 		return TCPX_THIN_ECN;
 	if (!seg->plain) {
@@ -132,8 +146,8 @@ static __always_inline __u32 thin_judge(struct __sk_buff *skb, const struct thin
 		return TCPX_THIN_GROWTH;
 	if (flow->small)
 		return TCPX_THIN_SMALL;
-	countless = flow->ecn & THIN_ACCECN && !seg->accecn;
-	if (number - flow->passed_ack >= thin_stride(ack, countless, flow, tp))
+	if (number - flow->passed_ack >= thin_stride(ack, flow, tp) ||
+	    thin_ambiguous(flow, number, tp))
 		return TCPX_THIN_EVERY;
 	if (now - flow->passed_ns >= thin_delay(ack, rtt) * 1000ULL)
 		return TCPX_THIN_TIME;

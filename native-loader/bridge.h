@@ -150,6 +150,10 @@ TCPX_API int tcpx_netns_enter(const char *path);
 /* Reads a socket option of another process (needs ptrace rights over it): its length. */
 TCPX_API int tcpx_sockopt_of(int pid, int fd, int level, int name, void *value, int size);
 TCPX_API int tcpx_sockopt_set(int pid, int fd, int level, int name, const void *value, int size);
+/* Chooses a congestion control for a socket of its own: with CAP_NET_ADMIN the kernel loads its
+ * module for that, where a process without CAP_SYS_MODULE could not.
+ */
+TCPX_API int tcpx_algorithm_load(const char *name);
 /* Raw frames of one interface, non-blocking; nothing of another interface ever arrives. */
 TCPX_API int tcpx_packet_socket(const char *ifname);
 /* Nanoseconds since boot, as bpf_ktime_get_ns() has them. */

@@ -199,7 +199,8 @@ static int copy(struct kernel *k, struct core_roots *roots)
 		.magic = BTF_MAGIC,
 		.version = BTF_VERSION,
 		.hdr_len = sizeof(*k->out),
-		.str_len = 1,
+		/* libbpf looks at the four bytes behind a type for more than it has */
+		.str_len = sizeof(uint32_t),
 	};
 	result = scan(k, roots);
 	for (uint32_t i = 0; i < k->copied && !result; i++) {

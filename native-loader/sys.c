@@ -7,6 +7,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/file.h>
@@ -232,6 +233,19 @@ int tcpx_sockopt_set(int pid, int fd, int level, int name, const void *value, in
 	if (copy < 0)
 		return copy;
 	return close_and(copy, result(syscall(SYS_setsockopt, copy, level, name, value, size)));
+}
+
+int tcpx_algorithm_load(const char *name)
+{
+	int fd;
+
+	if (!name)
+		return -EINVAL;
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	return close_and(fd, result(syscall(SYS_setsockopt, fd, IPPROTO_TCP, TCP_CONGESTION, name,
+					    strlen(name))));
 }
 
 int tcpx_packet_socket(const char *ifname)

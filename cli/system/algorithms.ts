@@ -3,10 +3,18 @@
 
 import { readFileSync } from "node:fs";
 import { Exit, TcpxError } from "../errors.ts";
+import { bridge, cstr } from "../loader/bridge.ts";
+import { hasCapability } from "../loader/host.ts";
 
 /** Names that the kernel has at hand; its list is the same in every network namespace. */
 export function availableAlgorithms(): string[] {
   return readFileSync("/proc/sys/net/ipv4/tcp_available_congestion_control", "utf8").trim().split(/\s+/);
+}
+
+/** What a confined service may not do itself, the kernel does for whoever may administer the network. */
+async function letKernelLoad(algorithm: string): Promise<void> {
+  const lib = await bridge();
+  if (!hasCapability(lib, "SYS_MODULE")) lib.tcpx_algorithm_load(cstr(algorithm));
 }
 
 /** Loads its module, or only looks whether there is one; true: that went well. */
@@ -26,6 +34,7 @@ export async function requireAlgorithms(names: string[], dryRun: boolean): Promi
   for (const name of names) {
     if (availableAlgorithms().includes(name)) continue;
     const loaded = await loadModule(name, dryRun);
+    if (!loaded && !dryRun) await letKernelLoad(name);
     const available = availableAlgorithms();
     if (available.includes(name) || (dryRun && loaded)) continue;
     throw new TcpxError(Exit.UNSUPPORTED, `this kernel has no congestion control '${name}'`, {

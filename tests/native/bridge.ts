@@ -61,6 +61,7 @@ export const SYMBOLS = {
   tcpx_sockopt_of: { args: [i32, i32, i32, i32, p, i32], returns: i32 },
   tcpx_sockopt_set: { args: [i32, i32, i32, i32, p, i32], returns: i32 },
   tcpx_packet_socket: { args: [p], returns: i32 },
+  tcpx_algorithm_load: { args: [p], returns: i32 },
   tcpx_jiffy_us: { args: [], returns: i32 },
   tcpx_raise_memlock: { args: [], returns: i32 },
   tcpx_exec_note: { args: [], returns: i32 },

@@ -11,6 +11,8 @@ const FILES: Record<string, string> = {
 [[scope.uto]]
 set = "20s"
 to = "192.0.2.0/24"
+[[scope.cc-request]]
+accept = "bbr"
 
 [[scope]]
 unit = "nginx.service"

@@ -19,6 +19,9 @@ export async function persistedBoot(): Promise<Result> {
   const { scopes, agent } = (await tcpxOk(["status"])).json;
   const names = scopes.map((scope: { unit: string | null; cgroup: string }) => scope.unit ?? scope.cgroup);
   check(names.join(" ") === "/ nginx.service", `rules are in ${names}`);
+  // a module, which the unit is not allowed to load
+  const grants = scopes[0].rules.filter((rule: { extension: string }) => rule.extension === "cc-request");
+  check(grants.length === 1, "the grant of bbr is missing");
   check(agent.running && agent.scopes.includes(NGINX), `the agent: ${JSON.stringify(agent)}`);
   // before the service's program, of which systemd knows when it began
   const [applied, began] = [await when(UNIT, "ExecMainExit"), await when("nginx.service", "ExecMainStart")];
