@@ -17,8 +17,10 @@ const CAPABILITIES = [
 ];
 
 /**
- * Early: before the network is there, and before every service that does not ask for an earlier place. Not MemoryDenyWriteExecute: the runtime
- * and bun:ffi make code. Not ProtectKernelTunables or ProtectControlGroups: bpffs and cgroups are below /sys.
+ * Early: before the network is there, and before every service that does not ask for an earlier place. Not
+ * MemoryDenyWriteExecute: the runtime and bun:ffi make code. Not ProtectKernelTunables or ProtectControlGroups:
+ * bpffs and cgroups are below /sys. ProtectKernelModules leaves us congestion controls that are modules: the
+ * kernel loads those itself.
  */
 export function unitText(argv: readonly string[]): string {
   return `# Made by \`tcpx persist on\`; \`tcpx persist off\` removes it.

@@ -66,6 +66,12 @@ describe("the lock", () => {
 });
 
 describe("the system", () => {
+  test("a congestion control is one that the kernel has or can load, or ENOENT", () => {
+    expect(c.tcpx_algorithm_load(z("reno"))).toBe(0);
+    expect(c.tcpx_algorithm_load(z("no-such-one"))).toBe(ENOENT);
+    expect(c.tcpx_algorithm_load(null)).toBe(EINVAL);
+  });
+
   test("capabilities are those of /proc/self/status", () => {
     const out = new BigUint64Array(1);
     expect(c.tcpx_capabilities(out)).toBe(0);
