@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import { dirname } from "node:path";
 import { flagArg, globalArgs } from "../args.ts";
 import { Exit, TcpxError } from "../errors.ts";
 import type { Io } from "../output/io.ts";
@@ -18,7 +19,7 @@ const dryRun = {
 function requireSystemd(): void {
   if (files.hasSystemd()) return;
   throw new TcpxError(Exit.UNSUPPORTED, "there is no systemd on this host", {
-    hint: `keep the rules with \`tcpx export >${POLICY}\`, and have the system run \`tcpx apply ${POLICY}\` when it starts`,
+    hint: `keep the rules with \`mkdir -p ${dirname(POLICY)} && tcpx export >${POLICY}\`, and have the system run \`tcpx apply ${POLICY}\` when it starts`,
   });
 }
 

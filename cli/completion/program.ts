@@ -7,7 +7,7 @@ const examples: Example[] = [
   ["tcpx demo", "See it work, in namespaces of its own"],
   ["tcpx uto set 30s --to 10.0.0.0/8", "Connections to 10.0.0.0/8 give up after 30 s, and say so"],
   ["tcpx status", "What is in force"],
-  ["tcpx reset", "Undo everything"],
+  ["tcpx reset", "Undo everything but tcpx persist"],
 ];
 
 /** By code. */
