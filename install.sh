@@ -26,7 +26,9 @@ was published with or that TCPX_BASE_URL names, and compares its SHA-256 sums.
   --dev              in a checkout: also install what the tests and the release need, keep
                      node_modules, and put bun into DIR/bin if there is none (TCPX_DEV=1)
   --uninstall        remove what an earlier run installed below DIR; packages of apt stay.
-                     On a terminal it asks about rules that tcpx still has on this host
+                     On a terminal it asks about rules that tcpx still has on this host.
+                     What `tcpx persist on` has enabled with this executable ends, too;
+                     /etc/tcpx/policy.toml stays
   --reset            with --uninstall: end those rules first, with `tcpx reset`
   --help             this text
 
@@ -596,6 +598,18 @@ end_rules() {
 	say "tcpx still has rules in /sys/fs/bpf/tcpx; they stay until \`tcpx reset\` of another copy, or a reboot (--reset ends them first)"
 }
 
+# The unit of `tcpx persist on`, when it is this executable that it starts.
+end_persist() {
+	unit=/etc/systemd/system/tcpx.service
+	[ -d "$PREFIX/bin" ] || return 0
+	grep -qF "ExecStart=\"$(cd "$PREFIX/bin" && pwd -P)/tcpx\" " "$unit" 2>/dev/null || return 0
+	if as_root "$PREFIX/bin/tcpx" persist off >/dev/null 2>&1 </dev/null; then
+		say "removed $unit; /etc/tcpx/policy.toml stays"
+	else
+		say "$unit stays, and fails at every start without $PREFIX/bin/tcpx; as root: systemctl disable tcpx.service; rm $unit"
+	fi
+}
+
 uninstall() {
 	if [ ! -f "$PREFIX/$MANIFEST" ]; then
 		say "nothing to remove: no $PREFIX/$MANIFEST"
@@ -603,6 +617,7 @@ uninstall() {
 	fi
 	prefix_is_ours || require_root "removing from $PREFIX"
 	end_rules
+	end_persist
 	while IFS= read -r name; do
 		case $name in
 		bin/* | share/tcpx/* | "$BASH_SCRIPT" | "$ZSH_SCRIPT" | "$FISH_SCRIPT" | "$MAN_PAGE") ;;

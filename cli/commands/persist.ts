@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 
+import { dirname } from "node:path";
 import { flagArg, globalArgs } from "../args.ts";
 import { Exit, TcpxError } from "../errors.ts";
 import type { Io } from "../output/io.ts";
@@ -18,7 +19,7 @@ const dryRun = {
 function requireSystemd(): void {
   if (files.hasSystemd()) return;
   throw new TcpxError(Exit.UNSUPPORTED, "there is no systemd on this host", {
-    hint: `keep the rules with \`tcpx export >${POLICY}\`, and have the system run \`tcpx apply ${POLICY}\` when it starts`,
+    hint: `keep the rules with \`mkdir -p ${dirname(POLICY)} && tcpx export >${POLICY}\`, and have the system run \`tcpx apply ${POLICY}\` when it starts`,
   });
 }
 
@@ -93,6 +94,7 @@ const status = leaf({
   summary: "Are rules kept, and are they those in force?",
   args: { ...globalArgs },
   examples: [["tcpx persist status", "Is it on, and is the file up to date?"]],
+  notes: ["The exit code is 0 whatever it finds; --json has it for scripts."],
   async run(_args, io) {
     requireSystemd();
     await openHost();

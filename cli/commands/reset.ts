@@ -165,16 +165,18 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
 
 export const reset = leaf({
   summary:
-    "Remove everything that tcpx has put on this host, and prove it: rules of all scopes and network " +
+    "Remove everything that tcpx has put into the running system, and prove it: rules of all scopes and network " +
     "namespaces, attached programs, pins, leftovers of a killed demo, and the bpffs mount if tcpx made it.",
   args: { ...changeArgs, ...globalArgs },
   examples: [
-    ["tcpx reset", "Undo everything"],
+    ["tcpx reset", "Undo everything but tcpx persist"],
     ["tcpx reset --dry-run", "What it would remove"],
   ],
   notes: [
     "Connections that exist get back the user timeout, congestion control and way to acknowledge that they had, where the " +
       "value is still ours (Linux >= 5.15). Initial windows and what was told to peers cannot be taken back.",
+    "The unit and the policy of `tcpx persist on` stay, and bring rules back with the next start of the system: " +
+      "`tcpx persist off` ends that.",
   ],
   run,
 });

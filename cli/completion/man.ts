@@ -127,7 +127,11 @@ export function manPage(root: Node, version: string): string {
       ...root.next.flatMap(nodeLines),
     ),
     ...section("GLOBAL FLAGS", "Before and behind every command:", ...global.flatMap(flagItem)),
-    ...section("EXIT STATUS", ...EXIT_CODES.flatMap((text, code) => item2(`${code}`, text))),
+    ...section(
+      "EXIT STATUS",
+      ...EXIT_CODES.flatMap((text, code) => item2(`${code}`, text)),
+      ...item2("125 to 127", "of `tcpx run`, which else ends with the command's code"),
+    ),
     ...section("FILES", ...PROGRAM.files.flatMap(([name, text]) => item2(name, text))),
     ...section("ENVIRONMENT", ...PROGRAM.environment.flatMap(([name, text]) => item2(name, text))),
     ...section("EXAMPLES", ...exampleLines(root.examples).slice(1)),

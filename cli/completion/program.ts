@@ -7,13 +7,13 @@ const examples: Example[] = [
   ["tcpx demo", "See it work, in namespaces of its own"],
   ["tcpx uto set 30s --to 10.0.0.0/8", "Connections to 10.0.0.0/8 give up after 30 s, and say so"],
   ["tcpx status", "What is in force"],
-  ["tcpx reset", "Undo everything"],
+  ["tcpx reset", "Undo everything but tcpx persist"],
 ];
 
 /** By code. */
 export const EXIT_CODES: readonly string[] = [
   "done",
-  "failed",
+  "failed (also: rules are in force, and their agent did not start)",
   "usage",
   "kernel or host cannot do it",
   "permission",
@@ -24,7 +24,25 @@ type Entry = readonly [name: string, what: string];
 
 const files: Entry[] = [
   ["/sys/fs/bpf/tcpx", "Pinned programs and maps: rules and counters, which outlive the command"],
-  ["/run/tcpx", "Socket and lock of the agent, which runs while `ack` rules need it"],
+  [
+    "/run/tcpx",
+    "Socket and lock of the agent, which runs while `ack` rules need it, under systemd as tcpx-agent.service",
+  ],
+  ["/run/systemd/system/UNIT.service.d/50-tcpx.conf", "Has a service that has rules start with them"],
+  ["/run/systemd/system/tcpx-unit@.service", "What these drop-ins start"],
+  [
+    "/etc/tcpx/policy.toml",
+    "The rules that `tcpx persist on` has written; the file before it is policy.toml.old",
+  ],
+  [
+    "/etc/systemd/system/tcpx.service",
+    "Applies that file when the system starts; `tcpx persist off` removes it",
+  ],
+  ["PREFIX/share/tcpx/manifest", "What install.sh has installed, and `install.sh --uninstall` removes"],
+  [
+    "table 31904 and an ip rule with protocol 202",
+    "Routes for ACKs at once, in network namespaces that have such connections; they go with the agent",
+  ],
 ];
 
 const environment: Entry[] = [
@@ -41,7 +59,7 @@ export const PROGRAM = {
       "first, then the exact port; the value `none` exempts a narrower selector. Without a scope a rule is " +
       "for all processes in the caller's network namespace. Nothing that a peer sends has any effect " +
       "without an `accept` rule.",
-    "Root is needed, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON. `tcpx doctor` tries what this host can do.",
+    "Root is needed: uid 0 with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON at least. `tcpx doctor` tries what this host can do.",
   ],
   examples,
   notes: [`Exit codes: ${EXIT_CODES.map((what, code) => `${code} ${what}`).join(", ")}.`],

@@ -106,7 +106,7 @@ const set: RuleVerb = {
     "min-acks-per-rtt": {
       type: "string",
       valueHint: "M",
-      description: `With --every 2 and more: least ACKs per RTT; default ${DEFAULT_FLOOR}, 0 lifts it`,
+      description: `With --every 2 and more: least ACKs per RTT, 0 to 255; default ${DEFAULT_FLOOR}, 0 lifts it`,
     },
     "mark-bit": { ...markBitArg, description: `With --every 1: ${markBitArg.description}` },
   },

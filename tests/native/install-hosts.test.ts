@@ -4,6 +4,7 @@
 import { describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { unitText } from "../../cli/persist/unit.ts";
 import { TARGETS } from "../../scripts/lib/targets.ts";
 import { type Ended, Place, releaseOf, type Start, serve } from "../support/installer.ts";
 import { testIf } from "../support/requires.ts";
@@ -219,4 +220,41 @@ describe("rules that are still there", () => {
       expect([wasReset(place), existsSync(join(place.prefix, "bin/tcpx"))]).toEqual([reset, false]);
     });
   }
+});
+
+describe("a unit of `persist on`", () => {
+  /** Uninstalls where systemd has a unit that starts this executable. */
+  async function uninstalled(place: Place, executable: string, program?: string) {
+    using server = serve(releaseOf("0.1.0"));
+    expect((await place.install(server.url)).code).toBe(0);
+    if (program !== undefined) writeFileSync(join(place.prefix, "bin/tcpx"), program);
+    const kept = join(place.root, "unit");
+    writeFileSync(kept, unitText([executable]));
+    const units = "/etc/systemd/system";
+    const before = withMounts(`mount -t tmpfs none ${units} && cp '${kept}' ${units}/tcpx.service`);
+    const { code, err } = await place.install("", { args: ["--uninstall"], before });
+    expect([code, existsSync(join(place.prefix, "bin/tcpx"))]).toEqual([0, false]);
+    return { off: existsSync(join(place.prefix, "was-off")), err };
+  }
+
+  test("ends with the executable that it starts", async () => {
+    using place = new Place();
+    const { off, err } = await uninstalled(place, join(place.prefix, "bin/tcpx"));
+    expect(off).toBe(true);
+    expect(err).toContain("removed /etc/systemd/system/tcpx.service; /etc/tcpx/policy.toml stays");
+  });
+
+  test("stays when it starts another one", async () => {
+    using place = new Place();
+    const { off, err } = await uninstalled(place, "/opt/other/bin/tcpx");
+    expect(off).toBe(false);
+    expect(err).not.toContain("tcpx.service");
+  });
+
+  test("what to do is said when it cannot be ended", async () => {
+    using place = new Place();
+    const { err } = await uninstalled(place, join(place.prefix, "bin/tcpx"), "#!/bin/sh\nexit 1\n");
+    expect(err).toContain("tcpx.service stays, and fails at every start");
+    expect(err).toContain("as root: systemctl disable tcpx.service; rm /etc/systemd/system/tcpx.service");
+  });
 });

@@ -33,6 +33,7 @@ export function standIn(version: string, kilobytes = 200): string {
 case "$*" in
 version) echo "tcpx ${version}" ;;
 reset) echo reset >>"$\{0%/*}/../was-reset" ;;
+"persist off") echo off >>"$\{0%/*}/../was-off" ;;
 *) echo "$* of ${version}" ;;
 esac
 exit
