@@ -102,15 +102,19 @@ static __always_inline bool thin_signals(const struct thin_segment *seg, struct 
 
 /*
  * Without the option a sender takes an ACK of eight segments for eight marks (RFC 9768 A.2.1).
- * Would the next ACK be one, should it come as far behind this one as this one behind the last?
+ * Could the next ACK be one? It comes two segments behind this one, or as far as this one behind
+ * the last.
  */
 static __always_inline bool thin_ambiguous(const struct thin_flow *flow, __u32 number,
 					   struct tcp_sock *tp)
 {
-	__u32 next = 2 * number - flow->seen_ack - flow->passed_ack;
+	__u32 mss = flow->mss ?: tp->mss_cache, since = number - flow->passed_ack;
+	__u32 step = number - flow->seen_ack;
 
+	if (step < 2 * mss)
+		step = 2 * mss;
 	return (flow->ecn & (THIN_ACCECN | THIN_OPTION)) == THIN_ACCECN &&
-	       next >= THIN_AMBIGUOUS * (flow->mss ?: tp->mss_cache);
+	       since + step >= THIN_AMBIGUOUS * mss;
 }
 
 static __always_inline __u32 thin_judge(struct __sk_buff *skb, const struct thin_segment *seg,
