@@ -91,11 +91,15 @@ describeIf(ok, reason)("the ACK thinner, segment by segment", () => {
     const s = await WireSender.open(t, { rule: ++rule, every: 100, floor: 4, delay_us: 90_000 });
     await s.warmUp([80, 80, 24]); // 15 segments per round trip: one in four may be held no longer
     for (let attempt = 1; ; attempt++) {
+      let acks = 0;
       const counted = await s.counted(async () => {
         await s.full(21 - attempt);
-        expect((await s.acks()).length).toBeGreaterThanOrEqual(4);
+        acks = (await s.acks()).length;
       }, rule);
-      if (attempt < 5 && !((counted.every ?? 0) >= 3 && (counted.dropped ?? 0) > 5)) continue;
+      // a busy machine delivers segments in clumps
+      const isWhole = acks >= 4 && (counted.every ?? 0) >= 3 && (counted.dropped ?? 0) > 5;
+      if (!isWhole && attempt < 5) continue;
+      expect(acks).toBeGreaterThanOrEqual(4);
       expect(counted.every).toBeGreaterThanOrEqual(3);
       expect(counted.dropped).toBeGreaterThan(5);
       break;
