@@ -78,8 +78,7 @@ struct thin_segment {
 	bool plain;    /* no options, or only timestamps and AccECN's */
 };
 
-/* The option with AccECN's byte counters (RFC 9768 3.2.3) and NOPs behind it, in all these bytes?
- */
+/* Are all these bytes AccECN's option (RFC 9768 3.2.3), and NOPs behind it? */
 static __always_inline bool thin_is_accecn(const __u8 *option, const void *end, __u32 len)
 {
 	return (const void *)(option + 2) <= end &&

@@ -48,7 +48,8 @@ function exitCode(checks: Check[], permitted: boolean): ExitCode {
 export const doctor = leaf({
   summary:
     "What this kernel and host can do. Each kernel facility is tried, and the whole way once: a rule in a " +
-    "cgroup of its own, a connection in a network namespace of its own. Exit code 3 when the core cannot work, 4 when we may not try it.",
+    "cgroup of its own, a connection in a network namespace of its own. Exit code 3 when the core cannot work, " +
+    "4 when we may not try it.",
   args: { wait: changeArgs.wait, ...globalArgs },
   examples: [
     ["tcpx doctor", "The report"],

@@ -54,7 +54,7 @@ export const commands: Record<string, Entry> = {
     load: async () => (await import("./persist.ts")).persist,
   },
   reset: {
-    summary: "Remove everything from the running system",
+    summary: "Remove everything that tcpx has put into the running system",
     load: async () => (await import("./reset.ts")).reset,
   },
   completion: {

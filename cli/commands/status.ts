@@ -101,7 +101,8 @@ export const status = leaf({
   ],
   notes: [
     "Counters: sent = segments with our option; received = values learned from peers; applied = socket " +
-      "settings made; clamped = moved to our limits; granted, unanswered = requests of ours; refused = by the peer, or by us; kept = the application's own value left alone; " +
+      "settings made; clamped = moved to our limits; granted, unanswered = requests of ours; " +
+      "refused = by the peer, or by us; kept = the application's own value left alone; " +
       "malformed = ignored; no room = option space full; fallback = went on without options after a loss; " +
       "errors = refused by the kernel.",
     "ACKs of ack rules: passed, with the reasons; dropped = held back for a later one; flushed = of these, sent " +

@@ -130,17 +130,18 @@ export function currentNetns(lib: Bridge): { cookie: bigint; inode: number } | n
 
 const CAP = { NET_ADMIN: 12n, SYS_MODULE: 16n, SYS_ADMIN: 21n, PERFMON: 38n, BPF: 39n } as const;
 
-/** Has this process the capability? */
-export function hasCapability(lib: Bridge, name: keyof typeof CAP): boolean {
+/** Tells which of them this process has. */
+export function capabilities(lib: Bridge): (name: keyof typeof CAP) => boolean {
   const effective = new BigUint64Array(1);
   unwrap("capget", lib.tcpx_capabilities(effective));
-  return (effective[0]! & (1n << CAP[name])) !== 0n;
+  return (name) => (effective[0]! & (1n << CAP[name])) !== 0n;
 }
 
 /** Names of the capabilities that tcpx needs and this process lacks. */
 export function missingCapabilities(lib: Bridge): string[] {
+  const has = capabilities(lib);
   const needed = (["NET_ADMIN", "PERFMON", "BPF"] as const).filter(
-    (name) => !hasCapability(lib, name) && (name === "NET_ADMIN" || !hasCapability(lib, "SYS_ADMIN")),
+    (name) => !has(name) && (name === "NET_ADMIN" || !has("SYS_ADMIN")),
   );
   return needed.map((name) => `CAP_${name}`);
 }

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { Exit, TcpxError } from "../errors.ts";
 import { bridge, cstr } from "../loader/bridge.ts";
-import { hasCapability } from "../loader/host.ts";
+import { capabilities } from "../loader/host.ts";
 
 /** Names that the kernel has at hand; its list is the same in every network namespace. */
 export function availableAlgorithms(): string[] {
@@ -14,7 +14,7 @@ export function availableAlgorithms(): string[] {
 /** What a confined service may not do itself, the kernel does for whoever may administer the network. */
 async function letKernelLoad(algorithm: string): Promise<void> {
   const lib = await bridge();
-  if (!hasCapability(lib, "SYS_MODULE")) lib.tcpx_algorithm_load(cstr(algorithm));
+  if (!capabilities(lib)("SYS_MODULE")) lib.tcpx_algorithm_load(cstr(algorithm));
 }
 
 /** Loads its module, or only looks whether there is one; true: that went well. */

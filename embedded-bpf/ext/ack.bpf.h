@@ -174,7 +174,6 @@ static __always_inline void ack_received(struct tcpx_conn *conn)
 	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_ACK);
 	__u16 answer = r->answer_bits, asked = r->asked;
 
-	/* a changed wish may come at any time */
 	request_take_ask(conn, TCPX_EXT_ACK, request_of_peer(conn, TCPX_EXT_ACK)->ask_bits);
 	request_take_answer(conn, TCPX_EXT_ACK,
 			    answer && (answer >> 8 == asked >> 8 || !(answer >> 8)) &&
