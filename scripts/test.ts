@@ -13,6 +13,8 @@ import { count, parseJunit, type TestCase } from "./lib/junit.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 const EXPECTED_SKIPS = "tests/expected-skips.txt";
+/** Of what one failed test says, in the summary. */
+const MOST_LINES = 20;
 const USAGE = `Usage: bun run test [--no-build] [ring...]
 
 Builds dist/tcpx when it is missing or older than its sources, runs every ring of tests or the named
@@ -148,14 +150,21 @@ function printTable(results: Result[]): void {
   }
 }
 
+/** A failure's lines below its name: the place where the runner said them may be far up, or cut off. */
+function indented(why = ""): string {
+  const lines = why.split("\n").filter((line) => line.trim() !== "");
+  const shown = lines.length > MOST_LINES ? [...lines.slice(0, MOST_LINES), "..."] : lines;
+  return shown.map((line) => `\n  ${line.trimEnd()}`).join("");
+}
+
 /** Lists what did not pass; returns how many skips nobody expected. */
 async function printDetails(results: Result[]): Promise<number> {
   const expected = await expectedSkips();
   let surprises = 0;
   for (const { ring, cases, problems } of results) {
     for (const problem of problems) console.log(`failed: ${ring}: ${problem}`);
-    for (const { file, name, outcome } of cases) {
-      if (outcome === "failed") console.log(`failed: ${file}: ${name}`);
+    for (const { file, name, outcome, why } of cases) {
+      if (outcome === "failed") console.log(`failed: ${file}: ${name}${indented(why)}`);
       if (outcome !== "skipped") continue;
       const known = expected.some((part) => name.includes(part));
       if (!known) surprises++;

@@ -11,15 +11,20 @@ export interface TestCase {
   /** With the names of the groups around it: "group > test". */
   name: string;
   outcome: Outcome;
+  /** Of a failed one: what was expected and where, or the message alone, as the runner says it. */
+  why?: string;
 }
 
 export type Counts = Record<Outcome, number>;
 
+/** An element without attributes and children is its text. */
+type XmlFailure = string | { message?: string; "#text"?: string };
+
 interface XmlCase {
   name: string;
   file: string;
-  failure?: unknown;
-  error?: unknown;
+  failure?: XmlFailure;
+  error?: XmlFailure;
   skipped?: unknown;
 }
 
@@ -43,9 +48,11 @@ const parser = new XMLParser({
   isArray: (tag) => tag === "testsuite" || tag === "testcase",
 });
 
-function outcome(test: XmlCase): Outcome {
-  if (test.failure !== undefined || test.error !== undefined) return "failed";
-  return test.skipped === undefined ? "passed" : "skipped";
+function outcome(test: XmlCase): Pick<TestCase, "outcome" | "why"> {
+  const failure = test.failure ?? test.error;
+  if (failure === undefined) return { outcome: test.skipped === undefined ? "passed" : "skipped" };
+  const text = typeof failure === "string" ? failure : failure["#text"]?.trim() || failure.message;
+  return { outcome: "failed", why: (text ?? "").trim() };
 }
 
 /** The suite of a file holds those of its groups; a test's own `classname` has them in the wrong order. */
@@ -53,7 +60,7 @@ function casesOf(suite: XmlSuite, groups: readonly string[]): TestCase[] {
   const own = (suite.testcase ?? []).map((test) => ({
     file: test.file,
     name: [...groups, test.name].join(" > "),
-    outcome: outcome(test),
+    ...outcome(test),
   }));
   const inner = (suite.testsuite ?? []).flatMap((group) => casesOf(group, [...groups, group.name]));
   return [...own, ...inner];

@@ -37,6 +37,7 @@ test("groups, outcomes and files are read", () => {
     file: "tests/unit/a.test.ts",
     name: "outer > inner > bad",
     outcome: "failed",
+    why: "AssertionError",
   });
   expect(cases).toContainEqual({ file: "tests/unit/a.test.ts", name: "outer > later", outcome: "skipped" });
   expect(cases).toContainEqual({ file: "tests/unit/a.test.ts", name: "good", outcome: "passed" });
@@ -50,7 +51,10 @@ test("groups, outcomes and files are read", () => {
 
 test("an <error> is a failure", () => {
   const body = '<testsuite name="a"><testcase name="t" file="a"><error message="x" /></testcase></testsuite>';
-  expect(parseJunit(report('tests="1" failures="1" skipped="0"', body))[0]?.outcome).toBe("failed");
+  expect(parseJunit(report('tests="1" failures="1" skipped="0"', body))[0]).toMatchObject({
+    outcome: "failed",
+    why: "x",
+  });
 });
 
 test("names are unescaped once, and stay text", () => {
@@ -99,10 +103,11 @@ test("thousands of tests with escaped names are no problem", () => {
 test("this Bun writes what the reader expects", async () => {
   const dir = mkdtempSync(join(tmpdir(), "tcpx-junit-"));
   try {
-    const source = `import { beforeAll, describe, test } from "bun:test";
+    const source = `import { beforeAll, describe, expect, test } from "bun:test";
       describe("a & <b>", () => { describe("in", () => { test("x > \\"y\\"", () => {}); }); });
       describe.skip("not [needs: root]", () => { test("one", () => {}); test("two", () => {}); });
-      test("bad", () => { throw new Error("no"); });
+      test("bad", () => { expect(1).toBe(2); });
+      test("slow", () => Bun.sleep(2_000), 1);
       describe("hooks", () => { beforeAll(() => { throw new Error("no"); }); test("z", () => {}); });`;
     writeFileSync(join(dir, "x.test.ts"), source);
     const flags = ["--reporter=junit", `--reporter-outfile=${dir}/report.xml`];
@@ -116,7 +121,10 @@ test("this Bun writes what the reader expects", async () => {
     expect(cases.every((test) => test.file === "x.test.ts")).toBe(true);
     expect(cases.map((test) => test.name)).toContain('a & <b> > in > x > "y"');
     expect(cases.map((test) => test.name)).toContain("not [needs: root] > two");
-    expect(count(cases)).toEqual({ passed: 1, failed: 2, skipped: 2 });
+    expect(count(cases)).toEqual({ passed: 1, failed: 3, skipped: 2 });
+    const why = (name: string) => cases.find((test) => test.name === name)?.why;
+    expect(why("bad")).toMatch(/Expected: 2\nReceived: 1\n.*x\.test\.ts:4/s);
+    expect(why("slow")).toBe("test timed out");
   } finally {
     rmSync(dir, { recursive: true });
   }
