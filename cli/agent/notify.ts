@@ -7,7 +7,7 @@ import type { Bridge } from "../loader/bridge.ts";
 import { readScopes } from "../loader/state.ts";
 import { type AgentAnswer, isCurrent } from "./health.ts";
 import { type AgentRequest, ask, Refusal } from "./socket.ts";
-import { startAgent, stopAgent } from "./start.ts";
+import { awaitEnd, startAgent, stopAgent } from "./start.ts";
 import { anyNeedsAgent } from "./wish.ts";
 
 const PATIENCE_MS = 15_000;
@@ -46,7 +46,10 @@ export async function notifyAgent(
     if (answer && !answer.ending && !other) return answer;
     if (other) await stopAgent(lib); // another build's programs and maps may differ
     // one that is ending is as good as none; whoever takes its place waits until it is gone
-    if (!anyNeedsAgent(readScopes(lib))) return undefined;
+    if (!anyNeedsAgent(readScopes(lib))) {
+      if (answer?.ending) await awaitEnd(lib); // who has taken back the last rule finds nothing left of it
+      return undefined;
+    }
     if (performance.now() > end) {
       throw new TcpxError(Exit.BUSY, "the agent ends as often as it is started", {
         hint: "try again",

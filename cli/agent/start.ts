@@ -99,6 +99,16 @@ export async function startAgent(lib: Bridge): Promise<AgentAnswer | undefined> 
   }
 }
 
+/** Waits until no agent is there any more, and removes what it has left; says whether that has happened. */
+export async function awaitEnd(lib: Bridge): Promise<boolean> {
+  if (!checkRunDir()) return true;
+  const held = await waitLock(lib, END_MS);
+  if (!held) return false;
+  clearRunDir();
+  held[Symbol.dispose]();
+  return true;
+}
+
 export interface Stopped {
   pid: number;
   /** It did not end by itself. */
@@ -115,15 +125,13 @@ export async function stopAgent(lib: Bridge): Promise<Stopped | undefined> {
   const answer = await ask<AgentAnswer>({ op: "stop" }).catch(() => undefined); // hangs, or talks nonsense
   const pid = answer?.pid ?? lockHolder();
   let killed = false;
-  let held = await waitLock(lib, END_MS);
-  if (!held && pid !== undefined && lockHolder() === pid) {
+  let ended = await awaitEnd(lib);
+  if (!ended && pid !== undefined && lockHolder() === pid) {
     if (!(await stopUnit(pid))) process.kill(pid, "SIGKILL");
     killed = true;
-    held = await waitLock(lib, END_MS);
+    ended = await awaitEnd(lib);
   }
-  if (!held) throw new TcpxError(Exit.FAILED, `the agent (pid ${pid ?? "unknown"}) does not end`);
-  clearRunDir();
-  held[Symbol.dispose]();
+  if (!ended) throw new TcpxError(Exit.FAILED, `the agent (pid ${pid ?? "unknown"}) does not end`);
   return pid === undefined ? undefined : { pid, killed };
 }
 

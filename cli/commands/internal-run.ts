@@ -70,13 +70,14 @@ export const internalRunEnd = leaf({
   async run(args) {
     const lib = await bridge();
     const path = textArg(args, "path") ?? "";
-    if (findBpffs(lib) === undefined) {
-      removeRun(lib, path);
-      return Exit.DONE;
-    }
-    const neededAgent = anyNeedsAgent(readScopes(lib).filter(({ name }) => path.endsWith(name)));
+    const without = findBpffs(lib) === undefined;
+    if (without) removeRun(lib, path);
+    // A killed run's rules may still be on their way: only the lock tells whether they have come.
+    if (findBpffs(lib) === undefined) return Exit.DONE;
+    let neededAgent: boolean;
     {
       using held = lock(lib, true);
+      neededAgent = without || anyNeedsAgent(readScopes(lib).filter(({ name }) => path.endsWith(name)));
       removeRun(lib, path);
       removeStale(lib, held);
     }
