@@ -124,6 +124,17 @@ describeIf(needs.ok, needs.reason)("two namespaces", () => {
     expect(packets.some((p) => p.length === 10)).toBe(true);
   });
 
+  test("a capture is whole, though tcpdump has not got round to all of it when it is to end", async () => {
+    const capture = await lab.capture("b", "to-a");
+    capture.child.kill("SIGSTOP");
+    const c = await connectPeers(client, server, "10.77.1.2");
+    await Promise.all([client.exchange(c.client, 200, 10), server.echo(c.server)]);
+    setTimeout(() => capture.child.kill("SIGCONT"), 400);
+    await capture.stop();
+    const data = await capture.packets(`tcp.dstport == ${c.port} && tcp.len > 0`);
+    expect(data.length).toBeGreaterThanOrEqual(200);
+  });
+
   test("Fast Open carries data on the second connection", async () => {
     await lab.sysctl("a", "net.ipv4.tcp_fastopen", 3);
     await lab.sysctl("b", "net.ipv4.tcp_fastopen", 3);
