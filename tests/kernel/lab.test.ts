@@ -14,6 +14,7 @@ import {
   connectPeers,
   Lab,
   leftovers,
+  type Packet,
   type Peer,
   peerErrorOf,
   processesOf,
@@ -30,6 +31,7 @@ import {
   nftRequirement,
   testIf,
 } from "../support/requires.ts";
+import { firsts } from "../support/uto-lab.ts";
 
 const needs = every("all", labRequirement, captureRequirement, nftRequirement);
 const UTO_30S = "1c04001e";
@@ -40,6 +42,17 @@ test("raw options are split, and an illegal length ends the list", () => {
     { kind: 28, hex: UTO_30S },
   ]);
   expect(splitOptions("1c00ffff")).toEqual([{ kind: 28, hex: "1c00ffff" }]);
+});
+
+test("what is sent once more is told apart, also where sequence numbers wrap", () => {
+  const packet = (flags: string, seq: number, length: number, ack: number) => ({ flags, seq, length, ack });
+  const top = 2 ** 32 - 1;
+  const sent = [
+    ...[packet("S", top - 100, 0, 0), packet("S", top - 100, 0, 0), packet("A", top - 99, 0, 7)],
+    ...[packet("PA", top - 99, 100, 7), packet("PA", 0, 100, 7), packet("PA", top - 99, 200, 9)],
+    ...[packet("A", 100, 0, 7), packet("A", 100, 0, 9), packet("PA", 100, 50, 9), packet("FPA", 100, 50, 9)],
+  ] as Packet[];
+  expect(firsts(sent)).toEqual([0, 2, 3, 4, 7, 8, 9].map((i) => sent[i]!));
 });
 
 describeIf(needs.ok, needs.reason)("two namespaces", () => {
