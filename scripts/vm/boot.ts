@@ -12,7 +12,7 @@ const END = /^VM: end (\d+)$/m;
 
 /** The guest ends itself (tests/vm/init.sh); this much later one that hangs is ended. */
 const GRACE_MS = 40_000;
-/** For a guest under virtual time, whose seconds are not ours: it ends itself, and a hang is all that this is for. */
+/** For a guest under virtual time, whose seconds are not ours: it ends itself, unless it hangs. */
 const VIRTUAL_LIMIT_MS = 1_500_000;
 
 const MACHINE = [

@@ -10,7 +10,7 @@ export async function killed(host: PrivateHost, command: string, ms: number): Pr
   return status.trim() === "137";
 }
 
-/** How long the commands take when nobody kills them, milliseconds: the shortest, since only a stall makes it longer. */
+/** Milliseconds that the fastest of these takes when nobody kills it: the others have been held up. */
 export async function shortest(commands: readonly (() => Promise<unknown>)[]): Promise<number> {
   let ms = Number.POSITIVE_INFINITY;
   for (const command of commands) {

@@ -169,8 +169,8 @@ export async function trace(capture: Capture, port: number): Promise<Trace> {
 }
 
 /**
- * The packets of one sender without what it sent once more: sequence numbers that were there before, or the same ACK again.
- * A machine that stands still lets a timer for lost data expire though none is lost.
+ * The packets of one sender without what it sent once more: sequence numbers that were there before, or the
+ * same ACK again. A machine that stands still lets a timer for lost data expire though none is lost.
  */
 export function firsts(packets: readonly Packet[]): Packet[] {
   const ahead = (a: number, b: number) => ((a - b) | 0) > 0; // sequence numbers wrap
