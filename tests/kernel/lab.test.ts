@@ -14,6 +14,7 @@ import {
   connectPeers,
   Lab,
   leftovers,
+  type Packet,
   type Peer,
   peerErrorOf,
   processesOf,
@@ -30,6 +31,7 @@ import {
   nftRequirement,
   testIf,
 } from "../support/requires.ts";
+import { firsts } from "../support/uto-lab.ts";
 
 const needs = every("all", labRequirement, captureRequirement, nftRequirement);
 const UTO_30S = "1c04001e";
@@ -40,6 +42,17 @@ test("raw options are split, and an illegal length ends the list", () => {
     { kind: 28, hex: UTO_30S },
   ]);
   expect(splitOptions("1c00ffff")).toEqual([{ kind: 28, hex: "1c00ffff" }]);
+});
+
+test("what is sent once more is told apart, also where sequence numbers wrap", () => {
+  const packet = (flags: string, seq: number, length: number, ack: number) => ({ flags, seq, length, ack });
+  const top = 2 ** 32 - 1;
+  const sent = [
+    ...[packet("S", top - 100, 0, 0), packet("S", top - 100, 0, 0), packet("A", top - 99, 0, 7)],
+    ...[packet("PA", top - 99, 100, 7), packet("PA", 0, 100, 7), packet("PA", top - 99, 200, 9)],
+    ...[packet("A", 100, 0, 7), packet("A", 100, 0, 9), packet("PA", 100, 50, 9), packet("FPA", 100, 50, 9)],
+  ] as Packet[];
+  expect(firsts(sent)).toEqual([0, 2, 3, 4, 7, 8, 9].map((i) => sent[i]!));
 });
 
 describeIf(needs.ok, needs.reason)("two namespaces", () => {
@@ -122,6 +135,17 @@ describeIf(needs.ok, needs.reason)("two namespaces", () => {
     expect(packets[0]).toMatchObject({ src: "fd77:1::1", dst: "fd77:1::2", dport: c.port, length: 0 });
     expect(packets[0]?.optionList[0]?.hex).toBe("020405a0");
     expect(packets.some((p) => p.length === 10)).toBe(true);
+  });
+
+  test("a capture is whole, though tcpdump has not got round to all of it when it is to end", async () => {
+    const capture = await lab.capture("b", "to-a");
+    capture.child.kill("SIGSTOP");
+    const c = await connectPeers(client, server, "10.77.1.2");
+    await Promise.all([client.exchange(c.client, 200, 10), server.echo(c.server)]);
+    setTimeout(() => capture.child.kill("SIGCONT"), 400);
+    await capture.stop();
+    const data = await capture.packets(`tcp.dstport == ${c.port} && tcp.len > 0`);
+    expect(data.length).toBeGreaterThanOrEqual(200);
   });
 
   test("Fast Open carries data on the second connection", async () => {

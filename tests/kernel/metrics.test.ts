@@ -131,14 +131,18 @@ describeIf(needs.ok, needs.reason)("tcpx metrics", () => {
   test("idle it takes no CPU", async () => {
     const { child } = await listening();
     await pull(URL);
-    await Bun.sleep(500);
     const ticks = () => {
       const fields = readFileSync(`/proc/${child.pid}/stat`, "utf8").split(") ")[1]!.split(" ");
       return Number(fields[11]) + Number(fields[12]);
     };
-    const before = ticks();
-    await Bun.sleep(3000);
-    expect(ticks() - before).toBeLessThanOrEqual(1);
+    // what a start leaves to do may come late; what polls does so in every window
+    const used: number[] = [];
+    for (let n = 0; n < 5 && !used.some((count) => count <= 1); n++) {
+      const before = ticks();
+      await Bun.sleep(3000);
+      used.push(ticks() - before);
+    }
+    expect(Math.min(...used)).toBeLessThanOrEqual(1);
   });
 
   test("rules that come and go under it, and none at all", async () => {

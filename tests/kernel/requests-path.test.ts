@@ -9,7 +9,7 @@ import {
   labRequirement,
   nftRequirement,
 } from "../support/requires.ts";
-import { trace } from "../support/uto-lab.ts";
+import { firsts, trace } from "../support/uto-lab.ts";
 
 const needs = every("all", labRequirement, captureRequirement, nftRequirement);
 /** The first pure ACK that arrives, and no other one. */
@@ -63,7 +63,9 @@ describeIf(needs.ok, needs.reason)("requests on difficult ways", () => {
     const { client, server } = await trace(capture, c.port);
     expect(client.slice(0, 3).map(requestsOf)).toEqual([ASKS, ASKS, ASKS]);
     expect(requestsOf(server[0]!)).toBe("");
-    const data = server.filter((p) => p.length > 0).map(requestsOf);
+    const data = firsts(server)
+      .filter((p) => p.length > 0)
+      .map(requestsOf);
     expect(data).toEqual([ANSWERS, "", ""]);
     expect(client.at(-1)!.options).not.toContain("fe06");
     await expectGranted();
@@ -81,7 +83,11 @@ describeIf(needs.ok, needs.reason)("requests on difficult ways", () => {
     });
     expect(t.client.slice(0, 3).map(requestsOf)).toEqual([ASKS, ASKS, ASKS]);
     expect(requestsOf(t.server[0]!)).toBe("");
-    expect(t.server.filter((p) => p.length > 0).map(requestsOf)).toEqual([ANSWERS, "", ""]);
+    expect(
+      firsts(t.server)
+        .filter((p) => p.length > 0)
+        .map(requestsOf),
+    ).toEqual([ANSWERS, "", ""]);
     await expectGranted();
   });
 
@@ -112,19 +118,18 @@ describeIf(needs.ok, needs.reason)("requests on difficult ways", () => {
     async (_, family) => {
       await r.usual();
       await r.filter(r.server, DROP_SYN);
-      const start = performance.now();
       const { c, t } = await r.recorded(3, async () => {
         const c = await r.open(family, PATIENT);
-        expect(performance.now() - start).toBeWithin(900, 2900);
         expect(await r.sending(r.server, c.server)).toEqual(DEFAULT);
         return c;
       });
       expect((await r.sending(r.server, c.server)).cc).toBe(DEFAULT.cc);
-      expect(t.client.slice(0, 2).map((p) => [p.flags, requestsOf(p)])).toEqual([
+      expect(t.client.slice(0, 3).map((p) => [p.flags, requestsOf(p)])).toEqual([
         ["S", ASKS],
         ["S", ""],
+        ["A", ""],
       ]);
-      expect(t.client.slice(2).map(requestsOf).join("")).toBe("");
+      expect(t.client.slice(3).map(requestsOf).join("")).toBe("");
       expect(t.server.map(requestsOf).join("")).toBe("");
       const lost = () => ({ ...unanswered(), sent: 1, fallback: 1 });
       expect(await r.counted(r.client)).toMatchObject({ cc: lost(), iw: lost() });
@@ -135,14 +140,18 @@ describeIf(needs.ok, needs.reason)("requests on difficult ways", () => {
   test("SYN-ACKs are dropped: a plain one follows, the server says nothing more, the window stays small", async () => {
     await r.usual();
     await r.filter(r.client, DROP_SYN_ACK);
-    const start = performance.now();
     const { t } = await r.recorded(3, async () => {
       const c = await r.open("v4", PATIENT);
-      expect(performance.now() - start).toBeWithin(900, 2900);
       expect((await r.sending(r.server, c.server)).cwnd).toBeLessThanOrEqual(DEFAULT.cwnd);
       return c;
     });
-    expect(t.server.map(requestsOf).filter(Boolean)).toEqual([ANSWERS]);
+    expect(t.server.slice(0, 2).map((p) => [p.flags, requestsOf(p)])).toEqual([
+      ["SA", ANSWERS],
+      ["SA", ""],
+    ]);
+    expect(t.server.slice(2).map(requestsOf).join("")).toBe("");
+    // both sides' timers are for the same second; a third SYN would be of two more
+    expect(t.client.filter((p) => p.flags === "S").length).toBeWithin(1, 3);
     expect(t.client.map(requestsOf).filter(Boolean)).toEqual([ASKS]);
     expect(await r.counted(r.client)).toMatchObject({ cc: unanswered(), iw: unanswered() });
     expect(await r.counters(r.server, "iw")).toMatchObject({ applied: 0, sent: 1, fallback: 1 });
@@ -153,9 +162,8 @@ describeIf(needs.ok, needs.reason)("requests on difficult ways", () => {
     await r.usual();
     await cookies();
     await r.filter(r.client, DROP_SYN_ACK);
-    const start = performance.now();
     const c = await r.open();
-    expect(performance.now() - start).toBeLessThan(900);
+    expect((await r.client.peer.tcpInfo(c.client)).total_retrans).toBe(0);
     expect(await r.sending(r.server, c.server)).toEqual(GRANTED);
   });
 

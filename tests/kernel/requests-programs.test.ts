@@ -34,8 +34,7 @@ describeIf(needs.ok, needs.reason)("nginx and curl", () => {
          access_log off; sendfile on; tcp_nopush on;
          client_body_temp_path ${r.lab.dir}; proxy_temp_path ${r.lab.dir}; fastcgi_temp_path ${r.lab.dir};
          uwsgi_temp_path ${r.lab.dir}; scgi_temp_path ${r.lab.dir};
-         server { listen ${PORT}; listen [::]:${PORT}; root ${r.lab.dir};
-                  location /slow { alias ${r.lab.dir}/file; limit_rate 3m; } }
+         server { listen ${PORT}; listen [::]:${PORT}; root ${r.lab.dir}; }
        }`,
     );
     const nginx = Bun.which("nginx", { PATH })!;
@@ -48,29 +47,41 @@ describeIf(needs.ok, needs.reason)("nginx and curl", () => {
   });
   afterAll(() => r[Symbol.asyncDispose]());
 
+  function url(family: "v4" | "v6", path: string): string {
+    return `http://${family === "v4" ? r.server.v4 : `[${r.server.v6}]`}:${PORT}/${path}`;
+  }
+
   function curl(family: "v4" | "v6", path: string, ...flags: string[]): Promise<string> {
-    const host = family === "v4" ? r.server.v4 : `[${r.server.v6}]`;
-    const argv = ["curl", "-sS", "--max-time", "20", ...flags, `http://${host}:${PORT}/${path}`];
+    const argv = ["curl", "-sS", "--max-time", "20", ...flags, url(family, path)];
     return r.lab.exec(r.client.netns, argv, "", r.client.cgroup).catch((error) => `${error}`);
   }
 
-  /** nginx's socket of a download that is under way. */
-  async function serving(family: "v4" | "v6"): Promise<SsSocket> {
-    const output = join(r.lab.dir, "got");
-    const download = curl(family, "slow", "-o", output);
+  /** nginx's socket that is like this, once there is one. */
+  async function served(like: (info: SsSocket["info"]) => boolean): Promise<SsSocket> {
     let socket: SsSocket | undefined;
-    const busy = async () => {
+    const there = async () => {
       const all = await ssInfo(r.server.netns, ["sport", "=", `${PORT}`]);
-      socket = all.find(({ state, info }) => state === "ESTAB" && Number(info.bytes_sent ?? 0) > 100_000);
+      socket = all.find(({ state, info }) => state === "ESTAB" && like(info));
       return socket !== undefined;
     };
-    expect(await until(busy)).toBe(true);
-    expect(await download).toBe("");
+    expect(await until(there)).toBe(true);
+    return socket!;
+  }
+
+  /** nginx's socket of a download that is under way: nobody takes what curl has, until it was seen. */
+  async function serving(family: "v4" | "v6"): Promise<SsSocket> {
+    const output = join(r.lab.dir, "got");
+    const script = `exec 3<&0; curl -sS "$0" </dev/null | { read -r go <&3 && cat >"$1"; }`;
+    const download = r.lab.spawn(["sh", "-c", script, url(family, "file"), output], r.client);
+    const socket = await served(({ bytes_sent }) => Number(bytes_sent ?? 0) > 100_000);
+    download.stdin.write("go\n");
+    void download.stdin.end();
+    expect(await download.exited).toBe(0);
     const [sent, got] = await Promise.all(
       [join(r.lab.dir, "file"), output].map((path) => Bun.file(path).bytes()),
     );
     expect(Bun.hash(got!)).toBe(Bun.hash(sent!));
-    return socket!;
+    return socket;
   }
 
   test.each([
@@ -97,7 +108,7 @@ describeIf(needs.ok, needs.reason)("nginx and curl", () => {
     const capture = await r.u.capture();
     await r.filter(r.client, `tcp sport ${PORT} meta length > 300 drop`);
     const download = curl("v4", "file", "-o", "/dev/null");
-    await Bun.sleep(300);
+    await served(({ retrans }) => retrans !== undefined); // all of it has left
     await r.filter(r.client, "");
     expect(await download).toBe("");
     await capture.stop();

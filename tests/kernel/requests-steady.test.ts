@@ -71,7 +71,8 @@ describeIf(needs.ok, needs.reason)("the steady state of requests", () => {
         r.client.peer.recv(c.client, 20_000_000, 20_000),
       ]);
       expect(received).toBe(sent);
-      expect((await r.client.peer.tcpInfo(c.client)).segs_out).toBeGreaterThan(100);
+      // not packets: how many are one on their way differs
+      expect((await r.client.peer.tcpInfo(c.client)).data_segs_in).toBeGreaterThan(10_000);
       expect((await both()) - start).toBeLessThanOrEqual(60);
     },
   );

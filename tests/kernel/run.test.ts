@@ -150,10 +150,14 @@ describeIf(needs.ok, needs.reason)("tcpx run", () => {
   });
 
   test("the scope stays until the last process, and a pipe does not wait for the watcher", async () => {
-    const { code, stdout } = await sh("sleep 1.2 >/dev/null 2>&1 & echo $!");
-    expect([code, r.runs().length]).toEqual([0, 1]);
-    expect(cgroupNameOf(Number(stdout))).toBe(r.runs()[0]!.split("/").at(-1)!);
-    expect(await scopeOf(r.runs()[0]!)).toMatchObject({ alive: true });
+    const { code, stdout } = await sh("sleep 60 >/dev/null 2>&1 & echo $!");
+    try {
+      expect([code, r.runs().length]).toEqual([0, 1]);
+      expect(cgroupNameOf(Number(stdout))).toBe(r.runs()[0]!.split("/").at(-1)!);
+      expect(await scopeOf(r.runs()[0]!)).toMatchObject({ alive: true });
+    } finally {
+      process.kill(Number(stdout)); // and the scope goes
+    }
   });
 
   test("the command has no children that it did not start", async () => {

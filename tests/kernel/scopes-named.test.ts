@@ -43,6 +43,13 @@ describeIf(labRequirement.ok, labRequirement.reason)("named scopes", () => {
     return result.stderr;
   }
 
+  /** The first child of a process, once it has one. */
+  async function childOf(pid: number): Promise<string> {
+    const children = () => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+    expect(await until(() => children()[0] !== "")).toBe(true);
+    return children()[0]!;
+  }
+
   test("--pid: the cgroup of that process, and its new connections only", async () => {
     const { code, json } = await set("--pid", `${peer.pid}`);
     expect(code).toBe(0);
@@ -81,8 +88,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("named scopes", () => {
     const inside = u.lab.spawn(["unshare", "--pid", "--fork", "--cgroup", "sleep", "60"], {
       cgroup: service,
     });
-    await Bun.sleep(200);
-    const [child = ""] = readFileSync(`/proc/${inside.pid}/task/${inside.pid}/children`, "utf8").split(" ");
+    const child = await childOf(inside.pid);
     expect((await set("--pid", child, "--dry-run")).json.scope.cgroup).toBe(below(service));
     const words = ["uto", "set", "20s", "--pid", `${peer.pid}`, "--dry-run"];
     const hidden = await tcpx(words, { json: true, wrap: ["ip", "netns", "exec", u.client.netns] });
@@ -112,8 +118,9 @@ describeIf(labRequirement.ok, labRequirement.reason)("named scopes", () => {
     );
     if (kthreadd) await refused(2, "is a kernel thread", "--pid", kthreadd);
     const parent = u.lab.spawn(["sh", "-c", "sleep 0 & exec sleep 60"]);
-    await Bun.sleep(200);
-    const zombie = readFileSync(`/proc/${parent.pid}/task/${parent.pid}/children`, "utf8").trim();
+    const zombie = await childOf(parent.pid);
+    const state = () => readFileSync(`/proc/${zombie}/stat`, "utf8").split(") ")[1]?.[0];
+    expect(await until(() => state() === "Z")).toBe(true);
     await refused(2, "has ended", "--pid", zombie);
   });
 

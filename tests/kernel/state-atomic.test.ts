@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Changes are atomic: killed commands, commands at the same time, connections during a change.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { killed, shortest, sweep } from "../support/kills.ts";
 import { connectPeers, until } from "../support/lab.ts";
 import { PrivateHost } from "../support/private-host.ts";
 import { captureRequirement, describeIf, every, labRequirement } from "../support/requires.ts";
@@ -43,42 +44,40 @@ describeIf(needs.ok, needs.reason)("changes of the state", () => {
     return [...new Set(shown.map((rule) => rule.timeout_ms))].join(" ");
   }
 
-  /** How long the command takes when nobody kills it, milliseconds. */
-  async function duration(words: string): Promise<number> {
-    const start = performance.now();
-    await uto(words);
-    return performance.now() - start;
-  }
-
-  /** SIGKILL after this many milliseconds; whether the command was still running. */
-  async function killed(words: string, ms: number): Promise<boolean> {
-    const command = `${tcpxPath()} uto ${words} ${scope.join(" ")}`;
-    const status = await host.sh(
-      `timeout -s KILL ${(ms / 1000).toFixed(4)} ${command} >/dev/null 2>&1; echo $?`,
-    );
-    return status.trim() === "137";
-  }
-
-  /** Kills spread evenly over the whole command and a little more; returns how many met it alive. */
+  /** Kills spread evenly over the whole command and a little more, with so many at the least that met it alive. */
   async function massacre(
     rounds: number,
+    wanted: number,
     wordsOf: (n: number) => string,
     check: (n: number) => Promise<void>,
+    begin = () => {},
   ) {
-    await uto("set 1h");
-    const whole = Math.max(await duration("set 2h"), await duration("set 1h"));
     let hits = 0;
-    for (let n = 0; n < rounds; n++) {
-      if (await killed(wordsOf(n), 1 + (whole * 1.1 * n) / rounds)) hits++;
-      await check(n);
-    }
-    return hits;
+    await sweep({
+      rounds,
+      sweeps: 3,
+      duration: async () => {
+        await uto("set 1h --wait"); // what was killed may still be about to end
+        const changes = ["2h", "1h", "2h", "1h"].map((value) => () => uto(`set ${value}`));
+        const whole = await shortest(changes);
+        begin();
+        return whole;
+      },
+      round: async (n, part, whole) => {
+        const command = `${tcpxPath()} uto ${wordsOf(n)} ${scope.join(" ")}`;
+        if (await killed(host, command, 1 + whole * 1.1 * part)) hits++;
+        await check(n);
+      },
+      enough: () => hits >= wanted,
+    });
+    expect(hits).toBeGreaterThanOrEqual(wanted); // else the kills did not test anything
   }
 
   test("SIGKILL at any moment leaves the old rules or the new ones, and the next command cleans up", async () => {
-    let previous = "3600000";
-    const hits = await massacre(
+    let previous = "";
+    await massacre(
       40,
+      10,
       (n) => `set ${n % 2 ? "30s" : "40s"}`,
       async (n) => {
         const now = await values();
@@ -88,32 +87,34 @@ describeIf(needs.ok, needs.reason)("changes of the state", () => {
         expect(`${await u.timeout(u.client, c.client)}`).toBe(now);
         await u.client.peer.close(c.client);
       },
+      () => {
+        previous = "3600000";
+      },
     );
-    expect(hits).toBeWithin(10, 41); // else the kills did not test anything
-    await uto("set 50s");
+    await uto("set 50s --wait");
     expect(await values()).toBe("50000");
     expect(await generations()).toHaveLength(1);
     await uto("unset");
     expect(await host.pins()).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 
   test("SIGKILL of the first set and of the last unset: all or nothing", async () => {
-    const hits = await massacre(
+    await massacre(
       30,
+      6,
       (n) => (n % 2 ? "unset" : "set 30s"),
       async () => {
         expect(["", "30000", "3600000"]).toContain(await values());
       },
     );
-    expect(hits).toBeWithin(6, 31);
-    await uto("set 50s");
+    await uto("set 50s --wait");
     expect(await values()).toBe("50000");
     expect(await generations()).toHaveLength(1);
     await uto("unset");
     expect(await host.pins()).toEqual([]);
     const c = await connectPeers(u.client.peer, u.server.peer, u.server.v4);
     expect(await u.timeout(u.client, c.client)).toBe(0);
-  }, 60_000);
+  }, 180_000);
 
   test("stale generations of a killed command are gone after the next change of any scope", async () => {
     await uto("set 30s");
@@ -193,7 +194,8 @@ describeIf(needs.ok, needs.reason)("changes of the state", () => {
       }
     };
     const connecting = connect();
-    for (let n = 0; n < 12; n++) await uto(`set ${n % 2 ? "30s" : "40s"}`);
+    // the two share the machine, not always evenly
+    for (let n = 0; n < 12 || (n < 200 && seen.length <= 50); n++) await uto(`set ${n % 2 ? "30s" : "40s"}`);
     busy = false;
     await connecting;
     await capture.stop();
@@ -202,5 +204,5 @@ describeIf(needs.ok, needs.reason)("changes of the state", () => {
     const syns = (await capture.packets()).filter((p) => p.flags === "S" && p.dport === port);
     expect(syns.map((p) => (p.uto?.value ?? 0) * 1000)).toEqual(seen);
     expect(new Set(syns.map(utoOf))).toEqual(new Set(["1c04001e", "1c040028"]));
-  }, 60_000);
+  }, 180_000);
 });

@@ -3,6 +3,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { LAYOUT_VERSION } from "../../cli/loader/layout.generated.ts";
 import { version } from "../../package.json";
+import { killed, shortest, sweep } from "../support/kills.ts";
 import { connectPeers } from "../support/lab.ts";
 import { buildOther } from "../support/other-build.ts";
 import { PrivateHost } from "../support/private-host.ts";
@@ -102,13 +103,12 @@ describeIf(labRequirement.ok, labRequirement.reason)("upgrade", () => {
     const counted = await sent();
     expect(counted).toBeGreaterThan(0);
 
-    const seen = await connecting(async () => {
+    const takeOver = async () => {
       await Bun.sleep(50);
       await newer("iw set 20", elsewhere);
       await Bun.sleep(50);
-    });
-    expect(seen.length).toBeGreaterThan(40);
-    expect(new Set(seen)).toEqual(new Set([30_000]));
+    };
+    const seen = await connecting(takeOver);
 
     const after = await scopes();
     // the same links: nothing was detached and attached again
@@ -117,7 +117,16 @@ describeIf(labRequirement.ok, labRequirement.reason)("upgrade", () => {
     expect(after).toHaveLength(4);
     expect((await host.pins()).filter((path) => path.includes(`/v${OWN}`))).toEqual([]);
     expect(await sent()).toBeGreaterThan(counted);
-  }, 60_000);
+
+    // the two share the machine, not always evenly: once more, until connections enough were made meanwhile
+    for (let n = 0; n < 9 && seen.length <= 40; n++) {
+      await old("reset");
+      await begin();
+      seen.push(...(await connecting(takeOver)));
+    }
+    expect(seen.length).toBeGreaterThan(40);
+    expect(new Set(seen)).toEqual(new Set([30_000]));
+  }, 180_000);
 
   test("the older one refuses politely, and changes nothing; its reset still removes everything", async () => {
     await newer("uto set 30s", u.client.cgroup);
@@ -138,19 +147,21 @@ describeIf(labRequirement.ok, labRequirement.reason)("upgrade", () => {
   });
 
   test("killed at any moment, every scope keeps its rules, and the next command goes on", async () => {
-    await begin();
-    const start = performance.now();
-    await newer("uto set 10s", elsewhere);
-    const whole = performance.now() - start;
     let hits = 0;
-    const rounds = 12;
-    for (let n = 0; n < rounds; n++) {
-      await old("reset");
+    const duration = async () => {
+      const times: number[] = [];
+      for (let n = 0; n < 3; n++) {
+        await old("reset --wait");
+        await begin();
+        times.push(await shortest([() => newer("uto set 10s", elsewhere)]));
+      }
+      return Math.min(...times);
+    };
+    const round = async (_: number, part: number, whole: number) => {
+      await old("reset --wait");
       const before = await begin();
       const command = `${program} uto set 10s --cgroup ${elsewhere}`;
-      const limit = ((whole * n) / rounds / 1000).toFixed(4);
-      const status = await host.sh(`timeout -s KILL ${limit} ${command} >/dev/null 2>&1; echo $?`);
-      if (status.trim() === "137") hits++;
+      if (await killed(host, command, 1 + whole * part)) hits++;
       const known = (await scopes()).filter(({ cgroup }) => !cgroup.endsWith("elsewhere"));
       const rules = (list: Seen[]) => list.map(({ cgroup, timeouts, link }) => ({ cgroup, timeouts, link }));
       expect(rules(known)).toEqual(rules(before));
@@ -160,7 +171,8 @@ describeIf(labRequirement.ok, labRequirement.reason)("upgrade", () => {
       expect(ended.map(({ layout }) => layout)).toEqual(ended.map(() => OWN + 1));
       expect(rules(ended.filter(({ cgroup }) => !cgroup.endsWith("elsewhere")))).toEqual(rules(before));
       expect((await host.pins()).filter((path) => /\/gen-\d+$/.test(path))).toHaveLength(4);
-    }
+    };
+    await sweep({ rounds: 12, sweeps: 3, duration, round, enough: () => hits > 3 });
     expect(hits).toBeGreaterThan(3); // else the kills did not test anything
   }, 180_000);
 

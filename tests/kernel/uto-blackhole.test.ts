@@ -32,13 +32,15 @@ describeIf(needs.ok, needs.reason)("a black hole", () => {
     expect(await u.timeouts(doomed)).toEqual({ client: 3000, server: 3000 });
     expect(await u.timeouts(control)).toEqual({ client: 0, server: 0 });
     await path.cut();
-    for (const c of [doomed, control]) {
-      await Promise.all([u.client.peer.send(c.client, 100), u.server.peer.send(c.server, 100)]);
-    }
-    const ends = await Promise.all([
+    // their clocks begin before what they measure
+    const waiting = Promise.all([
       u.client.peer.waitError(doomed.client, 12_000),
       u.server.peer.waitError(doomed.server, 12_000),
     ]);
+    for (const c of [doomed, control]) {
+      await Promise.all([u.client.peer.send(c.client, 100), u.server.peer.send(c.server, 100)]);
+    }
+    const ends = await waiting;
     for (const end of ends) {
       expect(end).toMatchObject({ errno: ETIMEDOUT, why: "error" });
       expect(end.ms).toBeGreaterThan(2500);

@@ -42,13 +42,9 @@ describeIf(needs.ok, needs.reason)("a path that drops segments with the option",
     await u.rule(u.server, "accept --min 1s");
     await u.filter(u.server, DROP_SYN);
     const capture = await u.capture();
-    const start = performance.now();
     const c = await connectPeers(u.client.peer, u.server.peer, u.server[family], PATIENT);
-    const took = performance.now() - start;
     await u.exchange(c);
     expect(await u.timeouts(c)).toEqual({ client: 30_000, server: 0 });
-    expect(took).toBeGreaterThan(900);
-    expect(took).toBeLessThan(2900); // the third SYN would leave after 3 s at the earliest (1 + 2)
     await capture.stop();
     const { client } = await trace(capture, c.port);
     expect(client.slice(0, 4).map((p) => [p.flags, utoOf(p)])).toEqual([
@@ -74,11 +70,14 @@ describeIf(needs.ok, needs.reason)("a path that drops segments with the option",
     await u.exchange(c);
     expect(await u.timeouts(c)).toEqual({ client: 0, server: 30_000 });
     await capture.stop();
-    const { server } = await trace(capture, c.port);
-    expect(server.map(utoOf).filter(Boolean)).toEqual([UTO_30S]);
-    const synAcks = server.filter((p) => p.flags === "SA");
-    expect(synAcks.length).toBeGreaterThanOrEqual(2);
-    expect(synAcks[1]!.time - synAcks[0]!.time).toBeLessThan(1.9);
+    const { client, server } = await trace(capture, c.port);
+    expect(server.slice(0, 2).map((p) => [p.flags, utoOf(p)])).toEqual([
+      ["SA", UTO_30S],
+      ["SA", ""],
+    ]);
+    expect(server.slice(2).map(utoOf).join("")).toBe("");
+    // both sides' timers are for the same second; a third SYN would be of two more
+    expect(client.filter((p) => p.flags === "S").length).toBeWithin(1, 3);
     expect(await u.counters(u.server)).toMatchObject({ sent: 1, fallback: 1, applied: 1 });
     expect(await u.counters(u.client)).toMatchObject({ received: 0 });
   });
@@ -94,11 +93,11 @@ describeIf(needs.ok, needs.reason)("a path that drops segments with the option",
     await u.exchange(c);
     expect(await u.timeouts(c)).toEqual({ client: 30_000, server: 60_000 });
     await capture.stop();
-    const { client, server, all } = await trace(capture, c.port);
+    const { client, server } = await trace(capture, c.port);
     expect(client.map(utoOf).filter(Boolean)).toEqual([UTO_30S]);
     expect(server.map(utoOf).filter(Boolean)).toEqual([UTO_60S]);
-    const data = all.find((p) => p.length > 0)!;
-    expect(data.time - all[0]!.time).toBeLessThan(4);
+    // at 0, 1 and, beside the second SYN-ACK, 3 s
+    expect(client.filter((p) => p.flags === "S").length).toBeWithin(2, 4);
     for (const side of [u.client, u.server]) {
       expect(await u.counters(side)).toMatchObject({ sent: 1, fallback: 1, received: 0 });
     }
@@ -119,12 +118,10 @@ describeIf(needs.ok, needs.reason)("a path that drops segments with the option",
     expect(await u.timeouts(c)).toEqual({ client: 30_000, server: 30_000 }); // learned from the SYN
     await capture.stop();
     const { client } = await trace(capture, port);
-    const first = client.findIndex((p) => p.length > 0);
-    const plain = client.findIndex((p, i) => i > first && p.seq === client[first]!.seq && p.length > 0);
-    expect(utoOf(client[first]!)).toBe(UTO_30S);
-    expect(plain).toBeGreaterThan(first);
-    expect(client.slice(plain).map(utoOf).join("")).toBe("");
-    expect(client[plain]!.time - client[first]!.time).toBeLessThan(1.5);
+    const data = client.filter((p) => p.length > 0);
+    const again = data.filter((p) => p.seq === data[0]!.seq);
+    expect(again.slice(0, 2).map(utoOf)).toEqual([UTO_30S, ""]);
+    expect(client.slice(client.indexOf(again[1]!)).map(utoOf).join("")).toBe("");
     expect(await u.counters(u.client)).toMatchObject({ fallback: 1 });
   });
 

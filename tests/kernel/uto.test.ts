@@ -3,7 +3,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { connectPeers, until } from "../support/lab.ts";
 import { captureRequirement, describeIf, every, labRequirement } from "../support/requires.ts";
-import { trace, UtoLab, utoOf } from "../support/uto-lab.ts";
+import { firsts, trace, UtoLab, utoOf } from "../support/uto-lab.ts";
 
 const needs = every("all", labRequirement, captureRequirement);
 const UTO_30S = "1c04001e";
@@ -59,7 +59,9 @@ describeIf(needs.ok, needs.reason)("tcpx uto between two hosts", () => {
     await capture.stop();
     const { client, server } = await trace(capture, c.port);
     expect(server[0]).toMatchObject({ flags: "SA", uto: { minutes: false, value: 30 } });
-    const data = server.filter((p) => p.length > 0).map(utoOf);
+    const data = firsts(server)
+      .filter((p) => p.length > 0)
+      .map(utoOf);
     expect(data).toHaveLength(4);
     expect(data[0]).toBe(UTO_30S);
     expect(data.slice(1)).toEqual(["", "", ""]);
@@ -78,12 +80,11 @@ describeIf(needs.ok, needs.reason)("tcpx uto between two hosts", () => {
     await capture.stop();
     const { client, server } = await trace(capture, c.port);
     expect(client.slice(0, 3).map(utoOf)).toEqual([UTO_30S, UTO_30S, UTO_30S]);
-    expect(server.filter((p) => p.flags === "SA" || p.length > 0).map(utoOf)).toEqual([
-      UTO_60S,
-      UTO_60S,
-      "",
-      "",
-    ]);
+    expect(
+      firsts(server)
+        .filter((p) => p.flags === "SA" || p.length > 0)
+        .map(utoOf),
+    ).toEqual([UTO_60S, UTO_60S, "", ""]);
   });
 
   // The local value is exact to the millisecond, the advertised one rounded up to what the option can say.
@@ -174,7 +175,11 @@ describeIf(needs.ok, needs.reason)("tcpx uto between two hosts", () => {
     expect(await u.timeouts(c)).toEqual({ client: 60_000, server: 60_000 });
     await capture.stop();
     const { server } = await trace(capture, port);
-    expect(server.filter((p) => p.flags === "SA" || p.length > 0).map(utoOf)).toEqual(["", UTO_60S, "", ""]);
+    expect(
+      firsts(server)
+        .filter((p) => p.flags === "SA" || p.length > 0)
+        .map(utoOf),
+    ).toEqual(["", UTO_60S, "", ""]);
   });
 
   test("a side that sends no data stops after 8 segments", async () => {

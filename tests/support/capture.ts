@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Packets on a device: recorded by tcpdump, decoded by tshark.
-import { statSync } from "node:fs";
 import { type Child, run, stop } from "./process.ts";
 
 export interface Option {
@@ -96,21 +95,73 @@ function decodeLine(line: string): Packet {
   };
 }
 
-export class Capture {
-  constructor(
-    readonly file: string,
-    private readonly child: Child,
-  ) {}
+/** For what is still on its way when a test is through, such as a delayed ACK. */
+const QUIET_MS = 100;
+/** Where there is no quiet, the packets until then are it. */
+const BUSY_MS = 3000;
+/** Looks without a change after which what tcpdump has not written is not going to come. */
+const LOOKS = 10;
 
-  /** Ends the capture once nothing new has come for quietMs (3 s at most). */
-  async stop(quietMs = 100): Promise<void> {
-    for (let size = -1, round = 0; round < 3000 / quietMs; round++) {
-      const now = statSync(this.file).size;
-      if (now === size) break;
-      size = now;
-      await Bun.sleep(quietMs);
+const LISTENS = /listening on/;
+const COUNTS =
+  /(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped by kernel.*\n/;
+
+export class Capture {
+  private said = "";
+  private readonly chunks: AsyncIterator<Uint8Array>;
+
+  private constructor(
+    readonly file: string,
+    readonly child: Child,
+  ) {
+    this.chunks = (child.stderr as ReadableStream<Uint8Array>)[Symbol.asyncIterator]();
+  }
+
+  /** That of a tcpdump, once it really listens. */
+  static async of(child: Child, file: string): Promise<Capture> {
+    const capture = new Capture(file, child);
+    await capture.hear(LISTENS);
+    return capture;
+  }
+
+  /** Waits until tcpdump says this. */
+  private async hear(what: RegExp): Promise<string[]> {
+    const decoder = new TextDecoder();
+    for (;;) {
+      const match = what.exec(this.said);
+      if (match) {
+        this.said = this.said.slice(match.index + match[0].length);
+        return match.slice(1);
+      }
+      const { done, value } = await this.chunks.next();
+      if (done) throw new Error(`tcpdump: ${this.said}`);
+      this.said += decoder.decode(value, { stream: true });
+    }
+  }
+
+  /** Packets that it has written, that the kernel has for it, and that found no room. */
+  private async counts() {
+    this.child.kill("SIGUSR1");
+    const [written = 0, received = 0, dropped = 0] = (await this.hear(COUNTS)).map(Number);
+    return { written, received, dropped };
+  }
+
+  /** Ends the capture once nothing new comes, and all that has come is in the file. */
+  async stop(): Promise<void> {
+    const end = Date.now() + BUSY_MS;
+    let wanted = Number.POSITIVE_INFINITY;
+    let last = await this.counts();
+    for (let quiet = 0; last.written < wanted; ) {
+      await Bun.sleep(QUIET_MS);
+      const now = await this.counts();
+      quiet = Bun.deepEquals(now, last) ? quiet + 1 : 0;
+      last = now;
+      // more received than written for good: what came before tcpdump had its filter
+      if (quiet > 0 && (now.written === now.received || quiet === LOOKS)) break;
+      if (Date.now() > end) wanted = Math.min(wanted, now.received);
     }
     await stop(this.child, "SIGINT");
+    if (last.dropped > 0) throw new Error(`${last.dropped} packets are missing in the capture`);
   }
 
   /** The TCP packets so far, decoded by tshark; the filter is a Wireshark display filter. */

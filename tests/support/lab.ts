@@ -213,19 +213,10 @@ export class Lab implements AsyncDisposable {
   /** Records packets; resolves when tcpdump really listens. The filter is a pcap one. */
   async capture(netns: string, device: string, filter = "tcp"): Promise<Capture> {
     const file = join(this.dir, `${++this.captures}.pcap`);
-    // It has no use for another user than root, who owns the directory.
-    const flags = ["-Z", "root", "-n", "-U", "--immediate-mode", "-s", "200", "-i", device, "-w", file];
-    const child = this.spawn(["tcpdump", ...flags, filter], { netns, stderr: "pipe" });
-    let said = "";
-    const decoder = new TextDecoder();
-    const reader = (child.stderr as ReadableStream<Uint8Array>).getReader();
-    while (!said.includes("listening on")) {
-      const { done, value } = await reader.read();
-      if (done) throw new Error(`tcpdump: ${said}`);
-      said += decoder.decode(value, { stream: true });
-    }
-    reader.releaseLock();
-    return new Capture(file, child);
+    // It has no use for another user than root, who owns the directory. A buffer of 8 MiB: room while it waits.
+    const how = ["-Z", "root", "-n", "-U", "--immediate-mode", "-s", "200", "-B", "8192"];
+    const argv = ["tcpdump", ...how, "-i", device, "-w", file, filter];
+    return await Capture.of(this.spawn(argv, { netns, stderr: "pipe" }), file);
   }
 
   /** A file in the lab's directory; returns its path. */

@@ -43,8 +43,11 @@ export async function stop(child: Child, signal: NodeJS.Signals = "SIGTERM"): Pr
   clearTimeout(hard);
 }
 
+/** Long after a machine that others use, too, has got round to it; what is well takes milliseconds. */
+const PATIENCE_MS = 20_000;
+
 /** Asks until the answer is true; false when the time is over. */
-export async function until(ready: () => boolean | Promise<boolean>, ms = 3000): Promise<boolean> {
+export async function until(ready: () => boolean | Promise<boolean>, ms = PATIENCE_MS): Promise<boolean> {
   for (const end = Date.now() + ms; ; await Bun.sleep(20)) {
     if (await ready()) return true;
     if (Date.now() > end) return false;

@@ -38,7 +38,7 @@ export class RunLab implements AsyncDisposable {
   }
 
   /** Waits until no run is left; says whether that has happened. */
-  gone(ms = 5000): Promise<boolean> {
+  gone(ms?: number): Promise<boolean> {
     return until(() => this.runs().length === 0, ms);
   }
 

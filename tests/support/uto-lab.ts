@@ -167,3 +167,20 @@ export async function trace(capture: Capture, port: number): Promise<Trace> {
     server: all.filter((packet) => packet.sport === port),
   };
 }
+
+/**
+ * The packets of one sender without what it sent once more: sequence numbers that were there before, or the
+ * same ACK again. A machine that stands still lets a timer for lost data expire though none is lost.
+ */
+export function firsts(packets: readonly Packet[]): Packet[] {
+  const ahead = (a: number, b: number) => ((a - b) | 0) > 0; // sequence numbers wrap
+  let sent: number | undefined;
+  const acks = new Set<number>();
+  return packets.filter(({ seq, ack, length, flags }) => {
+    const end = seq + length + (/[SF]/.test(flags) ? 1 : 0);
+    const isNew = end === seq ? flags !== "A" || !acks.has(ack) : sent === undefined || ahead(end, sent);
+    if (end === seq) acks.add(ack);
+    else if (isNew) sent = end;
+    return isNew;
+  });
+}

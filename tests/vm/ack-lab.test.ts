@@ -13,7 +13,7 @@ import { formatOutcomes, type Measured, type Outcome, parseOutcomes } from "./ac
 import { ALGORITHMS, FETCHES, KEEP_AGAIN, nameOf, PLANS, type Scenario } from "./ack-lab-scenarios.ts";
 
 /** A guest under virtual time is one thread of QEMU. */
-const LIMIT_MS = 9 * 60_000;
+const LIMIT_MS = 30 * 60_000;
 const GUEST = { script: "ack-lab-guest.ts", limitSeconds: 1500, seed: 1 };
 
 async function guestKernels(): Promise<(series: string) => Kernel | Missing> {
