@@ -213,8 +213,8 @@ export class Lab implements AsyncDisposable {
   /** Records packets; resolves when tcpdump really listens. The filter is a pcap one. */
   async capture(netns: string, device: string, filter = "tcp"): Promise<Capture> {
     const file = join(this.dir, `${++this.captures}.pcap`);
-    // It has no use for another user than root, who owns the directory. A buffer of 8 MiB: room while it waits.
-    const how = ["-Z", "root", "-n", "-U", "--immediate-mode", "-s", "200", "-B", "8192"];
+    // It has no use for another user than root, who owns the directory. A buffer of 32 MiB: room while it waits.
+    const how = ["-Z", "root", "-n", "-U", "--immediate-mode", "-s", "200", "-B", "32768"];
     const argv = ["tcpdump", ...how, "-i", device, "-w", file, filter];
     return await Capture.of(this.spawn(argv, { netns, stderr: "pipe" }), file);
   }
