@@ -79,7 +79,8 @@ describeIf(labRequirement.ok, labRequirement.reason)("an ACK agent in trouble", 
     await a.ack("set --every 8");
     const { pid } = await a.agent();
     await host.sh(`kill -STOP ${pid}`); // it does not hear of the end of the last rule
-    await host.tcpx(["ack", "unset", "--all", "--cgroup", outer]);
+    // it waits 15 s for an answer
+    await host.tcpx(["ack", "unset", "--all", "--cgroup", outer], { timeoutMs: 60_000 });
     await host.sh(`kill -CONT ${pid}`);
     const { agent } = (await a.ack("set --every 8")).json;
     expect(agent).toMatchObject({ running: true, problems: [] });

@@ -31,17 +31,21 @@ describeIf(needs.ok, needs.reason)("thinned downloads", () => {
 
   test("300 at once: all bytes arrive, nobody waits for a timeout, and nothing is left of them", async () => {
     const r = h.first;
+    const open = async () => {
+      const flows: Flow[] = [];
+      for (let i = 0; i < 300; i++) {
+        const flow = await h.open(r, { v6: i % 2 === 1 });
+        // Faster, and together they would overrun the device: losses mean timeouts without us as well.
+        // Slower, and an ACK is 12 ms after the one before: a pause, and the next ones are not held back.
+        await h.sender.setopt(flow.from, SOL_SOCKET, SO_MAX_PACING_RATE, 300_000);
+        flows.push(flow);
+      }
+      return flows;
+    };
+    const stock = await open(); // before there is a rule
     await h.a.ack("set --every 8 --delay 40ms --min-acks-per-rtt 0", r.cgroup);
-    const flows: Flow[] = [];
-    for (let i = 0; i < 300; i++) {
-      const flow = await h.open(r, { v6: i % 2 === 1 });
-      // Faster, and together they would overrun the device: losses mean timeouts without us as well. Slower,
-      // and an ACK is 12 ms after the one before: a pause, after which the next ones are not held back.
-      await h.sender.setopt(flow.from, SOL_SOCKET, SO_MAX_PACING_RATE, 300_000);
-      flows.push(flow);
-    }
-    // of a machine that stands still for 200 ms every sender times out: then once more
-    const attempt = async () => {
+    const flows = await open();
+    const attempt = async (flows: Flow[]) => {
       const before = { timeouts: await h.counter("TcpExtTCPTimeouts"), ...(await h.counts(r)) };
       let held = 0;
       let running = true;
@@ -54,17 +58,27 @@ describeIf(needs.ok, needs.reason)("thinned downloads", () => {
       const timeouts = (await h.counter("TcpExtTCPTimeouts")) - before.timeouts;
       return { timeouts, held, dropped: (await h.counts(r)).dropped - before.dropped };
     };
-    const attempts = [await attempt()];
-    while (attempts.length < 4 && attempts.at(-1)!.timeouts > 0) attempts.push(await attempt());
-    const most = (of: "dropped" | "held") => Math.max(...attempts.map((attempt) => attempt[of]));
+    // Of a machine that stands still for 200 ms every sender times out, and a slow one loses segments:
+    // then once more, and no more of them than without the rule.
+    const seen = [await attempt(flows)];
+    const usual: number[] = [];
+    const least = () => Math.min(...seen.map(({ timeouts }) => timeouts));
+    const most = (of: "dropped" | "held") => Math.max(...seen.map((attempt) => attempt[of]));
+    const isHeld = () => most("dropped") > 300 && most("held") > 20;
+    while (seen.length < 4 && !(least() <= Math.max(0, ...usual) && isHeld())) {
+      const control = await attempt(stock);
+      expect(control.dropped).toBe(0);
+      usual.push(control.timeouts);
+      seen.push(await attempt(flows));
+    }
     // where senders have timed out their windows grow anew, and ACKs pass
     expect(most("dropped")).toBeGreaterThan(300);
     expect(most("held")).toBeGreaterThan(20);
-    expect(attempts.at(-1)!.timeouts).toBe(0);
-    await Promise.all(flows.map((flow) => h.close(r, flow)));
+    expect(least()).toBeLessThanOrEqual(Math.max(0, ...usual));
+    await Promise.all([...flows, ...stock].map((flow) => h.close(r, flow)));
     expect(await until(async () => (await h.holds()) === 0, 5_000)).toBe(true);
     expect(await h.a.agent()).toMatchObject({ running: true, problems: [] });
-  }, 120_000);
+  }, 300_000);
 
   const ways: Record<string, Download> = {
     "opened by the receiver": {},
@@ -107,8 +121,8 @@ describeIf(needs.ok, needs.reason)("thinned downloads", () => {
       ]);
       expect(got).toBe(sent);
     }
-    const { dropped, flushed, reasons } = await h.counts(r);
+    const { passed, dropped, flushed, reasons } = await h.counts(r);
     expect([dropped, flushed]).toEqual([0, 0]);
-    expect(reasons.options).toBeGreaterThan(100);
+    expect(reasons.options).toBeGreaterThan(passed * 0.95);
   });
 });

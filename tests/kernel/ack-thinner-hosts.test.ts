@@ -2,7 +2,7 @@
 // The thinner and its agent between real hosts: transfers, NAT, ECN, cgroups.
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { type Connection, connectPeers, until } from "../support/lab.ts";
+import { attempts, type Connection, connectPeers, until } from "../support/lab.ts";
 import {
   captureRequirement,
   describeIf,
@@ -10,19 +10,60 @@ import {
   labRequirement,
   nftRequirement,
 } from "../support/requires.ts";
-import { isPure, SO_MAX_PACING_RATE, type ThinCounters, ThinnerLab } from "../support/thinner-lab.ts";
+import {
+  isPure,
+  SO_MAX_PACING_RATE,
+  type Strategy,
+  type ThinCounters,
+  ThinnerLab,
+} from "../support/thinner-lab.ts";
 
 const { ok, reason } = every("hosts", labRequirement, captureRequirement, nftRequirement);
 const TEN = { every: 10, delay_us: 20_000 };
 
-/** Replies of full segments, until some ACKs were flushed: a busy machine makes some look like growth. */
-async function replies(t: ThinnerLab, c: Connection, rule: number): Promise<void> {
+/** Replies of full segments, until it is enough: a busy machine makes the ACKs of some look like growth. */
+async function replies(t: ThinnerLab, c: Connection, isEnough: (count: number) => boolean): Promise<number> {
   const { snd_mss: mss = 0 } = await t.sender.peer.tcpInfo(c.server);
-  for (let reply = 0; reply < 600; reply++) {
+  for (let count = 1; ; count++) {
     await t.transfer(c, 8 * mss);
-    await Bun.sleep(6);
-    if (reply >= 100 && t.counters(rule).flushed > 2) return;
+    await Bun.sleep(5);
+    // the next reply would acknowledge what is held back, and spare the sender its probe
+    expect(await t.quiet(c)).toBe(true);
+    if (count === 600 || isEnough(count)) return count;
   }
+}
+
+/**
+ * What the sender sent again or to probe in replies of full segments, and as many on a connection of stock
+ * TCP: on a busy machine there is some of it, too. Without the agent every held ACK costs a probe.
+ */
+async function probed(t: ThinnerLab, open: (ack: Strategy) => Promise<Connection>, rule: number) {
+  const probes = () => t.nstat(t.sender.netns, "TcpExtTCPLossProbes");
+  const measure = async (ack: Strategy, isEnough: (count: number) => boolean) => {
+    const c = await open(ack);
+    const before = await probes();
+    const count = await replies(t, c, isEnough);
+    const { total_retrans: again = 0 } = await t.sender.peer.tcpInfo(c.server);
+    return { count, probes: (await probes()) - before, again };
+  };
+  const before = t.counters(rule).flushed;
+  const flushed = () => t.counters(rule).flushed - before;
+  // 4 ms: below the sender's timer, which is 2 RTT and at least two ticks away
+  const ack = { every: 100, delay_us: 3_000, rule };
+  const thinned = await measure(ack, (n) => n >= 100 && flushed() >= 30);
+  const stock = await measure({ every: 1 }, (n) => n === thinned.count);
+  // of so few, another number each time
+  const usual = (n: number) => n + 3 * Math.sqrt(n);
+  const extra = Math.max(thinned.probes - usual(stock.probes), thinned.again - usual(stock.again));
+  return { flushed: flushed(), extra, most: 1 + flushed() / 3 };
+}
+
+/** Up to three times: a busy machine may be late with flushes. */
+async function expectFewProbes(...how: Parameters<typeof probed>): Promise<void> {
+  const isFew = (seen: Awaited<ReturnType<typeof probed>>) => seen.flushed > 2 && seen.extra <= seen.most;
+  const { flushed, extra, most } = await attempts(3, () => probed(...how), isFew);
+  expect(flushed).toBeGreaterThan(2);
+  expect(extra).toBeLessThanOrEqual(most);
 }
 
 /** Pure ACKs that went out by the thinner's own account. */
@@ -61,17 +102,9 @@ describeIf(ok, reason)("the ACK thinner between hosts", () => {
     });
 
     test(`IPv${v6 ? 6 : 4}: replies of full segments end without a tail loss probe`, async () => {
-      // 4 ms: below the sender's timer, which is 2 RTT and at least two ticks away
-      const c = await t.connect({ every: 100, delay_us: 3_000, rule: ++rule }, { v6, bytesPerSecond: 0 });
-      const probes = await t.nstat(t.sender.netns, "TcpExtTCPLossProbes");
-      await replies(t, c, rule);
-      expect(await t.quiet(c)).toBe(true);
-      // A busy machine may be late sometimes; without the agent every held ACK costs a probe.
-      const { flushed } = t.counters(rule);
-      expect(flushed).toBeGreaterThan(2);
-      const probed = (await t.nstat(t.sender.netns, "TcpExtTCPLossProbes")) - probes;
-      expect(probed).toBeLessThanOrEqual(1 + flushed / 3);
-    });
+      const open = (ack: Strategy) => t.connect(ack, { v6, bytesPerSecond: 0 });
+      await expectFewProbes(t, open, ++rule);
+    }, 120_000);
   }
 
   test("link-local addresses", async () => {
@@ -79,21 +112,18 @@ describeIf(ok, reason)("the ACK thinner between hosts", () => {
     const local = JSON.parse(await t.lab.exec(t.sender.netns, show))[0].addr_info.find(
       (a: { local?: string }) => a.local,
     ).local;
-    const { fd: listener, port } = await t.sender.peer.listen("::");
-    const [fd, got] = await Promise.all([
-      t.receiver.peer.connect(`${local}%${t.receiver.device}`, port),
-      t.sender.peer.accept(listener),
-    ]);
-    const c: Connection = { listener, port, client: fd, server: got.fd };
-    t.strategy(t.receiver.peer, fd, { every: 100, delay_us: 3_000, rule: ++rule });
-    await replies(t, c, rule);
-    expect(await t.quiet(c)).toBe(true);
-    const { flushed } = t.counters(rule);
-    expect(flushed).toBeGreaterThan(2);
+    const open = async (ack: Strategy): Promise<Connection> => {
+      const { fd: listener, port } = await t.sender.peer.listen("::");
+      const [client, { fd: server }] = await Promise.all([
+        t.receiver.peer.connect(`${local}%${t.receiver.device}`, port),
+        t.sender.peer.accept(listener),
+      ]);
+      t.strategy(t.receiver.peer, client, ack);
+      return { listener, port, client, server };
+    };
+    await expectFewProbes(t, open, ++rule);
     expect(t.agent!.stats().failed).toBe(0);
-    const { total_retrans: again = 0 } = await t.sender.peer.tcpInfo(c.server);
-    expect(again).toBeLessThanOrEqual(1 + flushed / 3);
-  });
+  }, 120_000);
 
   test("ECN marks are reported with every ACK", async () => {
     for (const { netns } of [t.sender, t.receiver]) await t.lab.sysctl(netns, "net.ipv4.tcp_ecn", 1);

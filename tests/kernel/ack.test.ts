@@ -77,8 +77,8 @@ describeIf(capNeeds.ok, capNeeds.reason)("tcpx ack set --delay", () => {
     }
   });
 
-  /** A connection to a wire endpoint whose SYN-ACK is so late, and the cap at its beginning. */
-  async function late(ms: number): Promise<{ flow: number; fd: number; cap: number }> {
+  /** A connection to a wire endpoint whose SYN-ACK is so late. */
+  async function late(ms: number): Promise<{ flow: number; fd: number }> {
     const port = ++ports;
     await wire.listen(wire.own.v4, port);
     const connecting = r.client.peer.connect(wire.own.v4, port);
@@ -89,31 +89,43 @@ describeIf(capNeeds.ok, capNeeds.reason)("tcpx ack set --delay", () => {
     await wire.synack(flow);
     const fd = await connecting;
     await wire.expect(flow);
-    return { flow, fd, cap: await capOf(r.client, fd) };
+    return { flow, fd };
+  }
+
+  /** The cap, and half of the RTT that the kernel has measured, as it takes one. */
+  async function half(fd: number): Promise<{ cap: number; wanted: number }> {
+    const tick = least / 2;
+    const { rtt = 0 } = await r.client.peer.tcpInfo(fd);
+    const wanted = Math.ceil(Math.floor(rtt / 2) / tick) * tick;
+    return { cap: await capOf(r.client, fd), wanted: Math.min(Math.max(wanted, least), DEFAULT_CAP) };
   }
 
   test("rtt/K of the handshake; refined by eight samples, and by no more", async () => {
     await r.rule(r.client, "ack set --delay rtt/2");
-    const { flow, fd, cap } = await late(120);
-    expect(cap).toBeWithin(60_000, 100_000);
-    const caps: number[] = [];
+    const { flow, fd } = await late(120);
+    const first = await half(fd);
+    expect(first.cap).toBe(first.wanted);
+    expect(first.cap).toBeGreaterThanOrEqual(60_000);
+    const seen: Awaited<ReturnType<typeof half>>[] = [];
     for (let n = 0; n < 12; n++) {
       await r.client.peer.send(fd, 10);
       await wire.expect(flow);
       await wire.ack(flow);
-      caps.push(await capOf(r.client, fd));
+      seen.push(await half(fd));
     }
-    // the smoothed RTT falls by an eighth of the difference each time
-    expect(caps[0]).toBeLessThan(cap);
-    expect(caps[7]).toBeWithin(cap * 0.3, cap * 0.55);
+    // the smoothed RTT falls by an eighth of the difference each time, on a busy machine by less
+    const caps = seen.map(({ cap }) => cap);
+    expect(caps.slice(0, 8)).toEqual(seen.slice(0, 8).map(({ wanted }) => wanted));
+    expect(new Set(caps.slice(0, 8)).size).toBeGreaterThan(3);
     expect(new Set(caps.slice(7)).size).toBe(1);
+    expect(new Set(seen.slice(7).map(({ wanted }) => wanted)).size).toBeGreaterThan(1);
     await r.client.peer.reset(fd);
   });
 
   test("rtt/1 of a longer RTT than 200 ms: 200 ms, and set by us", async () => {
     await r.rule(r.client, "ack set --delay rtt/1");
-    const { fd, cap } = await late(260);
-    expect(cap).toBe(DEFAULT_CAP);
+    const { fd } = await late(260);
+    expect(await capOf(r.client, fd)).toBe(DEFAULT_CAP);
     await r.client.peer.reset(fd);
     expect(await r.counters(r.client, "ack")).toMatchObject({ applied: 1, errors: 0 });
   });
@@ -125,7 +137,9 @@ describeIf(capNeeds.ok, capNeeds.reason)("tcpx ack set --delay", () => {
       expect(stock[2]).toBeWithin(30, 60); // the median
       await r.rule(r.server, "ack set --delay 8ms");
       const capped = await loneDelays(r, await r.open());
-      expect(capped[0]).toBeGreaterThan(2);
+      expect(stock).toHaveLength(5);
+      expect(capped).toHaveLength(5);
+      expect(capped[1]).toBeGreaterThan(2);
       expect(capped[2]).toBeLessThan(28);
     },
   );

@@ -20,7 +20,7 @@ export { leftovers, processesOf } from "./leftovers.ts";
 export { PeerError, peerErrorOf } from "./line-protocol.ts";
 export type { Link, LinkEnd, Routed } from "./network.ts";
 export * from "./peer.ts";
-export { type Child, cgroupMount, enter, type Place, run, until } from "./process.ts";
+export { attempts, type Child, cgroupMount, enter, type Place, run, until } from "./process.ts";
 export * from "./wire.ts";
 
 export interface SpawnOptions extends Place {

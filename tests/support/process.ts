@@ -54,6 +54,18 @@ export async function until(ready: () => boolean | Promise<boolean>, ms = PATIEN
   }
 }
 
+/** Measures until something is whole, which a busy machine spoils; after the last time, what there is. */
+export async function attempts<T>(
+  most: number,
+  measure: (attempt: number) => Promise<T>,
+  isWhole: (seen: T) => boolean,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    const seen = await measure(attempt);
+    if (isWhole(seen) || attempt === most) return seen;
+  }
+}
+
 /** The cgroup2 mount point; on a hybrid host it is not /sys/fs/cgroup. */
 export function cgroupMount(): string {
   for (const line of readFileSync("/proc/self/mounts", "utf8").split("\n")) {

@@ -6,7 +6,8 @@
 import { openSync, statSync } from "node:fs";
 import { Thinner } from "../../cli/agent/thinner.ts";
 import { bridge } from "../../cli/loader/bridge.ts";
-import { Agent, setStrategy } from "./thinner-lab.ts";
+import { Agent } from "./agent-thread.ts";
+import { setStrategy } from "./thinner-lab.ts";
 
 const cgroup = process.argv[2]!;
 const lib = await bridge();

@@ -5,11 +5,13 @@
 import { dlopen } from "bun:ffi";
 import { closeSync, openSync, statSync } from "node:fs";
 import { THIN_COUNTER_NAMES, Thinner, type ThinnerConfig } from "../../cli/agent/thinner.ts";
-import { type Bridge, bridge, cstr, unwrap } from "../../cli/loader/bridge.ts";
+import { type Bridge, bridge, unwrap } from "../../cli/loader/bridge.ts";
 import type { ThinCounter } from "../../cli/loader/layout.generated.ts";
 import { update, valueSize } from "../../cli/loader/maps.ts";
 import { encode, type Struct } from "../../cli/loader/struct.ts";
+import { Agent } from "./agent-thread.ts";
 import {
+  attempts,
   type Capture,
   type Connection,
   connectPeers,
@@ -46,49 +48,6 @@ export function setStrategy(lib: Bridge, connsFd: number, pid: number, fd: numbe
     unwrap("strategy", lib.tcpx_map_update(connsFd, new Int32Array([socket]), conn, 0n));
   } finally {
     closeSync(socket);
-  }
-}
-
-/** The thread of the bridge. */
-export class Agent {
-  private handle = 0n;
-
-  constructor(
-    private readonly lib: Bridge,
-    heldFd: number,
-    servedFd: number,
-    noticesFd = -1,
-  ) {
-    const out = new BigUint64Array(1);
-    unwrap("agent", lib.tcpx_agent_start(heldFd, noticesFd, servedFd, out));
-    this.handle = out[0]!;
-  }
-
-  serve(netns: string): void {
-    unwrap("serve", this.lib.tcpx_agent_serve(this.handle, cstr(`/run/netns/${netns}`)));
-  }
-
-  /** Returns when the routes of every served namespace are copied. */
-  atOnce(markBits: number): void {
-    unwrap("at once", this.lib.tcpx_agent_at_once(this.handle, markBits));
-  }
-
-  stats() {
-    const out = new BigUint64Array(7);
-    unwrap("stats", this.lib.tcpx_agent_stats(this.handle, out));
-    const [flushed, failed, notices, namespaces, cpuNs] = [...out].map(Number) as [
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
-    return { flushed, failed, notices, namespaces, cpuNs };
-  }
-
-  stop(): void {
-    if (this.handle) unwrap("stop", this.lib.tcpx_agent_stop(this.handle));
-    this.handle = 0n;
   }
 }
 
@@ -213,17 +172,26 @@ export class ThinnerLab implements AsyncDisposable {
     return Object.fromEntries(THIN_COUNTER_NAMES.map((name, i) => [name, counts[i]])) as ThinCounters;
   }
 
-  /** Entries with a timer. */
+  /** Transfers until more than so many ACKs were held back: how many are depends on how busy the machine is. */
+  async holdBack(c: Connection, rule: number, most: number): Promise<number> {
+    const before = this.counters(rule).dropped;
+    const dropped = async () => {
+      await this.transfer(c, 1_000_000);
+      return this.counters(rule).dropped - before;
+    };
+    return await attempts(8, dropped, (n) => n > most);
+  }
+
+  /** Entries with a timer: the connections' cookies. */
+  holdKeys(): bigint[] {
+    const keys = new BigUint64Array(256);
+    const values = new Uint8Array(256 * 512);
+    const fd = this.thinner.map("holds");
+    return [...keys.subarray(0, unwrap("holds", this.lib.tcpx_map_lookup_batch(fd, keys, values, 256)))];
+  }
+
   holds(): number {
-    return unwrap(
-      "holds",
-      this.lib.tcpx_map_lookup_batch(
-        this.thinner.map("holds"),
-        new BigUint64Array(256),
-        new Uint8Array(256 * 512),
-        256,
-      ),
-    );
+    return this.holdKeys().length;
   }
 
   /** As if so many connections had ACKs held back that there is no room for another one. */

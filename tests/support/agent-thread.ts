@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// The thread of the bridge that sends held ACKs and serves namespaces, started by this process itself.
+import { type Bridge, cstr, unwrap } from "../../cli/loader/bridge.ts";
+
+export class Agent {
+  private handle = 0n;
+
+  constructor(
+    private readonly lib: Bridge,
+    heldFd: number,
+    servedFd: number,
+    noticesFd = -1,
+  ) {
+    const out = new BigUint64Array(1);
+    unwrap("agent", lib.tcpx_agent_start(heldFd, noticesFd, servedFd, out));
+    this.handle = out[0]!;
+  }
+
+  serve(netns: string): void {
+    unwrap("serve", this.lib.tcpx_agent_serve(this.handle, cstr(`/run/netns/${netns}`)));
+  }
+
+  /** Returns when the routes of every served namespace are copied. */
+  atOnce(markBits: number): void {
+    unwrap("at once", this.lib.tcpx_agent_at_once(this.handle, markBits));
+  }
+
+  stats() {
+    const out = new BigUint64Array(7);
+    unwrap("stats", this.lib.tcpx_agent_stats(this.handle, out));
+    const [flushed, failed, notices, namespaces, cpuNs] = [...out].map(Number) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    return { flushed, failed, notices, namespaces, cpuNs };
+  }
+
+  stop(): void {
+    if (this.handle) unwrap("stop", this.lib.tcpx_agent_stop(this.handle));
+    this.handle = 0n;
+  }
+}
