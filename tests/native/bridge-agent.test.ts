@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { buildObjects } from "../../scripts/build.ts";
-import { Lab, until } from "../support/lab.ts";
+import { attempts, Lab, until } from "../support/lab.ts";
 import { describeIf, every, labRequirement, requirement } from "../support/requires.ts";
 import { c, EBADF, EINVAL, ENOENT, mayLoad, so, z } from "./bridge.ts";
 
@@ -115,13 +115,12 @@ describeIf(needs.ok, needs.reason)("the agent's threads", () => {
     const switches = () => statuses().map((status) => Number(status.match(/^vol\S*:\s*(\d+)/m)?.[1]));
     // how long they take to start is not known; what polls does so in every window
     const work = () => [stats(agent).cpuNs, switches()];
-    let [before, after] = [work(), work()];
-    for (let n = 0; n < 5; n++) {
-      before = work();
+    const idle = async () => {
+      const before = work();
       await Bun.sleep(2000);
-      after = work();
-      if (Bun.deepEquals(after, before)) break;
-    }
+      return { before, after: work() };
+    };
+    const { before, after } = await attempts(5, idle, (seen) => Bun.deepEquals(seen.after, seen.before));
     expect(after).toEqual(before);
     expect(a.tcpx_agent_stop(agent)).toBe(0);
   });
@@ -139,7 +138,7 @@ describeIf(needs.ok, needs.reason)("the agent's threads", () => {
     expect(a.tcpx_agent_serve(agent, z(path(unused)))).toBe(0);
     expect(flags(unused)).toBe(FLUSH);
     expect(a.tcpx_agent_stop(agent)).toBe(0);
-  }, 30_000);
+  }, 60_000);
 
   test("without a thinner it opens no raw sockets", async () => {
     const netns = await lab.netns("bare");

@@ -2,7 +2,15 @@
 // Hosts that download from one sender, each in a network namespace and a scope of its own, thinned by the
 // real command and its agent.
 import { AgentHost } from "./agent-host.ts";
-import { type Capture, type Connection, connectPeers, type Lab, type LinkEnd, type Peer } from "./lab.ts";
+import {
+  attempts,
+  type Capture,
+  type Connection,
+  connectPeers,
+  type Lab,
+  type LinkEnd,
+  type Peer,
+} from "./lab.ts";
 import type { ConnectOptions } from "./peer.ts";
 
 export interface Receiver extends LinkEnd {
@@ -112,13 +120,12 @@ export class ThinnedHost implements AsyncDisposable {
 
   /** Transfers until that many ACKs were held back: how many are depends on how busy the machine is. */
   async holdBack(r: Receiver, flow: Flow, count: number, bytes = 3_000_000): Promise<boolean> {
-    const dropped = async () => (await this.counts(r)).dropped;
-    const before = await dropped();
-    for (let i = 0; i < 8; i++) {
+    const before = (await this.counts(r)).dropped;
+    const isHeldBack = async () => {
       await this.transfer(r, flow, bytes);
-      if ((await dropped()) - before >= count) return true;
-    }
-    return false;
+      return (await this.counts(r)).dropped - before >= count;
+    };
+    return await attempts(8, isHeldBack, Boolean);
   }
 
   async close(r: Receiver, flow: Flow): Promise<void> {
