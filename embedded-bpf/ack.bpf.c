@@ -22,11 +22,12 @@ static __always_inline __u32 thin_drop(struct __sk_buff *skb, struct bpf_sock *s
 		.ifindex = skb->ifindex,
 		.version = seg->ip == sizeof(struct iphdr) ? 4 : 6,
 	};
-	__u32 *service = bpf_map_lookup_elem(&served, &netns);
+	struct tcpx_served *service = bpf_map_lookup_elem(&served, &netns);
 	__u32 len = skb->len;
 
-	if (!service || !(*service & TCPX_SERVED_FLUSH)) {
-		thin_want(flow, netns, now);
+	if (!service || !(service->flags & TCPX_SERVED_FLUSH)) {
+		if (!service || !(service->flags & TCPX_SERVED_DECLINED))
+			thin_want(flow, netns, now);
 		return TCPX_THIN_UNSERVED;
 	}
 	if (!thin_is_own(skb, sk, seg) || (reader_stalled && thin_reader_stalled(now)))
@@ -36,8 +37,8 @@ static __always_inline __u32 thin_drop(struct __sk_buff *skb, struct bpf_sock *s
 	copy.len = len;
 	if (!thin_hold(skb, ack->rule, &copy, now, thin_delay(ack, thin_rtt(tp)) * 1000ULL))
 		return TCPX_THIN_UNSERVED;
-	if (!(*service & TCPX_SERVED_USED))
-		__sync_fetch_and_or(service, TCPX_SERVED_USED);
+	if (!(service->flags & TCPX_SERVED_USED))
+		__sync_fetch_and_or(&service->flags, TCPX_SERVED_USED);
 	flow->holding = 1;
 	flow->timed = 1;
 	return TCPX_THIN_DROPPED;

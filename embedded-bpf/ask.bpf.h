@@ -74,6 +74,12 @@ static __always_inline bool ask_any(const struct tcpx_conn *conn)
 	       request_speaks(&conn->requests[3]) || tarr_speaks(conn);
 }
 
+/* What goes when nothing is left to say. */
+static __always_inline __u32 ask_done(const struct tcpx_conn *conn)
+{
+	return conn->ack.waits ? 0 : TCPX_WRITE;
+}
+
 static __always_inline void ask_fallback(struct tcpx_conn *conn, enum tcpx_ext ext)
 {
 	count_apart(ext, TCPX_COUNTER_FALLBACK);
@@ -99,7 +105,7 @@ static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	request_stop(conn, TCPX_EXT_CC_REQUEST);
 	request_stop(conn, TCPX_EXT_IW);
 	request_stop(conn, TCPX_EXT_ACK);
-	callback_flags(ctx, 0, TCPX_WRITE | (receive_wanted(conn) ? 0 : TCPX_PARSE));
+	callback_flags(ctx, 0, ask_done(conn) | (receive_wanted(conn) ? 0 : TCPX_PARSE));
 	watch_tell(ctx, conn);
 }
 
@@ -116,7 +122,7 @@ static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_con
 	bool retransmission, done = false;
 
 	if (conn->silent || !ask_any(conn)) { /* all is said, or answered */
-		callback_flags(ctx, 0, TCPX_WRITE);
+		callback_flags(ctx, 0, ask_done(conn));
 		return false;
 	}
 	if (conn->since_ns == TCPX_SINCE_NEXT)
@@ -158,6 +164,8 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 
 	if (!conn) /* left over from rules that are gone */
 		callback_flags(ctx, 0, TCPX_WRITE);
+	if (conn && conn->ack.waits && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
+		ack_waits(ctx);
 	/* another scope's program ends the asking, too, should the owner be gone */
 	if (!conn || !ask_wanted(ctx, conn) || conn->scope != config.scope)
 		return 0;

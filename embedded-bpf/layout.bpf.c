@@ -25,6 +25,7 @@ struct tcpx_request_conn request_conn;
 struct tcpx_ack_conn ack_conn;
 struct tcpx_thin_counters thin_counters;
 enum tcpx_served_flag served_flag;
+struct tcpx_served served;
 enum tcpx_thin_event thin_event;
 struct tcpx_held held;
 struct tcpx_wanted wanted;

@@ -34,7 +34,7 @@ static __always_inline bool live_ack_granted(const struct tcpx_conn *conn)
 	return conn->requests[3].state == TCPX_REQUEST_ANSWERED || conn->ack.tarr & TCPX_TARR_TAKEN;
 }
 
-/* Takes away our bit of the mark, as ack_mark(). */
+/* Takes away our bit of the mark, as ack_mark(), or the wish for it. */
 static __always_inline int live_unmark(struct tcp_sock *tp, struct tcpx_conn *conn)
 {
 	__u32 mark = ((struct sock___live *)tp)->sk_mark;
@@ -45,7 +45,7 @@ static __always_inline int live_unmark(struct tcp_sock *tp, struct tcpx_conn *co
 		err = bpf_setsockopt(tp, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
 	}
 	if (!err)
-		conn->ack.marked = 0;
+		conn->ack.marked = conn->ack.waits = 0;
 	return err;
 }
 

@@ -53,7 +53,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
 	__type(key, __u32);
-	__type(value, __u32); /* enum tcpx_served_flag */
+	__type(value, struct tcpx_served);
 } served SEC(".maps");
 
 /* Those in which it is needed and is not yet. */

@@ -79,6 +79,7 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 		ask_stop(ctx, conn, true);
 		ask = false;
 	}
+	ask = ask || conn->ack.waits;
 	callback_flags(ctx, (ask ? TCPX_WRITE : 0) | (receive_wanted(conn) ? TCPX_PARSE : 0),
 		       ask ? 0 : TCPX_WRITE);
 	return 0;

@@ -10,7 +10,7 @@
 #include <linux/types.h>
 
 /* Changes with the meaning of any pinned map; part of the pin path. */
-#define TCPX_LAYOUT 6
+#define TCPX_LAYOUT 7
 
 /* In the order of their priority where option space runs out. */
 enum tcpx_ext {
@@ -274,7 +274,7 @@ struct tcpx_ack_conn {
 	__u8 tarr_bits;	    /* its fifth byte */
 	__u8 marked;	    /* the bit of SO_MARK that we have set, plus 1; 0: none */
 	__u8 bound;	    /* a peer was granted this: delay_us only bounds what it asked for */
-	__u8 reserved;
+	__u8 waits; /* for the routes of the mark, since then; see ack_clock(). 0: does not */
 };
 
 /* draft-ietf-tcpm-ack-rate-request on one connection. */
@@ -441,11 +441,19 @@ struct tcpx_thin_counters {
 	__u64 count[TCPX_THIN_COUNT];
 };
 
-/* What the agent does in a network namespace: bits of the value in the map `served`. */
+/* What the agent does in a network namespace. */
 enum tcpx_served_flag {
-	TCPX_SERVED_FLUSH = 1,	/* sends held ACKs: the thinner may hold them back */
-	TCPX_SERVED_ROUTES = 2, /* routes for acknowledging at once stand there */
-	TCPX_SERVED_USED = 4,	/* by the thinner: something was held since this was cleared */
+	TCPX_SERVED_FLUSH = 1,	   /* sends held ACKs: the thinner may hold them back */
+	TCPX_SERVED_ROUTES = 2,	   /* keeps routes for acknowledging at once */
+	TCPX_SERVED_USED = 4,	   /* by the thinner: something was held since this was cleared */
+	TCPX_SERVED_NO_ROUTES = 8, /* the routing there cannot carry them: do not wait */
+	TCPX_SERVED_DECLINED = 16, /* nothing, and it need not be asked again */
+};
+
+/* Value of the map `served`; the key is the inode number of the namespace. */
+struct tcpx_served {
+	__u32 flags;	 /* enum tcpx_served_flag */
+	__u32 mark_bits; /* of SO_MARK: those whose routes stand */
 };
 
 /* What the thinner tells the agent. */

@@ -67,6 +67,9 @@ int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out)
 		.cpu_ns = cpu,
 		.route_changes = a->route_changes,
 		.route_errors = a->route_errors,
+		.most = a->served.most,
+		.foreign = a->foreign,
+		.turned_away = a->turned_away,
 	};
 	return 0;
 }

@@ -24,6 +24,7 @@ struct agent {
 	int result;
 	bool stopping;
 	_Atomic uint64_t notices, namespaces, route_changes, route_errors;
+	_Atomic uint64_t foreign, turned_away;
 };
 
 /* With the callers' lock held: hands the command over and waits. */

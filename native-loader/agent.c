@@ -49,6 +49,13 @@ static int copy_reason(struct agent *a)
 	return (int)n;
 }
 
+static void note_figures(struct agent *a)
+{
+	a->namespaces = a->served.count;
+	a->foreign = a->served.foreign;
+	a->turned_away = a->served.turned_away;
+}
+
 static void carry_out(struct agent *a)
 {
 	uint64_t one = 1;
@@ -71,7 +78,7 @@ static void carry_out(struct agent *a)
 		a->result = 0;
 		break;
 	}
-	a->namespaces = a->served.count;
+	note_figures(a);
 	while (write(a->done_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 }
@@ -106,7 +113,7 @@ static void *run(void *arg)
 				follow_routes(a, event.data.ptr);
 		}
 		timeout = a->stopping ? 0 : served_tick(&a->served);
-		a->namespaces = a->served.count;
+		note_figures(a);
 	}
 	return NULL;
 }

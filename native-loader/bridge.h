@@ -191,12 +191,15 @@ struct tcpx_agent_stats {
 	uint64_t cpu_ns;     /* of both threads */
 	uint64_t route_changes;
 	uint64_t route_errors;
+	uint64_t most;	      /* namespaces that are served at once */
+	uint64_t foreign;     /* in the last minute: of other user namespaces, so not served */
+	uint64_t turned_away; /* requests for a namespace beyond `most` */
 };
 
-_Static_assert(sizeof(struct tcpx_agent_stats) == 56, "layout known to TypeScript");
+_Static_assert(sizeof(struct tcpx_agent_stats) == 80, "layout known to TypeScript");
 
 /* held_fd: the thinner's ring buffer, or -1; notices_fd: one of u32 inode numbers of network
- * namespaces, or -1; served_fd: hash of these numbers to enum tcpx_served_flag, emptied here.
+ * namespaces, or -1; served_fd: hash of these numbers to struct tcpx_served, emptied here.
  * The descriptors stay the caller's and must be open until tcpx_agent_stop(). The threads
  * sleep without a timeout when nothing is served.
  */
@@ -206,7 +209,8 @@ TCPX_API int tcpx_agent_start(int held_fd, int notices_fd, int served_fd, void *
  */
 TCPX_API int tcpx_agent_at_once(void *agent, unsigned int mark_bits);
 /* Serves the namespace that a file such as /proc/PID/ns/net stands for, now. A refusal by its
- * routing (see tcpx_agent_reason) does not keep held ACKs from being sent there.
+ * routing (see tcpx_agent_reason) does not keep held ACKs from being sent there. -EPERM: it belongs
+ * to another user namespace than this process; -EUSERS: the most are served.
  */
 TCPX_API int tcpx_agent_serve(void *agent, const char *netns_path);
 /* Why routing could last not carry ACKs at once; returns its length, 0: it always could. */

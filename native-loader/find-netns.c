@@ -15,8 +15,6 @@
 struct search {
 	uint32_t inode;
 	int fd; /* -1: not found yet */
-	void (*seen)(void *context, uint32_t inode);
-	void *context;
 };
 
 int open_netns(const char *path, uint32_t *inode)
@@ -36,17 +34,27 @@ int open_netns(const char *path, uint32_t *inode)
 	return -EINVAL;
 }
 
+bool netns_owned_by(int fd, dev_t dev, ino_t inode)
+{
+	int owner = ioctl(fd, NS_GET_USERNS); /* EPERM: of one that is not below ours */
+	struct stat st;
+	bool same;
+
+	if (owner < 0)
+		return false;
+	same = !fstat(owner, &st) && st.st_dev == dev && st.st_ino == inode;
+	close(owner);
+	return same;
+}
+
 static void look(struct search *s, const char *path)
 {
 	struct stat st;
 	uint32_t inode;
 	int fd;
 
-	/* stat() first: it opens nothing, and nearly all are namespaces that we know. */
-	if (stat(path, &st))
-		return;
-	s->seen(s->context, (uint32_t)st.st_ino);
-	if (s->fd >= 0 || st.st_ino != s->inode)
+	/* stat() first: it opens nothing, and nearly all are others. */
+	if (stat(path, &st) || st.st_ino != s->inode)
 		return;
 	fd = open_netns(path, &inode);
 	if (fd >= 0 && inode == s->inode)
@@ -63,7 +71,7 @@ static void look_in(struct search *s, const char *dir, const char *below, int pr
 
 	if (!d)
 		return;
-	while ((entry = readdir(d))) {
+	while (s->fd < 0 && (entry = readdir(d))) {
 		if (processes ? entry->d_name[0] < '1' || entry->d_name[0] > '9'
 			      : entry->d_name[0] == '.')
 			continue;
@@ -73,9 +81,9 @@ static void look_in(struct search *s, const char *dir, const char *below, int pr
 	closedir(d);
 }
 
-int find_netns(uint32_t inode, void (*seen)(void *context, uint32_t inode), void *context)
+int find_netns(uint32_t inode)
 {
-	struct search s = {.inode = inode, .fd = -1, .seen = seen, .context = context};
+	struct search s = {.inode = inode, .fd = -1};
 
 	look_in(&s, "/proc", "/ns/net", 1);
 	look_in(&s, "/run/netns", "", 0);

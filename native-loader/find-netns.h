@@ -2,14 +2,20 @@
 #ifndef TCPX_FIND_NETNS_H
 #define TCPX_FIND_NETNS_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* Opens a file that stands for a network namespace; -EINVAL: it does not. */
 int open_netns(const char *path, uint32_t *inode);
 /*
- * A descriptor of the network namespace with this inode number; -ENOENT: of no process and
- * not in /run/netns. `seen` is called for every namespace that was met.
+ * Does it belong to the user namespace of these numbers? In one that does not, somebody without
+ * rights on this host may be root.
  */
-int find_netns(uint32_t inode, void (*seen)(void *context, uint32_t inode), void *context);
+bool netns_owned_by(int fd, dev_t dev, ino_t inode);
+/* A descriptor of the network namespace with this inode number; -ENOENT: of no process and not in
+ * /run/netns.
+ */
+int find_netns(uint32_t inode);
 
 #endif

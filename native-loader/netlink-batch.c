@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <errno.h>
 #include <string.h>
 
 #include "netlink.h"
@@ -10,7 +11,7 @@ void nl_batch_start(struct nl_batch *b, int fd, void (*failed)(void *, uint32_t,
 	b->failed = failed;
 	b->context = context;
 	b->base = nl_sequence(1 << 24);
-	b->count = b->sent = 0;
+	b->count = b->sent = b->judged = 0;
 	b->used = b->last = 0;
 }
 
@@ -20,6 +21,8 @@ int nl_batch_add(struct nl_batch *b, const struct nlmsghdr *m, int type, int fla
 	struct nlmsghdr *h;
 	int err;
 
+	if (m->nlmsg_len < sizeof(*m) || len > NL_MESSAGE)
+		return -EMSGSIZE;
 	if (b->used + len > NL_BATCH) {
 		err = nl_batch_flush(b);
 		if (err)
@@ -36,11 +39,25 @@ int nl_batch_add(struct nl_batch *b, const struct nlmsghdr *m, int type, int fla
 	return 0;
 }
 
+/* The kernel answers in the order of the requests, each once at the most. */
+static void judge(struct nl_batch *b, const struct nlmsghdr *h)
+{
+	uint32_t number = h->nlmsg_seq - b->base;
+
+	/* Left from something that ended early. */
+	if (h->nlmsg_type != NLMSG_ERROR || number <= b->judged || number > b->count)
+		return;
+	b->judged = number;
+	if (nl_verdict(h) && b->failed)
+		b->failed(b->context, number - 1, nl_verdict(h));
+	if (number == b->count)
+		b->sent = b->count;
+}
+
 int nl_batch_flush(struct nl_batch *b)
 {
 	_Alignas(struct nlmsghdr) unsigned char bytes[4096];
-	struct nlmsghdr *h;
-	uint32_t number;
+	const struct nlmsghdr *h;
 	int err;
 	long n;
 
@@ -49,22 +66,12 @@ int nl_batch_flush(struct nl_batch *b)
 	((struct nlmsghdr *)(b->bytes + b->last))->nlmsg_flags |= NLM_F_ACK;
 	err = nl_transmit(b->fd, b->bytes, b->used);
 	b->used = 0;
-	while (!err) {
+	while (!err && b->sent != b->count) {
 		n = nl_receive(b->fd, bytes, sizeof(bytes), 0);
 		if (n < 0)
 			return (int)n;
-		for (h = (void *)bytes; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
-			number = h->nlmsg_seq - b->base;
-			/* Left from something that ended early. */
-			if (h->nlmsg_type != NLMSG_ERROR || number <= b->sent || number > b->count)
-				continue;
-			if (nl_verdict(h) && b->failed)
-				b->failed(b->context, number - 1, nl_verdict(h));
-			if (number != b->count)
-				continue;
-			b->sent = b->count;
-			return 0;
-		}
+		for (h = (void *)bytes; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n))
+			judge(b, h);
 	}
 	return err;
 }

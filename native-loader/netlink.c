@@ -2,9 +2,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/fib_rules.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "netlink.h"
@@ -18,23 +21,43 @@
 
 #define ROOM (1 << 20) /* bytes of receive buffer: the errors of a whole batch fit */
 
+static int set(int fd, int level, int name, const void *value, socklen_t len)
+{
+	return syscall(SYS_setsockopt, fd, level, name, value, len) ? -errno : 0;
+}
+
+/* Connected to the kernel: af_netlink.c refuses what anybody else sends to it alone. */
+static int prepare(int fd)
+{
+	struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+	struct timeval wait = {.tv_sec = NL_WAIT_S};
+	int one = 1, room = ROOM, err;
+
+	set(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
+	set(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
+	err = set(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
+	if (!err)
+		err = set(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+	if (err)
+		return err;
+	if (syscall(SYS_bind, fd, &address, sizeof(address)) ||
+	    syscall(SYS_connect, fd, &address, sizeof(address)))
+		return -errno;
+	return 0;
+}
+
 int nl_open(void)
 {
 	int fd = (int)syscall(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	struct sockaddr_nl own = {.nl_family = AF_NETLINK};
-	int one = 1, room = ROOM, err;
+	int err;
 
 	if (fd < 0)
 		return -errno;
-	syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
-	syscall(SYS_setsockopt, fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
-	if (syscall(SYS_setsockopt, fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &one, sizeof(one)) ||
-	    syscall(SYS_bind, fd, &own, sizeof(own))) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	return fd;
+	err = prepare(fd);
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
 }
 
 int nl_put(struct nl_request *m, int type, const void *data, size_t len)
@@ -81,6 +104,11 @@ uint32_t nl_u32(const struct rtattr *a, uint32_t otherwise)
 	return value;
 }
 
+uint8_t nl_u8(const struct rtattr *a, uint8_t otherwise)
+{
+	return a && RTA_PAYLOAD(a) >= 1 ? *(const uint8_t *)RTA_DATA(a) : otherwise;
+}
+
 int nl_transmit(int fd, const void *bytes, size_t len)
 {
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
@@ -94,13 +122,18 @@ int nl_transmit(int fd, const void *bytes, size_t len)
 
 long nl_receive(int fd, void *bytes, size_t room, int flags)
 {
+	struct sockaddr_nl from = {0};
+	socklen_t len;
 	long n;
 
-	do
-		n = syscall(SYS_recvfrom, fd, bytes, room, flags | MSG_TRUNC, NULL, NULL);
-	while (n < 0 && errno == EINTR);
+	do {
+		len = sizeof(from);
+		n = syscall(SYS_recvfrom, fd, bytes, room, flags | MSG_TRUNC, &from, &len);
+	} while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return -errno;
+		return errno == EAGAIN && !(flags & MSG_DONTWAIT) ? -ETIMEDOUT : -errno;
+	if (len != sizeof(from) || from.nl_family != AF_NETLINK || from.nl_pid)
+		return 0; /* the owner of the namespace may send to groups */
 	return (size_t)n > room ? -EMSGSIZE : n;
 }
 
@@ -110,35 +143,58 @@ int nl_verdict(const struct nlmsghdr *h)
 
 	if (h->nlmsg_len >= NLMSG_LENGTH(sizeof(error)))
 		memcpy(&error, NLMSG_DATA(h), sizeof(error));
-	return error;
+	return error > 0 ? -EPROTO : error;
+}
+
+static time_t seconds(void)
+{
+	struct timespec t;
+
+	/* a system call, which the guard may make, too */
+	syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t);
+	return t.tv_sec;
+}
+
+struct dump {
+	uint32_t sequence;
+	nl_each each;
+	void *context;
+	int err;
+	bool torn, done;
+};
+
+/* One read of a dump: messages of it, and maybe its end. */
+static void take(struct dump *d, const struct nlmsghdr *h, long n)
+{
+	for (; NLMSG_OK(h, n) && !d->done; h = NLMSG_NEXT(h, n)) {
+		if (h->nlmsg_seq != d->sequence)
+			continue;
+		d->torn |= h->nlmsg_flags & NLM_F_DUMP_INTR;
+		d->done = h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR;
+		if (!d->err)
+			d->err = d->done ? nl_verdict(h) : d->each(h, d->context);
+	}
 }
 
 int nl_dump(int fd, const struct nlmsghdr *request, nl_each each, void *context)
 {
 	_Alignas(struct nlmsghdr) unsigned char bytes[NL_READ];
-	int err = nl_transmit(fd, request, request->nlmsg_len), torn = 0;
-	struct nlmsghdr *h;
+	struct dump d = {.sequence = request->nlmsg_seq, .each = each, .context = context};
+	int err = nl_transmit(fd, request, request->nlmsg_len);
+	time_t end = seconds() + NL_DUMP_S;
 	long n;
 
 	if (err)
 		return err;
-	for (;;) {
+	while (!d.done) {
 		n = nl_receive(fd, bytes, sizeof(bytes), 0);
 		if (n < 0)
 			return (int)n;
-		for (h = (void *)bytes; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
-			if (h->nlmsg_seq != request->nlmsg_seq)
-				continue;
-			torn |= h->nlmsg_flags & NLM_F_DUMP_INTR;
-			if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR) {
-				if (!err)
-					err = nl_verdict(h);
-				return err ? err : (torn ? -EINTR : 0);
-			}
-			if (!err)
-				err = each(h, context);
-		}
+		take(&d, (void *)bytes, n);
+		if (!d.done && seconds() > end)
+			return -ETIMEDOUT;
 	}
+	return d.err ? d.err : (d.torn ? -EINTR : 0);
 }
 
 uint32_t nl_sequence(uint32_t count)

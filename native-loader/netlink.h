@@ -20,19 +20,31 @@ struct nl_request {
 	unsigned char body[NL_MESSAGE - sizeof(struct nlmsghdr)];
 };
 
-/* A socket that asks; its dumps can be restricted to one table. An fd or -errno. */
+/*
+ * A socket that asks the kernel; its dumps can be restricted to one table. An fd or -errno.
+ *
+ * Whoever owns a network namespace may send to it. So it is connected to the kernel, which
+ * refuses what others address to it, and nl_receive() drops what they send to a group. No call
+ * waits longer than NL_WAIT_S for an answer.
+ */
 int nl_open(void);
+#define NL_WAIT_S 5
+#define NL_DUMP_S 30 /* a whole dump takes so long at most */
 /* Appends an attribute; 0, or -EMSGSIZE when it does not fit into NL_MESSAGE. */
 int nl_put(struct nl_request *m, int type, const void *data, size_t len);
 int nl_put_u32(struct nl_request *m, int type, uint32_t value);
 /* By type, 0 < type < n; what is unknown is left out. */
 void nl_attributes(const struct rtattr *at, size_t len, const struct rtattr **by_type, int n);
 uint32_t nl_u32(const struct rtattr *a, uint32_t otherwise);
+uint8_t nl_u8(const struct rtattr *a, uint8_t otherwise);
 
 /* The parts, for the other files of this folder: bytes out, bytes in, what NLMSG_ERROR or
  * NLMSG_DONE says, the first of so many unused sequence numbers.
  */
 int nl_transmit(int fd, const void *bytes, size_t len);
+/* Bytes of one message of the kernel's, 0 for one of somebody else, or -errno: -ETIMEDOUT when
+ * none came in time, -EAGAIN when `flags` say not to wait, -EMSGSIZE when it is longer than room.
+ */
 long nl_receive(int fd, void *bytes, size_t room, int flags);
 int nl_verdict(const struct nlmsghdr *h);
 uint32_t nl_sequence(uint32_t count);
@@ -42,7 +54,9 @@ int nl_call(int fd, struct nl_request *m);
 
 /* Returning an error ends the calls, not the reading. */
 typedef int (*nl_each)(const struct nlmsghdr *h, void *context);
-/* 0, the callback's error, -EINTR when what was dumped changed meanwhile, or -errno. */
+/* 0, the callback's error, -EINTR when what was dumped changed meanwhile, or -errno. After
+ * -ETIMEDOUT the socket is of no use any more.
+ */
 int nl_dump(int fd, const struct nlmsghdr *request, nl_each each, void *context);
 /* The routes of a table. 0 too when the kernel has no such table. */
 int nl_dump_routes(int fd, int family, uint32_t table, nl_each each, void *context);
@@ -53,15 +67,17 @@ struct nl_batch {
 	int fd;
 	void (*failed)(void *context, uint32_t number, int error); /* number: of the request */
 	void *context;
-	uint32_t base;	/* sequence number before the first */
-	uint32_t count; /* requests ever added */
-	uint32_t sent;	/* and sent */
+	uint32_t base;	 /* sequence number before the first */
+	uint32_t count;	 /* requests ever added */
+	uint32_t sent;	 /* and sent */
+	uint32_t judged; /* the last one that the kernel has said anything of */
 	size_t used, last;
 	unsigned char bytes[NL_BATCH];
 };
 
 void nl_batch_start(struct nl_batch *b, int fd, void (*failed)(void *, uint32_t, int),
 		    void *context);
+/* -EMSGSIZE: longer than NL_MESSAGE; nothing was added. */
 int nl_batch_add(struct nl_batch *b, const struct nlmsghdr *m, int type, int flags);
 int nl_batch_flush(struct nl_batch *b);
 

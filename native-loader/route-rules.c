@@ -46,8 +46,8 @@ static struct rule parse(const struct nlmsghdr *h)
 	rule.table = nl_u32(a[FRA_TABLE], r->table);
 	rule.mark = nl_u32(a[FRA_FWMARK], 0);
 	rule.mask = nl_u32(a[FRA_FWMASK], a[FRA_FWMARK] ? UINT32_MAX : 0);
-	rule.ours = r->action == FR_ACT_TO_TBL && rule.table == ROUTES_TABLE && a[FRA_PROTOCOL] &&
-		    *(unsigned char *)RTA_DATA(a[FRA_PROTOCOL]) == ROUTES_PROTOCOL;
+	rule.ours = r->action == FR_ACT_TO_TBL && rule.table == ROUTES_TABLE &&
+		    nl_u8(a[FRA_PROTOCOL], 0) == ROUTES_PROTOCOL;
 	rule.lookup_main = r->action == FR_ACT_TO_TBL && rule.table == RT_TABLE_MAIN;
 	rule.plain = !r->src_len && !r->dst_len && !r->tos && !(r->flags & FIB_RULE_INVERT);
 	for (int i = 1; i < ATTRIBUTES; i++) {

@@ -20,6 +20,8 @@ static int append(struct route_set *s, const struct nlmsghdr *h)
 	size_t len = NLMSG_ALIGN(h->nlmsg_len), room = s->room ? s->room : 1 << 15;
 	void *more;
 
+	if (s->n >= ROUTES_MOST)
+		return -E2BIG;
 	while (room < s->used + len)
 		room *= 2;
 	if (room != s->room) {

@@ -26,7 +26,7 @@ static void refused(void *context, uint32_t number, int error)
 	struct job *j = context;
 
 	/* IPv4: the same route twice, from two protocols. */
-	if (number >= j->n || (error == -EEXIST && j->family == AF_INET))
+	if (number >= j->n || j->failures >= j->n || (error == -EEXIST && j->family == AF_INET))
 		return;
 	j->clash |= error == -EEXIST;
 	j->bad[j->failures++] = j->list[number];
@@ -55,7 +55,7 @@ static int throw_rest(struct job *j)
 {
 	struct nl_request m;
 	struct route_view v;
-	int err = 0;
+	int err = j->n > ROUTES_THROWN_MOST ? -E2BIG : 0;
 
 	for (size_t i = 0; i < j->n && !err; i++) {
 		err = route_view(j->list[i], &v);

@@ -12,6 +12,7 @@
 #include "routes-follow.h"
 
 #define READS 64	  /* a time, then others have their turn */
+#define READS_LOST 4096	  /* the same, to get to the end of what waits */
 #define NOTES 1024	  /* more than requests fit into one batch */
 #define NEWS_ROOM 1048576 /* bytes; what does not fit is made good by a full comparison */
 #define REPLACES 2
@@ -184,7 +185,7 @@ static int read_news(struct routes *r)
 	struct nlmsghdr *h;
 	long n;
 
-	for (int i = 0; i < READS || r->lost; i++) {
+	for (int i = 0; i < (r->lost ? READS_LOST : READS); i++) {
 		n = nl_receive(r->news, bytes, sizeof(bytes), MSG_DONTWAIT);
 		if (n == -EAGAIN) {
 			if (r->lost)

@@ -10,11 +10,13 @@ struct routes {
 	struct nl_pair nl;   /* our own requests */
 	struct nl_pair last; /* the guard's */
 	struct guard guard;
+	int home; /* namespace of the guards; the caller's descriptor */
 	uint32_t bits;
 	bool ipv6;
 	bool stale[2];	  /* IPv4, IPv6: the copy is to be compared with main */
 	bool stale_rules; /* and the rules are to be looked at */
 	bool lost;	  /* news were lost, and more will be until all that waits is read */
+	bool standing;	  /* routes and rules are complete */
 	struct routes_plan *plan;
 };
 

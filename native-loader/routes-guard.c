@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
  * The guard lives in a copy of a process with many threads, of which only one was copied: locks
- * may be held for ever, so nothing but system calls and the stack. It inherits sockets of the
- * namespace and need not be there itself.
+ * may be held for ever, so nothing but system calls and the stack. It has sockets of the
+ * namespace and is not there itself: a process would keep the namespace alive.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fib_rules.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -24,15 +25,17 @@ static int drop_rule(const struct nlmsghdr *h, void *context)
 {
 	const struct rtattr *a[FRA_PROTOCOL + 1];
 	const struct fib_rule_hdr *r = NLMSG_DATA(h);
+	int err;
 
 	if (h->nlmsg_type != RTM_NEWRULE || h->nlmsg_len < NLMSG_LENGTH(sizeof(*r)))
 		return 0;
 	nl_attributes((const struct rtattr *)(r + 1), h->nlmsg_len - NLMSG_LENGTH(sizeof(*r)), a,
 		      FRA_PROTOCOL + 1);
-	if (nl_u32(a[FRA_TABLE], r->table) != ROUTES_TABLE || !a[FRA_PROTOCOL] ||
-	    *(unsigned char *)RTA_DATA(a[FRA_PROTOCOL]) != ROUTES_PROTOCOL)
+	if (nl_u32(a[FRA_TABLE], r->table) != ROUTES_TABLE ||
+	    nl_u8(a[FRA_PROTOCOL], 0) != ROUTES_PROTOCOL)
 		return 0;
-	return nl_batch_add(context, h, RTM_DELRULE, 0);
+	err = nl_batch_add(context, h, RTM_DELRULE, 0);
+	return err == -EMSGSIZE ? 0 : err; /* no rule of ours is so long */
 }
 
 static int drop_route(const struct nlmsghdr *h, void *context)
@@ -90,6 +93,12 @@ int sweep(const struct nl_pair *nl)
 	return removed;
 }
 
+/* Where the guard lives: it ends with this process's namespace at the latest. */
+static int leave_for(int home)
+{
+	return home < 0 || !syscall(SYS_setns, home, CLONE_NEWNET) ? 0 : -errno;
+}
+
 /* To 0, 1 and 2, out of the reach of each other. */
 static void keep_only(int *line, struct nl_pair *nl)
 {
@@ -106,6 +115,7 @@ static void keep_only(int *line, struct nl_pair *nl)
 
 struct watch {
 	int line;
+	int home;
 	struct nl_pair nl;
 };
 
@@ -115,6 +125,8 @@ static void watch(const void *context)
 	char goodbye;
 	long n;
 
+	if (leave_for(w.home))
+		return; /* another one is tried, and at last none */
 	keep_only(&w.line, &w.nl);
 	syscall(SYS_setsid);
 	syscall(SYS_chdir, "/");
@@ -127,9 +139,9 @@ static void watch(const void *context)
 		sweep(&w.nl);
 }
 
-int guard_start(struct guard *g, const struct nl_pair *nl)
+int guard_start(struct guard *g, const struct nl_pair *nl, int home)
 {
-	struct watch w = {.nl = *nl};
+	struct watch w = {.nl = *nl, .home = home};
 	int line[2], err;
 
 	if (syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line))
@@ -145,11 +157,12 @@ int guard_start(struct guard *g, const struct nl_pair *nl)
 	return 0;
 }
 
-void guard_end(struct guard *g)
+void guard_end(struct guard *g, bool sweeps)
 {
 	if (g->fd < 0)
 		return;
-	syscall(SYS_sendto, g->fd, "q", 1, MSG_NOSIGNAL, NULL, 0);
+	if (!sweeps)
+		syscall(SYS_sendto, g->fd, "q", 1, MSG_NOSIGNAL, NULL, 0);
 	close(g->fd);
 	g->fd = -1;
 }

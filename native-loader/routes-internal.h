@@ -45,7 +45,7 @@ struct nl_pair {
 };
 
 /* Returns 0, -EEXIST: the table holds routes of somebody else, -EINTR: changed meanwhile, come
- * again, or -errno.
+ * again, -E2BIG: more than ROUTES_MOST, or -errno.
  */
 int route_sync(const struct nl_pair *nl, int family);
 
@@ -69,8 +69,9 @@ struct guard {
 	int deaths; /* how often it had to be started again */
 };
 
-int guard_start(struct guard *g, const struct nl_pair *nl);
-/* Ends it without a sweep. */
-void guard_end(struct guard *g);
+/* home: the network namespace that it lives in, -1: the caller's. */
+int guard_start(struct guard *g, const struct nl_pair *nl, int home);
+/* sweeps: it removes rules and routes first; that takes its time, and nobody waits for it. */
+void guard_end(struct guard *g, bool sweeps);
 
 #endif

@@ -47,16 +47,16 @@ static int open_sockets(struct routes *r)
 
 static int guard(struct routes *r)
 {
-	int err = guard_start(&r->guard, &r->last);
+	int err = guard_start(&r->guard, &r->last, r->home);
 
 	return err ? err : watch_fd(r, r->guard.fd);
 }
 
-static void let_go(struct routes *r)
+static void let_go(struct routes *r, bool guard_sweeps)
 {
 	int fds[] = {r->news, r->nl.dump, r->nl.ask, r->last.dump, r->last.ask, r->epoll};
 
-	guard_end(&r->guard);
+	guard_end(&r->guard, guard_sweeps);
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++) {
 		if (fds[i] >= 0)
 			close(fds[i]);
@@ -95,8 +95,12 @@ static int bring_up_to_date(struct routes *r)
 			if (err == -EEXIST)
 				snprintf(reason, REASON, "table %d holds routes of somebody else",
 					 ROUTES_TABLE);
+			if (err == -E2BIG)
+				snprintf(reason, REASON,
+					 "more than %d routes, or %d that cannot be copied",
+					 ROUTES_MOST, ROUTES_THROWN_MOST);
 			if (err)
-				return err == -EEXIST ? -EOPNOTSUPP : err;
+				return err == -EEXIST || err == -E2BIG ? -EOPNOTSUPP : err;
 			r->stale[f] = false;
 		}
 	}
@@ -108,10 +112,16 @@ static int bring_up_to_date(struct routes *r)
 	if (!err && r->ipv6)
 		err = rules_set(&r->nl, AF_INET6, r->bits, reason, REASON);
 	r->stale_rules = err != 0;
+	r->standing = !err;
 	return err;
 }
 
-int routes_open(unsigned int mark_bits, struct routes **out)
+unsigned int routes_bits_standing(const struct routes *r)
+{
+	return r->standing ? r->bits : 0;
+}
+
+int routes_open(unsigned int mark_bits, int home, struct routes **out)
 {
 	struct routes *r = calloc(1, sizeof(*r));
 	int err;
@@ -121,6 +131,7 @@ int routes_open(unsigned int mark_bits, struct routes **out)
 	r->news = r->epoll = r->guard.fd = -1;
 	r->nl = r->last = (struct nl_pair){-1, -1};
 	r->bits = mark_bits;
+	r->home = home;
 	r->stale[0] = r->stale[1] = r->stale_rules = true;
 	err = open_sockets(r);
 	if (!err)
@@ -130,9 +141,9 @@ int routes_open(unsigned int mark_bits, struct routes **out)
 	if (!err)
 		err = bring_up_to_date(r);
 	if (err) {
-		if (r->last.ask >= 0)
+		if (err != -ETIMEDOUT && r->last.ask >= 0)
 			sweep(&r->nl);
-		let_go(r);
+		let_go(r, err == -ETIMEDOUT);
 		return err;
 	}
 	*out = r;
@@ -165,6 +176,7 @@ static void withdraw(struct routes *r)
 {
 	char unused[REASON];
 
+	r->standing = false;
 	rules_set(&r->nl, AF_INET, 0, unused, REASON);
 	if (r->ipv6)
 		rules_set(&r->nl, AF_INET6, 0, unused, REASON);
@@ -182,7 +194,10 @@ int routes_handle(struct routes *r)
 		err = 0;
 	if (!err)
 		return changes;
-	withdraw(r);
+	if (err == -ETIMEDOUT)
+		r->standing = false; /* its sockets wait for answers of before */
+	else
+		withdraw(r);
 	return err;
 }
 
@@ -195,7 +210,7 @@ int routes_bits(struct routes *r, unsigned int mark_bits)
 	r->bits = mark_bits;
 	r->stale_rules = true;
 	err = bring_up_to_date(r);
-	if (err)
+	if (err && err != -ETIMEDOUT)
 		withdraw(r);
 	return err;
 }
@@ -205,7 +220,14 @@ void routes_close(struct routes *r)
 	if (!r)
 		return;
 	sweep(&r->nl);
-	let_go(r);
+	let_go(r, false);
+}
+
+void routes_abandon(struct routes *r)
+{
+	if (r->guard.fd < 0)
+		sweep(&r->last); /* the guard's sockets, which it has not used */
+	let_go(r, true);
 }
 
 int routes_check(unsigned int mark_bits)

@@ -10,29 +10,37 @@
 #ifndef TCPX_ROUTES_H
 #define TCPX_ROUTES_H
 
-#define ROUTES_TABLE 31904  /* 0x7ca0 */
-#define ROUTES_PROTOCOL 202 /* of our routes and rules; unassigned in rt_protos */
+#define ROUTES_TABLE 31904	/* 0x7ca0 */
+#define ROUTES_PROTOCOL 202	/* of our routes and rules; unassigned in rt_protos */
+#define ROUTES_MOST (1 << 21)	/* of one family: twice what the Internet has */
+#define ROUTES_THROWN_MOST 4096 /* of them left to main, since they cannot be copied */
 
 struct routes;
 
 /* The calling thread is in the namespace; later calls may come from any. Takes over what an agent
- * that was killed has left. mark_bits 0: the table, but no rule.
+ * that was killed has left. mark_bits 0: the table, but no rule. home: the namespace in which the
+ * guard lives, open until routes_close(); -1: this one, which it keeps alive.
  * -EOPNOTSUPP: the routing of the namespace cannot carry it, routes_reason() says why, nothing is
  * left. Other -errno: nothing is left either.
  */
-int routes_open(unsigned int mark_bits, struct routes **out);
+int routes_open(unsigned int mark_bits, int home, struct routes **out);
 /* For epoll; readable when routes_handle() has something to do. */
 int routes_fd(const struct routes *r);
+/* The bits whose rules stand, in front of a table that is complete. */
+unsigned int routes_bits_standing(const struct routes *r);
 /* Follows what has changed; does not block. The number of changes of routes and rules that it read.
  * -EOPNOTSUPP: somebody's new rules are in the way, so ours are withdrawn (routes_reason() says
  * why); they come back in a later call, when the way is free. Other -errno: could not follow, the
- * rules are withdrawn, and the next change of routing makes it try again.
+ * rules are withdrawn, and the next change of routing makes it try again. After -ETIMEDOUT there is
+ * nothing left to do but routes_abandon().
  */
 int routes_handle(struct routes *r);
 /* -EOPNOTSUPP: a rule uses one of the bits; everything stays as it was. */
 int routes_bits(struct routes *r, unsigned int mark_bits);
 /* Rules first, then the table. NULL is fine. */
 void routes_close(struct routes *r);
+/* The same, by the guard and without waiting for it. */
+void routes_abandon(struct routes *r);
 /* Why the last call in this thread said -EOPNOTSUPP: one line without an end. */
 const char *routes_reason(void);
 /* Could routes_open() succeed in the namespace of the calling thread? 0, or -errno as it would say,

@@ -3,7 +3,9 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,68 +14,86 @@
 #include "served-netns.h"
 
 #define GRACE_NS (1 * SECOND) /* what was held before reaches us within 200 ms */
-#define SCAN_NS (60 * SECOND)
 #define BEFORES 4096
+#define SERVED_MOST 1024
+#define SERVED_LEAST 16
+#define FDS_EACH 12   /* descriptors of a served namespace, and some to spare */
+#define FDS_OTHER 128 /* of the rest of the process */
+#define SEARCHES 20   /* of /proc per second, which others can make us want */
 
 /* Takes the descriptor over. */
 static int adopt(struct served *s, uint32_t inode, int fd)
 {
-	struct namespace *n = netns_insert(s, inode, fd);
+	struct namespace *n;
 	int err;
 
+	if (s->count >= s->most) {
+		s->turned_away++;
+		close(fd);
+		netns_decline(s, inode, -EUSERS);
+		return -EUSERS;
+	}
+	n = netns_insert(s, inode, fd);
 	if (!n) {
 		close(fd);
 		return -ENOMEM;
 	}
 	err = netns_equip(s, n);
-	if (!n->flags) {
+	if (!n->open && !n->routes) {
 		n->err = err; /* nothing works there: not again for a while */
-		n->check_ns = now_ns() + IDLE_NS;
+		n->forget_ns = now_ns() + IDLE_NS;
 	}
 	return err;
 }
 
-static void mark_seen(void *context, uint32_t inode)
+/* Takes the descriptor over, and declines a namespace whose owner may be anybody. */
+static int adopt_own(struct served *s, uint32_t inode, int fd)
 {
-	struct namespace *n = netns_lookup(context, inode);
-
-	if (n)
-		n->seen = true;
+	if (netns_owned_by(fd, s->owner_dev, s->owner))
+		return adopt(s, inode, fd);
+	close(fd);
+	netns_decline(s, inode, -EPERM);
+	snprintf(s->reason, sizeof(s->reason),
+		 "the network namespace belongs to another user namespace");
+	return -EPERM;
 }
 
-/* Routes keep a namespace alive that nobody else may need any more. */
-static void release_abandoned(struct served *s)
+static int search(struct served *s, uint32_t inode)
 {
-	struct namespace *n, *next;
+	int fd = find_netns(inode);
 
-	for (n = s->first; n; n = next) {
-		next = n->next;
-		if (n->routes && !n->seen)
-			netns_forget(s, n);
+	if (fd >= 0)
+		return adopt_own(s, inode, fd);
+	netns_decline(s, inode, fd);
+	return fd;
+}
+
+static bool may_search(struct served *s)
+{
+	uint64_t now = now_ns();
+
+	if (now - s->search_ns >= SECOND) {
+		s->search_ns = now;
+		s->searches = SEARCHES;
 	}
+	if (!s->searches)
+		return false; /* who needs it will ask again */
+	s->searches--;
+	return true;
 }
 
 int served_inode(struct served *s, uint32_t inode)
 {
 	struct namespace *n = netns_lookup(s, inode);
-	int fd;
 
-	if (n && (n->fd < 0 || n->err))
-		return n->err;
-	if (n)
-		return netns_equip(s, n);
-	for (n = s->first; n; n = n->next)
-		n->seen = false;
-	fd = find_netns(inode, mark_seen, s);
-	release_abandoned(s);
-	if (fd >= 0)
-		return adopt(s, inode, fd);
-	n = netns_insert(s, inode, -1);
-	if (n) {
-		n->err = fd;
-		n->check_ns = now_ns() + IDLE_NS;
+	/* the number may be another namespace's by now */
+	if (n && n->fd < 0 && now_ns() - n->known_ns >= IDLE_NS) {
+		netns_forget(s, n);
+		n = NULL;
 	}
-	return fd;
+	if (n)
+		return n->forget_ns ? n->err : netns_equip(s, n);
+	return may_search(s) ? search(s, inode) : -EAGAIN;
 }
 
 int served_path(struct served *s, const char *path)
@@ -90,10 +110,11 @@ int served_path(struct served *s, const char *path)
 		n = NULL;
 	}
 	if (!n)
-		return adopt(s, inode, fd);
+		return adopt_own(s, inode, fd);
 	close(fd);
 	n->refused = false;
 	n->err = 0;
+	n->forget_ns = 0;
 	return netns_equip(s, n);
 }
 
@@ -101,7 +122,8 @@ int served_path(struct served *s, const char *path)
 static void serve_again(struct served *s)
 {
 	for (unsigned int i = 0; i < s->befores; i++)
-		served_inode(s, s->before[i]);
+		if (!netns_lookup(s, s->before[i]))
+			search(s, s->before[i]);
 	free(s->before);
 	s->before = NULL;
 	s->befores = 0;
@@ -124,9 +146,10 @@ int served_at_once(struct served *s, unsigned int mark_bits)
 			netns_drop_routes(n);
 		if (!err)
 			err = netns_equip(s, n);
-		if (!n->flags &&
-		    !n->check_ns) /* neither sockets nor routes: goes with the next tick */
-			n->check_ns = 1;
+		else
+			netns_publish(s, n);
+		if (!n->open && !n->routes && !n->forget_ns) /* goes with the next tick */
+			n->forget_ns = 1;
 		first = first ? first : err;
 	}
 	if (mark_bits)
@@ -146,9 +169,12 @@ int served_flush(struct served *s, const struct tcpx_held *held)
 		err = flush_send(&n->flush, held);
 		if (err && err != -EAGAIN && err != -ENOBUFS) {
 			/* a firewall, perhaps: nothing more is held, until somebody asks again */
-			uint32_t flags = n->flags & ~TCPX_SERVED_FLUSH;
+			struct tcpx_served value = {0};
 
-			bpf_map_update_elem(s->map_fd, &n->inode, &flags, BPF_EXIST);
+			if (!bpf_map_lookup_elem(s->map_fd, &n->inode, &value)) {
+				value.flags &= ~TCPX_SERVED_FLUSH;
+				bpf_map_update_elem(s->map_fd, &n->inode, &value, BPF_EXIST);
+			}
 		}
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -157,72 +183,87 @@ int served_flush(struct served *s, const struct tcpx_held *held)
 
 int served_follow(struct served *s, struct namespace *n)
 {
-	return n->routes ? netns_check(s, routes_handle(n->routes)) : 0;
+	int err = n->routes ? netns_check(s, routes_handle(n->routes)) : 0;
+
+	if (err == -ETIMEDOUT) {
+		routes_abandon(n->routes);
+		n->routes = NULL;
+		n->routes_ns = 0;
+		n->refused = true;
+	}
+	if (err)
+		netns_publish(s, n);
+	return err;
 }
 
 /* In two steps: first the thinner learns that nobody sends here, then the sockets go. */
-static void look_after(struct served *s, struct namespace *n, uint64_t now)
+static void look_after_flush(struct served *s, struct namespace *n, uint64_t now)
 {
-	uint32_t flags = 0;
+	struct tcpx_served value = {0};
 
-	if (n->err || !n->open) {
-		if (!n->routes)
-			netns_forget(s, n);
-		else
-			n->check_ns = 0;
-		return;
-	}
 	if (!(n->flags & TCPX_SERVED_FLUSH)) {
 		netns_close_flush(s, n);
-		look_after(s, n, now);
 		return;
 	}
-	bpf_map_lookup_elem(s->map_fd, &n->inode, &flags);
-	if (n->used || flags & TCPX_SERVED_USED) {
+	bpf_map_lookup_elem(s->map_fd, &n->inode, &value);
+	if (n->used || value.flags & TCPX_SERVED_USED) {
 		n->used = false;
-		n->check_ns = now + IDLE_NS;
-		netns_publish(s, n, n->flags);
+		n->flush_ns = now + IDLE_NS;
+		netns_publish(s, n);
 		return;
 	}
-	n->check_ns = now + GRACE_NS;
-	netns_publish(s, n, n->flags & ~TCPX_SERVED_FLUSH);
+	n->flush_ns = now + GRACE_NS;
+	netns_publish_closing(s, n);
 }
 
-/* When the last container of a namespace is gone our routes there must not keep it. */
-static uint64_t scan(struct served *s, uint64_t now)
+/* Our sockets keep a namespace alive that nobody else may need any more. */
+static void look_after_routes(struct served *s, struct namespace *n, uint64_t now)
 {
-	struct namespace *n;
-	bool routes = false;
+	if (netns_sockets(s, n))
+		n->used_ns = now;
+	n->routes_ns = now + ROUTES_LOOK_NS;
+	if (now - n->used_ns < ROUTES_IDLE_NS)
+		return;
+	if (n->open)
+		netns_close_flush(s, n); /* nothing can be held there */
+	netns_drop_routes(n);
+}
 
-	for (n = s->first; n; n = n->next) {
-		n->seen = false;
-		routes |= n->routes && n->inode != s->home;
+static bool is_due(uint64_t at, uint64_t now)
+{
+	return at && now >= at;
+}
+
+static void look_after(struct served *s, struct namespace *n, uint64_t now)
+{
+	if (is_due(n->forget_ns, now)) {
+		netns_forget(s, n);
+		return;
 	}
-	if (!routes)
-		return s->scan_ns = 0;
-	if (s->scan_ns && now >= s->scan_ns) {
-		find_netns(0, mark_seen, s);
-		release_abandoned(s);
-		s->scan_ns = 0;
-	}
-	if (!s->scan_ns)
-		s->scan_ns = now + SCAN_NS;
-	return s->scan_ns;
+	if (is_due(n->flush_ns, now))
+		look_after_flush(s, n, now);
+	if (is_due(n->routes_ns, now))
+		look_after_routes(s, n, now);
+	if (!n->forget_ns && !n->open && !n->routes)
+		netns_forget(s, n);
+}
+
+static uint64_t sooner(uint64_t at, uint64_t than)
+{
+	return at && (!than || at < than) ? at : than;
 }
 
 int served_tick(struct served *s)
 {
-	uint64_t now = now_ns(), first = scan(s, now);
+	uint64_t now = now_ns(), first = 0;
 	struct namespace *n, *next;
 
 	for (n = s->first; n; n = next) {
 		next = n->next;
-		if (n->check_ns && now >= n->check_ns)
-			look_after(s, n, now);
+		look_after(s, n, now);
 	}
 	for (n = s->first; n; n = n->next)
-		if (n->check_ns && (!first || n->check_ns < first))
-			first = n->check_ns;
+		first = sooner(n->forget_ns, sooner(n->flush_ns, sooner(n->routes_ns, first)));
 	if (!first)
 		return -1;
 	return first > now ? (int)((first - now) / 1000000) + 1 : 0;
@@ -231,33 +272,53 @@ int served_tick(struct served *s)
 /* Entries of an agent before us, ended or killed. */
 static void take_over(struct served *s)
 {
+	struct tcpx_served value = {0};
 	uint32_t key;
 
 	s->before = calloc(BEFORES, sizeof(*s->before));
 	while (!bpf_map_get_next_key(s->map_fd, NULL, &key)) {
+		bpf_map_lookup_elem(s->map_fd, &key, &value);
 		if (bpf_map_delete_elem(s->map_fd, &key))
 			return;
-		if (s->before && s->befores < BEFORES)
+		if (s->before && s->befores < BEFORES && !(value.flags & TCPX_SERVED_DECLINED))
 			s->before[s->befores++] = key;
 	}
 }
 
+static unsigned int most_served(void)
+{
+	struct rlimit fds;
+	rlim_t most = SERVED_MOST;
+
+	if (!getrlimit(RLIMIT_NOFILE, &fds) && fds.rlim_cur != RLIM_INFINITY) {
+		most = fds.rlim_cur > FDS_OTHER ? (fds.rlim_cur - FDS_OTHER) / FDS_EACH : 0;
+		if (most > SERVED_MOST)
+			most = SERVED_MOST;
+	}
+	return most < SERVED_LEAST ? SERVED_LEAST : (unsigned int)most;
+}
+
 int served_open(struct served *s)
 {
-	struct stat home;
+	struct stat home, owner;
 
+	if (stat("/proc/thread-self/ns/user", &owner))
+		return -errno;
 	s->home_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (s->home_fd < 0)
 		return -errno;
 	if (!fstat(s->home_fd, &home))
 		s->home = (uint32_t)home.st_ino;
+	s->owner_dev = owner.st_dev;
+	s->owner = owner.st_ino;
+	s->most = most_served();
 	take_over(s);
 	return 0;
 }
 
 void served_close(struct served *s)
 {
-	const uint32_t none = 0;
+	const struct tcpx_served none = {0};
 	uint32_t inode;
 	bool routes;
 

@@ -14,17 +14,27 @@ export interface Thinner extends Disposable {
   counters(): Map<number, number[]>;
 }
 
-/** struct tcpx_agent_stats */
-export interface ThreadStats {
-  flushed: number;
-  failed: number;
-  notices: number;
-  namespaces: number;
-  /** CPU time of the thread, nanoseconds. */
-  cpuNs: number;
-  routeChanges: number;
-  routeErrors: number;
-}
+/** struct tcpx_agent_stats, in its order. */
+export const THREAD_STATS = [
+  "flushed",
+  "failed",
+  "notices",
+  "namespaces",
+  "cpuNs",
+  "routeChanges",
+  "routeErrors",
+  "most",
+  "foreign",
+  "turnedAway",
+] as const;
+
+/**
+ * Counted since the thread began, but for `namespaces` (served now), `most` (that can be served at once),
+ * `foreign` (of other user namespaces, wanted in the last minute) and `cpuNs` (nanoseconds).
+ */
+export type ThreadStats = Record<(typeof THREAD_STATS)[number], number>;
+
+export const NO_STATS = Object.fromEntries(THREAD_STATS.map((name) => [name, 0])) as ThreadStats;
 
 /** The thread in the bridge. */
 export interface Thread {

@@ -4,7 +4,7 @@
 import { statSync } from "node:fs";
 import { LAYOUT_VERSION } from "../loader/layout.generated.ts";
 import { version } from "../version.ts";
-import type { ThreadStats } from "./engine.ts";
+import { NO_STATS, type ThreadStats } from "./engine.ts";
 
 /** Which tcpx an agent is of: another one's programs and maps may differ. */
 export interface Identity {
@@ -64,6 +64,9 @@ export function healthJson(answer: AgentAnswer | undefined): Record<string, unkn
     failed: thread?.failed ?? 0,
     notices: thread?.notices ?? 0,
     namespaces: thread?.namespaces ?? 0,
+    namespaces_most: thread?.most ?? 0,
+    namespaces_foreign: thread?.foreign ?? 0,
+    namespaces_turned_away: thread?.turnedAway ?? 0,
     thread_cpu_ms: Math.round((thread?.cpuNs ?? 0) / 1e6),
     route_changes: thread?.routeChanges ?? 0,
     route_errors: thread?.routeErrors ?? 0,
@@ -76,10 +79,18 @@ function bits(mask: number): string {
   return set.length === 0 ? "" : `, at once by mark bit ${set.join(", ")}`;
 }
 
+/** What is said of namespaces that are not served. */
+function notServed({ most, foreign, turnedAway }: ThreadStats): string[] {
+  return [
+    ...(foreign > 0 ? [`${foreign} namespace(s) of other user namespaces are not served`] : []),
+    ...(turnedAway > 0 ? [`${turnedAway} requests turned away: ${most} namespaces are served at most`] : []),
+  ];
+}
+
 /** One line, and one more for every problem. */
 export function healthText(answer: AgentAnswer | undefined): string {
   if (!answer) return "agent: not running";
-  const thread = answer.thread ?? { flushed: 0, failed: 0, namespaces: 0, routeChanges: 0, routeErrors: 0 };
+  const thread = answer.thread ?? NO_STATS;
   const since = new Date(answer.since).toISOString().replace(/\.\d+Z$/, "Z");
   const old = isCurrent(answer) ? "" : ` (tcpx ${answer.version}, another build)`;
   const routes = answer.mark_bits === 0 ? "" : `, ${thread.routeChanges} route changes`;
@@ -88,6 +99,7 @@ export function healthText(answer: AgentAnswer | undefined): string {
     `agent: pid ${answer.pid}${old}, since ${since}, CPU ${(answer.cpu_ms / 1000).toFixed(2)} s`,
     `  thinning in ${answer.scopes.length} scope(s)${bits(answer.mark_bits)}, ${thread.namespaces} namespace(s)`,
     `  ${thread.flushed} ACKs sent late (${thread.failed} failed)${routes}${wrong}`,
+    ...notServed(thread).map((line) => `  ${line}`),
     ...answer.problems.map((problem) => `  problem: ${problem}`),
   ].join("\n");
 }

@@ -7,14 +7,19 @@ import { type Bridge, cstr, Errno, unwrap } from "../loader/bridge.ts";
 import { findBpffs, findScope } from "../loader/host.ts";
 import { type Fd, mapId, openPin, valueSize } from "../loader/maps.ts";
 import { layoutDir } from "../loader/pins.ts";
-import type { Maps, Parts, Thinner, Thread, ThreadStats } from "./engine.ts";
+import { sizeOf } from "../loader/struct.ts";
+import {
+  type Maps,
+  type Parts,
+  THREAD_STATS,
+  type Thinner,
+  type Thread,
+  type ThreadStats,
+} from "./engine.ts";
 import type { AgentScope } from "./sync.ts";
 
 /** Longer than any ACK is held back (HELD_MOST_MS in thinner.ts). */
 const LINGER_MS = 250;
-
-/** Bytes of enum tcpx_served_flag as the bridge keeps it. */
-const SERVED_SIZE = 4;
 
 const PINNED = ["conns", "served", "notices"] as const;
 
@@ -34,7 +39,7 @@ function openMaps(lib: Bridge): Maps | undefined {
     open.push(fd);
   }
   const [conns, served, notices] = open.map(({ fd }) => fd) as [number, number, number];
-  if (valueSize(lib, served) !== SERVED_SIZE) {
+  if (valueSize(lib, served) !== sizeOf("tcpx_served")) {
     close(); // the bridge would write beyond its variables
     throw new Error("the map `served` was pinned by another build of tcpx: `tcpx reset` removes it");
   }
@@ -42,20 +47,11 @@ function openMaps(lib: Bridge): Maps | undefined {
   return { identity: ids, conns, served, notices, [Symbol.dispose]: close };
 }
 
-/** struct tcpx_agent_stats: seven u64 */
+/** struct tcpx_agent_stats: as many u64 */
 function readStats(lib: Bridge, agent: bigint): ThreadStats {
-  const raw = new BigUint64Array(7);
+  const raw = new BigUint64Array(THREAD_STATS.length);
   unwrap("agent statistics", lib.tcpx_agent_stats(agent, raw));
-  const [flushed, failed, notices, namespaces, cpuNs, routeChanges, routeErrors] = [...raw].map(Number);
-  return {
-    flushed: flushed!,
-    failed: failed!,
-    notices: notices!,
-    namespaces: namespaces!,
-    cpuNs: cpuNs!,
-    routeChanges: routeChanges!,
-    routeErrors: routeErrors!,
-  };
+  return Object.fromEntries(THREAD_STATS.map((name, i) => [name, Number(raw[i])])) as unknown as ThreadStats;
 }
 
 /** Why routing could last not carry ACKs at once, in the thread's own words. */

@@ -1,6 +1,6 @@
 // Generated from embedded-bpf/tcpx_shared.h by `bun run build`. Do not edit.
 
-export const LAYOUT_VERSION = 6;
+export const LAYOUT_VERSION = 7;
 
 export const AckField = {
   EVERY: 0,
@@ -135,6 +135,8 @@ export const ServedFlag = {
   FLUSH: 1,
   ROUTES: 2,
   USED: 4,
+  NO_ROUTES: 8,
+  DECLINED: 16,
 } as const;
 
 export const Silence = {
@@ -217,7 +219,7 @@ export const structs = {
       tarr_bits: { offset: 20, type: "u8" },
       marked: { offset: 21, type: "u8" },
       bound: { offset: 22, type: "u8" },
-      reserved: { offset: 23, type: "u8" },
+      waits: { offset: 23, type: "u8" },
     },
   },
   tcpx_before: {
@@ -481,6 +483,13 @@ export const structs = {
       netns_inode: { offset: 24, type: "u32" },
       reserved: { offset: 28, type: "u32" },
       address: { offset: 32, type: "u8", dims: [16] },
+    },
+  },
+  tcpx_served: {
+    size: 8,
+    fields: {
+      flags: { offset: 0, type: "u32" },
+      mark_bits: { offset: 4, type: "u32" },
     },
   },
   tcpx_site: {

@@ -136,6 +136,20 @@ function agentFamilies(answer: AgentAnswer): Family[] {
     family("sent_acks", "counter", "acks", "Held ACKs that the agent has sent.", thread.flushed),
     family("failed_acks", "counter", "acks", "Held ACKs that the kernel refused.", thread.failed),
     family("namespaces", "gauge", "", "Network namespaces that the agent serves.", thread.namespaces),
+    family(
+      "foreign_namespaces",
+      "gauge",
+      "",
+      "Wanted, of other user namespaces: not served.",
+      thread.foreign,
+    ),
+    family(
+      "turned_away_requests",
+      "counter",
+      "requests",
+      "For namespaces beyond the most.",
+      thread.turnedAway,
+    ),
     family("route_changes", "counter", "changes", "Routes that it followed.", thread.routeChanges),
     family("route_errors", "counter", "errors", "Routes that it could not follow.", thread.routeErrors),
   ];

@@ -16,6 +16,9 @@
 
 #define TCPX_RTT BPF_SOCK_OPS_RTT_CB_FLAG
 
+#define TCPX_ACK_CLOCK_SHIFT 28 /* a quarter of a second */
+#define TCPX_ACK_PATIENCE 8	/* of these: the agent takes milliseconds to serve a namespace */
+
 struct net___inode {
 	struct {
 		unsigned int inum;
@@ -64,15 +67,39 @@ static __always_inline void ack_notice(struct bpf_sock_ops *ctx)
 		bpf_ringbuf_output(&notices, &inode, sizeof(inode), 0);
 }
 
+/* Never 0, and the same again after a minute. */
+static __always_inline __u8 ack_clock(void)
+{
+	return (bpf_ktime_get_ns() >> TCPX_ACK_CLOCK_SHIFT) | 1;
+}
+
+/*
+ * Do the routes of this bit stand in the connection's namespace? Without them a peer could steer
+ * our routing: the bit may mean something to the administrator. Sets *wait where they may come.
+ */
+static __always_inline bool ack_routed(struct bpf_sock_ops *ctx, int bit, bool *wait)
+{
+	__u32 inode = netns_inode(ctx);
+	struct tcpx_served *service = inode ? bpf_map_lookup_elem(&served, &inode) : NULL;
+
+	if (service && service->mark_bits & 1U << bit)
+		return true;
+	*wait = inode &&
+		(!service || !(service->flags & (TCPX_SERVED_NO_ROUTES | TCPX_SERVED_DECLINED)));
+	return false;
+}
+
 /*
  * The mark selects the routes with quickack; its other bits stay, and a bit that
- * the application had set itself is never taken away.
+ * the application had set itself is never taken away. Where the routes are still to come, the
+ * connection's next segments try again: see ack_waits().
  */
 __noinline int ack_mark(struct bpf_sock_ops *ctx, int at_once, int bit)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
 	struct bpf_sock *sk = ctx->sk;
 	__u32 before, mark;
+	bool wait = false;
 	__u8 marked = 0;
 	int err;
 
@@ -82,10 +109,14 @@ __noinline int ack_mark(struct bpf_sock_ops *ctx, int at_once, int bit)
 	if (conn->ack.marked)
 		mark &= ~(1U << ((conn->ack.marked - 1) & 31));
 	bit &= 31;
-	if (at_once && !(mark & 1U << bit)) {
+	if (at_once && !(mark & 1U << bit) && ack_routed(ctx, bit, &wait)) {
 		mark |= 1U << bit;
 		marked = bit + 1;
 	}
+	if (!wait)
+		conn->ack.waits = 0;
+	else if (!conn->ack.waits)
+		conn->ack.waits = ack_clock();
 	err = mark == before
 		      ? 0
 		      : bpf_setsockopt(ctx, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
@@ -208,6 +239,25 @@ static __always_inline void ack_established(struct bpf_sock_ops *ctx, struct tcp
 			  ack_field(local, TCPX_ACK_DIVISOR));
 	}
 	conn->ack.tarr &= ~TCPX_TARR_PENDING;
+}
+
+/*
+ * A segment is about to leave, maybe an ACK: do the routes of the mark stand by now? (Most that
+ * arrive take the kernel's fast path, which shows them to nobody.) Global: see receive_judge().
+ */
+__noinline int ack_waits(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+	const struct tcpx_rule *rule;
+
+	if (!conn || !conn->ack.waits)
+		return 0;
+	rule = &conn->policy
+			.rules[TCPX_EXT_ACK][conn->ack.bound ? TCPX_KIND_ACCEPT : TCPX_KIND_LOCAL];
+	ack_mark(ctx, 1, ack_field(rule, TCPX_ACK_MARK_BIT));
+	if (conn->ack.waits && (__u8)(ack_clock() - conn->ack.waits) > TCPX_ACK_PATIENCE)
+		conn->ack.waits = 0;
+	return 0;
 }
 
 /* A sample of the RTT: follow it for a while. */

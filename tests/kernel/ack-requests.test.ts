@@ -10,6 +10,7 @@ import {
   delackRequirement,
   leastCap,
   markOf,
+  marksOf,
 } from "../support/ack-lab.ts";
 import type { Connection } from "../support/lab.ts";
 import { RequestLab, requestsOf } from "../support/request-lab.ts";
@@ -54,6 +55,7 @@ describeIf(needs.ok, needs.reason)("ack requests between two hosts", () => {
       expect(requestsOf(t.client[0]!)).toBe(asked);
       expect(requestsOf(t.server[0]!)).toBe(answered);
       expect([...t.client.slice(1), ...t.server.slice(1)].map(requestsOf).join("")).toBe("");
+      expect(await marksOf(r, c, [0, mark])).toEqual([0, mark]);
       expect(await state(r.server, c.server)).toEqual([cap || least, mark]);
       expect(await state(r.client, c.client)).toEqual([DEFAULT_CAP, 0]);
       const sum = n + 1;
@@ -158,6 +160,7 @@ describeIf(needs.ok, needs.reason)("ack requests between two hosts", () => {
     expect(new Set(t.client.slice(1).map(requestsOf))).toEqual(new Set([ackAnswer(1), ""]));
     expect(new Set(t.server.slice(1).map(requestsOf))).toEqual(new Set([ackAsk(1), ""]));
     for (const side of [t.client, t.server]) expect(side.slice(-4).map(requestsOf).join("")).toBe("");
+    expect(await marksOf(r, c, [DEFAULT_MARK, 0])).toEqual([DEFAULT_MARK, 0]);
     expect(await state(r.client, c.client)).toEqual([DEFAULT_CAP, DEFAULT_MARK]);
     expect(await state(r.server, c.server)).toEqual([40_000, 0]);
     expect(await r.counters(r.client, "ack")).toMatchObject({ ...NONE, granted: 1, received: 1, clamped: 0 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // ACK rules cost their handshake, and rtt/K eight samples: the sock_ops program's run count is the witness.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { DEFAULT_MARK, marksOf } from "../support/ack-lab.ts";
 import { RequestLab } from "../support/request-lab.ts";
 import { describeIf } from "../support/requires.ts";
 import { runsRequirement as needs, RunCounts } from "../support/runs.ts";
@@ -20,6 +21,10 @@ describeIf(needs.ok, needs.reason)("the steady state of ack rules", () => {
   });
 
   const both = () => counts.total();
+  /** Does the side with these rules, or its peer's request, have it acknowledge at once? */
+  const atOnceFor = (rules: readonly string[], peers: readonly string[]) =>
+    rules.includes("set --every 1") ||
+    (rules.includes("accept") && peers.some((words) => /^request --every 1( |$)/.test(words)));
 
   test.each([
     ["a delay", ["set --delay 8ms"], ["set --delay 8ms"], 0],
@@ -36,6 +41,10 @@ describeIf(needs.ok, needs.reason)("the steady state of ack rules", () => {
   ])("%s: no runs in 1,000 exchanges, both ends together", async (_, client, server, most) => {
     for (const words of client) await r.rule(r.client, `ack ${words}`);
     for (const words of server) await r.rule(r.server, `ack ${words}`);
+    // the first connection waits for the agent's routes, the others find them
+    const marks = [atOnceFor(client, server), atOnceFor(server, client)].map((is) => (is ? DEFAULT_MARK : 0));
+    const before = await r.open();
+    expect(await marksOf(r, before, marks)).toEqual(marks);
     const start = await both();
     const c = await r.open();
     await r.exchange(c, 20);

@@ -9,6 +9,7 @@ import {
   DEFAULT_MARK,
   delackRequirement,
   markOf,
+  marksOf,
   TARR_CAPABLE,
   tarrAsk,
   tarrOf,
@@ -62,6 +63,7 @@ describeIf(needs.ok, needs.reason)("TARR", () => {
         expect(asks.map((t) => [t.rate, t.reserved, t.packet.dport])).toEqual([[rate, 0, c.port]]);
         expect(asks[0]!.packet.length).toBeGreaterThan(0);
         expect(client.map(requestsOf).filter(Boolean)).toEqual([TARR_CAPABLE, tarrAsk(rate)]);
+        expect(await marksOf(r, c, [0, mark])).toEqual([0, mark]);
         expect(await state(r.server, c.server)).toEqual([cap, mark]);
         expect(await state(r.client, c.client)).toEqual([DEFAULT_CAP, 0]);
       }

@@ -104,7 +104,7 @@ describeIf(ok, reason)("the agent of the thinner", () => {
     await using t = await ThinnerLab.create({ idleMs: 30_000, stallMs: 50 });
     t.agent!.stop();
     const { ino } = statSync(`/run/netns/${t.receiver.netns}`);
-    t.lib.tcpx_map_update(t.thinner.servedFd, new Uint32Array([ino]), new Uint32Array([1]), 0n);
+    t.lib.tcpx_map_update(t.thinner.servedFd, new Uint32Array([ino]), new Uint32Array([1, 0]), 0n);
     const s = await WireSender.open(t, { every: 100, delay_us: 20_000 });
     const rounds = async (n: number) =>
       await s.counted(async () => {

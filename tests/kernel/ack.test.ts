@@ -8,7 +8,7 @@ import {
   delackRequirement,
   leastCap,
   loneDelays,
-  markOf,
+  marksOf,
 } from "../support/ack-lab.ts";
 import { SO_MARK, SOL_SOCKET } from "../support/constants.ts";
 import { type Connection, connectPeers, type Peer, type Wire } from "../support/lab.ts";
@@ -190,7 +190,8 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx ack set --every 1: th
   afterEach(() => r.clear());
   afterAll(() => r[Symbol.asyncDispose]());
 
-  const marks = async (c: Connection) => [await markOf(r.client, c.client), await markOf(r.server, c.server)];
+  const expectMarks = async (c: Connection, ...marks: [client: number, server: number]) =>
+    expect(await marksOf(r, c, marks)).toEqual(marks);
 
   describe("the application's own mark", () => {
     const OWN = 0x4000_0005;
@@ -206,12 +207,12 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx ack set --every 1: th
 
     test("is kept but for our bit, on both sides", async () => {
       for (const side of [r.client, r.server]) await r.rule(side, "ack set --every 1");
-      expect(await marks(await openMarked(0x70))).toEqual([OWN | DEFAULT_MARK, 0x70 | DEFAULT_MARK]);
+      await expectMarks(await openMarked(0x70), OWN | DEFAULT_MARK, 0x70 | DEFAULT_MARK);
     });
 
     test("is kept as it is by a rule that is not for ACKs at once", async () => {
       for (const side of [r.client, r.server]) await r.rule(side, "ack set --delay 20ms");
-      expect(await marks(await openMarked(0x70))).toEqual([OWN, 0x70]);
+      await expectMarks(await openMarked(0x70), OWN, 0x70);
     });
   });
 
@@ -220,10 +221,10 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx ack set --every 1: th
     async (family) => {
       await r.rule(r.client, "ack set --every 1");
       const { c, t } = await r.recorded(3, () => r.open(family));
-      expect(await marks(c)).toEqual([DEFAULT_MARK, 0]);
+      await expectMarks(c, DEFAULT_MARK, 0);
       expect(t.all.map(requestsOf).join("")).toBe("");
       await r.rule(r.server, "ack set --every 1");
-      expect(await marks(await r.open(family))).toEqual([DEFAULT_MARK, DEFAULT_MARK]);
+      await expectMarks(await r.open(family), DEFAULT_MARK, DEFAULT_MARK);
       expect(await r.counters(r.client, "ack")).toMatchObject({ applied: 2, sent: 0, errors: 0 });
       expect(await r.counters(r.server, "ack")).toMatchObject({ applied: 1, sent: 0, errors: 0 });
     },
@@ -231,13 +232,13 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx ack set --every 1: th
 
   test.each([0, 7, 31])("--mark-bit %i", async (bit) => {
     await r.rule(r.client, `ack set --every 1 --mark-bit ${bit}`);
-    expect(await marks(await r.open())).toEqual([2 ** bit, 0]);
+    await expectMarks(await r.open(), 2 ** bit, 0);
     await r.rule(r.client, "ack unset --all");
-    expect(await marks(await r.open())).toEqual([0, 0]);
+    await expectMarks(await r.open(), 0, 0);
   });
 
   test("--every N sets no mark", async () => {
     await r.rule(r.client, "ack set --every 8 --delay rtt/4");
-    expect(await marks(await r.open())).toEqual([0, 0]);
+    await expectMarks(await r.open(), 0, 0);
   });
 });

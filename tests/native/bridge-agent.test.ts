@@ -4,10 +4,10 @@
 
 import { dlopen, FFIType, type Pointer } from "bun:ffi";
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { buildObjects } from "../../scripts/build.ts";
-import { attempts, Lab, until } from "../support/lab.ts";
+import { attempts, Lab, run, until } from "../support/lab.ts";
 import { describeIf, every, labRequirement, requirement } from "../support/requires.ts";
 import { c, EBADF, EINVAL, ENOENT, mayLoad, so, z } from "./bridge.ts";
 
@@ -22,12 +22,29 @@ const a = dlopen(so, {
 }).symbols;
 
 const FLUSH = 1; // enum tcpx_served_flag
+const ROUTES = 2;
 const USED = 4;
+const NO_ROUTES = 8;
+const DECLINED = 16;
+const BIT = 0x2000;
+const [EPERM, EOPNOTSUPP] = [-1, -95];
+/** struct tcpx_served */
+const served8 = (flags: number, bits = 0) => new Uint32Array([flags, bits]);
 
 function stats(agent: Pointer) {
-  const out = new BigUint64Array(7);
+  const out = new BigUint64Array(10); // struct tcpx_agent_stats
   expect(a.tcpx_agent_stats(agent, out)).toBe(0);
-  return { namespaces: Number(out[3]), cpuNs: Number(out[4]) };
+  const [, , , namespaces, cpuNs, , , most, foreign, turnedAway] = [...out].map(Number);
+  return { namespaces, cpuNs, most, foreign, turnedAway };
+}
+
+/** "" of a process that has ended. */
+function nameOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+  } catch {
+    return "";
+  }
 }
 
 const THREADS = ["tcpx-agent", "tcpx-flush"];
@@ -74,10 +91,16 @@ describeIf(needs.ok, needs.reason)("the agent's threads", () => {
   });
 
   const path = (netns: string) => `/run/netns/${netns}`;
+  /** Flags and bits of the mark; or an error. */
+  const entry = (inode: number): number[] | number => {
+    const value = served8(0);
+    const found = c.tcpx_map_lookup(served, new Uint32Array([inode]), value);
+    return found === 0 ? [...value] : found;
+  };
+  const entryOf = (netns: string) => entry(Number(statSync(path(netns)).ino));
   const flags = (netns: string) => {
-    const value = new Uint32Array(1);
-    const found = c.tcpx_map_lookup(served, new Uint32Array([Number(statSync(path(netns)).ino)]), value);
-    return found === 0 ? value[0]! : found;
+    const found = entryOf(netns);
+    return typeof found === "number" ? found : found[0]!;
   };
   const start = (heldFd = held) => {
     const out = new BigUint64Array(1);
@@ -88,9 +111,9 @@ describeIf(needs.ok, needs.reason)("the agent's threads", () => {
   test("serves namespaces by path, and takes all back at its end", async () => {
     const [one, two] = [await lab.netns("one"), await lab.netns("two")];
     const key = new Uint32Array([12345]);
-    expect(c.tcpx_map_update(served, key, new Uint32Array([FLUSH]), 0n)).toBe(0);
+    expect(c.tcpx_map_update(served, key, served8(FLUSH), 0n)).toBe(0);
     const agent = start();
-    expect(c.tcpx_map_lookup(served, key, new Uint32Array(1))).toBe(ENOENT); // of a killed agent
+    expect(c.tcpx_map_lookup(served, key, served8(0))).toBe(ENOENT); // of a killed agent
     expect(flags(one)).toBe(ENOENT);
     for (const netns of [one, two, one]) expect(a.tcpx_agent_serve(agent, z(path(netns)))).toBe(0);
     expect([flags(one), flags(two), stats(agent).namespaces]).toEqual([FLUSH, FLUSH, 2]);
@@ -109,7 +132,7 @@ describeIf(needs.ok, needs.reason)("the agent's threads", () => {
     const agent = start();
     expect(a.tcpx_agent_serve(agent, z(path(netns)))).toBe(0);
     const statuses = () => threads().map((task) => readFileSync(join(task, "status"), "utf8"));
-    expect(statuses()).toHaveLength(2);
+    expect(await until(() => statuses().length === 2)).toBe(true); // each gives itself its name
     // all but KILL and STOP, and two that the C library keeps for itself
     for (const status of statuses()) expect(status).toMatch(/^SigBlk:\s*f{7}[ef].{8}$/m);
     const switches = () => statuses().map((status) => Number(status.match(/^vol\S*:\s*(\d+)/m)?.[1]));
@@ -130,7 +153,7 @@ describeIf(needs.ok, needs.reason)("the agent's threads", () => {
     const agent = start();
     for (const netns of [unused, used]) expect(a.tcpx_agent_serve(agent, z(path(netns)))).toBe(0);
     const key = new Uint32Array([Number(statSync(path(used)).ino)]);
-    expect(c.tcpx_map_update(served, key, new Uint32Array([FLUSH | USED]), 0n)).toBe(0); // by the thinner
+    expect(c.tcpx_map_update(served, key, served8(FLUSH | USED), 0n)).toBe(0); // by the thinner
     expect(await until(() => flags(unused) === ENOENT, 25_000)).toBe(true);
     expect(stats(agent).namespaces).toBe(2); // the sockets go later: something may still be held
     expect(flags(used)).toBe(FLUSH);
@@ -149,4 +172,73 @@ describeIf(needs.ok, needs.reason)("the agent's threads", () => {
     expect(sockets.split("\n").filter((line) => /^\s*\d+:/.test(line))).toEqual([]);
     expect(a.tcpx_agent_stop(agent)).toBe(0);
   });
+
+  test("does not enter a namespace of another user namespace", async () => {
+    const box = lab.spawn(["unshare", "--user", "--map-root-user", "--net", "sleep", "600"]);
+    const net = `/proc/${box.pid}/ns/net`;
+    const own = readlinkSync("/proc/self/ns/net");
+    expect(await until(() => existsSync(net) && readlinkSync(net) !== own)).toBe(true);
+    const agent = start();
+    expect(a.tcpx_agent_at_once(agent, BIT)).toBe(0);
+    expect(a.tcpx_agent_serve(agent, z(net))).toBe(EPERM);
+    expect(stats(agent)).toMatchObject({ namespaces: 0, foreign: 1 });
+    expect(entry(Number(statSync(net).ino))).toEqual([DECLINED, 0]);
+    const reason = Buffer.alloc(200);
+    const length = a.tcpx_agent_reason(agent, reason, reason.length);
+    expect(reason.toString("utf8", 0, length)).toContain("another user namespace");
+    // rtnetlink sockets with an address are not the kernel's own
+    const lines = readFileSync(`/proc/${box.pid}/net/netlink`, "utf8").split("\n").slice(1);
+    expect(lines.filter((line) => /^\S+\s+0\s+[1-9]/.test(line))).toEqual([]);
+    expect(a.tcpx_agent_stop(agent)).toBe(0);
+  });
+
+  test("tells which bits have routes, and that routing cannot carry them", async () => {
+    const [good, bad] = [await lab.netns("good"), await lab.netns("bad")];
+    await run(["ip", "-n", bad, "rule", "add", "fwmark", "0x8/0x8", "lookup", "100"]);
+    const agent = start(-1);
+    expect(a.tcpx_agent_at_once(agent, BIT)).toBe(0);
+    for (const netns of [good, bad]) expect(a.tcpx_agent_serve(agent, z(path(netns)))).toBe(0);
+    expect([entryOf(good), entryOf(bad)]).toEqual([
+      [ROUTES, BIT],
+      [ROUTES, BIT],
+    ]);
+    expect(a.tcpx_agent_at_once(agent, BIT | 8)).toBe(EOPNOTSUPP); // bad's other bit still stands
+    expect([entryOf(good), entryOf(bad)]).toEqual([
+      [ROUTES, BIT | 8],
+      [ROUTES, BIT],
+    ]);
+    await run(["ip", "-n", good, "rule", "add", "fwmark", "0x2000", "lookup", "100"]); // the administrator's, later
+    expect(await until(() => Bun.deepEquals(entryOf(good), [ROUTES, 0]))).toBe(true);
+    await run(["ip", "-n", good, "rule", "del", "fwmark", "0x2000", "lookup", "100"]);
+    expect(await until(() => Bun.deepEquals(entryOf(good), [ROUTES, BIT | 8]))).toBe(true);
+    const late = await lab.netns("late");
+    await run(["ip", "-n", late, "rule", "add", "fwmark", "0x8/0x8", "lookup", "100"]);
+    expect(a.tcpx_agent_serve(agent, z(path(late)))).toBe(EOPNOTSUPP);
+    expect(entryOf(late)).toEqual([NO_ROUTES, 0]);
+    expect(a.tcpx_agent_stop(agent)).toBe(0);
+  });
+
+  test("a namespace without TCP sockets is let go after a minute, and ends with its last name", async () => {
+    const [gone, kept] = [await lab.netns("gone"), await lab.netns("kept")];
+    const { a: end } = await lab.link("kept", "gone");
+    const listener = await lab.peer(kept);
+    await listener.listen("127.0.0.1");
+    const agent = start();
+    expect(a.tcpx_agent_at_once(agent, BIT)).toBe(0);
+    for (const netns of [gone, kept]) expect(a.tcpx_agent_serve(agent, z(path(netns)))).toBe(0);
+    const inode = Number(statSync(path(gone)).ino);
+    const guards = () => readdirSync("/proc").filter((pid) => nameOf(pid) === "tcpx-guard");
+    expect(await until(() => guards().length >= 2)).toBe(true);
+    for (const pid of guards()) {
+      const home = statSync(`/proc/${pid}/ns/net`, { throwIfNoEntry: false })?.ino; // or it is of another test
+      for (const netns of [gone, kept]) expect(Number(home)).not.toBe(Number(statSync(path(netns)).ino));
+    }
+    await run(["ip", "netns", "del", gone]);
+    const devices = async () => await run(["ip", "-n", kept, "-br", "link"]);
+    expect(await devices()).toContain(end.device); // our own sockets keep the namespace
+    expect(await until(async () => !(await devices()).includes(end.device), 90_000)).toBe(true);
+    expect(entry(inode)).toBe(ENOENT);
+    expect([entryOf(kept), stats(agent).namespaces]).toEqual([[ROUTES, BIT], 1]);
+    expect(a.tcpx_agent_stop(agent)).toBe(0);
+  }, 120_000);
 });

@@ -2,7 +2,7 @@
 // What the tests of `tcpx ack` look at: option bytes, the delayed-ACK cap, the mark, lone segments.
 import { dlopen, ptr } from "bun:ffi";
 import { IPPROTO_TCP, SO_MARK, SOL_SOCKET, TCP_DELACK_MAX_US } from "./constants.ts";
-import { type Capture, type Connection, type Packet, run, sockoptOf } from "./lab.ts";
+import { type Capture, type Connection, type Packet, run, sockoptOf, until } from "./lab.ts";
 import type { RequestLab } from "./request-lab.ts";
 import { requirement } from "./requires.ts";
 import type { Side } from "./uto-lab.ts";
@@ -69,6 +69,21 @@ export async function pingPong(r: RequestLab, c: Connection, count = 1): Promise
     await r.server.peer.send(c.server, 100);
     await r.client.peer.recv(c.client, 100);
   }
+}
+
+/**
+ * The marks of both ends, when they are as expected or stay otherwise. The agent serves a network namespace
+ * with its first connection, and the mark comes with the next data after the routes that it stands for.
+ */
+export async function marksOf(r: RequestLab, c: Connection, expected: readonly number[]): Promise<number[]> {
+  let marks: number[] = [];
+  await until(async () => {
+    marks = [await markOf(r.client, c.client), await markOf(r.server, c.server)];
+    if (Bun.deepEquals(marks, expected)) return true;
+    await r.exchange(c, 1);
+    return false;
+  });
+  return marks;
 }
 
 /**

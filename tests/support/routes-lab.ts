@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { buildRoutes } from "./build.ts";
 import type { Lab } from "./lab.ts";
 import { LineClient, pairs } from "./line-protocol.ts";
-import type { Child } from "./process.ts";
+import { type Child, until } from "./process.ts";
 
 export const TABLE = 31904;
 export const BIT = 0x2000;
@@ -137,6 +137,12 @@ export class RoutesLab {
   async traces(): Promise<{ rules: number; routes: number }> {
     const rules = [...(await this.rules(4)), ...(await this.rules(6))].filter((r) => r.table === `${TABLE}`);
     return { rules: rules.length, routes: (await this.copy(4)).length + (await this.copy(6)).length };
+  }
+
+  /** The guard in this namespace, once there is one that has told its name. */
+  async guard(): Promise<number> {
+    await until(() => this.guards().length > 0);
+    return this.guards()[0]!;
   }
 
   /** The guards in this namespace. */

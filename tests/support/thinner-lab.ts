@@ -205,7 +205,7 @@ export class ThinnerLab implements AsyncDisposable {
   /** Is the namespace of a side served? */
   served(netns: string): boolean {
     const key = new Uint32Array([Number(statSync(`/run/netns/${netns}`).ino)]);
-    const value = new Uint32Array(1);
+    const value = new Uint32Array(2); // struct tcpx_served
     const found = this.lib.tcpx_map_lookup(this.thinner.servedFd, key, value);
     return found === 0 && (value[0]! & 1) === 1;
   }

@@ -2,7 +2,7 @@
 // How the agent follows one plan after the other: parts are taken and given back in the right order. The
 // parts are stand-ins here; tests/kernel/ack-agent.test.ts has the real ones.
 import { describe, expect, test } from "bun:test";
-import { Engine, type Parts } from "../../cli/agent/engine.ts";
+import { Engine, NO_STATS, type Parts } from "../../cli/agent/engine.ts";
 import type { AgentPlan } from "../../cli/agent/sync.ts";
 
 interface World {
@@ -54,15 +54,7 @@ function create(world: Partial<World> = {}) {
           log.push(`serve ${path}`);
           if (w.routeError) throw new Error(w.routeError);
         },
-        stats: () => ({
-          flushed: 9,
-          failed: 0,
-          notices: 0,
-          namespaces: 0,
-          cpuNs: 0,
-          routeChanges: 0,
-          routeErrors: 0,
-        }),
+        stats: () => ({ ...NO_STATS, flushed: 9 }),
         stop: () => void log.push("-thread"),
       };
     },

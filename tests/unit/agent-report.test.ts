@@ -4,6 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { NO_STATS } from "../../cli/agent/engine.ts";
 import { figuresJson, figuresOf, figuresTable, REASONS } from "../../cli/agent/figures.ts";
 import { type AgentAnswer, healthJson, healthText, identity, isCurrent } from "../../cli/agent/health.ts";
 import { holders } from "../../cli/agent/lock.ts";
@@ -24,7 +25,16 @@ const answer: AgentAnswer = {
   mark_bits: 0x80002000,
   unserved: false,
   cpu_ms: 1250,
-  thread: { flushed: 7, failed: 1, notices: 3, namespaces: 2, cpuNs: 5e6, routeChanges: 4, routeErrors: 1 },
+  thread: {
+    ...NO_STATS,
+    flushed: 7,
+    failed: 1,
+    notices: 3,
+    namespaces: 2,
+    cpuNs: 5e6,
+    routeChanges: 4,
+    routeErrors: 1,
+  },
   counters: [],
   problems: [],
 };

@@ -13,6 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
+import { NO_STATS } from "../../cli/agent/engine.ts";
 import { type AgentAnswer, identity } from "../../cli/agent/health.ts";
 import { ack } from "../../cli/extensions/ack.ts";
 import { COUNTER_NAMES } from "../../cli/loader/counters.ts";
@@ -108,7 +109,16 @@ const answer: AgentAnswer = {
   mark_bits: 0,
   unserved: false,
   cpu_ms: 1250,
-  thread: { flushed: 7, failed: 1, notices: 3, namespaces: 2, cpuNs: 5e6, routeChanges: 4, routeErrors: 1 },
+  thread: {
+    ...NO_STATS,
+    flushed: 7,
+    failed: 1,
+    notices: 3,
+    namespaces: 2,
+    cpuNs: 5e6,
+    routeChanges: 4,
+    routeErrors: 1,
+  },
   counters: [[ruleId(9n, rule), Array.from({ length: ThinCounter.COUNT }, (_, i) => i * 10)]],
   problems: [],
 };
