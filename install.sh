@@ -1,28 +1,35 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Installs tcpx: in a checkout it builds from source, as `curl -fsSL URL | sh` it downloads a release.
+# Installs tcpx: as ./install.sh of a checkout it builds from source, as `curl -fsSL URL | sh` it downloads a release.
 # `./install.sh --help` has the rest. Functions only: a download that breaks off runs nothing.
+# shellcheck disable=SC2012 # owner and mode: POSIX has nothing but ls for them
 
 set -eu
 
 usage() {
 	cat <<'EOF'
-Usage: ./install.sh [--prefix DIR] [--dev | --version VERSION]
-       curl -fsSL URL/install.sh | sh -s -- [--prefix DIR] [--version VERSION]
+Usage: ./install.sh [--prefix DIR] [--dev | --version VERSION] [--downgrade]
+       curl -fsSL URL/install.sh | sh -s -- [--prefix DIR] [--version VERSION] [--downgrade]
        ./install.sh --uninstall [--prefix DIR] [--reset]
 
 Installs tcpx as DIR/bin/tcpx, with its manual page and the completions for bash, zsh and fish
 below DIR/share. All of it is prepared first, then renamed into place, over a running tcpx too;
 what fails changes nothing. Running it again changes only what is out of date.
 
-In a checkout it builds tcpx. What the build needs and is missing is installed with apt-get
-(Debian 12, Ubuntu 24.04, or newer). Elsewhere, or with --version, it downloads a release for
-this system (x86_64 or aarch64, glibc or musl) with curl or wget, from the URL that the script
-was published with or that TCPX_BASE_URL names, and compares its SHA-256 sums.
+Called by its path in a checkout (./install.sh, or sh ./install.sh) it builds tcpx. What the build
+needs and is missing is installed with apt-get (Debian 12, Ubuntu 24.04, or newer). Elsewhere, or
+with --version, it downloads a release for this system (x86_64 or aarch64, glibc or musl) with
+curl or wget, from the URL that the script was published with or that TCPX_BASE_URL names, and
+compares its SHA-256 sums.
+
+What it runs, and the folders that it writes to, must belong to root, to you, or to who called
+sudo (SUDO_UID), and nobody else may be able to change them: a checkout, the cache, DIR. What
+others can change is refused; of PATH and HOME it is left out.
 
   --prefix DIR       where to install (default /usr/local; TCPX_PREFIX)
   --version VERSION  the release to download (default: the latest; TCPX_VERSION)
+  --downgrade        replace a newer tcpx in DIR, too (TCPX_DOWNGRADE=1)
   --dev              in a checkout: also install what the tests and the release need, keep
                      node_modules, and put bun into DIR/bin if there is none (TCPX_DEV=1)
   --uninstall        remove what an earlier run installed below DIR; packages of apt stay.
@@ -35,12 +42,18 @@ was published with or that TCPX_BASE_URL names, and compares its SHA-256 sums.
 Needs root, or sudo, for apt-get and for a DIR that is not yours; sudo may ask for a password
 where there is a terminal, nothing else is asked. To build, Bun is used in the version that
 package.json names, from npm, and kept in ${TCPX_CACHE_DIR:-~/.cache/tcpx}/bun unless that very
-version is on the PATH.
+version is on the PATH. For a checkout of somebody else's that you trust, mounted into a container
+for example, root says whose it is with SUDO_UID.
 EOF
 }
 
+# Names, files and servers have their say in messages; a terminal obeys control characters.
 say() {
-	printf 'install: %s\n' "$*" >&2
+	said=$*
+	case $said in
+	*[[:cntrl:]]*) said=$(printf '%s' "$said" | LC_ALL=C tr '\000-\037\177' '?') ;;
+	esac
+	printf 'install: %s\n' "$said" >&2
 }
 
 die() {
@@ -52,12 +65,187 @@ have() {
 	command -v "$1" >/dev/null 2>&1
 }
 
+# --- who could change what -------------------------------------------------------------
+
+# The users who may: root, who calls this, and for root who called sudo. In a user namespace what is
+# root's outside has another owner, that of /.
+find_ours() {
+	OURS=" 0 $(id -u) $(LC_ALL=C ls -ldn / | sed 's/^[^ ]*  *[^ ]*  *\([0-9]*\) .*/\1/') "
+	[ "$(id -u)" = 0 ] || return 0
+	case ${SUDO_UID:-} in
+	'' | *[!0-9]*) ;;
+	*) OURS="$OURS$SUDO_UID " ;;
+	esac
+}
+
+is_ours() {
+	case ${1:+$OURS} in
+	*" $1 "*) ;;
+	*) return 1 ;;
+	esac
+}
+
+# A group of one of these users alone, named like the user, who is its only member. Debian gives what is
+# below /usr/local to a group staff, whose members it trusts like root.
+group_is_ours() {
+	[ "$1" != 0 ] || return 0
+	group=$(getent group "$1" 2>/dev/null) || return 1
+	case $group in
+	staff:*:50:*) return 0 ;;
+	esac
+	user=${group%%:*}
+	is_ours "$(getent passwd "$user" | cut -d : -f 3)" || return 1
+	for member in $(echo "${group##*:}" | sed 's/,/ /g') \
+		$(getent passwd | sed -n "s/^\([^:]*\):[^:]*:[^:]*:$1:.*/\1/p"); do
+		[ "$member" = "$user" ] || return 1
+	done
+}
+
+# judge MODE UID GID NAME, as ls -ln has them: says who else could change it, or nothing.
+judge() {
+	if ! is_ours "$2"; then
+		user=$(LC_ALL=C ls -ld "$4" 2>/dev/null | sed 's/^[^ ]*  *[^ ]*  *\([^ ]*\) .*/\1/')
+		echo "$4 belongs to ${user:-user} ($2)"
+		return
+	fi
+	case $1 in
+	l*) ;;
+	????????w*) echo "everybody may write to $4" ;;
+	?????w????+*) echo "an access control list lets others write to $4" ;;
+	?????w*) group_is_ours "$3" || echo "the group $3 may write to $4" ;;
+	esac
+}
+
+# The path without symbolic links.
+physical() {
+	if [ -d "$1" ]; then
+		(cd -P "$1" && pwd -P) 2>/dev/null
+	else
+		readlink -f "$1"
+	fi
+}
+
+# others PATH [later]: who else could change what is at this absolute path, a folder above it, or a symbolic link on
+# the way: says so, or nothing. What is not there yet is judged by the folder where it would be; with
+# `later` it is looked at again when it is there. Where the sticky bit is set, only the owner of a name can change it.
+others() {
+	path=$1
+	last=1
+	while [ ! -e "$path" ] && [ -n "${path%/}" ]; do
+		path=${path%/*}
+		last=${2:+0}
+	done
+	case $1 in
+	*[[:cntrl:]]*) path= ;;
+	/*) path=${path:-/} ;;
+	*) path= ;;
+	esac
+	[ -n "$path" ] || { echo "$1 cannot be looked at" && return; }
+	later=${2:-}
+	set -- "$path"
+	while [ -n "${1%/}" ]; do
+		path=${1%/*}
+		set -- "${path:-/}" "$@"
+	done
+	# ls sorts them as they are here: what is above comes first.
+	LC_ALL=C ls -ldn "$@" 2>/dev/null | {
+		why=
+		while [ -z "$why" ] && read -r mode _ uid gid _; do
+			name=$1
+			shift
+			if [ $# != 0 ] || [ "$last" = 0 ]; then
+				case $mode in
+				?????????[tT]*) mode=d--------- ;;
+				esac
+			fi
+			why=$(judge "$mode" "$uid" "$gid" "$name")
+			case $why$mode in
+			l*)
+				target=$(readlink "$name")
+				[ "${target#/}" != "$target" ] || target=${name%/*}/$target
+				why=$(others "$target" ${later:+later})
+				;;
+			esac
+		done
+		[ $# = 0 ] || why=${why:-$1 cannot be looked at}
+		echo "$why"
+	}
+}
+
+may_use() {
+	case $1 in
+	/*) [ -z "$(others "$1")" ] ;;
+	*) return 1 ;;
+	esac
+}
+
+# A program that may be run.
+is_program() {
+	[ -f "$1" ] && [ -x "$1" ] && may_use "$1"
+}
+
+# only_ours PATH WHAT
+only_ours() {
+	why=$(others "$1")
+	[ -z "$why" ] || die "$2: $why; nobody but root and you may be able to change it"
+}
+
+# Reads what ls -ln says of many files.
+others_in_list() {
+	LC_ALL=C sort -u -k 1,1 -k 3,4 | while read -r mode _ uid gid _ _ _ _ name; do
+		judge "$mode" "$uid" "$gid" "${name%% -> *}"
+	done | head -n 1
+}
+
+# Nothing of .git is run.
+others_in_checkout() {
+	why=$(others "$1")
+	have find || why="there is no find to look at it"
+	[ -n "$why" ] || why=$(find "$1" -name .git -prune -o -exec env LC_ALL=C ls -ldn {} + 2>/dev/null | others_in_list)
+	echo "$why"
+}
+
+# Leaves in PATH what is absolute and nobody else's, without symbolic links that others may change.
+clean_path() {
+	USER_PATH=$PATH
+	PATH=/usr/bin:/bin
+	kept='' left_out=''
+	rest=$USER_PATH:/usr/sbin:/sbin:
+	while [ -n "$rest" ]; do
+		case $rest in
+		/*) PATH=$PATH:${rest%%:*} ;;
+		esac
+		rest=${rest#*:}
+	done
+	find_ours
+	rest=$USER_PATH:/usr/sbin:/sbin:
+	while [ -n "$rest" ]; do
+		dir=${rest%%:*}
+		rest=${rest#*:}
+		[ -d "${dir:-.}" ] || continue
+		if may_use "$dir"; then
+			dir=$(physical "$dir")
+			case :$kept in
+			*":$dir:"*) ;;
+			*) kept=$kept$dir: ;;
+			esac
+		else
+			left_out="$left_out ${dir:-.}"
+		fi
+	done
+	[ -n "$kept" ] || die "no folder of PATH is used, because others may change all of them: $USER_PATH"
+	PATH=${kept%:}
+	export PATH
+	[ -z "$left_out" ] || say "left out of PATH, because others may change it:$left_out"
+}
+
 # --- running things --------------------------------------------------------------------
 
 cleanup() {
 	[ -z "$STAGED$MADE" ] || unstage
 	[ -z "$POLICY" ] || as_root rm -f "$POLICY"
 	[ -z "$WORK" ] || rm -rf "$WORK"
+	[ -z "$MODULES" ] || rm -rf "$MODULES"
 	[ -z "$DROP_MODULES" ] || rm -rf "$ROOT/node_modules"
 }
 
@@ -68,7 +256,18 @@ reason() {
 
 make_work() {
 	WORK=$(mktemp -d 2>/dev/null) || die "cannot make a temporary folder in ${TMPDIR:-/tmp}; TMPDIR names another place"
+	WORK=$(physical "$WORK")
 	LOG=$WORK/log
+	only_ours "$WORK" "TMPDIR names no place for temporary files"
+	# What curl, wget, npm and bun read there says what they do.
+	if [ ! -d "${HOME:-}" ] || ! may_use "$HOME"; then
+		HOME=$WORK
+		export HOME
+	fi
+	for name in XDG_CONFIG_HOME XDG_CACHE_HOME CURL_HOME BUN_INSTALL; do
+		eval "dir=\${$name:-/}"
+		may_use "$dir" || unset "$name"
+	done
 }
 
 # Output goes to a log that is shown only when the command fails.
@@ -102,20 +301,39 @@ has_terminal() {
 	[ -t 2 ] && (: </dev/tty) 2>/dev/null
 }
 
-# Whether this user may write where $PREFIX is or will be.
-prefix_is_ours() {
-	dir=$PREFIX
+# each_folder COMMAND: with every folder below $PREFIX that is written to.
+each_folder() {
+	for folder in bin share share/tcpx "${BASH_SCRIPT%/*}" "${ZSH_SCRIPT%/*}" "${FISH_SCRIPT%/*}" "${MAN_PAGE%/*}"; do
+		"$1" "$PREFIX/$folder" || return 1
+	done
+}
+
+# Whether this user may write where this is or will be.
+may_write() {
+	dir=$1
 	while [ ! -e "$dir" ]; do
 		dir=$(dirname "$dir")
 	done
-	for dir in "$dir" "$PREFIX/bin" "$PREFIX/share" "$PREFIX/share/tcpx" \
-		"$PREFIX/${BASH_SCRIPT%/*}" "$PREFIX/${ZSH_SCRIPT%/*}" "$PREFIX/${FISH_SCRIPT%/*}" \
-		"$PREFIX/${MAN_PAGE%/*}"; do
-		while [ ! -e "$dir" ]; do
-			dir=$(dirname "$dir")
-		done
-		[ -w "$dir" ] || return 1
-	done
+	[ -w "$dir" ]
+}
+
+prefix_is_ours() {
+	each_folder may_write
+}
+
+folder_is_safe() {
+	why=$(others "$1" "${2:-}")
+	[ -z "$why" ] || die "cannot use the prefix $PREFIX: $why; nobody but root and you may be able to change it"
+}
+
+will_be_safe() {
+	folder_is_safe "$1" later
+}
+
+# $1: what is done there. Before anything else is.
+require_prefix() {
+	each_folder will_be_safe
+	prefix_is_ours || require_root "$1 $PREFIX"
 }
 
 in_prefix() {
@@ -259,7 +477,7 @@ expose_bpftool() {
 # --- bun -------------------------------------------------------------------------------
 
 is_bun() {
-	[ "$("$1" --version 2>/dev/null)" = "$BUN_VERSION" ]
+	is_program "$1" && [ "$("$1" --version 2>/dev/null)" = "$BUN_VERSION" ]
 }
 
 # Sets BUN to a bun of the pinned version, if there is one.
@@ -327,6 +545,7 @@ write_staged() {
 
 begin_stage() {
 	make_dir "$(dirname "$PREFIX/$1")"
+	folder_is_safe "$(dirname "$PREFIX/$1")" # somebody else may have been first
 	NAMES="$NAMES $1"
 	STAGED="$STAGED $1"
 }
@@ -398,7 +617,11 @@ unstage() {
 
 # Which tcpx the user's shell will find.
 say_path() {
-	found=$(command -v tcpx || :)
+	found=$(
+		# shellcheck disable=SC2030 # only here
+		PATH=$USER_PATH
+		command -v tcpx || :
+	)
 	if [ -z "$found" ]; then
 		say "add $PREFIX/bin to your PATH"
 	elif [ "$found" != "$PREFIX/bin/tcpx" ]; then
@@ -410,31 +633,93 @@ say_path() {
 stage_tools() {
 	[ ! -x "$CACHE/tools/bpftool" ] || stage bin/bpftool 755 <"$CACHE/tools/bpftool"
 	found=$(command -v bun || :)
-	if [ -z "$found" ] || [ "$found" = "$PREFIX/bin/bun" ]; then
+	if [ -z "$found" ] || [ "$found" = "$(physical "$PREFIX/bin")/bun" ]; then
 		stage bin/bun 755 <"$BUN"
 		have bun || say "add $PREFIX/bin to your PATH for bun"
 	elif ! is_bun "$found"; then
-		say "bun on the PATH is $(bun --version), the tests want $BUN_VERSION: use $BUN"
+		say "bun on the PATH, $found, is not $BUN_VERSION, which the tests want: use $BUN"
 	fi
+}
+
+# Whether `bun install` may go on above the checkout: it takes the next package.json there that has workspaces
+# for the one to begin with, and runs its scripts.
+above_is_ours() {
+	dir=$ROOT
+	while [ "$dir" != / ]; do
+		dir=$(dirname "$dir")
+		[ -z "$(others "$dir")" ] || return 1
+	done
+}
+
+# Where others may write above the checkout (/tmp): below a package.json that ends the search.
+install_modules() {
+	say "bun install"
+	if above_is_ours; then
+		quietly "$BUN" install --frozen-lockfile || die "bun install failed"
+		return
+	fi
+	MODULES=$(mktemp -d "$ROOT/.install.XXXXXX")
+	echo '{ "workspaces": [] }' >"$MODULES/package.json"
+	mkdir "$MODULES/below"
+	for name in package.json bun.lock bunfig.toml .npmrc; do
+		[ ! -e "$name" ] || cp "$name" "$MODULES/below"
+	done
+	cd "$MODULES/below"
+	quietly "$BUN" install --frozen-lockfile || die "bun install failed"
+	cd "$ROOT"
+	if [ -e "$MODULES/below/node_modules" ]; then
+		rm -rf node_modules
+		mv "$MODULES/below/node_modules" node_modules
+	fi
+	rm -rf "$MODULES"
+	MODULES=
+}
+
+# Not `bun run`: that looks for programs in the node_modules of every folder above, first.
+build() {
+	say "bun run build"
+	script=$("$BUN" -p 'require("./package.json").scripts.build' 2>"$LOG") || die "the build failed: $(reason)"
+	quietly sh -c "$script" || die "the build failed"
+	[ -x dist/tcpx ] || die "the build made no dist/tcpx"
+}
+
+# The cache and all that is run or built from it, as far as others could come.
+require_cache() {
+	mkdir -p "$CACHE" 2>"$LOG" || die "cannot create the cache $CACHE: $(reason); TCPX_CACHE_DIR names another place"
+	why=$(others "$CACHE")
+	[ -n "$why" ] || why=$(LC_ALL=C ls -ldn "$CACHE"/* "$CACHE"/*/* 2>/dev/null | others_in_list)
+	[ -z "$why" ] || die "the cache is not used: $why; TCPX_CACHE_DIR names another place"
+	TCPX_CACHE_DIR=$CACHE
+	export TCPX_CACHE_DIR
+}
+
+read_package() {
+	value=$(sed -n 's/.*"packageManager": *"\([^"]*\)".*/\1/p' package.json)
+	BUN_VERSION=${value#bun@}
+	case $value in
+	bun@*+*) false ;;
+	bun@*) check_version "$BUN_VERSION" ;;
+	*) false ;;
+	esac || die "package.json must name bun@N.N.N in packageManager, and has ${value:-none}"
+	VERSION=$(sed -n 's/.*"version": *"\([^"]*\)".*/\1/p' package.json | head -n 1)
 }
 
 install_checkout() {
 	cd "$ROOT"
-	BUN_VERSION=$(sed -n 's/.*"packageManager": *"bun@\([^"]*\)".*/\1/p' package.json)
-	[ -n "$BUN_VERSION" ] || die "package.json names no bun version in packageManager"
-	prefix_is_ours || require_root "installing into $PREFIX"
+	read_package
+	require_prefix "installing into"
+	! check_version "$VERSION" || refuse_older "$VERSION"
+	require_cache
+	# shellcheck disable=SC2031
 	[ ! -x "$CACHE/tools/bpftool" ] || PATH=$CACHE/tools:$PATH
 	install_packages
 	ensure_bun
-	user_path=$PATH
+	safe_path=$PATH
 	PATH=$(dirname "$BUN"):$PATH
 	[ -n "$DEV" ] || [ -e node_modules ] || DROP_MODULES=1
-	say "bun install"
-	quietly "$BUN" install --frozen-lockfile || die "bun install failed"
-	say "bun run build"
-	quietly "$BUN" run build || die "the build failed"
-	[ -x dist/tcpx ] || die "the build made no dist/tcpx"
-	PATH=$user_path
+	install_modules
+	build
+	PATH=$safe_path
 	stage bin/tcpx 755 <dist/tcpx
 	require_program "the tcpx that was built does not run in $PREFIX/bin"
 	stage_extras
@@ -478,7 +763,7 @@ fetch() {
 		https:*) redirect='=https' ;;
 		*) redirect='=http,https' ;;
 		esac
-		curl -fsSL --proto-redir "$redirect" --connect-timeout 30 --speed-limit 1 --speed-time 60 \
+		curl -gfsSL --proto-redir "$redirect" --connect-timeout 30 --speed-limit 1 --speed-time 60 \
 			-o "$2" "$1" >"$LOG" 2>&1 </dev/null && return 0
 	else
 		# GNU's would try 20 times; busybox has no -t, and Debian's crashes on -T.
@@ -509,16 +794,73 @@ sum_of() {
 	esac
 }
 
+# A version as semver.org has them: N.N.N, -PRE.RELEASE and +BUILD may follow. Versions become paths and URLs.
 check_version() {
+	[ ${#1} -le 64 ] || return 1
+	main=${1%%+*}
+	numbers=${main%%-*}
 	case $1 in
-	'' | [!0-9]* | *[!0-9A-Za-z.+-]*) return 1 ;;
+	*[!0-9A-Za-z.+-]* | *..* | *. | *+ | *+.* | *+*+*) return 1 ;;
 	esac
+	case ${main#"$numbers"} in
+	- | -.* | -*.) return 1 ;;
+	esac
+	case .$numbers. in
+	*[!0-9.]* | *..* | *.0[0-9]* | *.*.*.*.*.*) return 1 ;;
+	*.*.*.*.) ;;
+	*) return 1 ;;
+	esac
+}
+
+# For sorting by characters: a number comes before any other word, a short one before a long one.
+sort_key() {
+	case $1 in
+	*[!0-9]*) echo "word $1" ;;
+	*)
+		digits=${1#"${1%%[!0]*}"}
+		printf 'number %02d %s\n' "${#digits}" "$digits"
+		;;
+	esac
+}
+
+# older_words A B: whether A comes before B, word by word between dots.
+older_words() {
+	a=$1. b=$2.
+	while [ -n "$a" ] && [ -n "$b" ] && [ "${a%%.*}" = "${b%%.*}" ]; do
+		a=${a#*.} b=${b#*.}
+	done
+	[ -n "$b" ] || return 1
+	[ -n "$a" ] || return 0
+	a=$(sort_key "${a%%.*}") b=$(sort_key "${b%%.*}")
+	[ "$a" != "$b" ] && [ "$(printf '%s\n' "$a" "$b" | LC_ALL=C sort | head -n 1)" = "$a" ]
+}
+
+# older A B: whether version A comes before B, in the order of semver.org; +BUILD has no say there.
+older() {
+	one=${1%%+*} two=${2%%+*}
+	if [ "${one%%-*}" != "${two%%-*}" ]; then
+		older_words "${one%%-*}" "${two%%-*}"
+		return
+	fi
+	case $one/$two in
+	*-*/*-*) older_words "${one#*-}" "${two#*-}" ;;
+	*-*/*) return 0 ;;
+	*) return 1 ;;
+	esac
+}
+
+# An older release has the faults that a newer one mended, and who serves it may want just that.
+refuse_older() {
+	[ -z "$DOWNGRADE" ] && is_program "$PREFIX/bin/tcpx" || return 0
+	installed=$("$PREFIX/bin/tcpx" version 2>/dev/null </dev/null | sed -n '1s/^tcpx //p') || return 0
+	check_version "$installed" && older "$1" "$installed" || return 0
+	die "$PREFIX/bin/tcpx is $installed, newer than $1; --downgrade (TCPX_DOWNGRADE=1) installs the older one"
 }
 
 choose_version() {
 	if [ -z "$VERSION" ]; then
 		fetch "$BASE_URL/latest" "$WORK/latest"
-		VERSION=$(head -n 1 "$WORK/latest" | cut -c 1-40)
+		VERSION=$(head -n 1 "$WORK/latest" | cut -c 1-100)
 		check_version "$VERSION" || die "$BASE_URL/latest does not hold a version; is this where the releases of tcpx are?"
 	fi
 }
@@ -528,8 +870,9 @@ require_release_tools() {
 	have sha256sum || have shasum || have openssl || die "sha256sum, shasum or openssl is needed to check a download"
 	have gzip || die "gzip is needed to unpack a release"
 	case $BASE_URL in
+	'') die "not called by the path of a checkout's install.sh, and no URL of releases is known; set TCPX_BASE_URL" ;;
+	*[!]A-Za-z0-9._~:/%@\!\$\&\'\(\)*+,\;=[-]*) die "TCPX_BASE_URL has characters that a URL does not have, and is $BASE_URL" ;;
 	http://?* | https://?*) ;;
-	'') die "this is no checkout of tcpx, and no URL of releases is known; set TCPX_BASE_URL" ;;
 	*) die "TCPX_BASE_URL must begin with https:// or http://, and is $BASE_URL" ;;
 	esac
 }
@@ -550,13 +893,14 @@ stage_download() {
 install_release() {
 	require_release_tools
 	[ -z "$DEV" ] || die "--dev is for a checkout of tcpx"
-	prefix_is_ours || require_root "installing into $PREFIX"
+	require_prefix "installing into"
 	detect_target
 	choose_version
+	refuse_older "$VERSION"
 	fetch "$BASE_URL/$VERSION/SHA256SUMS" "$WORK/SHA256SUMS"
 	wanted=$(sum_of "tcpx-$TARGET")
 	[ -n "$wanted" ] || die "SHA256SUMS of $VERSION does not list tcpx-$TARGET"
-	if [ -f "$PREFIX/bin/tcpx" ] && [ "$(sha256 "$PREFIX/bin/tcpx")" = "$wanted" ]; then
+	if is_program "$PREFIX/bin/tcpx" && [ "$(sha256 "$PREFIX/bin/tcpx")" = "$wanted" ]; then
 		say "$PREFIX/bin/tcpx is tcpx $VERSION already"
 		NAMES=" bin/tcpx"
 	else
@@ -579,12 +923,13 @@ install_release() {
 end_rules() {
 	if [ -n "$RESET" ]; then
 		[ -x "$PREFIX/bin/tcpx" ] || die "--reset needs $PREFIX/bin/tcpx, which is not there"
+		only_ours "$PREFIX/bin/tcpx" "$PREFIX/bin/tcpx is not run"
 		require_root "tcpx reset"
 		as_root "$PREFIX/bin/tcpx" reset >&2 </dev/null || die "tcpx reset failed; nothing was removed"
 		return 0
 	fi
 	[ -e /sys/fs/bpf/tcpx ] || return 0
-	if [ -x "$PREFIX/bin/tcpx" ] && has_terminal; then
+	if is_program "$PREFIX/bin/tcpx" && has_terminal; then
 		printf 'install: tcpx still has rules on this host. End them, with "tcpx reset"? [y/N] ' >&2
 		read -r answer </dev/tty || answer=
 		case $answer in
@@ -603,7 +948,7 @@ end_persist() {
 	unit=/etc/systemd/system/tcpx.service
 	[ -d "$PREFIX/bin" ] || return 0
 	grep -qF "ExecStart=\"$(cd "$PREFIX/bin" && pwd -P)/tcpx\" " "$unit" 2>/dev/null || return 0
-	if as_root "$PREFIX/bin/tcpx" persist off >/dev/null 2>&1 </dev/null; then
+	if is_program "$PREFIX/bin/tcpx" && as_root "$PREFIX/bin/tcpx" persist off >/dev/null 2>&1 </dev/null; then
 		say "removed $unit; /etc/tcpx/policy.toml stays"
 	else
 		say "$unit stays, and fails at every start without $PREFIX/bin/tcpx; as root: systemctl disable tcpx.service; rm $unit"
@@ -615,24 +960,24 @@ uninstall() {
 		say "nothing to remove: no $PREFIX/$MANIFEST"
 		return 0
 	fi
-	prefix_is_ours || require_root "removing from $PREFIX"
+	require_prefix "removing from"
 	end_rules
 	end_persist
 	while IFS= read -r name; do
+		known=
 		case $name in
-		bin/* | share/tcpx/* | "$BASH_SCRIPT" | "$ZSH_SCRIPT" | "$FISH_SCRIPT" | "$MAN_PAGE") ;;
-		*) continue ;;
+		*/./* | */../* | */. | */.. | */) ;;
+		bin/*/* | share/tcpx/*/*) ;;
+		bin/* | share/tcpx/* | "$BASH_SCRIPT" | "$ZSH_SCRIPT" | "$FISH_SCRIPT" | "$MAN_PAGE") known=1 ;;
 		esac
-		case /$name/ in
-		*/../*) continue ;;
-		esac
+		[ -n "$known" ] || { say "left alone, because no tcpx installs it: $name" && continue; }
 		[ -e "$PREFIX/$name" ] || continue
 		in_prefix rm -f "$PREFIX/$name"
 		say "removed $PREFIX/$name"
 	done <"$PREFIX/$MANIFEST"
 	in_prefix rm -f "$PREFIX/$MANIFEST"
 	in_prefix rmdir "$(dirname "$PREFIX/$MANIFEST")" 2>/dev/null || true
-	if [ -d "$CACHE/bun" ]; then
+	if [ -d "$CACHE/bun" ] && may_use "$CACHE"; then
 		rm -rf "$CACHE/bun"
 		say "removed $CACHE/bun"
 	fi
@@ -648,6 +993,8 @@ settings() {
 	VERSION=${TCPX_VERSION:-}
 	DEV=${TCPX_DEV:-}
 	[ "$DEV" != 0 ] || DEV=
+	DOWNGRADE=${TCPX_DOWNGRADE:-}
+	[ "$DOWNGRADE" != 0 ] || DOWNGRADE=
 	ACTION=install
 	MANIFEST=share/tcpx/manifest
 	# Where these look below /usr and /usr/local.
@@ -656,9 +1003,9 @@ settings() {
 	FISH_SCRIPT=share/fish/vendor_completions.d/tcpx.fish
 	MAN_PAGE=share/man/man1/tcpx.1
 	CACHE=${TCPX_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/tcpx}
-	PATH=$PATH:/usr/sbin:/sbin
-	export PATH
-	LOG='' WORK='' POLICY='' STAGED='' NAMES='' MADE='' DROP_MODULES='' BUN='' MISSING='' RESET='' ROOT=''
+	LOG='' WORK='' POLICY='' STAGED='' NAMES='' MADE='' DROP_MODULES='' MODULES='' BUN='' MISSING='' RESET='' ROOT=''
+	CDPATH=''
+	umask 022
 }
 
 read_arguments() {
@@ -675,6 +1022,7 @@ read_arguments() {
 		--prefix=*) PREFIX=${1#--prefix=} ;;
 		--version=*) VERSION=${1#--version=} ;;
 		--dev) DEV=1 ;;
+		--downgrade) DOWNGRADE=1 ;;
 		--uninstall) ACTION=uninstall ;;
 		--reset) RESET=1 ;;
 		--help | -h)
@@ -685,7 +1033,12 @@ read_arguments() {
 		esac
 		shift
 	done
+	case $CACHE in
+	/*) ;;
+	*) CACHE=$PWD/$CACHE ;;
+	esac
 	case $PREFIX in
+	*[[:cntrl:]]*) die "--prefix wants a directory without control characters, not $PREFIX" ;;
 	/*) ;;
 	'') die "--prefix needs a directory" ;;
 	*) PREFIX=$PWD/$PREFIX ;;
@@ -694,8 +1047,36 @@ read_arguments() {
 	[ -z "$VERSION" ] || check_version "$VERSION" || die "--version wants one such as 0.1.0, not $VERSION"
 }
 
+# has_line TEXT FILE: a file, and nothing that waits to be read.
+has_line() {
+	[ -f "$2" ] && grep -qF "$1" "$2" 2>/dev/null
+}
+
+# Sets ROOT where this was called by its path in a checkout. Piped into a shell, $0 is how that was called, and a
+# file of the same name may be anybody's.
+find_checkout() {
+	case $0 in
+	*/*) folder=${0%/*}/ ;;
+	install.sh) folder=./ ;;
+	*) return 0 ;;
+	esac
+	has_line '# Installs tcpx: as ./install.sh of a checkout' "$folder${0##*/}" || return 0
+	has_line '"name": "tcpx"' "${folder}package.json" || return 0
+	otherwise="--version VERSION downloads a release instead"
+	[ "$0" != install.sh ] || die "a checkout is built when its install.sh is called by a path, as ./install.sh, not as install.sh; $otherwise"
+	case $folder in
+	/*) ;;
+	*) folder=$PWD/$folder ;;
+	esac
+	ROOT=$(physical "$folder") || die "cannot find the folder of $0"
+	why=$(others_in_checkout "$ROOT")
+	[ -n "$why" ] || why=$(others "$ROOT/${0##*/}")
+	[ -z "$why" ] || die "the checkout $ROOT is not built: $why, and only root, you and who called sudo may be able to change it; $otherwise"
+}
+
 main() {
 	settings
+	clean_path
 	read_arguments "$@"
 	trap cleanup EXIT
 	trap 'exit 129' HUP
@@ -709,10 +1090,7 @@ main() {
 	Linux-x86_64 | Linux-aarch64) ;;
 	*) die "tcpx runs on Linux on x86_64 and aarch64, not on $(uname -s) on $(uname -m)" ;;
 	esac
-	# Piped into sh, $0 is the shell.
-	if [ -z "$VERSION" ] && [ -f "$0" ] && grep -q '"name": "tcpx"' "$(dirname "$0")/package.json" 2>/dev/null; then
-		ROOT=$(cd "$(dirname "$0")" && pwd)
-	fi
+	[ -n "$VERSION" ] || find_checkout
 	make_work
 	if [ -n "$ROOT" ]; then
 		install_checkout

@@ -2,14 +2,13 @@
 // install.sh on hosts where something is in the way: rights, space, another system, rules still there.
 
 import { describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { unitText } from "../../cli/persist/unit.ts";
 import { TARGETS } from "../../scripts/lib/targets.ts";
-import { type Ended, Place, releaseOf, type Start, serve } from "../support/installer.ts";
+import { Place, releaseOf, type Start, serve } from "../support/installer.ts";
 import { testIf } from "../support/requires.ts";
-
-const NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+import { AS_NOBODY, give, refused } from "../support/strangers.ts";
 
 /** Mounts of its own, which end with it: `setup` is a shell command that makes them. */
 const withMounts = (setup: string, ...args: string[]) => [
@@ -17,18 +16,13 @@ const withMounts = (setup: string, ...args: string[]) => [
   ...[`${args.length}`, ...args],
 ];
 
-function refused(ended: Ended, says: RegExp): void {
-  expect(ended.errors).toEqual([expect.stringMatching(says)]);
-  expect(ended.code).toBe(1);
-}
-
 describe("rights", () => {
   test("a prefix of one's own needs no root", async () => {
     using place = new Place();
     using server = serve(releaseOf("0.1.0"));
-    mkdirSync(place.prefix, { mode: 0o777 });
-    chmodSync(place.prefix, 0o777);
-    expect(await place.install(server.url, { before: NOBODY })).toMatchObject({ code: 0, errors: [] });
+    mkdirSync(place.prefix);
+    give(place.prefix);
+    expect(await place.install(server.url, { before: AS_NOBODY })).toMatchObject({ code: 0, errors: [] });
     expect(existsSync(join(place.prefix, "bin/tcpx"))).toBe(true);
   });
 
@@ -36,7 +30,7 @@ describe("rights", () => {
     using place = new Place();
     using server = serve(releaseOf("0.1.0"));
     refused(
-      await place.install(server.url, { before: NOBODY }),
+      await place.install(server.url, { before: AS_NOBODY }),
       /installing into .* needs root: run this as root/,
     );
     expect([place.snapshot(), place.leftovers()]).toEqual([{}, []]);
@@ -48,7 +42,7 @@ describe("rights", () => {
     const sudo = place.script("sudo", "echo a password is required >&2; exit 1");
     const path = `${sudo}:${place.tools("tools", ["sh", "id", "dirname", "mktemp", "uname", "rm", "cat", "curl"])}`;
     const says = /sudo wants a password: run `sudo -v` first/;
-    const start: Start = { before: NOBODY, path: `${path}:/usr/bin` };
+    const start: Start = { before: AS_NOBODY, path: `${path}:/usr/bin` };
     refused(await place.install(server.url, start), says);
   });
 
@@ -57,7 +51,7 @@ describe("rights", () => {
     using server = serve(releaseOf("0.1.0"));
     writeFileSync(join(place.root, "sudoers"), "nobody ALL=(ALL) NOPASSWD: ALL\n", { mode: 0o440 });
     const mounts = withMounts(`mount --bind "$2" /etc/sudoers`, join(place.root, "sudoers"));
-    const before = [...mounts, ...NOBODY];
+    const before = [...mounts, ...AS_NOBODY];
     const first = await place.install(server.url, { before, downloaders: ["curl", "sudo"] });
     expect(first).toMatchObject({ code: 0, errors: [] });
     expect(place.snapshot()["bin/tcpx"]).toStartWith("755 ");

@@ -20,8 +20,9 @@ export const INSTALLER = resolve(import.meta.dir, "../../install.sh");
 
 /** What the installer may use of a host, besides what downloads: no more than this. */
 export const TOOLS = [
-  ...["cat", "chmod", "cmp", "cut", "dirname", "env", "grep", "gzip", "head", "id", "ldd", "mkdir"],
-  ...["mktemp", "mv", "rm", "rmdir", "sed", "sh", "sha256sum", "sort", "tail", "tee", "true", "uname"],
+  ...["cat", "chmod", "cmp", "cut", "dirname", "env", "grep", "gzip", "head", "id", "ldd", "ls"],
+  ...["mkdir", "mktemp", "mv", "readlink", "rm", "rmdir", "sed", "sh", "sha256sum", "sort", "tail"],
+  ...["tee", "tr", "true", "uname"],
 ];
 
 /** In place of tcpx, for all but its size: says which version it is, and does what it is told. */
@@ -106,6 +107,8 @@ export interface Start {
   script?: string;
   /** The whole PATH, instead of one with TOOLS and downloaders. */
   path?: string;
+  /** Where it is called; default: the root of the place. */
+  cwd?: string;
 }
 
 /** A place for one test: prefix, temporary folder, home; nothing of it is left. */
@@ -116,8 +119,8 @@ export class Place {
 
   constructor() {
     chmodSync(this.root, 0o755);
-    mkdirSync(this.tmp, { mode: 0o777 });
-    chmodSync(this.tmp, 0o777);
+    mkdirSync(this.tmp);
+    chmodSync(this.tmp, 0o1777);
   }
 
   /** A folder with links to programs of the host, for a PATH. */
@@ -143,12 +146,17 @@ export class Place {
 
   /** Pipes install.sh into a shell. */
   async install(url: string, start: Start = {}): Promise<Ended> {
-    const { args = [], shell = ["dash"], downloaders = ["curl"], before = [] } = start;
-    const path = start.path ?? this.tools("tools", [...TOOLS, ...downloaders]);
+    const { args = [], shell = ["dash"] } = start;
     const interpreter = shell.map((word, i) => (i === 0 ? (Bun.which(word) ?? word) : word));
-    const command = [...before, "env", `PATH=${path}`, ...interpreter, "-s", "--", ...args];
-    const child = Bun.spawn(command, {
-      cwd: this.root,
+    return this.call(url, [...interpreter, "-s", "--", ...args], start);
+  }
+
+  /** Runs this command, with install.sh on its standard input. */
+  async call(url: string, call: string[], start: Start = {}): Promise<Ended> {
+    const { downloaders = ["curl"], before = [] } = start;
+    const path = start.path ?? this.tools("tools", [...TOOLS, ...downloaders]);
+    const child = Bun.spawn([...before, "env", `PATH=${path}`, ...call], {
+      cwd: start.cwd ?? this.root,
       env: {
         PATH: "/usr/bin:/bin:/usr/sbin:/sbin",
         HOME: this.root,
@@ -166,6 +174,34 @@ export class Place {
     const [out, err, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
     const errors = err.split("\n").filter((line) => line !== "" && !/^install: (?!error: )/.test(line));
     return { code, out, err, errors };
+  }
+
+  /**
+   * A folder that would pass for a checkout of tcpx, whose build needs no compiler's time. All that is run of it
+   * writes the user's number into the file `ran` beside it.
+   */
+  checkout(options: { folder?: string; manager?: string; version?: string } = {}): string {
+    const {
+      folder = join(this.root, "check out"),
+      manager = `bun@${Bun.version}`,
+      version = "0.1.0",
+    } = options;
+    mkdirSync(folder);
+    writeFileSync(join(folder, "install.sh"), readFileSync(INSTALLER), { mode: 0o755 });
+    writeFileSync(join(folder, "stand-in"), standIn(version), { mode: 0o755 });
+    const ran = `id -u >>'${join(this.root, "ran")}'`;
+    const build = `${ran} && mkdir -p dist && cp stand-in dist/tcpx`;
+    const scripts = { preinstall: ran, build };
+    const about = { name: "tcpx", version, packageManager: manager, scripts };
+    writeFileSync(join(folder, "package.json"), JSON.stringify(about, null, 2));
+    writeFileSync(join(this.root, "ran"), "");
+    chmodSync(join(this.root, "ran"), 0o666);
+    return folder;
+  }
+
+  /** The users as whom something of a checkout was run, in order. */
+  ran(): string[] {
+    return readFileSync(join(this.root, "ran"), "utf8").split("\n").slice(0, -1);
   }
 
   /** Everything below the prefix, or another folder: names, modes and contents. */
