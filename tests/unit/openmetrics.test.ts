@@ -21,6 +21,7 @@ import { familiesOf } from "../../cli/observe/families.ts";
 import { formatListen, parseListen, respond } from "../../cli/observe/listen.ts";
 import { type Family, openMetrics } from "../../cli/observe/openmetrics.ts";
 import { replaceFile } from "../../cli/observe/textfile.ts";
+import { visible } from "../../cli/output/safe.ts";
 import { type Rule, ruleId } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
 
@@ -75,10 +76,17 @@ describe("text", () => {
         const samples = values.map((cgroup) => ({ labels: { cgroup, extension: "uto" }, value: n }));
         const lines = openMetrics([family("x", samples)]).split("\n");
         const back = lines.filter((line) => line.startsWith("x_total")).map(parseLine);
-        expect(back).toEqual(samples.map((sample) => ({ name: "x_total", ...sample })));
+        const shown = (name: string) => name.split("\n").map(visible).join("\n");
+        const labels = values.map((cgroup) => ({ cgroup: shown(cgroup), extension: "uto" }));
+        expect(back).toEqual(labels.map((labels) => ({ name: "x_total", labels, value: n })));
         expect(lines.length).toBe(values.length === 0 ? 2 : values.length + 4);
       }),
     );
+  });
+
+  test("a label is shown as a terminal may show it", () => {
+    const samples = [{ labels: { cgroup: "/a\x1b[31m\u202e" }, value: 1 }];
+    expect(openMetrics([family("x", samples)])).toContain('x_total{cgroup="/a\\\\x1b[31m\\\\u202e"} 1\n');
   });
 
   test("the same labels twice are added up: readers refuse the whole text else", () => {
