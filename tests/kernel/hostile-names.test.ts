@@ -139,7 +139,9 @@ describeIf(labRequirement.ok, labRequirement.reason)("names that others choose",
       await said(["connections", "--cgroup", cgroups[i]!], { json: true });
       const watch = await Watch.start(u.lab, ["--cgroup", cgroups[i]!], { wrap: host.wrap, human: true });
       // nsenter is between it and us
-      await host.sh("for p in /proc/[0-9]*; do grep -qsz ^watch$ $p/cmdline && kill ${p#/proc/}; done; true");
+      await host.sh(
+        "for p in /proc/[0-9]*; do grep -qsz ^watch$ $p/cmdline && kill $(basename $p); done; true",
+      );
       await watch.child.exited;
       expect(watch.stderr).toContain(shown);
       expectSafe(["watch"], { code: 0, stdout: watch.stdout, stderr: watch.stderr, json: undefined });

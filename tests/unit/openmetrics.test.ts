@@ -18,7 +18,7 @@ import { ack } from "../../cli/extensions/ack.ts";
 import { COUNTER_NAMES } from "../../cli/loader/counters.ts";
 import { ThinCounter } from "../../cli/loader/layout.generated.ts";
 import { familiesOf } from "../../cli/observe/families.ts";
-import { formatListen, parseListen, respond } from "../../cli/observe/listen.ts";
+import { formatListen, parseListen } from "../../cli/observe/listen.ts";
 import { type Family, openMetrics } from "../../cli/observe/openmetrics.ts";
 import { replaceFile } from "../../cli/observe/textfile.ts";
 import { visible } from "../../cli/output/safe.ts";
@@ -168,19 +168,6 @@ describe("--listen", () => {
     for (const text of [...bad, "::1:9101", "1.2.3:80", "[fe80::1%lo]:1", "-1", "9101 ", "1.2.3.4:0", "a"]) {
       expect(() => parseListen(text)).toThrow(expect.objectContaining({ code: 2, value: text }));
     }
-  });
-
-  test("GET /metrics and nothing else", async () => {
-    const ask = async (path: string, method = "GET", text = async () => "x\n") => {
-      const response = await respond(new Request(`http://h${path}`, { method }), text);
-      return [response.status, await response.text()] as const;
-    };
-    expect(await ask("/metrics")).toEqual([200, "x\n"]);
-    expect(await ask("/metrics?a=b")).toEqual([200, "x\n"]);
-    expect((await ask("/"))[0]).toBe(404);
-    expect((await ask("/metrics/"))[0]).toBe(404);
-    expect((await ask("/metrics", "POST"))[0]).toBe(405);
-    expect(await ask("/metrics", "GET", () => Promise.reject(new Error("no")))).toEqual([500, "no\n"]);
   });
 });
 
