@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { rmdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parse } from "smol-toml";
+import { run } from "../support/lab.ts";
 import { PrivateHost } from "../support/private-host.ts";
 import { describeIf, labRequirement } from "../support/requires.ts";
 import type { TcpxOptions, TcpxResult } from "../support/tcpx.ts";
@@ -202,5 +203,19 @@ describeIf(labRequirement.ok, labRequirement.reason)("names that others choose",
     for (const words of [["reset"], ["reset", "--dry-run", "--json"]])
       expectSafe(words, await host.tcpx(words));
     expect(await host.pins()).toEqual([]);
+  });
+
+  test("a name that is no UTF-8 is in nobody's way", async () => {
+    const odd = (what: string) => run(["bash", "-c", `${what} "$0"/$'\\xff\\x1b'`, root]);
+    await odd("mkdir");
+    try {
+      for (const words of ["status", "reset --dry-run", "reset"]) {
+        const result = await host.tcpx(words.split(" "));
+        expectSafe([words], result);
+        expect(result.stderr).toMatch(/^(?:tcpx: still there: program .*\n)?$/); // other instances are of this machine
+      }
+    } finally {
+      await odd("rmdir");
+    }
   });
 });
