@@ -14,7 +14,7 @@ function wantsHelp(args: string[]): boolean {
   return args.slice(0, end < 0 ? undefined : end).some((arg) => arg === "--help" || arg === "-h");
 }
 
-async function printHelp(path: string[], command: Command | undefined): Promise<void> {
+async function printHelp(path: string[], command: Command | undefined, io: Io): Promise<void> {
   const { renderHelp } = await import("./output/help.ts");
   const summaries = (entries: Record<string, { summary: string }>) =>
     Object.entries(entries).map(([name, { summary }]): [string, string] => [name, summary]);
@@ -34,7 +34,7 @@ async function printHelp(path: string[], command: Command | undefined): Promise<
     examples: command?.examples ?? PROGRAM.examples,
     notes: command?.kind === "leaf" ? (command.notes ?? []) : command ? [] : PROGRAM.notes,
   });
-  process.stdout.write(`${page}\n`);
+  io.page(page);
 }
 
 function findLeaf(path: string[], command: Group, verb: string | undefined): Leaf {
@@ -67,7 +67,7 @@ function splitCommand(words: string[]): { leading: string[]; name: string | unde
 
 async function runLeaf(path: string[], found: Leaf, words: string[], io: Io): Promise<ExitCode> {
   if (wantsHelp(words)) {
-    await printHelp(path, found);
+    await printHelp(path, found, io);
     return Exit.DONE;
   }
   try {
@@ -87,7 +87,7 @@ async function dispatch(argv: string[], io: Io): Promise<ExitCode> {
     checkArguments(leading, rootArgs, "tcpx");
     const version = leading.some((flag) => flag === "--version" || flag === "-V");
     if (version && !wantsHelp(leading)) return dispatch(["version"], io);
-    await printHelp(["tcpx"], undefined);
+    await printHelp(["tcpx"], undefined, io);
     return Exit.DONE;
   }
   const command = await findCommand(name);
@@ -96,7 +96,7 @@ async function dispatch(argv: string[], io: Io): Promise<ExitCode> {
   const verb = splitCommand(rest);
   const before = [...leading, ...verb.leading];
   if (verb.name === undefined && wantsHelp(before)) {
-    await printHelp(["tcpx", name], command);
+    await printHelp(["tcpx", name], command, io);
     return Exit.DONE;
   }
   const found = findLeaf(["tcpx", name], command, verb.name);
@@ -116,17 +116,30 @@ function toTcpxError(error: unknown): TcpxError {
   return new TcpxError(Exit.FAILED, what, { cause: error });
 }
 
+/** Says what went wrong. @returns the exit code */
+function report(error: unknown, io: Io): ExitCode {
+  const failure = toTcpxError(error);
+  if (error instanceof Error) io.trace(error);
+  io.fail(failure);
+  return failure.exit ?? failure.code;
+}
+
+/** What a callback throws is told as everything else: the runtime would print it with its source, and as it is. */
+function ownStrayErrors(io: Io): void {
+  const end = (error: unknown) => process.exit(report(error, io));
+  process.on("uncaughtException", end);
+  process.on("unhandledRejection", end);
+}
+
 async function main(argv: string[]): Promise<ExitCode> {
   const before = argv.slice(0, argv.includes("--") ? argv.indexOf("--") : undefined);
   const has = (...spellings: string[]) => before.some((word) => spellings.includes(word));
   const io = new Io({ json: has("--json"), quiet: has("--quiet", "-q"), verbose: has("--verbose", "-v") });
+  ownStrayErrors(io);
   try {
     return await dispatch(argv, io);
   } catch (error) {
-    const failure = toTcpxError(error);
-    if (io.flags.verbose && error instanceof Error) io.messages.debug(error.stack);
-    io.fail(failure);
-    return failure.exit ?? failure.code;
+    return report(error, io);
   } finally {
     if (io.flags.verbose) {
       const { takenLog } = await import("./loader/bridge.ts");

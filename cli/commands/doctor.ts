@@ -9,11 +9,11 @@ import { Exit, type ExitCode } from "../errors.ts";
 import { extensions } from "../extensions/index.ts";
 import { bridge } from "../loader/bridge.ts";
 import { missingCapabilities } from "../loader/host.ts";
-import { useColour } from "../output/io.ts";
+import { styled } from "../output/io.ts";
 import { table } from "../output/table.ts";
 import { leaf } from "./types.ts";
 
-const COLOURS = { ok: "32", warn: "33", fail: "31", skip: "90" } as const;
+const COLOURS = { ok: "green", warn: "yellow", fail: "red", skip: "grey" } as const;
 
 interface Feature {
   name: string;
@@ -31,9 +31,7 @@ function features(checks: Check[]): Feature[] {
 }
 
 function report(checks: Check[], list: Feature[]): string {
-  const colour = useColour(process.stdout);
-  const mark = ({ verdict }: Check) => (colour ? `\x1b[${COLOURS[verdict]}m${verdict}\x1b[0m` : verdict);
-  const rows = checks.map((check) => [check.name, mark(check), check.detail]);
+  const rows = checks.map(({ name, verdict, detail }) => [name, styled(COLOURS[verdict], verdict), detail]);
   const lines = list.map(({ name, works }) => `  ${works ? "yes" : "no "}  ${name}`);
   return `${table(["CHECK", "", "DETAIL"], rows)}\n\nFeatures here:\n${lines.join("\n")}`;
 }

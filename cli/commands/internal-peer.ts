@@ -7,13 +7,14 @@ import { join } from "node:path";
 import { type Args, globalArgs, textArg } from "../args.ts";
 import { Exit, usageError } from "../errors.ts";
 import { type Bridge, bridge, cstr, unwrap } from "../loader/bridge.ts";
+import { writeDocument } from "../output/io.ts";
 import { leaf } from "./types.ts";
 
 /** Between two writes: often enough that there is always something unacknowledged. */
 const WRITE_MS = 100;
 
 function tell(event: string, details: Record<string, unknown> = {}): void {
-  process.stdout.write(`${JSON.stringify({ event, ...details })}\n`);
+  writeDocument({ event, ...details });
 }
 
 /** Writes all the time and tells when the connection has ended. */

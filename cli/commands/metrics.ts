@@ -7,8 +7,9 @@ import { type Args, globalArgs, scopeArgs, scopeFlags, textArg } from "../args.t
 import { Exit, type ExitCode, usageError } from "../errors.ts";
 import { readCounters } from "../loader/counters.ts";
 import { familiesOf } from "../observe/families.ts";
-import { formatListen, type Listen, parseListen, serveMetrics } from "../observe/listen.ts";
+import { formatListen, type Listen, parseListen } from "../observe/listen.ts";
 import { type Family, openMetrics } from "../observe/openmetrics.ts";
+import { serveMetrics } from "../observe/serve.ts";
 import { replaceFile } from "../observe/textfile.ts";
 import type { Io } from "../output/io.ts";
 import { becomeQuiet } from "../system/quiet.ts";
@@ -41,12 +42,17 @@ async function reader(args: Args, io: Io): Promise<() => Promise<Family[]>> {
 
 async function listen(where: Listen, read: () => Promise<Family[]>, io: Io): Promise<ExitCode> {
   const url = `http://${formatListen(where)}/metrics`;
+  let said: string | undefined;
   await serveMetrics(
     where,
     async () => openMetrics(await read()),
     () => {
       io.json({ command, listening: formatListen(where), url });
       io.print(`listening on ${url}`);
+    },
+    ({ message }) => {
+      if (message !== said) io.messages.warn(message); // not once per request
+      said = message;
     },
   );
   return Exit.DONE;

@@ -16,12 +16,12 @@ import { Exit } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import { readSite } from "../loader/site.ts";
 import { readHeads } from "../loader/state.ts";
-import { Outlet, Pause } from "../observe/outlet.ts";
 import { nameBy } from "../observe/watch-outcome.ts";
 import { NAMES, parseCount, parseExtensions, Report } from "../observe/watch-report.ts";
 import type { Watched } from "../observe/watched.ts";
 import { RING, Watcher, type Wish } from "../observe/watching.ts";
 import type { Io } from "../output/io.ts";
+import { Outlet, Pause } from "../output/outlet.ts";
 import type { Selector } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
 import { ownNamespace } from "../system/netns.ts";
@@ -176,7 +176,7 @@ export const watch = leaf({
     stepBack();
     const pause = new Pause();
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => pause.end());
-    const outlet = new Outlet(host.lib, io.flags.quiet && !io.flags.json);
+    const outlet = new Outlet(host.lib, io.flags.quiet && !io.flags.json, io.flags.json);
     using watcher = new Watcher(host.lib, wish);
     const around = {
       bootNs: () => Number(watcher.now()),

@@ -31,7 +31,14 @@ export function* directories(path: string): Generator<string> {
 }
 
 function programsOf(lib: Bridge, path: string): string[] {
-  const fd = openSync(path, "r");
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (error) {
+    // it went meanwhile, or its name is no UTF-8: no command of tcpx reaches such a cgroup
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw error;
+  }
   try {
     return attachedTo(lib, fd, SOCK_OPS).ids.flatMap((id) => {
       using prog = new Fd(lib, unwrap("open program", lib.tcpx_prog_open(id)));

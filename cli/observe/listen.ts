@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The metrics to be pulled: GET /metrics, and nothing else.
+// Where the metrics are to be pulled from.
 
 import ipaddr from "ipaddr.js";
-import { Exit, TcpxError, usageError } from "../errors.ts";
-import { CONTENT_TYPE } from "./openmetrics.ts";
+import { usageError } from "../errors.ts";
 
 export interface Listen {
   address: string;
@@ -33,65 +32,4 @@ export function parseListen(text: string): Listen {
 
 export function formatListen({ address, port }: Listen): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-const PLAIN = { "content-type": "text/plain; charset=utf-8" };
-
-/** The answer to one request. */
-export async function respond(request: Request, text: () => Promise<string>): Promise<Response> {
-  if (new URL(request.url).pathname !== "/metrics") {
-    return new Response("tcpx has /metrics only\n", { status: 404, headers: PLAIN });
-  }
-  if (request.method !== "GET" && request.method !== "HEAD") {
-    return new Response("GET only\n", { status: 405, headers: { ...PLAIN, allow: "GET, HEAD" } });
-  }
-  try {
-    return new Response(await text(), { headers: { "content-type": CONTENT_TYPE } });
-  } catch (error) {
-    return new Response(`${(error as Error).message}\n`, { status: 500, headers: PLAIN });
-  }
-}
-
-const REASONS: Record<string, string> = {
-  EADDRINUSE: "another program listens there",
-  EADDRNOTAVAIL: "the address is not one of this host",
-  EACCES: "not permitted",
-};
-
-function listenError(where: Listen, error: unknown): TcpxError {
-  const { code = "", message } = error as NodeJS.ErrnoException;
-  const exit = code === "EACCES" ? Exit.PERMISSION : Exit.FAILED;
-  return new TcpxError(exit, `cannot listen on ${formatListen(where)}: ${REASONS[code] ?? message}`, {
-    value: formatListen(where),
-    cause: error,
-  });
-}
-
-/**
- * Serves until SIGTERM or SIGINT.
- * @param ready called when it listens
- * @throws TcpxError when it cannot listen there
- */
-export async function serveMetrics(
-  where: Listen,
-  text: () => Promise<string>,
-  ready: () => void,
-): Promise<void> {
-  const end = Promise.withResolvers<void>();
-  let server: ReturnType<typeof Bun.serve>;
-  try {
-    server = Bun.serve({
-      hostname: where.address,
-      port: where.port,
-      idleTimeout: 10,
-      maxRequestBodySize: 4096,
-      fetch: (request) => respond(request, text),
-    });
-  } catch (error) {
-    throw listenError(where, error);
-  }
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => end.resolve());
-  ready();
-  await end.promise;
-  await server.stop(true);
 }

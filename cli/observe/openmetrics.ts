@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Text of OpenMetrics 1.0: https://prometheus.io/docs/specs/om/open_metrics_spec/
 
+import { visible } from "../output/safe.ts";
+
 export const CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 export interface Sample {
@@ -22,8 +24,10 @@ const SUFFIX = { counter: "_total", gauge: "", info: "_info" } as const;
 
 const ESCAPES: Record<string, string> = { "\\": "\\\\", '"': '\\"', "\n": "\\n" };
 
+/** Readers print labels on terminals and pages; line breaks have an escape of the format's own. */
 function escaped(text: string): string {
-  return text.replace(/[\\"\n]/g, (c) => ESCAPES[c]!);
+  const safe = text.split("\n").map(visible).join("\n");
+  return safe.replace(/[\\"\n]/g, (c) => ESCAPES[c]!);
 }
 
 function labelText(labels: Record<string, string>): string {

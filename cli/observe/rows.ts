@@ -3,7 +3,8 @@
 // and what was negotiated below; 80 columns at most.
 
 import { Direction } from "../loader/layout.generated.ts";
-import { useColour } from "../output/io.ts";
+import { styled } from "../output/io.ts";
+import { visible } from "../output/safe.ts";
 import { formatDuration } from "../policy/duration.ts";
 import type { AckPair } from "../wire/ack.ts";
 import { endpointText } from "./address.ts";
@@ -86,7 +87,7 @@ const HEAD = "TIMEOUT  CONGESTION   CWND      RTT  DELACK";
 /** Settings of a connection, under HEAD; what is longer than usual moves its own line only. */
 function settings(list: Listed, at: number): string {
   const [timeout, rtt, delack] = [list.timeoutMs(at), list.rttUs(at), list.delackUs(at)];
-  const before = `${(timeout ? formatDuration(timeout) : "-").padStart(7)}  ${list.congestion(at).padEnd(10)}`;
+  const before = `${(timeout ? formatDuration(timeout) : "-").padStart(7)}  ${visible(list.congestion(at)).padEnd(10)}`;
   const times = `${(rtt ? formatMicros(rtt) : "-").padStart(7)}  ${(delack ? formatMicros(delack) : "-").padStart(6)}`;
   return `${before}  ${String(list.cwnd(at)).padStart(5)}  ${times}`;
 }
@@ -115,7 +116,7 @@ export function heading(): string {
     `  ${HEAD}`,
     "    NEGOTIATED (where a rule matched)",
   ];
-  return lines.map((line) => (useColour(process.stdout) ? `\x1b[1m${line}\x1b[0m` : line)).join("\n");
+  return lines.map((line) => styled("bold", line)).join("\n");
 }
 
 /**

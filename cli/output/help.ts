@@ -5,7 +5,7 @@
 import type { ArgsDef } from "citty";
 import { aliasesOf, isCommandArg } from "../args.ts";
 import type { Example } from "../extensions/types.ts";
-import { useColour } from "./io.ts";
+import { styled } from "./io.ts";
 
 const WIDTH = 80;
 
@@ -73,7 +73,7 @@ function usage(page: HelpPage): string {
 
 /** The help page as text, 80 columns wide. */
 export function renderHelp(page: HelpPage): string {
-  const heading = (text: string) => (useColour(process.stdout) ? `\x1b[1m${text}\x1b[0m` : text);
+  const heading = (text: string) => styled("bold", text);
   const sections: string[][] = [wrap(page.summary, WIDTH), [`${heading("Usage:")} ${usage(page)}`]];
   const words = positionals(page.args);
   if (words.length > 0) sections.push([heading("Arguments:"), ...columns(words.map(([n, t]) => [n, t]))]);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Where output goes: results to stdout, messages to stderr.
+// Where output goes: results to stdout, messages to stderr. All of it goes through here, and so is safe for a
+// terminal whatever names are in it (safe.ts).
 
 import { type ConsolaInstance, createConsola } from "consola/core";
 import { Exit, TcpxError } from "../errors.ts";
+import { inJson, marked, painted, type Style, shortened, visible } from "./safe.ts";
 
 /** Version of the JSON documents. */
 export const SCHEMA = 1;
@@ -14,16 +16,32 @@ export interface IoFlags {
 }
 
 const CHUNK = 1 << 16;
-const LEVELS: Record<string, string> = { error: "31", warn: "33" };
+/** Characters of a message; a value of any length may be in it. */
+const LONGEST = 1000;
+const STYLES: Record<string, Style> = { error: "red", warn: "yellow" };
 
 /** Is colour wanted on this stream? (https://no-color.org) */
 export function useColour(stream: NodeJS.WriteStream): boolean {
   return Boolean(stream.isTTY) && !process.env.NO_COLOR && process.env.TERM !== "dumb";
 }
 
-/** Control characters of a value must reach neither the terminal nor make a second line. */
-function oneLine(text: string): string {
-  return text.replace(/\p{Cc}/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+/** Text in a colour, where the stream has colours. */
+export const styled = (style: Style, text: string, stream = process.stdout as NodeJS.WriteStream): string =>
+  useColour(stream) ? marked(style, text) : text;
+
+/** One JSON document, on a line. */
+export function writeDocument(document: Record<string, unknown>): void {
+  const replacer = (_: string, value: unknown) => (typeof value === "bigint" ? value.toString() : value);
+  process.stdout.write(`${inJson(JSON.stringify(document, replacer))}\n`);
+}
+
+function writeMessage(type: string, text: string): void {
+  const style = STYLES[type];
+  const name = style ? styled(style, "tcpx:", process.stderr) : "tcpx:";
+  const prefix = `${name} ${type === "warn" ? "warning: " : ""}`;
+  const room = LONGEST - Bun.stringWidth(prefix);
+  const line = type === "debug" ? text.replaceAll("\t", "    ") : shortened(visible(text), room);
+  process.stderr.write(painted(`${prefix}${line}\n`));
 }
 
 /** Larger pieces: each is written and waited for. */
@@ -45,31 +63,23 @@ export class Io {
   constructor(readonly flags: IoFlags) {
     this.messages = createConsola({
       level: flags.verbose ? 4 : flags.quiet ? 0 : 3,
-      reporters: [
-        {
-          log: ({ type, args }) => {
-            const word = type === "error" ? "" : type === "warn" ? "warning: " : "";
-            const colour = LEVELS[type];
-            const prefix = colour && useColour(process.stderr) ? `\x1b[${colour}mtcpx:\x1b[0m` : "tcpx:";
-            process.stderr.write(
-              `${prefix} ${word}${type === "debug" ? args.join(" ") : oneLine(args.join(" "))}\n`,
-            );
-          },
-        },
-      ],
+      reporters: [{ log: ({ type, args }) => writeMessage(type, args.join(" ")) }],
     });
   }
 
   /** A result for people; silent with --quiet and --json. */
   print(text: string): void {
-    if (!this.flags.json && !this.flags.quiet && text !== "") process.stdout.write(`${text}\n`);
+    if (!this.flags.json && !this.flags.quiet && text !== "") this.page(text);
+  }
+
+  /** What was asked for with all flags, such as --help. */
+  page(text: string): void {
+    process.stdout.write(painted(`${text}\n`));
   }
 
   /** The result for scripts; silent without --json. */
   json(document: Record<string, unknown>): void {
-    if (!this.flags.json) return;
-    const replacer = (_: string, value: unknown) => (typeof value === "bigint" ? value.toString() : value);
-    process.stdout.write(`${JSON.stringify({ schema: SCHEMA, ...document }, replacer)}\n`);
+    if (this.flags.json) writeDocument({ schema: SCHEMA, ...document });
   }
 
   /**
@@ -83,9 +93,10 @@ export class Io {
     const failure = Promise.withResolvers<never>();
     failure.promise.catch(() => {}); // it may come after the last look at it
     stdout.on("error", failure.reject);
+    const safe = this.flags.json ? inJson : painted;
     const written = (text: string) =>
       new Promise<void>((resolve, reject) => {
-        stdout.write(text, (error) => (error ? reject(error) : resolve()));
+        stdout.write(safe(text), (error) => (error ? reject(error) : resolve()));
       });
     try {
       for (const text of inChunks(texts)) await Promise.race([written(text), failure.promise]);
@@ -94,6 +105,14 @@ export class Io {
       if (code === "EPIPE") return;
       throw new TcpxError(Exit.FAILED, `stdout cannot be written: ${message}`, { cause: error });
     }
+  }
+
+  /** With --verbose, where an error comes from. */
+  trace(error: Error): void {
+    const head = `${error.name}: ${error.message}`;
+    const stack = error.stack ?? "";
+    const frames = stack.startsWith(head) ? stack.slice(head.length) : "";
+    this.messages.debug(shortened(visible(head), LONGEST) + frames);
   }
 
   /** One line on stderr, and the error document with --json. */

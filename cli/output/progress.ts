@@ -2,6 +2,7 @@
 // One line on a terminal's stderr about what takes longer than a second.
 
 import type { Io } from "./io.ts";
+import { visible } from "./safe.ts";
 
 const PATIENCE_MS = 1000;
 const BETWEEN_MS = 100;
@@ -20,7 +21,7 @@ export class Progress implements Disposable {
   step(text: () => string): void {
     if (!this.wanted || performance.now() < this.next) return;
     this.next = performance.now() + BETWEEN_MS;
-    process.stderr.write(`${CLEAR}${text()}`);
+    process.stderr.write(`${CLEAR}${visible(text())}`);
     this.shown = true;
   }
 

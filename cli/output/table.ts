@@ -2,7 +2,8 @@
 // Aligned columns without borders, for an 80-column terminal.
 
 import Table from "cli-table3";
-import { useColour } from "./io.ts";
+import { styled } from "./io.ts";
+import { visible } from "./safe.ts";
 
 const NO_BORDERS = Object.fromEntries(
   [
@@ -16,15 +17,13 @@ const NO_BORDERS = Object.fromEntries(
 
 /** Rows under their headings; columns whose index is in `numeric` are aligned right. */
 export function table(head: string[], rows: (string | number)[][], numeric: number[] = []): string {
-  // written here, because cli-table3's own colours have another idea of when they are wanted
-  const bold = (word: string) => (useColour(process.stdout) && word !== "" ? `\x1b[1m${word}\x1b[0m` : word);
   const text = new Table({
-    head: head.map(bold),
+    head: head.map((word) => styled("bold", word)), // cli-table3's own colours do not look at the stream,
     chars: { ...NO_BORDERS, middle: "  " },
     colAligns: head.map((_, i) => (numeric.includes(i) ? "right" : "left")),
     style: { "padding-left": 0, "padding-right": 0, head: [], border: [] },
   });
-  text.push(...rows.map((row) => row.map(String)));
+  text.push(...rows.map((row) => row.map((cell) => visible(String(cell)))));
   return text
     .toString()
     .split("\n")

@@ -3,6 +3,7 @@
 
 import { extensions } from "../extensions/index.ts";
 import type { Extension, HostFacts, RuleDraft, Spelling } from "../extensions/types.ts";
+import { inToml } from "../output/safe.ts";
 import { KINDS, placeKey, type Rule } from "../policy/rule.ts";
 import { formatCidr } from "../policy/selector.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
@@ -21,10 +22,8 @@ const HEADER = [
   "# `tcpx apply --help` says more, `tcpx export --schema` what may stand here.",
 ];
 
-/** A basic string; JSON's escapes are all TOML's, which wants one more. */
-function quoted(text: string): string {
-  return JSON.stringify(text).replaceAll("\x7f", "\\u007f");
-}
+/** A basic string; JSON's escapes are all TOML's. */
+const quoted = (text: string) => inToml(JSON.stringify(text));
 
 function valueText(value: unknown): string {
   if (typeof value !== "string") return String(value);

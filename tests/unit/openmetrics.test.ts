@@ -19,9 +19,10 @@ import { ack } from "../../cli/extensions/ack.ts";
 import { COUNTER_NAMES } from "../../cli/loader/counters.ts";
 import { ThinCounter } from "../../cli/loader/layout.generated.ts";
 import { familiesOf } from "../../cli/observe/families.ts";
-import { formatListen, parseListen, respond } from "../../cli/observe/listen.ts";
+import { formatListen, parseListen } from "../../cli/observe/listen.ts";
 import { type Family, openMetrics } from "../../cli/observe/openmetrics.ts";
 import { replaceFile } from "../../cli/observe/textfile.ts";
+import { visible } from "../../cli/output/safe.ts";
 import { type Rule, ruleId } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
 
@@ -76,10 +77,17 @@ describe("text", () => {
         const samples = values.map((cgroup) => ({ labels: { cgroup, extension: "uto" }, value: n }));
         const lines = openMetrics([family("x", samples)]).split("\n");
         const back = lines.filter((line) => line.startsWith("x_total")).map(parseLine);
-        expect(back).toEqual(samples.map((sample) => ({ name: "x_total", ...sample })));
+        const shown = (name: string) => name.split("\n").map(visible).join("\n");
+        const labels = values.map((cgroup) => ({ cgroup: shown(cgroup), extension: "uto" }));
+        expect(back).toEqual(labels.map((labels) => ({ name: "x_total", labels, value: n })));
         expect(lines.length).toBe(values.length === 0 ? 2 : values.length + 4);
       }),
     );
+  });
+
+  test("a label is shown as a terminal may show it", () => {
+    const samples = [{ labels: { cgroup: "/a\x1b[31m\u202e" }, value: 1 }];
+    expect(openMetrics([family("x", samples)])).toContain('x_total{cgroup="/a\\\\x1b[31m\\\\u202e"} 1\n');
   });
 
   test("the same labels twice are added up: readers refuse the whole text else", () => {
@@ -170,19 +178,6 @@ describe("--listen", () => {
     for (const text of [...bad, "::1:9101", "1.2.3:80", "[fe80::1%lo]:1", "-1", "9101 ", "1.2.3.4:0", "a"]) {
       expect(() => parseListen(text)).toThrow(expect.objectContaining({ code: 2, value: text }));
     }
-  });
-
-  test("GET /metrics and nothing else", async () => {
-    const ask = async (path: string, method = "GET", text = async () => "x\n") => {
-      const response = await respond(new Request(`http://h${path}`, { method }), text);
-      return [response.status, await response.text()] as const;
-    };
-    expect(await ask("/metrics")).toEqual([200, "x\n"]);
-    expect(await ask("/metrics?a=b")).toEqual([200, "x\n"]);
-    expect((await ask("/"))[0]).toBe(404);
-    expect((await ask("/metrics/"))[0]).toBe(404);
-    expect((await ask("/metrics", "POST"))[0]).toBe(405);
-    expect(await ask("/metrics", "GET", () => Promise.reject(new Error("no")))).toEqual([500, "no\n"]);
   });
 });
 

@@ -2,7 +2,7 @@
 // Text without an end goes out whole, at the pace of its reader.
 import { expect, test } from "bun:test";
 import type { Bridge } from "../../cli/loader/bridge.ts";
-import { Outlet, Pause } from "../../cli/observe/outlet.ts";
+import { Outlet, Pause } from "../../cli/output/outlet.ts";
 
 const EPIPE = -32;
 const ENOSPC = -28;

@@ -4,6 +4,7 @@
 
 import { Exit, TcpxError } from "../errors.ts";
 import { type Bridge, Errno, isErrno, unwrap } from "../loader/bridge.ts";
+import { inJson, painted } from "./safe.ts";
 
 const STDOUT = 1;
 const RETRY_MS = 10;
@@ -43,6 +44,7 @@ export class Outlet {
   constructor(
     private readonly lib: Bridge,
     private readonly silent: boolean,
+    private readonly json = false,
   ) {}
 
   private failure(error: unknown): TcpxError | undefined {
@@ -92,8 +94,9 @@ export class Outlet {
    */
   async write(text: string, pause: Pause): Promise<boolean> {
     if (this.silent) return true;
-    for (let at = 0; at < text.length; ) {
-      const { read, written } = this.encoder.encodeInto(text.slice(at), this.bytes); // whole characters
+    const safe = this.json ? inJson(text) : painted(text);
+    for (let at = 0; at < safe.length; ) {
+      const { read, written } = this.encoder.encodeInto(safe.slice(at), this.bytes); // whole characters
       if (!(await this.writeBytes(written, pause))) return false;
       at += read;
     }
