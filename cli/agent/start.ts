@@ -6,13 +6,12 @@ import { readFileSync, readlinkSync, unlinkSync } from "node:fs";
 import { Exit, TcpxError } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import { inNetns } from "../system/netns.ts";
-import { quietEnv } from "../system/runtime-env.ts";
 import { self } from "../system/self.ts";
 import type { AgentAnswer } from "./health.ts";
 import { lockHolder, tryLock, waitLock } from "./lock.ts";
 import { checkRunDir, clearRunDir, ensureRunDir, FAILURE } from "./run-dir.ts";
 import { ask } from "./socket.ts";
-import { stopUnit, systemdRun } from "./unit.ts";
+import { QUIET, stopUnit, systemdRun } from "./unit.ts";
 
 const START_MS = 15_000;
 const END_MS = 5000;
@@ -36,7 +35,7 @@ function inHostNetns<T>(lib: Bridge, action: () => T): T {
 }
 
 function spawnDetached(lib: Bridge): Fate {
-  const env = { PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin", ...quietEnv() };
+  const env = { PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin", ...QUIET };
   const spawn = () =>
     Bun.spawn([...self(), "internal-agent"], {
       stdio: ["ignore", "ignore", "ignore"],

@@ -2,9 +2,18 @@
 // The agent as a transient unit of systemd: outside every session, hardened, started again when it is killed.
 
 import { existsSync, readFileSync } from "node:fs";
-import { quietEnv } from "../system/runtime-env.ts";
+import { engineVariables } from "../system/runtime-env.ts";
 
 export const UNIT = "tcpx-agent.service";
+
+/**
+ * Without these the runtime wakes up ten times a second for a collector that has nothing to do, and keeps
+ * threads for compilers that we have no work for. (Not useJIT=0: bun:ffi needs it.)
+ */
+export const QUIET = {
+  BUN_GC_TIMER_DISABLE: "1",
+  ...engineVariables(),
+} as const;
 
 const CAPABILITIES = [
   "CAP_BPF",
@@ -66,7 +75,7 @@ export async function stopUnit(pid: number): Promise<boolean> {
 /** The command that starts `argv` as the unit. */
 export function unitCommand(argv: string[]): string[] {
   const properties = Object.entries(PROPERTIES).map(([name, value]) => `--property=${name}=${value}`);
-  const env = Object.entries(quietEnv()).map(([name, value]) => `--setenv=${name}=${value}`);
+  const env = Object.entries(QUIET).map(([name, value]) => `--setenv=${name}=${value}`);
   const flags = ["--quiet", "--collect", "--no-ask-password", `--unit=${UNIT}`, "--service-type=exec"];
   return [
     "systemd-run",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A process that waits for long should not wake up for nothing.
 
-import { quietEnv } from "./runtime-env.ts";
+import { QUIET } from "../agent/unit.ts";
 import { self } from "./self.ts";
 
 /** The runtime reads these at its start, so it has to start anew with them; the pid stays. */
@@ -9,10 +9,7 @@ export function becomeQuiet(): void {
   if (process.env.BUN_GC_TIMER_DISABLE !== undefined) return;
   const [program = "", ...first] = self();
   try {
-    process.execve?.(program, [program, ...first, ...process.argv.slice(2)], {
-      ...process.env,
-      ...quietEnv(),
-    });
+    process.execve?.(program, [program, ...first, ...process.argv.slice(2)], { ...process.env, ...QUIET });
   } catch {
     // then it wakes up now and then
   }
