@@ -10,6 +10,7 @@ import { cached } from "./lib/cache.ts";
 import { generateLayout } from "./lib/layout.ts";
 import { allLicences } from "./lib/licences.ts";
 import { run } from "./lib/run.ts";
+import { runtimeWithoutNames } from "./lib/runtime.ts";
 import { type Arch, hostArch } from "./lib/targets.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
@@ -76,7 +77,8 @@ export async function compile(root: string, to: string, runtime?: Runtime): Prom
   const flags = ["--compile", "--minify", "--bytecode", "--format=esm"];
   // Without these a root tool would run code from the .env and bunfig.toml of the current directory.
   flags.push("--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig");
-  if (runtime) flags.push(`--target=${runtime.target}`, `--compile-executable-path=${runtime.path}`);
+  if (runtime) flags.push(`--target=${runtime.target}`);
+  flags.push(`--compile-executable-path=${await runtimeWithoutNames(runtime?.path ?? process.execPath)}`);
   await run([process.execPath, "build", ...flags, "cli/main.ts", "--outfile", to], { cwd: root });
 }
 

@@ -2,6 +2,7 @@
 // The agent as a transient unit of systemd: outside every session, hardened, started again when it is killed.
 
 import { existsSync, readFileSync } from "node:fs";
+import { engineVariables } from "../system/runtime-env.ts";
 
 export const UNIT = "tcpx-agent.service";
 
@@ -11,9 +12,7 @@ export const UNIT = "tcpx-agent.service";
  */
 export const QUIET = {
   BUN_GC_TIMER_DISABLE: "1",
-  BUN_JSC_useDFGJIT: "0",
-  BUN_JSC_useConcurrentJIT: "0",
-  BUN_JSC_numberOfGCMarkers: "1",
+  ...engineVariables(),
 } as const;
 
 const CAPABILITIES = [

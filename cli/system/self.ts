@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
 
+/** Whether this is the executable, and not a checkout that Bun runs. */
+export function compiled(): boolean {
+  return Bun.main.startsWith("/$bunfs/");
+}
+
 /** How to start this very program again, compiled or from a checkout. */
 export function self(): string[] {
-  const compiled = Bun.main.startsWith("/$bunfs/");
-  return compiled ? [process.execPath] : [process.execPath, Bun.main];
+  return compiled() ? [process.execPath] : [process.execPath, Bun.main];
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the guest's memory holds at boot: busybox, iproute2, dist/tcpx with its libraries, the tests.
-//
-// The guest has no other runtime than the executable under test: a program that Bun has compiled runs
-// TypeScript when BUN_BE_BUN is set, so the guest's script needs nothing of its own.
+// What the guest's memory holds at boot: busybox, iproute2, dist/tcpx with its libraries, the tests, and Bun for
+// these, since the executable under test runs nothing but tcpx.
 
 import { existsSync } from "node:fs";
 import { chmod, copyFile, cp, mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
@@ -66,6 +64,7 @@ export async function buildInitrd(
     if (!there) await addProgram(root, Bun.which(name)!, `usr/sbin/${name}`);
   }
   await addProgram(root, tcpx, "usr/sbin/tcpx");
+  await addProgram(root, process.execPath, "usr/sbin/bun");
   await addTests(root);
   await copyFile(join(ROOT, "tests/vm/init.sh"), join(root, "init"));
   await chmod(join(root, "init"), 0o755);

@@ -2,7 +2,7 @@
 // `tcpx run`: the command is as if tcpx were not there, and its scope goes with its last process.
 
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { copyFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { until } from "../support/lab.ts";
 import { describeIf, every, labRequirement, requirement } from "../support/requires.ts";
@@ -77,6 +77,21 @@ describeIf(needs.ok, needs.reason)("tcpx run", () => {
       r.home,
     );
     expect(latin1.trim()).toBe("63 61 66 e9");
+  });
+
+  test("the runtime's variables do nothing to tcpx, and reach a command that obeys them", async () => {
+    const [code, trace] = [join(r.lab.dir, "preloaded.js"), join(r.lab.dir, "preloaded")];
+    writeFileSync(
+      code,
+      `require("node:fs").appendFileSync(${JSON.stringify(trace)}, process.env.BUN_OPTIONS);`,
+    );
+    const env = { BUN_OPTIONS: `--preload ${code}`, BUN_JSC_useDFGJIT: "0", BUN_INSPECT_NOTIFY: "unix://x" };
+    const shown = await r.run([...UTO, "env"], { env });
+    const lines = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    expect(shown.stdout.split("\n")).toEqual(expect.arrayContaining(lines));
+    expect(existsSync(trace)).toBe(false);
+    expect(await r.run([...UTO, process.execPath, "-e", "1"], { env })).toMatchObject({ code: 0 });
+    expect(readFileSync(trace, "utf8")).toBe(env.BUN_OPTIONS);
   });
 
   test("signals, limits and files are those that tcpx was started with", async () => {

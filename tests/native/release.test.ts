@@ -17,6 +17,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { JSC } from "../../cli/system/runtime-env.ts";
 import { cacheDir } from "../../scripts/lib/cache.ts";
 import { TARGETS, targetsNamed } from "../../scripts/lib/targets.ts";
 import { commandFor, missingFor, muslRoot } from "../../scripts/release/elsewhere.ts";
@@ -150,6 +151,29 @@ describeIf(ready, `x86-64 with ${compiler}`)("a release", () => {
       for (const args of [["version"], ["--help"], ["completion", "bash"], ["iw", "set", "nonsense"]]) {
         expect(await runs([...place.command, ...args])).toEqual(await runs([executable("x64"), ...args]));
       }
+    });
+
+    testOf(target.name)(`${target.name} is steered by no variable of the runtime`, async () => {
+      const place = await commandFor(target, executable(target.name));
+      if ("missing" in place) throw new Error(place.missing);
+      const [code, trace, written] = ["code.js", "ran", "written"].map((name) => join(root, name));
+      writeFileSync(code!, `require("node:fs").writeFileSync(${JSON.stringify(trace)}, "")`);
+      const env = {
+        BUN_OPTIONS: `--preload ${code}`,
+        BUN_BE_BUN: "1",
+        BUN_INSPECT: `unix://${written}`,
+        BUN_INSPECT_CONNECT_TO: `unix://${written}`,
+        BUN_BYTECODE_ORDER_OUT: written!,
+        BUN_BYTECODE_DIGEST_OUT: written!,
+        BUN_JSC_dumpOptions: "2",
+        [`${JSC.prefix}useConcurrentJIT`]: "0",
+      };
+      expect(await runs([...place.command, "version"], env)).toEqual(
+        await runs([executable("x64"), "version"]),
+      );
+      expect([trace, written].filter((path) => existsSync(path!))).toEqual([]);
+      const refused = await runs([...place.command, "version"], { [`${JSC.prefix}dumpOptions`]: "2" });
+      expect(refused.err).toStartWith("error: invalid JSC environment variable");
     });
 
     testOf(target.name)(

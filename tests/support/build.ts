@@ -71,6 +71,16 @@ export const buildRoutes = () => buildWithBridge("routes", /^(routes?|netlink|gu
 export const buildKernelBtf = () =>
   buildWithBridge("kernel-btf", /^(kernel-btf|core-roots)\.[ch]$/, ["-lbpf", "-lelf", "-lz"]);
 
+/** The library of tests/support/asked. */
+export async function buildAsked(): Promise<string> {
+  const source = join(import.meta.dir, "asked/asked.c");
+  const flags = ["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"];
+  const folder = await cached("test-asked", [...flags, `file:${source}`], async (out) => {
+    await run([process.env.CC || "cc", ...flags, "-o", join(out, "asked.so"), source]);
+  });
+  return join(folder, "asked.so");
+}
+
 /** The object of tests/support/kernel-btf. */
 export async function fieldsObject(): Promise<string> {
   const source = join(import.meta.dir, "kernel-btf/fields.bpf.c");

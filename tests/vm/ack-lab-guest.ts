@@ -9,9 +9,6 @@ import { kernelLog } from "./features.ts";
 
 const LIMIT_MS = 120_000;
 
-// From here on the executable is tcpx again: what is started below is to run it as a user would.
-delete process.env.BUN_BE_BUN;
-
 async function tried(name: string, work: () => Promise<Partial<Outcome>>): Promise<Outcome> {
   let timer: Timer | undefined;
   const late = new Promise<never>((_, reject) => {

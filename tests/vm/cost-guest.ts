@@ -12,8 +12,6 @@ import { tcpxOk } from "./support.ts";
 const ROUNDS = 3;
 const REQUESTS = 500;
 
-// From here on the executable is tcpx again: what is started below is to run it as a user would.
-delete process.env.BUN_BE_BUN;
 // nginx asks who it is
 writeFileSync("/etc/passwd", "root:x:0:0::/:\n");
 writeFileSync("/etc/group", "root:x:0:\n");

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The guest's first process: mounts what a host has (but no bpffs: tcpx mounts it), or leaves that to
-# systemd; runs the tests with the executable under test as their runtime, and powers off whatever happens.
+# systemd; runs the tests, and powers off whatever happens.
 
 # iproute2 before busybox's applets of the same names
 export PATH=/usr/sbin:/bin HOME=/tmp TCPX_BIN=/usr/sbin/tcpx TCPX_CACHE_DIR=/tcpx/cache
@@ -34,7 +34,7 @@ for module in veth tun sch_netem sch_fq tcp_bbr; do
 done
 
 echo "VM: begin $(uname -r)"
-BUN_BE_BUN=1 tcpx run "/tcpx/tests/vm/${TCPX_GUEST:-guest.ts}" 2>&1
+bun run "/tcpx/tests/vm/${TCPX_GUEST:-guest.ts}" 2>&1
 echo "guest: the tests ended with $?"
 sync
 poweroff -f

@@ -29,8 +29,6 @@ async function tryFeature({ name: feature, run }: Attempt, limitMs: number): Pro
 
 /** Tries them all, and ends this process. */
 export async function runFeatures(attempts: readonly Attempt[], limitMs = LIMIT_MS): Promise<never> {
-  // From here on the executable is tcpx again: what is started below is to run it as a user would.
-  delete process.env.BUN_BE_BUN;
   for (const attempt of attempts) {
     const started = performance.now();
     console.log(formatFinding(await tryFeature(attempt, limitMs)));

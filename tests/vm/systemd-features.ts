@@ -134,7 +134,6 @@ async function inSession(...words: string[]): Promise<void> {
     "--scope",
     "--collect",
     "--unit=session-99",
-    ...["env", "-u", "BUN_BE_BUN"],
     process.env.TCPX_BIN!,
     ...words,
   ]);

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// What the environment may still tell the runtime's engine: what tcpx gives processes that wait for long.
+
+import { compiled } from "./self.ts";
+
+/** Options of JavaScriptCore; the build takes all others out of the executable (scripts/lib/runtime-names.ts). */
+export const JSC = {
+  /** In the executable, instead of Bun's own: as long, and nobody sets it for another program. */
+  prefix: "TCPXJSC_",
+  options: { useDFGJIT: "0", useConcurrentJIT: "0", numberOfGCMarkers: "1" },
+} as const;
+
+/** These options as variables. */
+export function engineVariables(prefix = compiled() ? JSC.prefix : "BUN_JSC_"): Record<string, string> {
+  const options = Object.entries(JSC.options);
+  return Object.fromEntries(options.map(([name, value]) => [`${prefix}${name}`, value]));
+}
