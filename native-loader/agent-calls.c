@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "agent-internal.h"
+#include "find-netns.h"
 #include "routes.h"
 
 int tcpx_agent_at_once(void *agent, unsigned int mark_bits)
@@ -76,15 +77,20 @@ int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out)
 
 int tcpx_routes_check(unsigned int mark_bits, char *why, int cap)
 {
-	int err = routes_check(mark_bits);
+	bool own = netns_is_own();
+	int err = own ? routes_check(mark_bits) : -EPERM;
 
 	if (!why || cap < 1)
 		return -EINVAL;
-	snprintf(why, (size_t)cap, "%s", err == -EOPNOTSUPP ? routes_reason() : "");
+	if (!own)
+		snprintf(why, (size_t)cap, NETNS_FOREIGN);
+	else
+		snprintf(why, (size_t)cap, "%s", err == -EOPNOTSUPP ? routes_reason() : "");
 	return err;
 }
 
+/* In a namespace of somebody else no agent has been. */
 int tcpx_routes_sweep(void)
 {
-	return routes_sweep();
+	return netns_is_own() ? routes_sweep() : 0;
 }

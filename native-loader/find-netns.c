@@ -47,6 +47,23 @@ bool netns_owned_by(int fd, dev_t dev, ino_t inode)
 	return same;
 }
 
+bool netns_is_own(void)
+{
+	uint32_t inode;
+	struct stat st;
+	bool own;
+	int fd;
+
+	if (stat(OWN_USERNS, &st))
+		return false;
+	fd = open_netns("/proc/thread-self/ns/net", &inode);
+	if (fd < 0)
+		return false;
+	own = netns_owned_by(fd, st.st_dev, st.st_ino);
+	close(fd);
+	return own;
+}
+
 static void look(struct search *s, const char *path)
 {
 	struct stat st;

@@ -53,8 +53,7 @@ static int adopt_own(struct served *s, uint32_t inode, int fd)
 		return adopt(s, inode, fd);
 	close(fd);
 	netns_decline(s, inode, -EPERM);
-	snprintf(s->reason, sizeof(s->reason),
-		 "the network namespace belongs to another user namespace");
+	snprintf(s->reason, sizeof(s->reason), NETNS_FOREIGN);
 	return -EPERM;
 }
 
@@ -302,7 +301,7 @@ int served_open(struct served *s)
 {
 	struct stat home, owner;
 
-	if (stat("/proc/thread-self/ns/user", &owner))
+	if (stat(OWN_USERNS, &owner))
 		return -errno;
 	s->home_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (s->home_fd < 0)

@@ -26,6 +26,7 @@ export function requireRoutes(lib: Bridge, scope: Scope, rules: Rule[]): void {
   const { code } = new Errno("routes", -result);
   const text = new TextDecoder().decode(why).replace(/\0.*$/s, "") || code;
   throw new TcpxError(Exit.UNSUPPORTED, `routing here cannot carry ACKs at once: ${text}`, {
-    hint: "another bit of the mark (--mark-bit) or --delay may do",
+    hint:
+      code === "EPERM" ? "--delay needs no routes" : "another bit of the mark (--mark-bit) or --delay may do",
   });
 }
