@@ -9,7 +9,7 @@ import { readCounters } from "../loader/counters.ts";
 import { familiesOf } from "../observe/families.ts";
 import { formatListen, type Listen, parseListen, serveMetrics } from "../observe/listen.ts";
 import { type Family, openMetrics } from "../observe/openmetrics.ts";
-import { replaceFile } from "../observe/textfile.ts";
+import { writeTextfile } from "../observe/textfile.ts";
 import type { Io } from "../output/io.ts";
 import { becomeQuiet } from "../system/quiet.ts";
 import { openHost } from "./host-access.ts";
@@ -96,7 +96,7 @@ export const metrics = leaf({
     const families = await read();
     if (output !== undefined) {
       const file = resolve(output);
-      replaceFile(file, openMetrics(families));
+      writeTextfile(file, openMetrics(families));
       io.json({ command, output: file, families });
       return Exit.DONE;
     }

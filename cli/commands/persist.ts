@@ -50,6 +50,7 @@ const on = leaf({
   async run(args, io) {
     requireSystemd();
     await openHost();
+    files.requireOwnFolder(dirname(POLICY));
     const policy = await present(io);
     const unit = unitText(self());
     if (flagArg(args, "dry-run")) {

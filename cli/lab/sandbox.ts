@@ -2,11 +2,12 @@
 // Places of our own for demo and doctor: client, router and server in namespaces, and cgroups.
 // Everything is named after this process, so that leftovers of a killed one are recognised.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
 import { cgroupRoot, findCgroupRoot } from "../loader/host.ts";
 import { removeLeftRuns } from "../loader/run-scopes.ts";
+import { makeDirectories, makeDirectory } from "../system/files.ts";
 
 /** Inode of our pid namespace: a pid of another one tells nothing about who is alive. */
 const PID_NS = statSync("/proc/self/ns/pid").ino;
@@ -78,7 +79,7 @@ export class Sandbox implements AsyncDisposable {
       await ip("-n", `${this.name}-${place}`, "link", "set", "lo", "up");
     }
     for (const end of ["client", "server"] as const) {
-      mkdirSync(this.cgroup(end), { recursive: true });
+      makeDirectories(this.cgroup(end), 0o755);
       await this.connect(end);
     }
     await this.forward(true);
@@ -118,7 +119,7 @@ async function removeOne(name: string): Promise<void> {
 export function temporaryCgroup(): { path: string } & AsyncDisposable {
   const name = `tcpx-doctor-${PID_NS}-${process.pid}`;
   const path = join(cgroupRoot(), name);
-  mkdirSync(path);
+  makeDirectory(path, 0o755);
   return { path, [Symbol.asyncDispose]: () => removeOne(name) };
 }
 

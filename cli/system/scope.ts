@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // From what an administrator calls a scope (--cgroup, --unit, --pid) to its cgroup.
 
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ScopeFlags } from "../args.ts";
 import { absentError, Exit, TcpxError, usageError } from "../errors.ts";
@@ -11,6 +11,7 @@ import { directories } from "../loader/survey.ts";
 import { isDirectory, viewpoints } from "../loader/viewpoint.ts";
 import { waitingFor } from "../loader/waiting.ts";
 import { belowMount, cgroupMounts, unifiedPath } from "./cgroup-path.ts";
+import { makeDirectories } from "./files.ts";
 import { hasTcpSocket, processState } from "./process.ts";
 import { cgroupOfSlice, cgroupOfUnit, parseShown, parseUnit, pickUnit, unitOf } from "./unit-name.ts";
 
@@ -127,7 +128,7 @@ function walkForUnit(root: string, unit: string): string[] {
 /** The cgroup that a service will have; systemd takes one that is there. */
 function prepareService(lib: Bridge, unit: string, slice: string): Scope {
   const path = join(cgroupRoot(), cgroupOfSlice(slice), cgroupOfUnit(unit));
-  mkdirSync(path, { recursive: true });
+  makeDirectories(path, 0o755);
   return findScope(lib, path);
 }
 

@@ -2,18 +2,10 @@
 // How rules outlive the cgroup of a service: a drop-in has systemd run tcpx before the service's own
 // program, when the new cgroup is there and nobody is in it. It is in /run, as the rules are.
 
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type TcpxError, usageError } from "../errors.ts";
+import { makeDirectories, replaceFile, sweepDrafts } from "./files.ts";
 import { self } from "./self.ts";
 import { unitOf } from "./unit-name.ts";
 
@@ -98,15 +90,14 @@ function read(path: string): string | undefined {
 
 function put(path: string, text: string): boolean {
   if (read(path) === text) return false;
-  mkdirSync(dirname(path), { recursive: true });
-  const draft = `${path}.new`;
-  writeFileSync(draft, text, { mode: 0o644 });
-  renameSync(draft, path);
+  makeDirectories(dirname(path), 0o755);
+  replaceFile(path, text, 0o644);
   return true;
 }
 
 function remove(path: string): void {
   rmSync(path, { force: true });
+  sweepDrafts(path);
   try {
     if (dirname(path) !== DIR) rmdirSync(dirname(path));
   } catch {
