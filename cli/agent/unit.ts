@@ -2,6 +2,8 @@
 // The agent as a transient unit of systemd: outside every session, hardened, started again when it is killed.
 
 import { existsSync, readFileSync } from "node:fs";
+import type { Capability } from "../loader/host.ts";
+import { sandbox } from "../system/sandbox.ts";
 
 export const UNIT = "tcpx-agent.service";
 
@@ -16,43 +18,23 @@ export const QUIET = {
   BUN_JSC_numberOfGCMarkers: "1",
 } as const;
 
-const CAPABILITIES = [
-  "CAP_BPF",
-  "CAP_NET_ADMIN",
-  "CAP_NET_RAW",
-  "CAP_PERFMON",
-  "CAP_SYS_ADMIN", // setns()
-  "CAP_SYS_PTRACE", // /proc/PID/ns of others
-  "CAP_SYS_RESOURCE", // RLIMIT_MEMLOCK before 5.11
+/** What it needs, and no more. Where BPF and PERFMON are missing, SYS_ADMIN stands for them. */
+export const CAPABILITIES: readonly Capability[] = [
+  "BPF",
+  "NET_ADMIN",
+  "NET_RAW",
+  "PERFMON",
+  "SYS_ADMIN", // setns()
+  "SYS_PTRACE", // /proc/PID/ns of others
 ];
 
-/**
- * Properties of the unit. Not MemoryDenyWriteExecute: the runtime and bun:ffi make code. Not
- * ProtectKernelTunables: bpffs is below /sys. Not PrivateTmp: the executable may be there.
- */
+/** Properties of the unit. No RuntimeDirectory: systemd would take it away from the next agent. */
 export const PROPERTIES: Record<string, string> = {
   // tcpx.service starts it before sysinit.target, which services wait for otherwise
   DefaultDependencies: "no",
   Conflicts: "shutdown.target",
   Before: "shutdown.target",
-  CapabilityBoundingSet: CAPABILITIES.join(" "),
-  NoNewPrivileges: "yes",
-  ProtectSystem: "strict",
-  ProtectHome: "read-only",
-  ProtectKernelModules: "yes",
-  ProtectKernelLogs: "yes",
-  ProtectHostname: "yes",
-  RestrictAddressFamilies: "AF_UNIX AF_INET AF_INET6 AF_NETLINK",
-  RestrictNamespaces: "net",
-  RestrictRealtime: "yes",
-  RestrictSUIDSGID: "yes",
-  LockPersonality: "yes",
-  SystemCallArchitectures: "native",
-  // Not /run/tcpx alone, which would be a mount point to the agent, and one cannot be removed by who ends.
-  // No RuntimeDirectory: it is there already, and systemd would take it away from the next agent.
-  ReadWritePaths: "/run",
-  UMask: "0077",
-  LimitMEMLOCK: "infinity",
+  ...sandbox(CAPABILITIES, "net"),
   // a guard process may still have routes to take back when the agent is gone
   KillMode: "control-group",
   TimeoutStopSec: "5",

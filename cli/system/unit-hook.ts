@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:f
 import { dirname, join } from "node:path";
 import { type TcpxError, usageError } from "../errors.ts";
 import { makeDirectories, replaceFile, sweepDrafts } from "./files.ts";
+import { rulesSandbox } from "./sandbox.ts";
 import { self } from "./self.ts";
 import { unitOf } from "./unit-name.ts";
 
@@ -54,9 +55,7 @@ DefaultDependencies=no
 Type=oneshot
 ExecStart=${commandLine(argv)} internal-unit-start %i
 TimeoutStartSec=60
-UMask=0077
-NoNewPrivileges=yes
-LimitMEMLOCK=infinity
+${rulesSandbox()}
 `;
 }
 
