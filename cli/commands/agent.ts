@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import { writeFileSync } from "node:fs";
+import { becomeConfined } from "../agent/confine.ts";
 import { healthJson, healthText } from "../agent/health.ts";
 import { notifyAgent } from "../agent/notify.ts";
 import { type Outcome, runAgent } from "../agent/run.ts";
@@ -10,7 +11,6 @@ import { flagArg, globalArgs } from "../args.ts";
 import { Exit, type ExitCode, usageError } from "../errors.ts";
 import { bridge } from "../loader/bridge.ts";
 import type { Io } from "../output/io.ts";
-import { becomeQuiet } from "../system/quiet.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
@@ -31,7 +31,7 @@ function reportEnd(io: Io, outcome: Outcome, wasReady: boolean): void {
 
 async function foreground(io: Io): Promise<ExitCode> {
   const { lib } = await openHost();
-  becomeQuiet();
+  becomeConfined(lib);
   let wasReady = false;
   const outcome = await runAgent(lib, (answer) => {
     wasReady = true;
@@ -100,7 +100,9 @@ export const internalAgent = leaf({
   args: { ...globalArgs },
   async run() {
     try {
-      await runAgent(await bridge(), () => {});
+      const lib = await bridge();
+      becomeConfined(lib);
+      await runAgent(lib, () => {});
       return Exit.DONE;
     } catch (error) {
       ensureRunDir();
