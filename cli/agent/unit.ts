@@ -3,6 +3,7 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import type { Capability } from "../loader/host.ts";
+import { childEnvironment, programOf } from "../system/child.ts";
 import { sandbox } from "../system/sandbox.ts";
 
 export const UNIT = "tcpx-agent.service";
@@ -51,24 +52,19 @@ export async function stopUnit(pid: number): Promise<boolean> {
     return false;
   }
   // killed by us it would be started again
-  const child = Bun.spawn(["systemctl", "stop", UNIT], { stdio: ["ignore", "ignore", "ignore"] });
+  const child = Bun.spawn([programOf("systemctl") ?? "systemctl", "stop", UNIT], {
+    env: childEnvironment(),
+    stdio: ["ignore", "ignore", "ignore"],
+  });
   return (await child.exited) === 0;
 }
 
-/** The command that starts `argv` as the unit. */
-export function unitCommand(argv: string[]): string[] {
+/** What follows systemd-run so that it starts `argv` as the unit. */
+export function unitArguments(argv: string[]): string[] {
   const properties = Object.entries(PROPERTIES).map(([name, value]) => `--property=${name}=${value}`);
   const env = Object.entries(QUIET).map(([name, value]) => `--setenv=${name}=${value}`);
   const flags = ["--quiet", "--collect", "--no-ask-password", `--unit=${UNIT}`, "--service-type=exec"];
-  return [
-    "systemd-run",
-    ...flags,
-    "--description=tcpx: agent for ACKs",
-    ...properties,
-    ...env,
-    "--",
-    ...argv,
-  ];
+  return [...flags, "--description=tcpx: agent for ACKs", ...properties, ...env, "--", ...argv];
 }
 
 /**
@@ -76,10 +72,16 @@ export function unitCommand(argv: string[]): string[] {
  * @returns false where there is no systemd, or it refuses: the caller finds another way
  */
 export async function systemdRun(argv: string[]): Promise<boolean> {
-  if (!existsSync("/run/systemd/system") || !Bun.which("systemd-run")) return false;
+  const program = existsSync("/run/systemd/system") ? programOf("systemd-run") : null;
+  if (!program) return false;
   // the agent before this one may be a unit that has not quite ended
   for (let attempt = 0; attempt < 20; attempt++) {
-    const child = Bun.spawn(unitCommand(argv), { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+    const child = Bun.spawn([program, ...unitArguments(argv)], {
+      env: childEnvironment(),
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "pipe",
+    });
     const [said, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
     if (code === 0) return true;
     if (!said.includes("already")) return false;

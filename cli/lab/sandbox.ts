@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
 import { cgroupRoot, findCgroupRoot } from "../loader/host.ts";
 import { removeLeftRuns } from "../loader/run-scopes.ts";
+import { childEnvironment, programOf } from "../system/child.ts";
 import { makeDirectories, makeDirectory } from "../system/files.ts";
 
 /** Inode of our pid namespace: a pid of another one tells nothing about who is alive. */
@@ -16,13 +17,14 @@ const RUN_NETNS = "/run/netns";
 
 /** Runs `ip`; throws with its own words. */
 async function ip(...args: string[]): Promise<void> {
-  const program = Bun.which("ip");
+  const program = programOf("ip");
   if (!program) {
     throw new TcpxError(Exit.UNSUPPORTED, "the program 'ip' is missing", {
       hint: "install the package iproute2",
     });
   }
-  const child = Bun.spawn([program, ...args], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+  const env = childEnvironment();
+  const child = Bun.spawn([program, ...args], { env, stdin: "ignore", stdout: "ignore", stderr: "pipe" });
   const [text, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
   if (code !== 0) throw new TcpxError(Exit.FAILED, `ip ${args.join(" ")}: ${text.trim()}`);
 }

@@ -4,6 +4,7 @@
 import { existsSync, lstatSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
+import { childEnvironment, programOf } from "../system/child.ts";
 import { makeDirectories, replaceFile, sweepDrafts } from "../system/files.ts";
 import { UNIT, UNIT_FILE } from "./unit.ts";
 
@@ -47,7 +48,9 @@ export function write(path: string, text: string): boolean {
 }
 
 function systemctl(...args: string[]): { code: number; out: string; said: string } {
-  const child = Bun.spawnSync(["systemctl", ...args], { stdin: "ignore", timeout: 60_000 });
+  const program = programOf("systemctl") ?? "systemctl";
+  const env = childEnvironment();
+  const child = Bun.spawnSync([program, ...args], { env, stdin: "ignore", timeout: 60_000 });
   return { code: child.exitCode, out: child.stdout.toString(), said: child.stderr.toString().trim() };
 }
 
@@ -57,7 +60,7 @@ function must(...args: string[]): void {
   throw new TcpxError(Exit.FAILED, `systemctl ${args.join(" ")}: ${said.split("\n")[0] || `exit ${code}`}`);
 }
 
-export const hasSystemd = (): boolean => existsSync("/run/systemd/system") && Bun.which("systemctl") !== null;
+export const hasSystemd = (): boolean => existsSync("/run/systemd/system") && programOf("systemctl") !== null;
 
 export const isEnabled = (): boolean => systemctl("is-enabled", UNIT).out.trim() === "enabled";
 

@@ -5,6 +5,7 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type TcpxError, usageError } from "../errors.ts";
+import { childEnvironment, programOf } from "./child.ts";
 import { makeDirectories, replaceFile, sweepDrafts } from "./files.ts";
 import { rulesSandbox } from "./sandbox.ts";
 import { self } from "./self.ts";
@@ -116,7 +117,7 @@ function hooked(): string[] {
  * @returns the services of drop-ins that were made or removed
  */
 export function syncHooks(services: readonly string[]): string[] {
-  const systemctl = Bun.which("systemctl");
+  const systemctl = programOf("systemctl");
   if (!existsSync(DIR) || !systemctl) return [];
   const changed = services.filter((unit) => put(dropIn(unit), dropInText(systemctl)));
   for (const unit of hooked().filter((unit) => !services.includes(unit))) {
@@ -128,7 +129,12 @@ export function syncHooks(services: readonly string[]): string[] {
   if (services.length > 0) put(template, templateText(self()));
   else if (was) remove(template);
   if (changed.length > 0 || was !== existsSync(template)) {
-    Bun.spawnSync([systemctl, "daemon-reload"], { stdio: ["ignore", "ignore", "ignore"], timeout: 30_000 });
+    const env = childEnvironment();
+    Bun.spawnSync([systemctl, "daemon-reload"], {
+      env,
+      stdio: ["ignore", "ignore", "ignore"],
+      timeout: 30_000,
+    });
   }
   return changed;
 }

@@ -78,6 +78,22 @@ describeIf(labRequirement.ok, labRequirement.reason)("permissions", () => {
     });
   });
 
+  test("programs are not taken from where somebody else may put them", async () => {
+    const evil = "/run/evil/bin";
+    const names = ["systemctl", "systemd-run", "modprobe", "ip", "id"];
+    await host.sh(`mkdir -p ${evil} && cd ${evil} && printf '#!/bin/sh\ntouch /run/ran-$(basename $0)\n' >x &&
+      chmod 755 x && for name in ${names.join(" ")}; do cp x $name; done && chown -R 65534 /run/evil`);
+    const env = { PATH: `${evil}:${process.env.PATH}` };
+    await host.ok(["uto", "set", "30s", "--cgroup", service.path], { env });
+    await host.ok(["ack", "set", "--every", "8", "--cgroup", scope], { env });
+    await host.tcpx(["cc-request", "set", "nosuch", "--local", "--cgroup", scope], { env });
+    await host.tcpx(["uto", "set", "30s", "--unit", "nosuch", "--user", "root"], { env });
+    expect(await host.sh("ls /run")).not.toContain("ran-");
+    expect(await host.sh(`cat ${UNITS}/${service.unit}.d/50-tcpx.conf`)).toMatch(
+      /^ExecStartPre=-\+\/(usr\/)?bin\/systemctl /m,
+    );
+  });
+
   test("a directory of the agent that somebody else could have made is refused in one line", async () => {
     for (const make of [
       "mkdir -m 700 /run/tcpx && chown 65534 /run/tcpx",
