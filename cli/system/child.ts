@@ -33,6 +33,11 @@ export function safePath(path = process.env.PATH ?? ""): string {
   return [...new Set([...path.split(":").flatMap(safeFolder), ...USUAL])].join(":");
 }
 
+/** May others than root put another program in place of this file? */
+export function othersMayReplace(path: string): boolean {
+  return safeFolder(dirname(path)).length === 0 || !isSafe(path, false);
+}
+
 /** The path of a program of the system; null where there is none. */
 export const programOf = (name: string): string | null => Bun.which(name, { PATH: safePath() });
 

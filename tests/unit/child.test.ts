@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: MIT
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { childEnvironment, safePath } from "../../cli/system/child.ts";
+import { childEnvironment, othersMayReplace, safePath } from "../../cli/system/child.ts";
 import { testIf } from "../support/requires.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -58,6 +67,23 @@ describe("where programs are looked for", () => {
     symlinkSync("home/bin", join(dir, "bin"));
     for (const path of ["home", "home/bin", "bin"]) expect(added(join(dir, path))).toEqual([]);
   });
+});
+
+testIf(isRoot, "root")("who may replace a program", () => {
+  const dir = realpathSync(mkdtempSync(join(tmpdir(), "tcpx-path-")));
+  const file = join(dir, "tcpx");
+  writeFileSync(file, "");
+  chmodSync(file, 0o755);
+  expect(othersMayReplace(file)).toBe(false);
+  chmodSync(file, 0o775);
+  expect(othersMayReplace(file)).toBe(true);
+  chmodSync(file, 0o755);
+  chownSync(file, NOBODY, NOBODY);
+  expect(othersMayReplace(file)).toBe(true);
+  chownSync(file, 0, 0);
+  chownSync(dir, NOBODY, NOBODY);
+  expect(othersMayReplace(file)).toBe(true);
+  rmSync(dir, { recursive: true });
 });
 
 test("a program of the system gets nothing else of our environment", () => {
