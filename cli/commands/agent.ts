@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
 
 import { writeFileSync } from "node:fs";
-import { becomeConfined } from "../agent/confine.ts";
 import { healthJson, healthText } from "../agent/health.ts";
 import { notifyAgent } from "../agent/notify.ts";
 import { type Outcome, runAgent } from "../agent/run.ts";
 import { ensureRunDir, FAILURE } from "../agent/run-dir.ts";
 import { stopAgent } from "../agent/start.ts";
+import { CAPABILITIES } from "../agent/unit.ts";
 import { flagArg, globalArgs } from "../args.ts";
 import { Exit, type ExitCode, usageError } from "../errors.ts";
 import { bridge } from "../loader/bridge.ts";
 import type { Io } from "../output/io.ts";
+import { becomeConfined } from "../system/confine.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
@@ -31,7 +32,7 @@ function reportEnd(io: Io, outcome: Outcome, wasReady: boolean): void {
 
 async function foreground(io: Io): Promise<ExitCode> {
   const { lib } = await openHost();
-  becomeConfined(lib);
+  becomeConfined(lib, CAPABILITIES);
   let wasReady = false;
   const outcome = await runAgent(lib, (answer) => {
     wasReady = true;
@@ -101,7 +102,7 @@ export const internalAgent = leaf({
   async run() {
     try {
       const lib = await bridge();
-      becomeConfined(lib);
+      becomeConfined(lib, CAPABILITIES);
       await runAgent(lib, () => {});
       return Exit.DONE;
     } catch (error) {

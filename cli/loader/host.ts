@@ -130,7 +130,14 @@ export function currentNetns(lib: Bridge): { cookie: bigint; inode: number } | n
 }
 
 const CAP = {
-  ...{ NET_ADMIN: 12n, NET_RAW: 13n, SYS_MODULE: 16n, SYS_PTRACE: 19n, SYS_ADMIN: 21n },
+  ...{
+    NET_BIND_SERVICE: 10n,
+    NET_ADMIN: 12n,
+    NET_RAW: 13n,
+    SYS_MODULE: 16n,
+    SYS_PTRACE: 19n,
+    SYS_ADMIN: 21n,
+  },
   ...{ PERFMON: 38n, BPF: 39n },
 } as const;
 

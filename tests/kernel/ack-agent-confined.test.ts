@@ -4,23 +4,12 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { AgentHost } from "../support/agent-host.ts";
 import { until } from "../support/lab.ts";
+import { CAP, confinedTo, privileges, statusOf } from "../support/privileges.ts";
 import { describeIf, labRequirement } from "../support/requires.ts";
 import { tcpxPath } from "../support/tcpx.ts";
 
-/** CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF (linux/capability.h). */
-const NEEDED = [12, 13, 19, 21, 38, 39];
-const mask = (capabilities: number[]) => {
-  const bits = capabilities.reduce((sum, n) => sum | (1n << BigInt(n)), 0n);
-  return bits.toString(16).padStart(16, "0");
-};
-const CONFINED = {
-  CapInh: mask([]),
-  CapPrm: mask(NEEDED),
-  CapEff: mask(NEEDED),
-  CapBnd: mask(NEEDED),
-  CapAmb: mask([]),
-  NoNewPrivs: "1",
-};
+const NEEDED = [CAP.NET_ADMIN, CAP.NET_RAW, CAP.SYS_PTRACE, CAP.SYS_ADMIN, CAP.PERFMON, CAP.BPF];
+const CONFINED = confinedTo(NEEDED);
 
 describeIf(labRequirement.ok, labRequirement.reason)("privileges of the ACK agent", () => {
   let a: AgentHost;
@@ -31,18 +20,10 @@ describeIf(labRequirement.ok, labRequirement.reason)("privileges of the ACK agen
   afterEach(() => a.clear());
   afterAll(() => a[Symbol.asyncDispose]());
 
-  /** Of every thread, as /proc has them. */
-  async function privileges(pid: number): Promise<Record<string, string>[]> {
-    const text = await a.host.sh(`for s in /proc/${pid}/task/*/status; do cat $s; done`);
-    const threads = text.split(/^(?=Name:)/m);
-    const value = (thread: string, key: string) => new RegExp(`^${key}:\\s*(\\S+)$`, "m").exec(thread)?.[1];
-    return threads.map((thread) =>
-      Object.fromEntries(Object.keys(CONFINED).map((key) => [key, value(thread, key) ?? "missing"])),
-    );
-  }
+  const privilegesOf = async (pid: number) => privileges(await a.host.sh(statusOf(pid)));
 
   const expectConfined = async (pid: number, wanted = CONFINED) => {
-    const threads = await privileges(pid);
+    const threads = await privilegesOf(pid);
     expect(threads.length).toBeGreaterThan(1);
     for (const thread of threads) expect(thread).toEqual(wanted);
   };
@@ -60,7 +41,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("privileges of the ACK agen
     await a.host.ok(words, { json: true, netns });
     const guards = (await a.host.sh("pgrep -x tcpx-guard")).trim().split("\n").map(Number);
     expect(guards.length).toBeGreaterThan(0);
-    for (const pid of guards) expect(await privileges(pid)).toEqual([CONFINED]);
+    for (const pid of guards) expect(await privilegesOf(pid)).toEqual([CONFINED]);
   });
 
   /** Runs `tcpx agent` in the foreground behind a command, while `inspect` looks at it. */
@@ -79,13 +60,13 @@ describeIf(labRequirement.ok, labRequirement.reason)("privileges of the ACK agen
 
   test("where its starter lacks some of them, it has the others", () =>
     inForeground(["setpriv", "--bounding-set", "-net_raw,-perfmon", "--"], (pid) => {
-      const left = mask(NEEDED.filter((n) => n !== 13 && n !== 38));
-      return expectConfined(pid, { ...CONFINED, CapPrm: left, CapEff: left, CapBnd: left });
+      const left = NEEDED.filter((n) => n !== CAP.NET_RAW && n !== CAP.PERFMON);
+      return expectConfined(pid, confinedTo(left));
     }));
 
   test("where the bounding set may not be changed, it has no others all the same", () =>
     inForeground(["setpriv", "--bounding-set", "-setpcap", "--"], async (pid) => {
-      const threads = await privileges(pid);
+      const threads = await privilegesOf(pid);
       const [{ CapBnd } = { CapBnd: undefined }] = threads;
       expect(CapBnd).not.toBe(CONFINED.CapBnd);
       for (const thread of threads) expect(thread).toEqual({ ...CONFINED, CapBnd: CapBnd! });
