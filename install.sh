@@ -406,6 +406,7 @@ list_missing() {
 	need procps ps
 	need ethtool ethtool
 	need git git
+	need strace strace
 	need zsh zsh
 	need fish fish
 	need groff-base groff

@@ -164,7 +164,16 @@ TCPX_API int tcpx_writable(int fd);
 TCPX_API int tcpx_write_now(int fd, const void *data, unsigned int size);
 TCPX_API int tcpx_jiffy_us(void);      /* the kernel's tick: 4000 at CONFIG_HZ=250 */
 TCPX_API int tcpx_raise_memlock(void); /* kernels before 5.11 account maps against it */
+
+/* --- capabilities, of the calling thread (privileges.c); sets are masks of 1 << CAP_... --- */
 TCPX_API int tcpx_capabilities(uint64_t *effective);
+/* 1: it has no others than these, and can gain none; else 0. */
+TCPX_API int tcpx_confined(uint64_t keep);
+/* After it, what this thread executes has only those of `keep` that the thread has now, in every
+ * set and in every thread of its own, and can gain none. The bounding set stays as it is without
+ * CAP_SETPCAP: nobody can gain from it then. On an error the thread may have lost some already.
+ */
+TCPX_API int tcpx_confine(uint64_t keep);
 
 /* --- becoming another program (run.c) ----------------------------------------------- */
 /* Lists of strings lie back to back, each with its NUL. */

@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
@@ -276,19 +275,6 @@ int tcpx_raise_memlock(void)
 	const struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
 
 	return result(setrlimit(RLIMIT_MEMLOCK, &unlimited));
-}
-
-int tcpx_capabilities(uint64_t *effective)
-{
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {};
-
-	if (!effective)
-		return -EINVAL;
-	if (syscall(SYS_capget, &header, data))
-		return -errno;
-	*effective = data[0].effective | (uint64_t)data[1].effective << 32;
-	return 0;
 }
 
 /* The coarse clock moves once a tick. */

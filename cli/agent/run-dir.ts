@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The agent's directory: nobody else can enter it, so whoever reaches the socket may use it.
 
-import { lstatSync, mkdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { lstatSync, rmdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
+import { makeDirectory } from "../system/files.ts";
 
 export const RUN_DIR = "/run/tcpx";
 export const SOCKET = join(RUN_DIR, "agent.sock");
@@ -28,7 +29,7 @@ export function checkRunDir(path = RUN_DIR): boolean {
 /** Makes it unless it is there. @throws TcpxError (unsupported) where /run cannot be written */
 export function ensureRunDir(path = RUN_DIR): void {
   try {
-    mkdirSync(path, { mode: 0o700 });
+    makeDirectory(path, 0o700);
   } catch (error) {
     if (codeOf(error) === "EROFS" || codeOf(error) === "ENOENT") {
       throw new TcpxError(Exit.UNSUPPORTED, `${path} cannot be made (${codeOf(error)})`, {

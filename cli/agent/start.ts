@@ -5,6 +5,7 @@
 import { readFileSync, readlinkSync, unlinkSync } from "node:fs";
 import { Exit, TcpxError } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
+import { childEnvironment } from "../system/child.ts";
 import { inNetns } from "../system/netns.ts";
 import { self } from "../system/self.ts";
 import type { AgentAnswer } from "./health.ts";
@@ -35,7 +36,7 @@ function inHostNetns<T>(lib: Bridge, action: () => T): T {
 }
 
 function spawnDetached(lib: Bridge): Fate {
-  const env = { PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin", ...QUIET };
+  const env = { ...childEnvironment(), ...QUIET };
   const spawn = () =>
     Bun.spawn([...self(), "internal-agent"], {
       stdio: ["ignore", "ignore", "ignore"],

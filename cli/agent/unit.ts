@@ -2,7 +2,10 @@
 // The agent as a transient unit of systemd: outside every session, hardened, started again when it is killed.
 
 import { existsSync, readFileSync } from "node:fs";
+import type { Capability } from "../loader/host.ts";
+import { childEnvironment, programOf } from "../system/child.ts";
 import { engineVariables } from "../system/runtime-env.ts";
+import { sandbox } from "../system/sandbox.ts";
 
 export const UNIT = "tcpx-agent.service";
 
@@ -15,43 +18,23 @@ export const QUIET = {
   ...engineVariables(),
 } as const;
 
-const CAPABILITIES = [
-  "CAP_BPF",
-  "CAP_NET_ADMIN",
-  "CAP_NET_RAW",
-  "CAP_PERFMON",
-  "CAP_SYS_ADMIN", // setns()
-  "CAP_SYS_PTRACE", // /proc/PID/ns of others
-  "CAP_SYS_RESOURCE", // RLIMIT_MEMLOCK before 5.11
+/** What it needs, and no more. Where BPF and PERFMON are missing, SYS_ADMIN stands for them. */
+export const CAPABILITIES: readonly Capability[] = [
+  "BPF",
+  "NET_ADMIN",
+  "NET_RAW",
+  "PERFMON",
+  "SYS_ADMIN", // setns()
+  "SYS_PTRACE", // /proc/PID/ns of others
 ];
 
-/**
- * Properties of the unit. Not MemoryDenyWriteExecute: the runtime and bun:ffi make code. Not
- * ProtectKernelTunables: bpffs is below /sys. Not PrivateTmp: the executable may be there.
- */
+/** Properties of the unit. No RuntimeDirectory: systemd would take it away from the next agent. */
 export const PROPERTIES: Record<string, string> = {
   // tcpx.service starts it before sysinit.target, which services wait for otherwise
   DefaultDependencies: "no",
   Conflicts: "shutdown.target",
   Before: "shutdown.target",
-  CapabilityBoundingSet: CAPABILITIES.join(" "),
-  NoNewPrivileges: "yes",
-  ProtectSystem: "strict",
-  ProtectHome: "read-only",
-  ProtectKernelModules: "yes",
-  ProtectKernelLogs: "yes",
-  ProtectHostname: "yes",
-  RestrictAddressFamilies: "AF_UNIX AF_INET AF_INET6 AF_NETLINK",
-  RestrictNamespaces: "net",
-  RestrictRealtime: "yes",
-  RestrictSUIDSGID: "yes",
-  LockPersonality: "yes",
-  SystemCallArchitectures: "native",
-  // Not /run/tcpx alone, which would be a mount point to the agent, and one cannot be removed by who ends.
-  // No RuntimeDirectory: it is there already, and systemd would take it away from the next agent.
-  ReadWritePaths: "/run",
-  UMask: "0077",
-  LimitMEMLOCK: "infinity",
+  ...sandbox(CAPABILITIES, "net"),
   // a guard process may still have routes to take back when the agent is gone
   KillMode: "control-group",
   TimeoutStopSec: "5",
@@ -68,24 +51,19 @@ export async function stopUnit(pid: number): Promise<boolean> {
     return false;
   }
   // killed by us it would be started again
-  const child = Bun.spawn(["systemctl", "stop", UNIT], { stdio: ["ignore", "ignore", "ignore"] });
+  const child = Bun.spawn([programOf("systemctl") ?? "systemctl", "stop", UNIT], {
+    env: childEnvironment(),
+    stdio: ["ignore", "ignore", "ignore"],
+  });
   return (await child.exited) === 0;
 }
 
-/** The command that starts `argv` as the unit. */
-export function unitCommand(argv: string[]): string[] {
+/** What follows systemd-run so that it starts `argv` as the unit. */
+export function unitArguments(argv: string[]): string[] {
   const properties = Object.entries(PROPERTIES).map(([name, value]) => `--property=${name}=${value}`);
   const env = Object.entries(QUIET).map(([name, value]) => `--setenv=${name}=${value}`);
   const flags = ["--quiet", "--collect", "--no-ask-password", `--unit=${UNIT}`, "--service-type=exec"];
-  return [
-    "systemd-run",
-    ...flags,
-    "--description=tcpx: agent for ACKs",
-    ...properties,
-    ...env,
-    "--",
-    ...argv,
-  ];
+  return [...flags, "--description=tcpx: agent for ACKs", ...properties, ...env, "--", ...argv];
 }
 
 /**
@@ -93,10 +71,16 @@ export function unitCommand(argv: string[]): string[] {
  * @returns false where there is no systemd, or it refuses: the caller finds another way
  */
 export async function systemdRun(argv: string[]): Promise<boolean> {
-  if (!existsSync("/run/systemd/system") || !Bun.which("systemd-run")) return false;
+  const program = existsSync("/run/systemd/system") ? programOf("systemd-run") : null;
+  if (!program) return false;
   // the agent before this one may be a unit that has not quite ended
   for (let attempt = 0; attempt < 20; attempt++) {
-    const child = Bun.spawn(unitCommand(argv), { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+    const child = Bun.spawn([program, ...unitArguments(argv)], {
+      env: childEnvironment(),
+      stdin: "ignore",
+      stdout: "ignore",
+      stderr: "pipe",
+    });
     const [said, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
     if (code === 0) return true;
     if (!said.includes("already")) return false;

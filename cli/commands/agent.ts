@@ -6,11 +6,12 @@ import { notifyAgent } from "../agent/notify.ts";
 import { type Outcome, runAgent } from "../agent/run.ts";
 import { ensureRunDir, FAILURE } from "../agent/run-dir.ts";
 import { stopAgent } from "../agent/start.ts";
+import { CAPABILITIES } from "../agent/unit.ts";
 import { flagArg, globalArgs } from "../args.ts";
 import { Exit, type ExitCode, usageError } from "../errors.ts";
 import { bridge } from "../loader/bridge.ts";
 import type { Io } from "../output/io.ts";
-import { becomeQuiet } from "../system/quiet.ts";
+import { becomeConfined } from "../system/confine.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
@@ -31,7 +32,7 @@ function reportEnd(io: Io, outcome: Outcome, wasReady: boolean): void {
 
 async function foreground(io: Io): Promise<ExitCode> {
   const { lib } = await openHost();
-  becomeQuiet();
+  becomeConfined(lib, CAPABILITIES);
   let wasReady = false;
   const outcome = await runAgent(lib, (answer) => {
     wasReady = true;
@@ -100,7 +101,9 @@ export const internalAgent = leaf({
   args: { ...globalArgs },
   async run() {
     try {
-      await runAgent(await bridge(), () => {});
+      const lib = await bridge();
+      becomeConfined(lib, CAPABILITIES);
+      await runAgent(lib, () => {});
       return Exit.DONE;
     } catch (error) {
       ensureRunDir();

@@ -3,17 +3,19 @@
 import { resolve } from "node:path";
 import type { AgentAnswer } from "../agent/health.ts";
 import { ask } from "../agent/socket.ts";
-import { type Args, globalArgs, scopeArgs, scopeFlags, textArg } from "../args.ts";
+import { globalArgs, scopeArgs, scopeFlags, textArg } from "../args.ts";
 import { Exit, type ExitCode, usageError } from "../errors.ts";
+import type { Bridge } from "../loader/bridge.ts";
 import { readCounters } from "../loader/counters.ts";
+import { type Capability, capabilities } from "../loader/host.ts";
 import { familiesOf } from "../observe/families.ts";
 import { formatListen, type Listen, parseListen } from "../observe/listen.ts";
 import { type Family, openMetrics } from "../observe/openmetrics.ts";
 import { serveMetrics } from "../observe/serve.ts";
-import { replaceFile } from "../observe/textfile.ts";
+import { writeTextfile } from "../observe/textfile.ts";
 import type { Io } from "../output/io.ts";
-import { becomeQuiet } from "../system/quiet.ts";
-import { openHost } from "./host-access.ts";
+import { becomeConfined } from "../system/confine.ts";
+import { type Host, openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
 const command = "metrics";
@@ -28,9 +30,15 @@ async function askAgent(io: Io): Promise<AgentAnswer | undefined> {
   }
 }
 
+/** What a server needs that others reach: it reads pins of root's, and names of cgroups as process 1 sees them. */
+function serverCapabilities(lib: Bridge): Capability[] {
+  const has = capabilities(lib);
+  const needed: Capability[] = ["BPF", "NET_ADMIN", "NET_BIND_SERVICE", "PERFMON", "SYS_PTRACE"];
+  return has("BPF") && has("PERFMON") ? needed : [...needed, "SYS_ADMIN"]; // which stands for them
+}
+
 /** What reads the metrics anew at every call. */
-async function reader(args: Args, io: Io): Promise<() => Promise<Family[]>> {
-  const host = await openHost(scopeFlags(args));
+function reader(host: Host, io: Io): () => Promise<Family[]> {
   return async () => {
     const answer = await askAgent(io);
     const scopes = host
@@ -94,15 +102,17 @@ export const metrics = leaf({
       throw usageError("--listen and --output exclude each other", address, "give one of them");
     }
     const where = address === undefined ? undefined : parseListen(address);
-    const read = await reader(args, io);
+    const host = await openHost(scopeFlags(args));
+    const { lib } = host;
+    const read = reader(host, io);
     if (where) {
-      becomeQuiet();
+      becomeConfined(lib, serverCapabilities(lib));
       return listen(where, read, io);
     }
     const families = await read();
     if (output !== undefined) {
       const file = resolve(output);
-      replaceFile(file, openMetrics(families));
+      writeTextfile(file, openMetrics(families));
       io.json({ command, output: file, families });
       return Exit.DONE;
     }

@@ -7,6 +7,7 @@ import type { Io } from "../output/io.ts";
 import * as files from "../persist/files.ts";
 import { presentPolicy } from "../persist/policy.ts";
 import { POLICY, UNIT, UNIT_FILE, unitText } from "../persist/unit.ts";
+import { othersMayReplace } from "../system/child.ts";
 import { self } from "../system/self.ts";
 import { openHost } from "./host-access.ts";
 import { type Group, leaf } from "./types.ts";
@@ -27,6 +28,14 @@ async function present(io: Io): Promise<string> {
   const { text, notices } = await presentPolicy();
   for (const notice of notices) io.messages.warn(notice);
   return text;
+}
+
+/** The unit runs us as root at every start. */
+function warnOfOthers(io: Io): void {
+  const others = self().filter(othersMayReplace);
+  for (const path of others) {
+    io.messages.warn(`${UNIT} runs ${path} as root, and others than root can replace that file`);
+  }
 }
 
 /** What an administrator has written by hand is not lost. */
@@ -50,6 +59,7 @@ const on = leaf({
   async run(args, io) {
     requireSystemd();
     await openHost();
+    files.requireOwnFolder(dirname(POLICY));
     const policy = await present(io);
     const unit = unitText(self());
     if (flagArg(args, "dry-run")) {
@@ -57,6 +67,7 @@ const on = leaf({
       io.print(`# ${POLICY}\n${policy}\n# ${UNIT_FILE}\n${unit}`);
       return Exit.DONE;
     }
+    warnOfOthers(io);
     const { changed, old } = keepPolicy(policy);
     const enabled = files.enable(unit);
     io.json({

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-import { mkdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import { readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { ArgsDef } from "citty";
 import { type Args, globalArgs, selectorArgs, textArg } from "../args.ts";
@@ -11,6 +11,7 @@ import { cgroupRoot } from "../loader/host.ts";
 import { freeRunCgroup } from "../loader/run-scopes.ts";
 import { siteIfReadable } from "../loader/site.ts";
 import { become, inheritedFiles, requireCommand } from "../system/exec.ts";
+import { makeDirectory } from "../system/files.ts";
 import { cgroupOfProcess } from "../system/scope.ts";
 import { self } from "../system/self.ts";
 import { openHost } from "./host-access.ts";
@@ -76,7 +77,7 @@ function makeScope(lib: Bridge): string {
   const line = unwrap("start the watcher", lib.tcpx_run_watch(words, words.length));
   orCgroupError(own, () => {
     try {
-      mkdirSync(path);
+      makeDirectory(path, 0o755);
     } catch (error) {
       writeSync(line, ".");
       throw error;

@@ -2,11 +2,13 @@
 // Places of our own for demo and doctor: client, router and server in namespaces, and cgroups.
 // Everything is named after this process, so that leftovers of a killed one are recognised.
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
 import { cgroupRoot, findCgroupRoot } from "../loader/host.ts";
 import { removeLeftRuns } from "../loader/run-scopes.ts";
+import { childEnvironment, programOf } from "../system/child.ts";
+import { makeDirectories, makeDirectory } from "../system/files.ts";
 
 /** Inode of our pid namespace: a pid of another one tells nothing about who is alive. */
 const PID_NS = statSync("/proc/self/ns/pid").ino;
@@ -15,13 +17,14 @@ const RUN_NETNS = "/run/netns";
 
 /** Runs `ip`; throws with its own words. */
 async function ip(...args: string[]): Promise<void> {
-  const program = Bun.which("ip");
+  const program = programOf("ip");
   if (!program) {
     throw new TcpxError(Exit.UNSUPPORTED, "the program 'ip' is missing", {
       hint: "install the package iproute2",
     });
   }
-  const child = Bun.spawn([program, ...args], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
+  const env = childEnvironment();
+  const child = Bun.spawn([program, ...args], { env, stdin: "ignore", stdout: "ignore", stderr: "pipe" });
   const [text, code] = await Promise.all([new Response(child.stderr).text(), child.exited]);
   if (code !== 0) throw new TcpxError(Exit.FAILED, `ip ${args.join(" ")}: ${text.trim()}`);
 }
@@ -78,7 +81,7 @@ export class Sandbox implements AsyncDisposable {
       await ip("-n", `${this.name}-${place}`, "link", "set", "lo", "up");
     }
     for (const end of ["client", "server"] as const) {
-      mkdirSync(this.cgroup(end), { recursive: true });
+      makeDirectories(this.cgroup(end), 0o755);
       await this.connect(end);
     }
     await this.forward(true);
@@ -118,7 +121,7 @@ async function removeOne(name: string): Promise<void> {
 export function temporaryCgroup(): { path: string } & AsyncDisposable {
   const name = `tcpx-doctor-${PID_NS}-${process.pid}`;
   const path = join(cgroupRoot(), name);
-  mkdirSync(path);
+  makeDirectory(path, 0o755);
   return { path, [Symbol.asyncDispose]: () => removeOne(name) };
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Where this host keeps cgroups and bpffs, and who we are on it.
 
-import { lstatSync, mkdirSync, readdirSync, realpathSync, statSync } from "node:fs";
+import { lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { absentError, Exit, TcpxError, usageError } from "../errors.ts";
+import { makeDirectory } from "../system/files.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
 import { hostView, isDirectory, mountsOf, viewpoints } from "./viewpoint.ts";
 
@@ -128,13 +129,29 @@ export function currentNetns(lib: Bridge): { cookie: bigint; inode: number } | n
   return { cookie: cookie[0]!, inode: statSync("/proc/thread-self/ns/net").ino };
 }
 
-const CAP = { NET_ADMIN: 12n, SYS_MODULE: 16n, SYS_ADMIN: 21n, PERFMON: 38n, BPF: 39n } as const;
+const CAP = {
+  ...{
+    NET_BIND_SERVICE: 10n,
+    NET_ADMIN: 12n,
+    NET_RAW: 13n,
+    SYS_MODULE: 16n,
+    SYS_PTRACE: 19n,
+    SYS_ADMIN: 21n,
+  },
+  ...{ PERFMON: 38n, BPF: 39n },
+} as const;
+
+export type Capability = keyof typeof CAP;
+
+/** As the kernel has sets of them: bit N is capability N. */
+export const capabilityMask = (names: readonly Capability[]): bigint =>
+  names.reduce((mask, name) => mask | (1n << CAP[name]), 0n);
 
 /** Tells which of them this process has. */
-export function capabilities(lib: Bridge): (name: keyof typeof CAP) => boolean {
+export function capabilities(lib: Bridge): (name: Capability) => boolean {
   const effective = new BigUint64Array(1);
   unwrap("capget", lib.tcpx_capabilities(effective));
-  return (name) => (effective[0]! & (1n << CAP[name])) !== 0n;
+  return (name) => (effective[0]! & capabilityMask([name])) !== 0n;
 }
 
 /** Names of the capabilities that tcpx needs and this process lacks. */
@@ -158,7 +175,7 @@ export function requireCapabilities(lib: Bridge): void {
 /** Creates our directory in bpffs unless it is there. */
 export function ownDirectory(path: string): void {
   try {
-    mkdirSync(path, { mode: 0o700 });
+    makeDirectory(path, 0o700);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }

@@ -10,8 +10,9 @@
 // The link names the program, the program's id names the generation: whatever a killed command
 // leaves behind, the link shows either the old rules or the new ones.
 
-import { mkdirSync, rmdirSync, rmSync, unlinkSync } from "node:fs";
+import { rmdirSync, rmSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
+import { makeDirectories } from "../system/files.ts";
 import type { Bridge } from "./bridge.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
 import { listPins, openPin } from "./maps.ts";
@@ -46,7 +47,7 @@ export const allScopeDirs = (bpffs: string) => layouts(bpffs).flatMap((layout) =
 
 /** Creates a directory in bpffs unless it is there. */
 export function ensureDir(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  makeDirectories(path, 0o700);
 }
 
 /** Removes a pin, if it is there. */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A file that others read at any time, such as a node exporter: the old text or the new one.
 
-import { lstatSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { lstatSync } from "node:fs";
 import { Exit, TcpxError, usageError } from "../errors.ts";
+import { replaceFile } from "../system/files.ts";
 
 /** As a person would put it. */
 const REASONS: Record<string, string> = {
@@ -29,20 +29,12 @@ function checkTarget(path: string): void {
  * Replaces a file's text in one step; readable for everybody, since others run the exporter.
  * @throws TcpxError that names the file
  */
-export function replaceFile(path: string, text: string): void {
-  // exporters take *.prom: this is not one yet
-  const made = join(dirname(path), `.${basename(path)}.${crypto.randomUUID()}`);
+export function writeTextfile(path: string, text: string): void {
   try {
     checkTarget(path);
-    writeFileSync(made, text, { flag: "wx", mode: 0o644 });
-    renameSync(made, path);
+    replaceFile(path, text, 0o644);
   } catch (error) {
     if (error instanceof TcpxError) throw error;
-    try {
-      unlinkSync(made);
-    } catch {
-      // it was not made
-    }
     const { code = "", message } = error as NodeJS.ErrnoException;
     const exit = code === "EACCES" || code === "EPERM" ? Exit.PERMISSION : Exit.FAILED;
     const why = REASONS[code] ?? (exit === Exit.PERMISSION ? `not permitted (${code})` : message);

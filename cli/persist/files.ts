@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // What `tcpx persist` has on disk, and what systemd knows of it.
 
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, readFileSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
+import { childEnvironment, programOf } from "../system/child.ts";
+import { makeDirectories, replaceFile, sweepDrafts } from "../system/files.ts";
 import { UNIT, UNIT_FILE } from "./unit.ts";
 
 /** Undefined: it is not there. */
@@ -17,14 +19,27 @@ export function read(path: string): string | undefined {
   }
 }
 
-/** In one step, and only when it differs. */
+/**
+ * What systemd makes true as root at every start must be in a directory where nobody else writes.
+ * @throws TcpxError (permission); nothing when it is not there
+ */
+export function requireOwnFolder(path: string): void {
+  const info = lstatSync(path, { throwIfNoEntry: false });
+  if (!info || (info.isDirectory() && info.uid === process.geteuid?.() && (info.mode & 0o022) === 0)) return;
+  const link = info.isSymbolicLink() ? "a symbolic link" : undefined;
+  const what = link ?? (info.isDirectory() ? "a directory that others can write to" : "no directory");
+  throw new TcpxError(Exit.PERMISSION, `${path} is ${what}: rules that are kept there would not be ours`, {
+    value: path,
+    hint: "it must be a directory of root's that only root can write to: look at it, then mend or remove it",
+  });
+}
+
+/** In one step, and only when it differs; everybody may read it. */
 export function write(path: string, text: string): boolean {
   if (read(path) === text) return false;
   try {
-    mkdirSync(dirname(path), { recursive: true });
-    const draft = `${path}.${process.pid}`;
-    writeFileSync(draft, text, { mode: 0o644 });
-    renameSync(draft, path);
+    makeDirectories(dirname(path), 0o755);
+    replaceFile(path, text, 0o644);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw new TcpxError(Exit.FAILED, `${path} cannot be written (${code})`, { value: path, cause: error });
@@ -33,7 +48,9 @@ export function write(path: string, text: string): boolean {
 }
 
 function systemctl(...args: string[]): { code: number; out: string; said: string } {
-  const child = Bun.spawnSync(["systemctl", ...args], { stdin: "ignore", timeout: 60_000 });
+  const program = programOf("systemctl") ?? "systemctl";
+  const env = childEnvironment();
+  const child = Bun.spawnSync([program, ...args], { env, stdin: "ignore", timeout: 60_000 });
   return { code: child.exitCode, out: child.stdout.toString(), said: child.stderr.toString().trim() };
 }
 
@@ -43,7 +60,7 @@ function must(...args: string[]): void {
   throw new TcpxError(Exit.FAILED, `systemctl ${args.join(" ")}: ${said.split("\n")[0] || `exit ${code}`}`);
 }
 
-export const hasSystemd = (): boolean => existsSync("/run/systemd/system") && Bun.which("systemctl") !== null;
+export const hasSystemd = (): boolean => existsSync("/run/systemd/system") && programOf("systemctl") !== null;
 
 export const isEnabled = (): boolean => systemctl("is-enabled", UNIT).out.trim() === "enabled";
 
@@ -61,6 +78,7 @@ export function disable(): boolean {
   if (!existsSync(UNIT_FILE)) return false;
   must("disable", "--quiet", "--now", UNIT);
   rmSync(UNIT_FILE);
+  sweepDrafts(UNIT_FILE);
   must("daemon-reload");
   return true;
 }

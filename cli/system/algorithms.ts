@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { Exit, TcpxError } from "../errors.ts";
 import { bridge, cstr } from "../loader/bridge.ts";
 import { capabilities } from "../loader/host.ts";
+import { childEnvironment, programOf } from "./child.ts";
 
 /** Names that the kernel has at hand; its list is the same in every network namespace. */
 export function availableAlgorithms(): string[] {
@@ -19,10 +20,11 @@ async function letKernelLoad(algorithm: string): Promise<void> {
 
 /** Loads its module, or only looks whether there is one; true: that went well. */
 async function loadModule(algorithm: string, dryRun: boolean): Promise<boolean> {
-  const modprobe = Bun.which("modprobe", { PATH: `${process.env.PATH}:/usr/sbin:/sbin` });
+  const modprobe = programOf("modprobe");
   if (!modprobe) return false;
   const argv = [modprobe, "-q", ...(dryRun ? ["-n"] : []), `tcp_${algorithm}`];
-  return (await Bun.spawn(argv, { stdin: "ignore", stdout: "ignore", stderr: "ignore" }).exited) === 0;
+  const env = childEnvironment();
+  return (await Bun.spawn(argv, { env, stdin: "ignore", stdout: "ignore", stderr: "ignore" }).exited) === 0;
 }
 
 /**

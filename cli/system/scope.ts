@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // From what an administrator calls a scope (--cgroup, --unit, --pid) to its cgroup.
 
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ScopeFlags } from "../args.ts";
 import { absentError, Exit, TcpxError, usageError } from "../errors.ts";
@@ -11,6 +11,8 @@ import { directories } from "../loader/survey.ts";
 import { isDirectory, viewpoints } from "../loader/viewpoint.ts";
 import { waitingFor } from "../loader/waiting.ts";
 import { belowMount, cgroupMounts, unifiedPath } from "./cgroup-path.ts";
+import { childEnvironment, programOf } from "./child.ts";
+import { makeDirectories } from "./files.ts";
 import { hasTcpSocket, processState } from "./process.ts";
 import { cgroupOfSlice, cgroupOfUnit, parseShown, parseUnit, pickUnit, unitOf } from "./unit-name.ts";
 
@@ -82,7 +84,7 @@ function findByPid(lib: Bridge, text: string): FoundScope {
 
 /** What systemd says about a system unit; undefined where it does not run, or does not answer. */
 function askSystemd(unit: string): ReturnType<typeof parseShown> | undefined {
-  const program = existsSync("/run/systemd/system") ? Bun.which("systemctl") : null;
+  const program = existsSync("/run/systemd/system") ? programOf("systemctl") : null;
   if (!program) return undefined;
   const argv = [
     program,
@@ -93,14 +95,23 @@ function askSystemd(unit: string): ReturnType<typeof parseShown> | undefined {
     "--",
     unit,
   ];
-  const { exitCode, stdout } = Bun.spawnSync(argv, { stdin: "ignore", stderr: "ignore", timeout: 10_000 });
+  const { exitCode, stdout } = Bun.spawnSync(argv, {
+    env: childEnvironment(),
+    stdin: "ignore",
+    stderr: "ignore",
+    timeout: 10_000,
+  });
   return exitCode === 0 ? parseShown(stdout.toString()) : undefined;
 }
 
 /** A user's number. @throws TcpxError (usage) */
 function userId(text: string): number {
   if (/^\d{1,10}$/.test(text)) return Number(text);
-  const { exitCode, stdout } = Bun.spawnSync(["id", "-u", "--", text], { stdin: "ignore", stderr: "ignore" });
+  const { exitCode, stdout } = Bun.spawnSync([programOf("id") ?? "id", "-u", "--", text], {
+    env: childEnvironment(),
+    stdin: "ignore",
+    stderr: "ignore",
+  });
   const uid = stdout.toString().trim();
   if (exitCode === 0 && /^\d+$/.test(uid)) return Number(uid);
   throw usageError(`--user '${text}' is not a user of this host`, text, "accepted is a name or a number");
@@ -127,7 +138,7 @@ function walkForUnit(root: string, unit: string): string[] {
 /** The cgroup that a service will have; systemd takes one that is there. */
 function prepareService(lib: Bridge, unit: string, slice: string): Scope {
   const path = join(cgroupRoot(), cgroupOfSlice(slice), cgroupOfUnit(unit));
-  mkdirSync(path, { recursive: true });
+  makeDirectories(path, 0o755);
   return findScope(lib, path);
 }
 

@@ -2,18 +2,12 @@
 // How rules outlive the cgroup of a service: a drop-in has systemd run tcpx before the service's own
 // program, when the new cgroup is there and nobody is in it. It is in /run, as the rules are.
 
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type TcpxError, usageError } from "../errors.ts";
+import { childEnvironment, programOf } from "./child.ts";
+import { makeDirectories, replaceFile, sweepDrafts } from "./files.ts";
+import { rulesSandbox } from "./sandbox.ts";
 import { self } from "./self.ts";
 import { unitOf } from "./unit-name.ts";
 
@@ -62,9 +56,7 @@ DefaultDependencies=no
 Type=oneshot
 ExecStart=${commandLine(argv)} internal-unit-start %i
 TimeoutStartSec=60
-UMask=0077
-NoNewPrivileges=yes
-LimitMEMLOCK=infinity
+${rulesSandbox()}
 `;
 }
 
@@ -98,15 +90,14 @@ function read(path: string): string | undefined {
 
 function put(path: string, text: string): boolean {
   if (read(path) === text) return false;
-  mkdirSync(dirname(path), { recursive: true });
-  const draft = `${path}.new`;
-  writeFileSync(draft, text, { mode: 0o644 });
-  renameSync(draft, path);
+  makeDirectories(dirname(path), 0o755);
+  replaceFile(path, text, 0o644);
   return true;
 }
 
 function remove(path: string): void {
   rmSync(path, { force: true });
+  sweepDrafts(path);
   try {
     if (dirname(path) !== DIR) rmdirSync(dirname(path));
   } catch {
@@ -126,7 +117,7 @@ function hooked(): string[] {
  * @returns the services of drop-ins that were made or removed
  */
 export function syncHooks(services: readonly string[]): string[] {
-  const systemctl = Bun.which("systemctl");
+  const systemctl = programOf("systemctl");
   if (!existsSync(DIR) || !systemctl) return [];
   const changed = services.filter((unit) => put(dropIn(unit), dropInText(systemctl)));
   for (const unit of hooked().filter((unit) => !services.includes(unit))) {
@@ -138,7 +129,12 @@ export function syncHooks(services: readonly string[]): string[] {
   if (services.length > 0) put(template, templateText(self()));
   else if (was) remove(template);
   if (changed.length > 0 || was !== existsSync(template)) {
-    Bun.spawnSync([systemctl, "daemon-reload"], { stdio: ["ignore", "ignore", "ignore"], timeout: 30_000 });
+    const env = childEnvironment();
+    Bun.spawnSync([systemctl, "daemon-reload"], {
+      env,
+      stdio: ["ignore", "ignore", "ignore"],
+      timeout: 30_000,
+    });
   }
   return changed;
 }

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { attempts, type Child, run } from "../support/lab.ts";
+import { CAP, confinedTo, privileges, statusOf } from "../support/privileges.ts";
 import { RequestLab } from "../support/request-lab.ts";
 import {
   describeIf,
@@ -116,6 +117,14 @@ describeIf(needs.ok, needs.reason)("tcpx metrics", () => {
     expect(await sockets()).toContain(`${r.client.v4}:9102`);
     await listening("[::1]:9103");
     expect(await pull("-g", "http://[::1]:9103/metrics")).toEndWith("# EOF\n");
+  });
+
+  test("a server has only the capabilities that reading takes, in every thread", async () => {
+    const { child } = await listening();
+    const threads = privileges(await run(["sh", "-c", statusOf(child.pid)]));
+    expect(threads.length).toBeGreaterThan(1);
+    const wanted = confinedTo([CAP.NET_BIND_SERVICE, CAP.NET_ADMIN, CAP.SYS_PTRACE, CAP.PERFMON, CAP.BPF]);
+    for (const thread of threads) expect(thread).toEqual(wanted);
   });
 
   test("SIGTERM and SIGINT end it, without a word and with 0", async () => {

@@ -4,11 +4,14 @@
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { CAP, capabilitySet, confinedTo, privileges } from "../support/privileges.ts";
+import { run } from "../support/process.ts";
 import { testIf } from "../support/requires.ts";
 import {
   asRoot,
   c,
   child,
+  childArgv,
   dir,
   EAGAIN,
   EBADF,
@@ -131,4 +134,50 @@ s = socket.socket(); s.setsockopt(6, 18, 12345); print(s.fileno(), flush=True); 
       }
     },
   );
+});
+
+describe("giving capabilities up", () => {
+  const KEPT = [CAP.NET_ADMIN, CAP.SYS_PTRACE];
+  const keep = `0x${capabilitySet(KEPT)}n`;
+  /** What a program has that is executed afterwards, by a process that began as `wrap` says. */
+  const executed = async (wrap: string[] = []) => {
+    const script = `
+      const before = c.tcpx_confined(${keep});
+      const result = c.tcpx_confine(${keep});
+      const status = Bun.spawnSync(["cat", "/proc/self/status"]).stdout.toString();
+      console.log(JSON.stringify({ before, result, status }));`;
+    const { before, result, status } = JSON.parse(await run([...wrap, ...childArgv(script)]));
+    expect([before, result]).toEqual([0, 0]);
+    return privileges(status);
+  };
+
+  asRoot("root keeps these and no others", async () => {
+    expect(await executed()).toEqual([confinedTo(KEPT)]);
+  });
+
+  const nobody = (...names: string[]) => {
+    const caps = names.map((name) => `+${name}`).join(",");
+    const user = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    return [...user, "--inh-caps", caps, "--ambient-caps", caps, "--"];
+  };
+
+  asRoot(
+    "another user keeps what he has of them, where nothing but ambient ones outlives an exec",
+    async () => {
+      const had = nobody("net_admin", "dac_read_search", "setpcap");
+      const left = capabilitySet([CAP.NET_ADMIN]);
+      const [thread] = await executed(had);
+      expect(thread).toEqual({
+        ...confinedTo([CAP.NET_ADMIN]),
+        CapInh: left,
+        CapAmb: left,
+        CapBnd: capabilitySet(KEPT),
+      });
+    },
+  );
+
+  asRoot("who may not narrow the bounding set has lost the others at once", async () => {
+    const script = `console.log(c.tcpx_confined(0n), c.tcpx_confine(0n), c.tcpx_confined(0n))`;
+    expect(await run([...nobody("dac_read_search"), ...childArgv(script)])).toBe("0 0 1\n");
+  });
 });

@@ -69,6 +69,8 @@ export const SYMBOLS = {
   tcpx_exec: { args: [p, u64, p, u64], returns: i32 },
   tcpx_run_watch: { args: [p, u64], returns: i32 },
   tcpx_capabilities: { args: [p], returns: i32 },
+  tcpx_confined: { args: [u64], returns: i32 },
+  tcpx_confine: { args: [u64], returns: i32 },
   tcpx_agent_start: { args: [i32, i32, i32, p], returns: i32 },
   tcpx_agent_at_once: { args: [p, u32], returns: i32 },
   tcpx_agent_serve: { args: [p, p], returns: i32 },

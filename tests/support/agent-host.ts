@@ -84,6 +84,7 @@ export class AgentHost implements AsyncDisposable {
   /** Signals it as an administrator, or the kernel, might, and waits for its end. */
   async kill(signal = "KILL"): Promise<number> {
     const [{ pid } = { pid: 0 }] = await this.agents();
+    if (pid === 0) throw new Error("no agent runs"); // 0 would be every process of this group
     await this.host.sh(`kill -${signal} ${pid}`);
     expect(await until(async () => (await this.agents()).every((agent) => agent.pid !== pid))).toBe(true);
     return pid;

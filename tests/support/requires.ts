@@ -73,6 +73,9 @@ export const nftRequirement = every("nft", hasTool("nft"));
 /** A command whose output is a terminal. */
 export const ptyRequirement = every("pty", hasTool("script"));
 
+/** System calls of the executable. */
+export const straceRequirement = every("strace", hasTool("strace"));
+
 /** Completion in a real shell. */
 export const shellRequirement = (shell: string) => every(shell, hasTool(shell));
 

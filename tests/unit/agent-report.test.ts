@@ -9,7 +9,7 @@ import { figuresJson, figuresOf, figuresTable, REASONS } from "../../cli/agent/f
 import { type AgentAnswer, healthJson, healthText, identity, isCurrent } from "../../cli/agent/health.ts";
 import { holders } from "../../cli/agent/lock.ts";
 import { checkRunDir, clearRunDir, ensureRunDir } from "../../cli/agent/run-dir.ts";
-import { PROPERTIES, unitCommand } from "../../cli/agent/unit.ts";
+import { PROPERTIES, unitArguments } from "../../cli/agent/unit.ts";
 import { ack } from "../../cli/extensions/ack.ts";
 import { ThinCounter } from "../../cli/loader/layout.generated.ts";
 import { type Rule, ruleId } from "../../cli/policy/rule.ts";
@@ -172,7 +172,7 @@ describe("the directory", () => {
 });
 
 test("the unit: what an agent needs is not taken from it", () => {
-  const command = unitCommand(["/usr/bin/tcpx", "internal-agent"]);
+  const command = unitArguments(["/usr/bin/tcpx", "internal-agent"]);
   expect(command.slice(-3)).toEqual(["--", "/usr/bin/tcpx", "internal-agent"]);
   for (const name of ["BPF", "NET_ADMIN", "NET_RAW", "PERFMON", "SYS_ADMIN", "SYS_PTRACE"]) {
     expect(PROPERTIES.CapabilityBoundingSet).toContain(`CAP_${name}`);

@@ -21,7 +21,7 @@ import { ThinCounter } from "../../cli/loader/layout.generated.ts";
 import { familiesOf } from "../../cli/observe/families.ts";
 import { formatListen, parseListen } from "../../cli/observe/listen.ts";
 import { type Family, openMetrics } from "../../cli/observe/openmetrics.ts";
-import { replaceFile } from "../../cli/observe/textfile.ts";
+import { writeTextfile } from "../../cli/observe/textfile.ts";
 import { visible } from "../../cli/output/safe.ts";
 import { type Rule, ruleId } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
@@ -186,12 +186,12 @@ describe("--output", () => {
     const dir = mkdtempSync(join(tmpdir(), "tcpx-unit-"));
     try {
       const file = join(dir, "tcpx.prom");
-      replaceFile(file, "one\n");
+      writeTextfile(file, "one\n");
       const first = lstatSync(file).ino;
-      replaceFile(file, "two\n");
+      writeTextfile(file, "two\n");
       expect(readFileSync(file, "utf8")).toBe("two\n");
       expect(lstatSync(file).ino).not.toBe(first);
-      expect(lstatSync(file).mode & 0o777 & ~process.umask()).toBe(0o644 & ~process.umask());
+      expect(lstatSync(file).mode & 0o777).toBe(0o644);
       expect(readdirSync(dir)).toEqual(["tcpx.prom"]);
     } finally {
       rmSync(dir, { recursive: true });
@@ -204,10 +204,10 @@ describe("--output", () => {
       writeFileSync(join(dir, "real"), "kept\n");
       symlinkSync("real", join(dir, "link"));
       for (const path of [join(dir, "link"), "/dev/null", dir]) {
-        expect(() => replaceFile(path, "x")).toThrow(expect.objectContaining({ code: 2, value: path }));
+        expect(() => writeTextfile(path, "x")).toThrow(expect.objectContaining({ code: 2, value: path }));
       }
-      expect(() => replaceFile(join(dir, "no/x"), "x")).toThrow("its directory does not exist");
-      expect(() => replaceFile(join(dir, "real/x"), "x")).toThrow("its directory is none");
+      expect(() => writeTextfile(join(dir, "no/x"), "x")).toThrow("its directory does not exist");
+      expect(() => writeTextfile(join(dir, "real/x"), "x")).toThrow("its directory is none");
       expect(readFileSync(join(dir, "real"), "utf8")).toBe("kept\n");
       expect(readdirSync(dir).sort()).toEqual(["link", "real"]);
     } finally {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Rules that are there again after a start of the system, as far as that can be had without one.
 
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { run } from "../support/lab.ts";
+import { tcpx } from "../support/tcpx.ts";
 import { type Result, works } from "./report.ts";
 import { check, tcpxOk } from "./support.ts";
 import { expectTimeout, property, systemctl } from "./systemd-support.ts";
@@ -41,6 +43,11 @@ export async function persist(): Promise<Result> {
   const dry = (await tcpxOk(["persist", "on", "--dry-run"])).json;
   check(!existsSync(POLICY) && dry.unit.includes("ExecStart="), "--dry-run has written, or shows no unit");
   check((await tcpxOk(["persist", "on"])).json.changed === true, "on says that nothing changed");
+  chmodSync(dirname(POLICY), 0o777);
+  const open = await tcpx(["persist", "on"], { timeoutMs: 80_000 });
+  const refused = /^tcpx: \/etc\/tcpx is a directory that others can write to: [^\n]*\n$/.test(open.stderr);
+  check(open.code === 4 && refused, `with an open directory: exit ${open.code}, '${open.stderr}'`);
+  chmodSync(dirname(POLICY), 0o755);
   check(
     (await tcpxOk(["persist", "on"])).json.changed === false,
     "a second time says that something changed",

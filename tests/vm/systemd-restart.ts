@@ -55,6 +55,14 @@ export async function restarts(): Promise<Result> {
   check(inode(CGROUP) !== before, "the cgroup is not another one");
   await expectTimeout(CGROUP, PORT, 30_000, "after a restart");
 
+  const starter = `tcpx-unit@${UNIT}.service`;
+  const may = (await property(starter, "CapabilityBoundingSet")).split(" ");
+  check(may.includes("cap_bpf") && !may.includes("cap_setuid"), `${starter} has ${may}`);
+  for (const [name, value] of Object.entries({ NoNewPrivileges: "yes", ProtectSystem: "strict" })) {
+    const found = await property(starter, name);
+    check(found === value, `${starter}: ${name} is ${found}`);
+  }
+
   const pid = Number(await property(UNIT, "MainPID"));
   process.kill(pid, "SIGKILL");
   const another = async () => ![0, pid].includes(Number(await property(UNIT, "MainPID")));
