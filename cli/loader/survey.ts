@@ -1,19 +1,29 @@
 // SPDX-License-Identifier: MIT
-// Looks through all cgroups for programs of ours, independently of our own records.
+// Looks through all cgroups for programs of tcpx, independently of our own records.
 
 import { closeSync, openSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Bridge, unwrap } from "./bridge.ts";
 import { findCgroupRoot } from "./host.ts";
-import { attachedTo, Fd, progInfo, SOCK_OPS } from "./maps.ts";
+import { attachedTo, EGRESS, Fd, INGRESS, progInfo, SOCK_OPS } from "./maps.ts";
 
-/** Name of the program in tcpx.bpf.c. */
-const PROGRAM = "tcpx";
+/** Names of programs in tcpx.bpf.c and ack.bpf.c, by where they are attached. */
+const PROGRAMS = [
+  [SOCK_OPS, "tcpx"],
+  [INGRESS, "ack_ingress"],
+  [EGRESS, "ack_egress"],
+] as const;
+
+export interface Attached {
+  program: number;
+  name: string;
+  /** Path that this process can open. */
+  cgroup: string;
+}
 
 export interface Survey {
   cgroups: number;
-  /** "program 12 at /path" */
-  programs: string[];
+  programs: Attached[];
 }
 
 /** A cgroup and all below it, parents first. */
@@ -30,13 +40,15 @@ export function* directories(path: string): Generator<string> {
   for (const child of children) yield* directories(join(path, child));
 }
 
-function programsOf(lib: Bridge, path: string): string[] {
-  const fd = openSync(path, "r");
+function programsOf(lib: Bridge, cgroup: string): Attached[] {
+  const fd = openSync(cgroup, "r");
   try {
-    return attachedTo(lib, fd, SOCK_OPS).ids.flatMap((id) => {
-      using prog = new Fd(lib, unwrap("open program", lib.tcpx_prog_open(id)));
-      return progInfo(lib, prog.fd).name === PROGRAM ? [`program ${id} at ${path}`] : [];
-    });
+    return PROGRAMS.flatMap(([type, name]) =>
+      attachedTo(lib, fd, type).ids.flatMap((program) => {
+        using prog = new Fd(lib, unwrap("open program", lib.tcpx_prog_open(program)));
+        return progInfo(lib, prog.fd).name === name ? [{ program, name, cgroup }] : [];
+      }),
+    );
   } catch {
     return []; // cgroup or program went meanwhile
   } finally {
@@ -44,7 +56,7 @@ function programsOf(lib: Bridge, path: string): string[] {
   }
 }
 
-/** Every attached sock_ops program of tcpx in the cgroup2 hierarchy. */
+/** Every attached program of a tcpx in the cgroup2 hierarchy, whosever it is. */
 export function attachedPrograms(lib: Bridge): Survey {
   const survey: Survey = { cgroups: 0, programs: [] };
   const root = findCgroupRoot();

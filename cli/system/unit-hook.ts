@@ -10,6 +10,7 @@ import {
   renameSync,
   rmdirSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
@@ -30,9 +31,12 @@ export function serviceOf(cgroup: string): string | undefined {
   return unit?.uid === null && unit.name.endsWith(".service") ? unit.name : undefined;
 }
 
-/** The services among these scopes. */
-export function servicesOf(scopes: readonly { name: string; damaged: boolean }[]): string[] {
-  return [...new Set(scopes.flatMap(({ damaged, name }) => (damaged ? [] : (serviceOf(name) ?? []))))];
+/** The services among these scopes. A name in another view of cgroups is none of ours. */
+export function servicesOf(
+  scopes: readonly { name: string; damaged: boolean; visible: boolean }[],
+): string[] {
+  const ours = scopes.filter(({ damaged, visible }) => visible && !damaged);
+  return [...new Set(ours.flatMap(({ name }) => serviceOf(name) ?? []))];
 }
 
 /** For a change of rules that wait. */
@@ -83,6 +87,11 @@ const dropIn = (unit: string) => join(DIR, `${unit}.d`, DROP_IN);
 export function isHooked(cgroup: string): boolean {
   const unit = serviceOf(cgroup);
   return unit !== undefined && existsSync(dropIn(unit));
+}
+
+/** The device of the /run where drop-ins of ours work, which tells one host's from another's; 0: nowhere. */
+export function runDevice(): bigint {
+  return statSync(DIR, { bigint: true, throwIfNoEntry: false })?.dev ?? 0n;
 }
 
 /** Are there drop-ins of ours? */

@@ -93,7 +93,7 @@ const rule: Rule = {
   selector: parseSelectors({ port: "443" })[0]!,
   netns: { cookie: 5n, inode: 77 },
 };
-const state = { id: 9n, name: "/a b", alive: true, rules: [rule] };
+const state = { id: 9n, name: "/a b", alive: true, visible: true, rules: [rule] };
 const counters = {
   count: [0, 1, 2, 3].map((ext) => COUNTER_NAMES.map((_, i) => (ext === 3 ? i + 1 : 0))),
   error: null,
@@ -105,6 +105,8 @@ const answer: AgentAnswer = {
   ending: false,
   thinning: true,
   scopes: ["/a b"],
+  covers: ["9"],
+  unseen: [],
   mark_bits: 0,
   unserved: false,
   cpu_ms: 1250,

@@ -225,9 +225,12 @@ describe("rules", () => {
       rule("192.0.2.7"),
       rule("192.0.2.7"),
     ].map((rule, i) => ({
-      scope: ["/a", "/a/b", "/system.slice/nginx.service", "/system.slice/web.service"][i]!,
-      alive: i % 2 === 0,
-      waiting: i === 3,
+      scope: {
+        name: ["/a", "/a/b", "/system.slice/nginx.service", "/system.slice/web.service"][i]!,
+        alive: i % 2 === 0,
+        visible: true,
+        waiting: i === 3,
+      },
       rule,
     }));
     const text = ruleTable(rows, HERE, DEFAULT_SITE);
@@ -248,9 +251,7 @@ describe("rules", () => {
   test("as a table whose selectors are long: they stand below, in 80 columns", () => {
     const long = "2001:db8:1111:2222:3333:4444:5555:6666";
     const rows = [rule(long, { netns: HERE }), rule("10.0.0.0/8")].map((rule) => ({
-      scope: "/system.slice/nginx.service",
-      alive: true,
-      waiting: false,
+      scope: { name: "/system.slice/nginx.service", alive: true, visible: true, waiting: false },
       rule,
     }));
     expect(ruleTable(rows, HERE, DEFAULT_SITE)).toBe(
