@@ -70,7 +70,7 @@ function readable(lib: Bridge, bpffs: string): number[] {
   if (newest <= LAYOUT_VERSION) return newest === 0 ? [] : [newest, ...older];
   const by = pins
     .scopeIds(bpffs, newest)
-    .flatMap((id) => readGeneration(lib, bpffs, id, newest, onlyHead)?.version ?? []);
+    .flatMap((id) => tryGeneration(lib, bpffs, id, newest)?.version ?? []);
   const what = `the rules here are of a newer tcpx (${by[0] ?? "?"}, layout ${newest})`;
   throw new TcpxError(Exit.FAILED, `${what}; this one is ${version}, layout ${LAYOUT_VERSION}`, {
     hint: "use the newer one; `tcpx reset` of either removes everything",
@@ -141,6 +141,15 @@ function readGeneration<T extends ScopeHead>(
   return reader(lib, { ...head, site: decodeSite(site) }, rules);
 }
 
+/** The same where pins may be anything. */
+function tryGeneration(lib: Bridge, bpffs: string, id: bigint, layout: number): ScopeState | undefined {
+  try {
+    return readGeneration(lib, bpffs, id, layout, withRules);
+  } catch {
+    return undefined; // no link, but something else of that name
+  }
+}
+
 /** The bpffs, when there may be something of ours in it. */
 function ourBpffs(lib: Bridge): string | undefined {
   const bpffs = findBpffs(lib);
@@ -203,13 +212,7 @@ export function readRemains(lib: Bridge): Remains {
   if (!bpffs) return { states: [], newer: undefined };
   const layouts = pins.layouts(bpffs);
   const found = layouts.flatMap((layout) =>
-    pins.scopeIds(bpffs, layout).flatMap((id) => {
-      try {
-        return readGeneration(lib, bpffs, id, layout, withRules) ?? [];
-      } catch {
-        return []; // no link, but something else of that name
-      }
-    }),
+    pins.scopeIds(bpffs, layout).flatMap((id) => tryGeneration(lib, bpffs, id, layout) ?? []),
   );
   // the newest first, so that a scope in the middle of a take-over counts once
   const states = [...new Map(found.reverse().map((state) => [state.id, state])).values()];

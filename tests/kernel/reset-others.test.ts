@@ -143,6 +143,14 @@ describeIf(labRequirement.ok, labRequirement.reason)("reset beside another tcpx"
       expect(await rules(host, hosts)).toBe(2);
     });
 
+    test("a newer layout in which something is in force keeps everybody out with a clear word, whatever it is", async () => {
+      await host.sh(`mkdir -m 700 ${TOP} && mkdir -p ${TOP}/v99/1/link`);
+      const set = await host.tcpx(["uto", "set", "8s", "--cgroup", hosts]);
+      expect(set).toMatchObject({ code: 1, stdout: "" });
+      expect(set.stderr).toInclude("the rules here are of a newer tcpx (?, layout 99)");
+      expect(set.stderr.trim().split("\n")).toHaveLength(1);
+    });
+
     test("a newer tcpx's rules keep everybody but reset", async () => {
       await host.ok(["uto", "set", "8s", "--cgroup", hosts]);
       await host.sh(`cd ${TOP} && mkdir v99 && mv ${own}/* v99/`);

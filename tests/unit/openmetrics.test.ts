@@ -138,6 +138,17 @@ describe("families", () => {
     expect(text).toContain("tcpx_agent_sent_acks_total 7");
   });
 
+  test("two scopes that somebody calls the same are two series", () => {
+    const twin = { ...state, id: 10n, visible: false };
+    const made = lines(
+      [state, twin].map((one) => ({ state: one, counters })),
+      answer,
+    ).filter((l) => !l.startsWith("#"));
+    const series = made.map((line) => line.replace(/ [^ ]+$/, ""));
+    expect(new Set(series).size).toBe(series.length);
+    expect(made.join()).toContain("/a b (id 10, not visible)");
+  });
+
   test("a scope that is gone counts no more, and without its counters it has none", () => {
     expect(lines([{ state: { ...state, alive: false }, counters }], answer).join()).not.toContain("/a b");
     expect(lines([{ state, counters: undefined }], undefined).join()).not.toContain("tcpx_sent");

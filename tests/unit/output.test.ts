@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, spyOn, test } from "bun:test";
 import { TcpxError, usageError } from "../../cli/errors.ts";
 import { Io, type IoFlags, useColour } from "../../cli/output/io.ts";
-import { changeLines, ruleJson, ruleTable } from "../../cli/output/rules.ts";
+import { changeLines, labelOf, ruleJson, ruleTable, scopeText, unitNameOf } from "../../cli/output/rules.ts";
 import { table } from "../../cli/output/table.ts";
 import { setRules, unsetRules } from "../../cli/policy/change.ts";
 import type { Rule } from "../../cli/policy/rule.ts";
@@ -246,6 +246,20 @@ describe("rules", () => {
     expect(ruleTable(rows, HERE, DEFAULT_SITE, false).split("\n")[0]).toBe(
       "EXT  KIND    VALUE     SELECTOR         NETNS",
     );
+  });
+
+  test("scopes that are not visible are marked, and no unit of ours is seen in their paths", () => {
+    const scope = { name: "/system.slice/nginx.service", alive: true, visible: true, waiting: false };
+    expect(scopeText(scope)).toBe("nginx.service");
+    expect(scopeText({ ...scope, visible: false })).toBe("/system.slice/nginx.service (not visible)");
+    const waits = { ...scope, alive: false, visible: false, waiting: true };
+    expect(scopeText(waits)).toBe("/system.slice/nginx.service (not visible, waiting)");
+    expect(scopeText({ ...waits, waiting: false })).toBe("/system.slice/nginx.service (gone)");
+    expect(unitNameOf(scope)).toBe("nginx.service");
+    expect(unitNameOf({ ...scope, visible: false })).toBeNull();
+    const label = { ...scope, id: 7n };
+    expect(labelOf(label)).toBe(scope.name);
+    expect(labelOf({ ...label, visible: false })).toBe(`${scope.name} (id 7, not visible)`);
   });
 
   test("as a table whose selectors are long: they stand below, in 80 columns", () => {
