@@ -2,7 +2,7 @@
 // Where a cgroup is as this process sees cgroups, and whether it is there at all. Its id says which one it is;
 // a path says so only together with the view that it is of: containers have views of their own.
 
-import { realpathSync, statSync } from "node:fs";
+import { type BigIntStats, realpathSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { absentError, usageError } from "../errors.ts";
 import { runDevice, serviceOf } from "../system/unit-hook.ts";
@@ -32,9 +32,18 @@ export type SeenScope = Scope & { path: string };
 /** Bytes of a path, the NUL included. */
 const LONGEST = 4096;
 
+/** Undefined, too, where it went meanwhile or we may not look. */
+function statOf(path: string): BigIntStats | undefined {
+  try {
+    return statSync(path, { bigint: true });
+  } catch {
+    return undefined;
+  }
+}
+
 /** Is the cgroup with this id at that path? False, too, where something is mounted over it. */
 function stands(root: string, path: string, id: bigint): boolean {
-  const [top, found] = [root, path].map((p) => statSync(p, { bigint: true, throwIfNoEntry: false }));
+  const [top, found] = [statOf(root), statOf(path)];
   return found?.ino === id && found.dev === top?.dev;
 }
 
@@ -55,9 +64,7 @@ function asked(lib: Bridge, root: string, id: bigint): CgroupPlace | undefined {
 
 /** By looking around. Only where another cgroup has the recorded path is this one known to be gone. */
 function lookedFor(root: string, id: bigint, recorded: Recorded | undefined): CgroupPlace {
-  const [top, found] = [root, recorded && join(root, recorded.name)].map(
-    (path) => path && statSync(path, { bigint: true, throwIfNoEntry: false }),
-  );
+  const [top, found] = [statOf(root), recorded && statOf(join(root, recorded.name))];
   if (top && found && top.ino === recorded?.base && found.dev === top.dev && found.ino !== id) return "gone";
   for (const path of directories(root)) {
     if (stands(root, path, id)) return seen(root, path === root ? "/" : path.slice(root.length));
@@ -104,7 +111,7 @@ export function findScope(lib: Bridge, cgroup: string | undefined): SeenScope {
 /** What is to be recorded for a path of ours. */
 export function recordOf(name: string): Recorded {
   const root = findCgroupRoot();
-  const base = root === undefined ? 0n : statSync(root, { bigint: true }).ino;
+  const base = (root !== undefined && statOf(root)?.ino) || 0n;
   return { name, base, keeper: runDevice() };
 }
 

@@ -40,17 +40,29 @@ export function* directories(path: string): Generator<string> {
   for (const child of children) yield* directories(join(path, child));
 }
 
-function programsOf(lib: Bridge, cgroup: string): Attached[] {
-  const fd = openSync(cgroup, "r");
+/** Undefined where a cgroup or a program went meanwhile. */
+function unlessGone<T>(look: () => T): T | undefined {
   try {
-    return PROGRAMS.flatMap(([type, name]) =>
-      attachedTo(lib, fd, type).ids.flatMap((program) => {
-        using prog = new Fd(lib, unwrap("open program", lib.tcpx_prog_open(program)));
-        return progInfo(lib, prog.fd).name === name ? [{ program, name, cgroup }] : [];
-      }),
-    );
+    return look();
   } catch {
-    return []; // cgroup or program went meanwhile
+    return undefined;
+  }
+}
+
+function nameOf(lib: Bridge, program: number): string {
+  using prog = new Fd(lib, unwrap("open program", lib.tcpx_prog_open(program)));
+  return progInfo(lib, prog.fd).name;
+}
+
+function programsOf(lib: Bridge, cgroup: string): Attached[] {
+  const fd = unlessGone(() => openSync(cgroup, "r"));
+  if (fd === undefined) return [];
+  try {
+    return PROGRAMS.flatMap(([type, name]) => {
+      const ids = unlessGone(() => attachedTo(lib, fd, type).ids) ?? [];
+      const ours = ids.filter((id) => unlessGone(() => nameOf(lib, id)) === name);
+      return ours.map((program) => ({ program, name, cgroup }));
+    });
   } finally {
     closeSync(fd);
   }

@@ -7,7 +7,16 @@ import { dirname } from "node:path";
 import { cgroupMount, Lab, until } from "../support/lab.ts";
 import { PrivateHost } from "../support/private-host.ts";
 import { describeIf, labRequirement } from "../support/requires.ts";
-import { blind, container, covered, mayNotAsk, ownRun, part, showPart } from "../support/views.ts";
+import {
+  blind,
+  container,
+  covered,
+  mayNotAsk,
+  ownRun,
+  ownSystemd,
+  part,
+  showPart,
+} from "../support/views.ts";
 
 interface Scope {
   cgroup: string;
@@ -241,6 +250,20 @@ describeIf(labRequirement.ok, labRequirement.reason)("views of cgroups", () => {
       await set("9s", `/${unit}`, [...part(`${cgroupMount()}/web.slice`), ...ownRun]);
       await ends();
       expect(await states()).toMatchObject([{ ...waits, cgroup: `/web.slice/${unit}`, unit }]);
+    });
+
+    test("of a container's own systemd: it waits as long as the container is there", async () => {
+      const whole = lab.cgroup("whole");
+      const inWhole = lab.cgroup("web.slice", whole);
+      mkdirSync(`${inWhole}/${unit}`);
+      await set("8s", `/web.slice/${unit}`, [...container(`${cgroupMount()}/whole`), ...ownSystemd]);
+      rmdirSync(`${inWhole}/${unit}`);
+      expect(await until(async () => (await states())[0]?.alive === false)).toBe(true);
+      await set("9s", "/box");
+      expect(await states()).toMatchObject([{ cgroup: "/box" }, { ...waits, visible: false, unit: null }]);
+      for (const path of [inWhole, whole]) rmdirSync(path);
+      expect((await set("10s", "/box")).stderr).toMatch(gone);
+      expect(await states()).toMatchObject([{ cgroup: "/box" }]);
     });
 
     test("a container's service of the same name is another one, and is gone when it is", async () => {

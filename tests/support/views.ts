@@ -30,6 +30,9 @@ export const blind: string[] = inside(HIDE, "", "--pid --fork --mount-proc");
 /** The machine's cgroups, but another /run, as a container without a cgroup namespace has it. */
 export const ownRun: string[] = inside("mount -t tmpfs tmpfs /run");
 
+/** The same, with a systemd of its own in there. */
+export const ownSystemd: string[] = inside("mount -t tmpfs tmpfs /run; mkdir -p /run/systemd/system");
+
 /** Something else is mounted over a cgroup. */
 export const covered = (cgroup: string): string[] => inside('mount -t tmpfs tmpfs "$cgroup"', cgroup);
 
