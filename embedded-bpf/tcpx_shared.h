@@ -204,7 +204,7 @@ struct tcpx_site {
 
 /*
  * Constant per loaded program (.rodata). Other layouts of tcpx read it, too, and struct
- * tcpx_rule_record: what stands here up to the cgroup's name keeps its place.
+ * tcpx_rule_record: what stands here up to the site's table keeps its place.
  */
 struct tcpx_config {
 	__u32 layout;
@@ -216,7 +216,9 @@ struct tcpx_config {
 	__u8 use_from;	/* some rule is for connections that this side accepts */
 	__u32 jiffy_us; /* the kernel's tick */
 	char version[32];  /* of the tcpx that loaded it */
-	char cgroup[4040]; /* path below the cgroup2 mount */
+	char cgroup[4024]; /* path below the cgroup2 mount, as whoever loaded it sees that */
+	__u64 base;	   /* id of the cgroup that the path begins at; 0: not known */
+	__u64 keeper; /* device of the /run whose systemd restarts services; 0: there is none */
 	struct tcpx_site site;
 };
 

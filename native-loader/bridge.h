@@ -143,6 +143,13 @@ TCPX_API int tcpx_flock(const char *dir, int exclusive_nonblock);
 TCPX_API int tcpx_mount_bpffs(const char *path, const char *mnt_ns);
 TCPX_API int tcpx_umount(const char *path, const char *mnt_ns);
 TCPX_API int tcpx_fs_type(const char *path, uint64_t *magic);
+
+/* --- cgroups (cgroup.c) ------------------------------------------------------------- */
+/* Where the cgroup with this id is below a cgroup2 mount point: "/", "/a/b". Returns its length.
+ * -ESTALE: the kernel has no such cgroup; -EXDEV: it has, but not below that directory; -EPERM: we
+ * may not ask (CAP_DAC_READ_SEARCH). Something else may be mounted over it.
+ */
+TCPX_API int tcpx_cgroup_path(const char *root, uint64_t id, char *below, int cap);
 /* The next three act on the calling thread only. */
 TCPX_API int tcpx_netns_cookie(uint64_t *out); /* -ENOPROTOOPT before 5.14 */
 TCPX_API int tcpx_netns_new(void);	       /* with lo up; on an error it may be down */

@@ -4,7 +4,7 @@
 import { extensionOf } from "../extensions/index.ts";
 import { ThinCounter } from "../loader/layout.generated.ts";
 import type { ScopeState } from "../loader/state.ts";
-import { ruleJson } from "../output/rules.ts";
+import { labelOf, ruleJson } from "../output/rules.ts";
 import { table } from "../output/table.ts";
 import { type Rule, ruleId } from "../policy/rule.ts";
 import { formatSelector } from "../policy/selector.ts";
@@ -29,18 +29,18 @@ export interface Figures {
 
 /** One entry per rule that needs the agent; all zero where it has nothing to tell. */
 export function figuresOf(
-  states: readonly Pick<ScopeState, "id" | "name" | "alive" | "rules">[],
+  states: readonly Pick<ScopeState, "id" | "name" | "alive" | "visible" | "rules">[],
   answer: Pick<AgentAnswer, "counters"> | undefined,
 ): Figures[] {
   const counters = new Map(answer?.counters ?? []);
-  return states.flatMap(({ id, name, alive, rules }) =>
+  return states.flatMap(({ id, name, alive, visible, rules }) =>
     rules
       .filter((rule) => alive && needsAgent(rule))
       .map((rule) => {
         const count = counters.get(ruleId(id, rule)) ?? [];
         const reasons = Object.fromEntries(REASONS.map((reason) => [reason.name, count[reason.index] ?? 0]));
         return {
-          scope: name,
+          scope: labelOf({ id, name, visible }),
           rule,
           passed: Object.values(reasons).reduce((sum, n) => sum + n, 0),
           dropped: count[ThinCounter.DROPPED] ?? 0,

@@ -30,6 +30,10 @@ export interface AgentAnswer extends Identity {
   thinning: boolean;
   /** Scopes that it is attached to. */
   scopes: string[];
+  /** Ids of all scopes whose connections are thinned by that. */
+  covers: string[];
+  /** Ids of scopes with a thinning rule that it cannot see: they are of another view of cgroups. */
+  unseen: string[];
   mark_bits: number;
   /** The namespace of the last request cannot carry ACKs at once. */
   unserved: boolean;

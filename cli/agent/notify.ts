@@ -8,7 +8,8 @@ import { readScopes } from "../loader/state.ts";
 import { type AgentAnswer, isCurrent } from "./health.ts";
 import { type AgentRequest, ask, Refusal } from "./socket.ts";
 import { awaitEnd, startAgent, stopAgent } from "./start.ts";
-import { anyNeedsAgent } from "./wish.ts";
+import { planAgent, seesMore } from "./sync.ts";
+import { anyNeedsAgent, wishOf } from "./wish.ts";
 
 const PATIENCE_MS = 15_000;
 
@@ -29,6 +30,9 @@ async function otherBuild(error: unknown): Promise<AgentAnswer> {
   throw error;
 }
 
+const isShortSighted = (lib: Bridge, answer: AgentAnswer): boolean =>
+  answer.unseen.length > 0 && seesMore(planAgent(readScopes(lib), wishOf), answer);
+
 /**
  * Brings the agent to the rules in force. Call it after the change and without the lock, which the agent's
  * start would have to wait for otherwise.
@@ -42,9 +46,10 @@ export async function notifyAgent(
 ): Promise<AgentAnswer | undefined> {
   for (const end = performance.now() + PATIENCE_MS; ; await Bun.sleep(10)) {
     const answer = await ask<AgentAnswer>({ op: "sync", netns }, PATIENCE_MS).catch(otherBuild);
-    const other = answer !== undefined && !isCurrent(answer);
+    // another build's programs and maps may differ; one that a container has started may see less than we do
+    const other = answer !== undefined && (!isCurrent(answer) || isShortSighted(lib, answer));
     if (answer && !answer.ending && !other) return answer;
-    if (other) await stopAgent(lib); // another build's programs and maps may differ
+    if (other) await stopAgent(lib);
     // one that is ending is as good as none; whoever takes its place waits until it is gone
     if (!anyNeedsAgent(readScopes(lib))) {
       if (answer?.ending) await awaitEnd(lib); // who has taken back the last rule finds nothing left of it

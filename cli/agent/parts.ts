@@ -4,7 +4,8 @@
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { type Bridge, cstr, Errno, unwrap } from "../loader/bridge.ts";
-import { findBpffs, findScope } from "../loader/host.ts";
+import { placeOf } from "../loader/cgroup-place.ts";
+import { findBpffs } from "../loader/host.ts";
 import { type Fd, mapId, openPin, valueSize } from "../loader/maps.ts";
 import { layoutDir } from "../loader/pins.ts";
 import { sizeOf } from "../loader/struct.ts";
@@ -79,12 +80,12 @@ function startThread(lib: Bridge, heldFd: number, maps: Maps): Thread {
 }
 
 function attach(lib: Bridge, thinner: Thinner, scope: AgentScope): Disposable {
-  const { path, id } = findScope(lib, scope.name);
-  if (id !== scope.id) throw new Error(`cgroup ${scope.name} was made anew meanwhile`);
-  const cgroup = openSync(path, "r");
+  const place = placeOf(lib, scope.id);
+  if (place === "gone" || place.path === undefined) throw new Error(`cgroup ${scope.name} is gone`);
+  const cgroup = openSync(place.path, "r");
   try {
-    thinner.attach(id, cgroup);
-    return { [Symbol.dispose]: () => thinner.detach(id) };
+    thinner.attach(scope.id, cgroup);
+    return { [Symbol.dispose]: () => thinner.detach(scope.id) };
   } finally {
     closeSync(cgroup);
   }

@@ -12,7 +12,7 @@ import { openParts } from "./parts.ts";
 import { clearRunDir } from "./run-dir.ts";
 import { AgentServer } from "./server.ts";
 import { type AgentRequest, ask } from "./socket.ts";
-import { planAgent } from "./sync.ts";
+import { type AgentSurvey, coveredBy, planAgent } from "./sync.ts";
 import { wishOf } from "./wish.ts";
 
 /** As long as an agent that is ending may take. */
@@ -31,6 +31,8 @@ class Agent {
   private readonly server = new AgentServer((request) => this.inTurn(request));
   private readonly since = Date.now();
   private turn: Promise<unknown> = Promise.resolve();
+  /** Of the last plan. */
+  private last: Pick<AgentSurvey, "thinning" | "unseen"> = { thinning: [], unseen: [] };
   private ending: Promise<void> | undefined;
   private finish: (outcome: Outcome) => void = () => {};
   readonly finished = new Promise<Outcome>((resolve) => {
@@ -64,6 +66,7 @@ class Agent {
 
   private async sync(netns: AgentRequest["netns"]): Promise<void> {
     const plan = planAgent(readScopes(this.lib), wishOf);
+    this.last = plan;
     if (!plan.needed) return this.end({ end: "unneeded" });
     // a pid may be somebody else's by now, or of another pid namespace
     const there = netns && statSync(netns.path, { throwIfNoEntry: false })?.ino === netns.inode;
@@ -89,6 +92,8 @@ class Agent {
       ending: this.ending !== undefined,
       thinning: engine.thinning,
       scopes: engine.scopes.map(({ name }) => name),
+      covers: coveredBy(this.last.thinning, engine.scopes).map(String),
+      unseen: this.last.unseen.map(String),
       mark_bits: engine.markBits,
       unserved: engine.unserved,
       cpu_ms: Math.round((process.cpuUsage().user + process.cpuUsage().system) / 1000),

@@ -4,12 +4,9 @@
 
 import { type Bridge, cstr, Errno, unwrap } from "../loader/bridge.ts";
 import { ThinCounter } from "../loader/layout.generated.ts";
+import { EGRESS, INGRESS } from "../loader/maps.ts";
 import { loadError, openObject } from "../loader/object.ts";
 import { decode, encode, sizeOf } from "../loader/struct.ts";
-
-/** enum bpf_attach_type */
-const INGRESS = 0;
-const EGRESS = 1;
 
 /** Entries of the counters that are read at once; the map holds no more. */
 const RULES_MOST = 16384;

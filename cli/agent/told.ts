@@ -34,7 +34,8 @@ export function netnsToServe(scope: Scope, rules: Rule[]): AgentRequest["netns"]
   const holds = (rule: Rule) =>
     wishOf(rule)?.markBit != null && (!rule.netns || rule.netns.inode === netns?.inode);
   if (!netns || !rules.some(holds)) return undefined;
-  return scope.name === "/" || livesHere(scope.path, netns.inode) ? netns : undefined;
+  if (scope.name === "/") return netns;
+  return scope.path !== undefined && livesHere(scope.path, netns.inode) ? netns : undefined;
 }
 
 /** A scope and what a command makes of its rules. */
@@ -59,7 +60,7 @@ function isDone(answer: AgentAnswer, { scope, change }: ScopeChange): boolean {
   const rules = [...change.added, ...change.unchanged];
   return fulfils(
     answer,
-    scope.name,
+    scope.id,
     rules.flatMap((rule) => wishOf(rule) ?? []),
   );
 }
@@ -81,6 +82,12 @@ export async function toldAgent(
   try {
     const answer = await notifyAgent(lib, netnsOf(changes));
     for (const problem of answer?.problems ?? []) io.messages.warn(`the agent: ${problem}`);
+    for (const { scope } of changes) {
+      if (!answer?.unseen.includes(String(scope.id))) continue;
+      io.messages.warn(
+        `the agent, pid ${answer.pid}, cannot see cgroup ${scope.name}: it was started in a container; end it there with \`tcpx agent --stop\``,
+      );
+    }
     const failed = answer !== undefined && !changes.every((change) => isDone(answer, change));
     return answer || concerned ? { json: healthJson(answer), failed } : undefined;
   } catch (error) {

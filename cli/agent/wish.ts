@@ -17,7 +17,7 @@ export function wishOf(rule: Rule): AgentWish | undefined {
 
 export const needsAgent = (rule: Rule): boolean => wishOf(rule) !== undefined;
 
-/** Does any rule that is in force need the agent? */
-export function anyNeedsAgent(states: readonly Pick<ScopeState, "alive" | "rules">[]): boolean {
-  return states.some(({ alive, rules }) => alive && rules.some(needsAgent));
+/** Does any rule that is in force, where an agent from here could do something, need it? */
+export function anyNeedsAgent(states: readonly Pick<ScopeState, "alive" | "visible" | "rules">[]): boolean {
+  return states.some(({ alive, visible, rules }) => alive && visible && rules.some(needsAgent));
 }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 
-import { join } from "node:path";
 import { type Args, changeArgs, flagArg, globalArgs, type ScopeFlags, textArg } from "../args.ts";
 import { Exit, TcpxError } from "../errors.ts";
 import { type Bridge, bridge, unwrap } from "../loader/bridge.ts";
-import { cgroupRoot, currentNetns, type Scope } from "../loader/host.ts";
+import { currentNetns, type Scope } from "../loader/host.ts";
 import { isTemporary } from "../loader/run-scopes.ts";
 import { siteIfReadable } from "../loader/site.ts";
-import { readHeads, type ScopeHead } from "../loader/state.ts";
+import { readHeads, type ScopeHead, scopeOf } from "../loader/state.ts";
 import { applyJson, applyLines } from "../output/apply.ts";
 import type { Io } from "../output/io.ts";
 import { Progress } from "../output/progress.ts";
@@ -46,9 +45,16 @@ function readPolicy(lib: Bridge, args: Args, progress: Progress): Promise<Policy
   );
 }
 
-/** Rules of a root scope that are for a namespace other than ours are none of the file's business. */
+/** What a file of ours cannot say is none of its business: rules for another namespace than ours, or for one alone in a scope that is not our root. */
 function isElsewhere(scope: Scope, { netns }: Rule, own: Netns | null): boolean {
-  return scope.name === "/" && netns !== null && netns.cookie !== own?.cookie;
+  return netns !== null && (scope.name !== "/" || netns.cookie !== own?.cookie);
+}
+
+function tellUnseen(lib: Bridge, io: Io): void {
+  for (const { name, count, visible, alive, waiting, damaged } of readHeads(lib)) {
+    if (visible || damaged || !(alive || waiting)) continue;
+    io.messages.info(`cgroup ${name} is not visible from here: its ${count} rule(s) are left alone`);
+  }
 }
 
 interface Wanted {
@@ -75,11 +81,10 @@ function placeAll(lib: Bridge, policy: Policy, placed: PlacedScope[], fitting: F
 function unnamed(lib: Bridge, wanted: Wanted[], keep: boolean) {
   const named = new Set(wanted.map(({ scope }) => scope.id));
   const left = readHeads(lib).filter(({ id, alive, waiting }) => (alive || waiting) && !named.has(id));
-  const mine = ({ name }: ScopeHead) => !keep && !isTemporary(name);
+  // what cannot be seen from here is for a file of the view that it belongs to
+  const mine = ({ name, visible }: ScopeHead) => !keep && visible && !isTemporary(name);
   return { emptied: left.filter(mine), others: left.filter((head) => !mine(head)) };
 }
-
-const scopeOf = ({ id, name }: ScopeHead): Scope => ({ id, name, path: join(cgroupRoot(), name) });
 
 function targetsOf(lib: Bridge, { scopes: wanted, site }: Wish, keep: boolean): Target[] {
   const own = currentNetns(lib);
@@ -148,6 +153,7 @@ async function run(args: Args, io: Io) {
   lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
   progress.clear();
   for (const notice of fitting.notices()) io.messages.warn(notice);
+  tellUnseen(lib, io);
   collectAfter(wanted.scopes.reduce((sum, { rules }) => sum + rules.size, 0));
   const { changes, site, agent, live } = await changeScopes(io, host, {
     dryRun,
@@ -201,8 +207,9 @@ export const apply = leaf({
       "name is the root. `tcpx export` prints a policy, `tcpx export --schema` its JSON schema.",
     "[exid] and [algorithms] set experiment identifiers and give numbers to other congestion controls, for the " +
       "whole host; what is not in the file is as documented.",
-    "Left alone are rules of the root scope that are for other network namespaces than the caller's, and what " +
-      "`tcpx run` has set for the commands that it runs.",
+    "Left alone are rules of the root scope that are for other network namespaces than the caller's, those of " +
+      "cgroups that are not visible from here (a container's host's, say), and what `tcpx run` has set for the " +
+      "commands that it runs.",
   ],
   run,
 });

@@ -11,7 +11,7 @@ import type { Extension } from "../extensions/types.ts";
 import { uto } from "../extensions/uto.ts";
 import type { Sandbox } from "../lab/sandbox.ts";
 import type { Bridge } from "../loader/bridge.ts";
-import { findScope } from "../loader/host.ts";
+import { findScope } from "../loader/cgroup-place.ts";
 import { lock, replaceRules } from "../loader/store.ts";
 import { parseSelectors } from "../policy/selector.ts";
 import { DEFAULT_SITE } from "../wire/site.ts";

@@ -34,15 +34,21 @@ function printed(lib: Bridge, state: ScopeState, own: Netns | null, io: Io): Pri
     io.messages.warn(`cgroup ${name} is gone: its ${rules.length} rule(s) are left out`);
     return [];
   }
+  if (!state.visible) {
+    const what = `cgroup ${name} is not visible from here: its ${rules.length} rule(s) are left out`;
+    io.messages.warn(`${what}, and \`apply\` leaves them alone`);
+    return [];
+  }
   if (isTemporary(name)) {
     io.messages.info(`cgroup ${name} is there for one command: its ${rules.length} rule(s) are left out`);
     return [];
   }
-  const here = rules.filter(({ netns }) => name !== "/" || netns === null || netns.cookie === own?.cookie);
+  // those of a container's root, seen from its host, are for a namespace in a scope that is not the root
+  const here = rules.filter(({ netns }) => netns === null || (name === "/" && netns.cookie === own?.cookie));
   const others = rules.length - here.length;
   if (others > 0) {
     io.messages.warn(
-      `${others} rule(s) of other network namespaces are left out, and \`apply\` leaves them alone`,
+      `${others} rule(s) of ${name === "/" ? "other network namespaces" : `a network namespace in cgroup ${name}`} are left out, and \`apply\` leaves them alone`,
     );
   }
   return here.length === 0 ? [] : [{ names: namesOf(lib, state), rules: here }];
@@ -76,8 +82,8 @@ export const exportCommand = leaf({
     ["tcpx export --schema > policy.schema.json", "For editors, and to check a policy without tcpx"],
   ],
   notes: [
-    "Left out are rules of cgroups that are gone, of `tcpx run`, and those of the root scope that are for other " +
-      "network namespaces than the caller's.",
+    "Left out are rules of cgroups that are gone or not visible from here, of `tcpx run`, and those of the root " +
+      "scope that are for other network namespaces than the caller's.",
   ],
   run,
 });

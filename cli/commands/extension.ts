@@ -20,11 +20,10 @@ import { bridge, unwrap } from "../loader/bridge.ts";
 import { siteIfReadable } from "../loader/site.ts";
 import type { ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
-import { ruleJson, ruleTable } from "../output/rules.ts";
+import { ruleJson, ruleTable, unitNameOf } from "../output/rules.ts";
 import { type Change, isChange, setRules, unsetRules } from "../policy/change.ts";
 import { KINDS, type Kind, type Netns, type Rule, ruleKey, type Selector } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
-import { unitOf } from "../system/unit-name.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { changeScope, type Places } from "./change-scope.ts";
 import { openHost } from "./host-access.ts";
@@ -175,19 +174,19 @@ async function figuresFor(states: ScopeState[], io: Io) {
 async function showRules(extension: Extension, flags: ScopeFlags, io: Io): Promise<ExitCode> {
   const host = await openHost(flags);
   const states = host.states();
-  const rows = states.flatMap(({ name, alive, waiting, rules }) =>
-    rules
-      .filter((rule) => rule.ext === extension.name)
-      .map((rule) => ({ scope: name, alive, waiting, rule })),
+  const rows = states.flatMap((scope) =>
+    scope.rules.filter((rule) => rule.ext === extension.name).map((rule) => ({ scope, rule })),
   );
   rows.sort((a, b) => (ruleKey(a.rule) < ruleKey(b.rule) ? -1 : 1));
   const figures = extension.needsAgent ? await figuresFor(states, io) : undefined;
   io.json({
-    rules: rows.map(({ scope, alive, waiting, rule }) => ({
-      scope,
-      unit: unitOf(scope)?.name ?? null,
-      alive,
-      waiting,
+    rules: rows.map(({ scope, rule }) => ({
+      scope: scope.name,
+      scope_id: scope.id,
+      unit: unitNameOf(scope),
+      alive: scope.alive,
+      visible: scope.visible,
+      waiting: scope.waiting,
       ...ruleJson(rule, host.site()),
     })),
     ...figures?.json,

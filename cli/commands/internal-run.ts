@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Beginning and end of `tcpx run`, in processes of their own. Not for people.
 
+import { statSync } from "node:fs";
 import { notifyAgent } from "../agent/notify.ts";
 import { anyNeedsAgent } from "../agent/wish.ts";
 import { type Args, globalArgs, selectorArgs, selectorWords, textArg } from "../args.ts";
@@ -70,6 +71,7 @@ export const internalRunEnd = leaf({
   async run(args) {
     const lib = await bridge();
     const path = textArg(args, "path") ?? "";
+    const own = statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
     const without = findBpffs(lib) === undefined;
     if (without) removeRun(lib, path);
     // A killed run's rules may still be on their way: only the lock tells whether they have come.
@@ -77,7 +79,7 @@ export const internalRunEnd = leaf({
     let neededAgent: boolean;
     {
       using held = lock(lib, true);
-      neededAgent = without || anyNeedsAgent(readScopes(lib).filter(({ name }) => path.endsWith(name)));
+      neededAgent = without || anyNeedsAgent(readScopes(lib).filter(({ id }) => id === own));
       removeRun(lib, path);
       removeStale(lib, held);
     }

@@ -1,33 +1,27 @@
 // SPDX-License-Identifier: MIT
 
-import { existsSync } from "node:fs";
-import { type RouteSurvey, removeRoutesLeft } from "../agent/routes-left.ts";
-import { checkRunDir, RUN_DIR } from "../agent/run-dir.ts";
 import { agentPid, stopAgent } from "../agent/start.ts";
 import { type Args, changeArgs, flagArg, globalArgs } from "../args.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { removeLeftovers } from "../lab/sandbox.ts";
 import { restoreConnections, restoredJson, restoredLines } from "../live/restore.ts";
-import type { Bridge } from "../loader/bridge.ts";
+import { type Bridge, Errno } from "../loader/bridge.ts";
 import { findBpffs, unmountOwnBpffs } from "../loader/host.ts";
 import { listPins } from "../loader/maps.ts";
 import { topDir } from "../loader/pins.ts";
-import { newerScopes, readScopes, type ScopeState } from "../loader/state.ts";
+import { readRemains, type ScopeState } from "../loader/state.ts";
 import { lock } from "../loader/store.ts";
-import { attachedPrograms } from "../loader/survey.ts";
 import type { Io } from "../output/io.ts";
 import { ruleTable } from "../output/rules.ts";
 import { siteJson, siteText } from "../output/site.ts";
-import { UNIT_FILE } from "../persist/unit.ts";
-import { anyHooks, syncHooks, TEMPLATE } from "../system/unit-hook.ts";
+import { anyHooks, syncHooks } from "../system/unit-hook.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
-import { openHost } from "./host-access.ts";
+import { type Host, openHost } from "./host-access.ts";
+import { judge, otherJson, ownPrograms, type Proof, prove } from "./reset-proof.ts";
 import { leaf } from "./types.ts";
 
 async function dryRun(io: Io, states: ScopeState[], site: Site): Promise<void> {
-  const rules = states.flatMap(({ name, alive, waiting, rules }) =>
-    rules.map((rule) => ({ scope: name, alive, waiting, rule })),
-  );
+  const rules = states.flatMap((scope) => scope.rules.map((rule) => ({ scope, rule })));
   const agent = await agentPid();
   io.json({
     changed: states.length > 0 || agent !== undefined || siteText(site) !== "",
@@ -43,29 +37,6 @@ async function dryRun(io: Io, states: ScopeState[], site: Site): Promise<void> {
   else if (rules.length === 0 && agent === undefined) io.print("tcpx has nothing on this host");
 }
 
-/** What a reset must not find any more. */
-interface Proof {
-  cgroups: number;
-  left: string[];
-  programs: string[];
-  pins: string[];
-  agent: boolean;
-  routes: RouteSurvey;
-}
-
-async function prove(lib: Bridge): Promise<Proof> {
-  const bpffs = findBpffs(lib);
-  const pins = bpffs === undefined ? [] : listPins(topDir(bpffs));
-  const { cgroups, programs } = attachedPrograms(lib);
-  const routes = removeRoutesLeft(lib);
-  const agent = (await agentPid()) !== undefined || checkRunDir();
-  const left = [...programs, ...pins];
-  if (agent) left.push(RUN_DIR);
-  if (anyHooks()) left.push(`/run/systemd/system/${TEMPLATE}`);
-  if (routes.failed > 0) left.push(`routes for ACKs at once in ${routes.failed} network namespace(s)`);
-  return { cgroups, programs, pins, agent, routes, left };
-}
-
 /** What a reset has found, and removed. */
 interface Removed {
   states: ScopeState[];
@@ -77,6 +48,18 @@ interface Removed {
   leftovers: string[];
   restored: Awaited<ReturnType<typeof restoreConnections>>;
   unmounted: boolean;
+  /** What could not be removed of the pins, and why. */
+  stuck: string[];
+}
+
+/** Undefined, too, where the record of connections is none any more. */
+async function restoredIfKnown(lib: Bridge): Promise<Removed["restored"]> {
+  try {
+    return await restoreConnections(lib);
+  } catch (error) {
+    if (error instanceof Errno) return undefined;
+    throw error;
+  }
 }
 
 async function removeAll(lib: Bridge, states: ScopeState[], site: Site, wait: boolean): Promise<Removed> {
@@ -85,14 +68,16 @@ async function removeAll(lib: Bridge, states: ScopeState[], site: Site, wait: bo
   const leftovers = await removeLeftovers();
   const bpffs = findBpffs(lib);
   let restored: Removed["restored"];
+  let stuck: string[] = [];
   const present = bpffs !== undefined && listPins(topDir(bpffs)).length > 0;
   if (present) {
     using held = lock(lib, wait);
-    restored = await restoreConnections(lib);
-    held.removeEverything();
+    restored = await restoredIfKnown(lib);
+    stuck = held.removeEverything();
   }
   if (anyHooks()) syncHooks([]); // somebody has removed the pins by hand
-  return { states, present, rules, site, agent, leftovers, restored, unmounted: unmountOwnBpffs(lib) };
+  const unmounted = unmountOwnBpffs(lib);
+  return { states, present, rules, site, agent, leftovers, restored, unmounted, stuck };
 }
 
 function resetJson(removed: Removed, proof: Proof): Record<string, unknown> {
@@ -112,7 +97,9 @@ function resetJson(removed: Removed, proof: Proof): Record<string, unknown> {
     unmounted,
     proof: {
       cgroups_checked: proof.cgroups,
-      programs_left: proof.programs,
+      programs_left: proof.own.map(({ program, cgroup }) => `program ${program} at ${cgroup}`),
+      programs_of_others: proof.others.map(otherJson),
+      agents_of_others: routes.others ?? [],
       pins_left: proof.pins,
       agent_left: proof.agent,
       namespaces_checked: routes.namespaces,
@@ -125,7 +112,9 @@ function* resetLines({ states, ...removed }: Removed, { routes }: Proof, newer?:
   const { present, rules, site, agent, leftovers, restored, unmounted } = removed;
   if (agent) yield `ended the agent, pid ${agent.pid}${agent.killed ? ", which had to be killed" : ""}`;
   const what = newer === undefined ? `${rules} rule(s)` : `what tcpx ${newer} had`;
-  yield present ? `removed ${what} in ${states.length} scope(s)` : "there were no rules";
+  const unseen = states.filter(({ alive, visible }) => alive && !visible).length;
+  const also = unseen > 0 ? `, ${unseen} of them not visible from here` : "";
+  yield present ? `removed ${what} in ${states.length} scope(s)${also}` : "there were no rules";
   if (siteText(site)) yield "removed the site's table: experiment identifiers, algorithms";
   if (restored) yield* restoredLines(restored);
   for (const name of leftovers) yield `removed ${name}, left by a killed command`;
@@ -133,33 +122,30 @@ function* resetLines({ states, ...removed }: Removed, { routes }: Proof, newer?:
   if (unmounted) yield "unmounted /sys/fs/bpf, which tcpx had mounted";
 }
 
-/** The end of the report, and the exit code. */
-function judge({ left, cgroups, routes }: Proof, io: Io): ExitCode {
-  if (existsSync(UNIT_FILE))
-    io.messages.warn(`${UNIT_FILE} brings rules back with a reboot; see \`tcpx persist\``);
-  if (left.length > 0) {
-    io.messages.error(`still there: ${left.join(", ")}`);
-    return Exit.FAILED;
+/** The table, unless somebody has made something else of its pin. */
+function siteIfAny(host: Host, newer: string | undefined): Site {
+  try {
+    return newer === undefined ? host.site() : DEFAULT_SITE;
+  } catch (error) {
+    if (error instanceof Errno) return DEFAULT_SITE;
+    throw error;
   }
-  io.print(`checked: no tcpx program in any of ${cgroups} cgroups, nothing pinned, no agent,`);
-  io.print(`no routes of ours in any of ${routes.namespaces} network namespaces`);
-  return Exit.DONE;
 }
 
 async function run(args: Args, io: Io): Promise<ExitCode> {
   const host = await openHost();
   const { lib } = host;
-  const newer = newerScopes(lib);
-  const states = newer.length > 0 ? newer : readScopes(lib);
-  const site = newer.length > 0 ? DEFAULT_SITE : host.site();
+  const { states, newer } = readRemains(lib);
+  const site = siteIfAny(host, newer);
   if (flagArg(args, "dry-run")) {
     await dryRun(io, states, site);
     return Exit.DONE;
   }
+  const own = ownPrograms(lib);
   const removed = await removeAll(lib, states, site, flagArg(args, "wait"));
-  const proof = await prove(lib);
+  const proof = await prove(lib, own, removed.stuck);
   io.json(resetJson(removed, proof));
-  for (const line of resetLines(removed, proof, newer[0]?.version)) io.print(line);
+  for (const line of resetLines(removed, proof, newer)) io.print(line);
   return judge(proof, io);
 }
 
@@ -175,6 +161,8 @@ export const reset = leaf({
   notes: [
     "Connections that exist get back the user timeout, congestion control and way to acknowledge that they had, where the " +
       "value is still ours (Linux >= 5.15). Initial windows and what was told to peers cannot be taken back.",
+    "Programs of another tcpx, whose bpffs is not this one (a container's, say), are left alone: it says whose they " +
+      "are, as far as that can be seen from here, and ends with 0.",
     "The unit and the policy of `tcpx persist on` stay, and bring rules back with the next start of the system: " +
       "`tcpx persist off` ends that.",
   ],

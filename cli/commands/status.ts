@@ -8,11 +8,11 @@ import { COUNTER_NAMES, type Counters, readCounters } from "../loader/counters.t
 import { LAYOUT_VERSION } from "../loader/layout.generated.ts";
 import type { ScopeState } from "../loader/state.ts";
 import { isWatched } from "../observe/watching.ts";
-import { ruleJson, ruleTable } from "../output/rules.ts";
+import { ruleJson, ruleTable, unitNameOf } from "../output/rules.ts";
 import { siteJson, siteText } from "../output/site.ts";
 import { table } from "../output/table.ts";
 import type { Netns } from "../policy/rule.ts";
-import { unitOf, unitText } from "../system/unit-name.ts";
+import { unitText } from "../system/unit-name.ts";
 import type { Site } from "../wire/site.ts";
 import { isOutdated } from "./change-site.ts";
 import { openHost } from "./host-access.ts";
@@ -31,8 +31,9 @@ function scopeJson({ state, counters }: ScopeReport, site: Site): Record<string,
   return {
     cgroup: state.name,
     id: state.id,
-    unit: unitOf(state.name)?.name ?? null,
+    unit: unitNameOf(state),
     alive: state.alive,
+    visible: state.visible,
     waiting: state.waiting,
     damaged: state.damaged,
     link_id: state.linkId,
@@ -46,28 +47,29 @@ function scopeJson({ state, counters }: ScopeReport, site: Site): Record<string,
   };
 }
 
+/** What is unusual about a scope. */
+function standing({ alive, visible, waiting, id }: ScopeState): string {
+  if (!alive && !waiting) return " (removed: its rules have no effect)";
+  const notes = [
+    ...(alive ? [] : ["does not run: its rules wait for its next start"]),
+    ...(visible ? [] : [`id ${id}, not visible from here; that is its name where its rules were set`]),
+  ];
+  return notes.length > 0 ? ` (${notes.join("; ")})` : "";
+}
+
 function scopeText({ state, counters }: ScopeReport, netns: Netns | null, site: Site): string {
   if (state.damaged) {
     return `cgroup ${state.name}: attached, but its pins were removed by hand; \`tcpx reset\` detaches it`;
   }
-  const why = state.waiting
-    ? "does not run: its rules wait for its next start"
-    : "removed: its rules have no effect";
-  const gone = state.alive ? "" : ` (${why})`;
   const older = state.layout < LAYOUT_VERSION ? ", to be taken over by the next change" : "";
   const outdated = isOutdated(state, site)
     ? "; with another table of the site: its next change, or apply, loads it anew"
     : "";
   const attached = `sock_ops program ${state.progId}, link ${state.linkId}, by tcpx ${state.version}${older}${outdated}`;
-  const rows = state.rules.map((rule) => ({
-    scope: state.name,
-    alive: state.alive,
-    waiting: state.waiting,
-    rule,
-  }));
-  const unit = unitText(state.name);
+  const rows = state.rules.map((rule) => ({ scope: state, rule }));
+  const unit = state.visible ? unitText(state.name) : null;
   const sections = [
-    `${unit ? `${unit}, ` : ""}cgroup ${state.name}${gone}:\n${attached}`,
+    `${unit ? `${unit}, ` : ""}cgroup ${state.name}${standing(state)}:\n${attached}`,
     ruleTable(rows, netns, site, false),
   ];
   const used = extensions.filter(({ id }) => counters?.count[id]?.some((n) => n > 0));

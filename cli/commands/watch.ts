@@ -55,7 +55,7 @@ function cgroupNames(lib: Bridge): (scope: bigint) => string | null {
     if (known !== undefined) return known;
     const now = performance.now();
     if (now - (missed.get(scope) ?? Number.NEGATIVE_INFINITY) < AGAIN) return null;
-    for (const { id, name } of readHeads(lib)) names.set(id, name);
+    for (const { id, name, visible } of readHeads(lib)) if (visible) names.set(id, name);
     missed.set(scope, now); // its last rule may just have gone
     return names.get(scope) ?? null;
   };

@@ -6,7 +6,7 @@ import { everyNamespace, type Namespaces, namespaces, ownNamespace, pidsBelow } 
 
 /** Has the scope processes, whose sockets there could be? */
 export function hasProcesses(scope: Scope): boolean {
-  return scope.name === "/" || pidsBelow(scope.path).length > 0;
+  return scope.name === "/" || (scope.path !== undefined && pidsBelow(scope.path).length > 0);
 }
 
 /**
@@ -14,6 +14,6 @@ export function hasProcesses(scope: Scope): boolean {
  * every one that can be seen.
  */
 export function namespacesOf(scope: Scope, all: boolean): Namespaces {
-  if (scope.name !== "/") return namespaces(scope.path);
+  if (scope.name !== "/" && scope.path !== undefined) return namespaces(scope.path);
   return all ? everyNamespace() : { found: [ownNamespace()], hidden: 0 };
 }

@@ -5,7 +5,8 @@ import { closeSync, openSync } from "node:fs";
 import { dirname, relative } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
 import { type Bridge, type Errno, isErrno, unwrap } from "./bridge.ts";
-import { cgroupRoot, type Scope } from "./host.ts";
+import type { SeenScope } from "./cgroup-place.ts";
+import { cgroupRoot } from "./host.ts";
 import { attachedTo, Fd, progInfo, SOCK_OPS } from "./maps.ts";
 
 const BPF_F_ALLOW_MULTI = 2;
@@ -19,7 +20,10 @@ function programNames(lib: Bridge, ids: number[]): string {
 }
 
 /** The cgroup, from this one up to the root, whose programs were attached for exclusive use. */
-function findBlocker(lib: Bridge, scope: Scope): { path: string; names: string; own: boolean } | undefined {
+function findBlocker(
+  lib: Bridge,
+  scope: SeenScope,
+): { path: string; names: string; own: boolean } | undefined {
   const root = cgroupRoot();
   for (let path = scope.path; ; path = dirname(path)) {
     const fd = openSync(path, "r");
@@ -37,7 +41,7 @@ function findBlocker(lib: Bridge, scope: Scope): { path: string; names: string; 
 }
 
 /** The error for a refused BPF_LINK_CREATE. */
-export function attachError(lib: Bridge, scope: Scope, error: Errno): TcpxError {
+export function attachError(lib: Bridge, scope: SeenScope, error: Errno): TcpxError {
   const blocker = isErrno(error, "EPERM", "EBUSY") ? findBlocker(lib, scope) : undefined;
   if (blocker) {
     const where = blocker.own ? "this cgroup" : blocker.path;

@@ -44,6 +44,7 @@ export const symbols = {
   tcpx_mount_bpffs: { args: [ptr, ptr], returns: i32 }, // const char *path, const char *mnt_ns
   tcpx_umount: { args: [ptr, ptr], returns: i32 },
   tcpx_fs_type: { args: [ptr, ptr], returns: i32 }, // const char *path, u64 *magic
+  tcpx_cgroup_path: { args: [ptr, u64, ptr, i32], returns: i32 }, // const char *root, u64 id, char *below, int cap
   tcpx_netns_cookie: { args: [ptr], returns: i32 }, // u64 *out
   tcpx_netns_new: { args: [], returns: i32 },
   tcpx_netns_enter: { args: [ptr], returns: i32 },

@@ -1,33 +1,36 @@
 // SPDX-License-Identifier: MIT
 // Where this host keeps cgroups and bpffs, and who we are on it.
 
-import { lstatSync, readdirSync, realpathSync, statSync } from "node:fs";
-import { join, relative, resolve } from "node:path";
-import { absentError, Exit, TcpxError, usageError } from "../errors.ts";
+import { existsSync, lstatSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { Exit, TcpxError } from "../errors.ts";
+import { byDepth, cgroupMounts } from "../system/cgroup-path.ts";
 import { makeDirectory } from "../system/files.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
-import { hostView, isDirectory, mountsOf, viewpoints } from "./viewpoint.ts";
+import { hostView, mountInfo, mountsOf, viewpoints } from "./viewpoint.ts";
 
-const CGROUP2_MAGIC = 0x63677270n;
 const BPFFS_MAGIC = 0xcafe4a11n;
 const BPFFS = "/sys/fs/bpf";
 
 /** A scope: a cgroup v2 directory. */
 export interface Scope {
-  /** Path that this process can open. */
-  path: string;
-  /** Path below the cgroup2 mount, "/" for the root. */
+  /** Path that this process can open; undefined: the cgroup cannot be seen from here. */
+  path: string | undefined;
+  /** Path below the cgroup2 mount, "/" for the root. Which cgroup that is depends on who says it. */
   name: string;
+  /** Says which cgroup it is. */
   id: bigint;
   /** A service that does not run: the cgroup is gone, and its rules wait for the next one. */
   waiting?: true;
 }
 
-/** The cgroup2 mount point as this process can reach it, or undefined. */
+/** The cgroup2 mount point as this process can reach it, or undefined. Of several, the one that shows most. */
 export function findCgroupRoot(): string | undefined {
   for (const view of viewpoints()) {
-    const mount = mountsOf(view).find(({ type }) => type === "cgroup2");
-    if (mount) return view.root + mount.path;
+    const mounts = byDepth(cgroupMounts(mountInfo(view))).map(({ path }) => view.root + path);
+    // something else may be mounted over it
+    const root = mounts.find((path) => existsSync(join(path, "cgroup.controllers")));
+    if (root !== undefined) return root;
   }
   return undefined;
 }
@@ -40,36 +43,9 @@ export function cgroupRoot(): string {
   });
 }
 
-function fsType(lib: Bridge, path: string): bigint {
+export function fsType(lib: Bridge, path: string): bigint {
   const magic = new BigUint64Array(1);
   return lib.tcpx_fs_type(cstr(path), magic) < 0 ? 0n : magic[0]!;
-}
-
-/**
- * The scope that `--cgroup` names: a directory of the cgroup2 mount, absolute or relative to it.
- * @throws TcpxError (usage) when it is none
- */
-export function findScope(lib: Bridge, cgroup: string | undefined): Scope {
-  const root = cgroupRoot();
-  const seen = viewpoints().map((view) => view.root + resolve(cgroup ?? "/"));
-  const candidates = cgroup === undefined ? [root] : [...seen, join(root, cgroup)];
-  const path = candidates.find((p) => isDirectory(p) && fsType(lib, p) === CGROUP2_MAGIC);
-  if (!path) {
-    const hint = `accepted is a directory below ${root.replace(/^\/proc\/\d+\/root/, "")}`;
-    if (!candidates.some(isDirectory)) throw absentError(`--cgroup '${cgroup}' does not exist`, cgroup, hint);
-    throw usageError(`--cgroup '${cgroup}' is not in the cgroup2 hierarchy`, cgroup, hint);
-  }
-  // realpath would lead out of another process's view
-  const real = path.startsWith("/proc/") ? path : realpathSync(path);
-  const below = relative(path.startsWith("/proc/") ? root : realpathSync(root), real);
-  return { path: real, name: below === "" ? "/" : `/${below}`, id: statSync(real, { bigint: true }).ino };
-}
-
-/** Is the cgroup of this name still the one with this id? True when that cannot be seen from here. */
-export function cgroupExists(name: string, id: bigint): boolean {
-  const root = findCgroupRoot();
-  if (root === undefined) return true;
-  return statSync(join(root, name), { bigint: true, throwIfNoEntry: false })?.ino === id;
 }
 
 /** The bpffs that this host's pins live in, or undefined while none is mounted. */

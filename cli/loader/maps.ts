@@ -6,6 +6,8 @@ import { type Bridge, cstr, isErrno, unwrap } from "./bridge.ts";
 import { decode, type Struct, type StructName, sizeOf } from "./struct.ts";
 
 /** enum bpf_attach_type */
+export const INGRESS = 0;
+export const EGRESS = 1;
 export const SOCK_OPS = 3;
 
 /** Closes when its block ends. */
@@ -134,12 +136,12 @@ export function attachedTo(
   return { ids: [...ids.subarray(0, count[0])], flags: flags[0]! };
 }
 
-/** Entries of a bpffs directory; none when it is not there. */
+/** Entries of a bpffs directory; none when it is not there, or is no directory. */
 export function listPins(dir: string): string[] {
   try {
     return readdirSync(dir);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    if (["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return [];
     throw error;
   }
 }

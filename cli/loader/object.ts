@@ -11,10 +11,10 @@ import { version } from "../version.ts";
 import type { Site } from "../wire/site.ts";
 import { asset } from "./assets.ts";
 import { type Bridge, cstr, Errno, unwrap } from "./bridge.ts";
-import type { Scope } from "./host.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
 import { indexes, update } from "./maps.ts";
 import { encodeNamespaces, encodePolicies, encodeRules, encodeSite } from "./records.ts";
+import type { ScopeHead } from "./state.ts";
 import { encode } from "./struct.ts";
 
 /** Entries that are written at once. */
@@ -99,7 +99,7 @@ function fillPolicies(lib: Bridge, map: number, scope: bigint, { entries }: Tabl
  */
 export async function loadGeneration(
   lib: Bridge,
-  scope: Scope,
+  scope: Pick<ScopeHead, "id" | "recorded">,
   rules: Rule[],
   site: Site,
   shared: SharedMaps,
@@ -116,7 +116,9 @@ export async function loadGeneration(
     use_from: rules.some((rule) => rule.selector.direction !== "to") ? 1 : 0,
     jiffy_us: unwrap("tick", lib.tcpx_jiffy_us()),
     version,
-    cgroup: scope.name,
+    cgroup: scope.recorded.name,
+    base: scope.recorded.base,
+    keeper: scope.recorded.keeper,
     site: encodeSite(site),
   });
   const sizes = { policies: table.entries.length, namespaces: table.namespaces.size, rules: rules.length };

@@ -10,7 +10,7 @@
 // The link names the program, the program's id names the generation: whatever a killed command
 // leaves behind, the link shows either the old rules or the new ones.
 
-import { rmdirSync, rmSync, unlinkSync } from "node:fs";
+import { lstatSync, rmdirSync, rmSync, statSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { makeDirectories } from "../system/files.ts";
 import type { Bridge } from "./bridge.ts";
@@ -18,6 +18,8 @@ import { LAYOUT_VERSION } from "./layout.generated.ts";
 import { listPins, openPin } from "./maps.ts";
 
 export const SHARED = ["conns", "handover", "served", "notices", "watch", "events"] as const;
+
+const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;
 
 export const topDir = (bpffs: string) => join(bpffs, "tcpx");
 export const layoutDir = (bpffs: string, layout = LAYOUT_VERSION) => join(topDir(bpffs), `v${layout}`);
@@ -45,6 +47,15 @@ export const scopeDirs = (bpffs: string, layout: number) =>
 /** Of every layout. */
 export const allScopeDirs = (bpffs: string) => layouts(bpffs).flatMap((layout) => scopeDirs(bpffs, layout));
 
+/** Has a layout anything in force, or a site's table? Else a killed command has left what there is. */
+export function isInForce(bpffs: string, layout: number): boolean {
+  const dir = layoutDir(bpffs, layout);
+  return (
+    listPins(dir).includes("site") ||
+    scopeDirs(bpffs, layout).some((scope) => listPins(scope).includes("link"))
+  );
+}
+
 /** Creates a directory in bpffs unless it is there. */
 export function ensureDir(path: string): void {
   makeDirectories(path, 0o700);
@@ -66,7 +77,7 @@ export function removeTree(path: string): void {
   try {
     rmdirSync(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    if (codeOf(error) !== "ENOENT") throw error;
   }
 }
 
@@ -93,13 +104,40 @@ export function removeScope(lib: Bridge, bpffs: string, id: bigint): void {
   }
 }
 
-/** Detaches all scopes, of whatever layout, and removes every pin of ours. */
-export function removeEverything(lib: Bridge, bpffs: string): void {
-  const top = topDir(bpffs);
-  for (const layout of layouts(bpffs)) {
-    for (const dir of scopeDirs(bpffs, layout)) detach(lib, dir);
+/**
+ * Removes what can be removed, but nothing of a file system that somebody has mounted there.
+ * @returns what stays, and why
+ */
+function removeAll(path: string, device: number): string[] {
+  const info = lstatSync(path, { throwIfNoEntry: false });
+  if (!info) return [];
+  if (info.dev !== device) return [`${path} (something is mounted there)`];
+  try {
+    if (!info.isDirectory()) {
+      unlinkSync(path);
+      return [];
+    }
+    const left = listPins(path).flatMap((name) => removeAll(join(path, name), device));
+    if (left.length === 0) rmdirSync(path);
+    return left;
+  } catch (error) {
+    return codeOf(error) === "ENOENT" ? [] : [`${path} (${codeOf(error)})`];
   }
-  removeTree(top);
+}
+
+/**
+ * Detaches all scopes, of whatever layout, and removes every pin of ours, whatever else was made of them.
+ * @returns what could not be removed, and why
+ */
+export function removeEverything(lib: Bridge, bpffs: string): string[] {
+  for (const dir of allScopeDirs(bpffs)) {
+    try {
+      detach(lib, dir);
+    } catch {
+      // no link, or one that is about to be found in the way
+    }
+  }
+  return removeAll(topDir(bpffs), statSync(bpffs).dev);
 }
 
 /**

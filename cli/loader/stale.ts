@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What killed commands and removed cgroups have left.
 
-import { join } from "node:path";
 import type { Bridge } from "./bridge.ts";
-import { findBpffs, findCgroupRoot } from "./host.ts";
+import { findBpffs } from "./host.ts";
 import { listPins } from "./maps.ts";
 import * as pins from "./pins.ts";
 import { isLeftRun, removeRun } from "./run-scopes.ts";
@@ -27,9 +26,10 @@ export function removeStale(lib: Bridge, held: Lock): ScopeHead[] {
   const ids = pins.layouts(held.bpffs).flatMap((layout) => pins.scopeIds(held.bpffs, layout));
   for (const id of new Set(ids)) {
     const state = readHead(lib, id);
-    const path = join(findCgroupRoot() ?? "/", state?.name ?? "/");
     if (state?.waiting) continue;
-    if (state?.alive && !(isLeftRun(path) && removeRun(lib, path))) {
+    const { path } = state ?? {};
+    const isLeft = path !== undefined && isLeftRun(path) && removeRun(lib, path);
+    if (state?.alive && !isLeft) {
       pins.removeOldGenerations(pins.scopeDir(held.bpffs, id), state.progId);
       continue;
     }

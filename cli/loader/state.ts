@@ -2,7 +2,7 @@
 // The rules in force, read back from the kernel: this tcpx's, and those that an older one has left.
 //
 // Whatever else changes from one layout to the next, this reader relies on: the pins' places, struct
-// tcpx_rule_record, and the beginning of struct tcpx_config up to the cgroup's name.
+// tcpx_rule_record, and the beginning of struct tcpx_config up to the site's table.
 
 import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
@@ -11,7 +11,8 @@ import { isHooked } from "../system/unit-hook.ts";
 import { version } from "../version.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import type { Bridge } from "./bridge.ts";
-import { cgroupExists, findBpffs, requireOwn } from "./host.ts";
+import { isOurs, placeOf, type Recorded, waitsElsewhere } from "./cgroup-place.ts";
+import { findBpffs, requireOwn, type Scope } from "./host.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
 import { arrayValues, type Fd, firstStruct, linkInfo, openPin, valueSize } from "./maps.ts";
 import * as pins from "./pins.ts";
@@ -21,12 +22,17 @@ import { sizeOf } from "./struct.ts";
 /** What is in force in one scope, but for the rules. */
 export interface ScopeHead {
   id: bigint;
-  /** Path below the cgroup2 mount. */
+  /** Path below our cgroup2 mount; of a scope that is not visible, what whoever set its rules calls it. */
   name: string;
-  /** False: the cgroup has been removed and the rules with it have no effect. */
+  /** Path that this process can open; undefined: it is gone, or not visible. */
+  path: string | undefined;
+  /** False: the kernel has no such cgroup any more, and the rules have no effect. */
   alive: boolean;
-  /** It has been, and the service that it was of will get the rules with its next one. */
+  /** False: it belongs to a view of cgroups that is not ours, such as a container's or its host's. */
+  visible: boolean;
+  /** It is gone, and the service that it was of will get the rules with its next one. */
   waiting: boolean;
+  recorded: Recorded;
   /** Somebody removed pins by hand: attached, but nobody knows the rules any more. */
   damaged: boolean;
   linkId: number;
@@ -46,6 +52,11 @@ export interface ScopeState extends ScopeHead {
   readonly rules: Rule[];
 }
 
+/** For a change of its rules. */
+export function scopeOf({ id, name, path, waiting }: ScopeHead): Scope {
+  return { id, name, path, ...(waiting && { waiting }) };
+}
+
 /** Nobody goes on from there. */
 export function damagedError(name: string): TcpxError {
   const what = `the pins of cgroup ${name} were removed by hand: nobody knows its rules`;
@@ -54,11 +65,12 @@ export function damagedError(name: string): TcpxError {
 
 /** The layouts that we can read. @throws TcpxError when a newer tcpx has rules here */
 function readable(lib: Bridge, bpffs: string): number[] {
-  const [newest = 0, ...older] = pins.layouts(bpffs);
+  const inForce = (layout: number) => layout <= LAYOUT_VERSION || pins.isInForce(bpffs, layout);
+  const [newest = 0, ...older] = pins.layouts(bpffs).filter(inForce);
   if (newest <= LAYOUT_VERSION) return newest === 0 ? [] : [newest, ...older];
   const by = pins
     .scopeIds(bpffs, newest)
-    .flatMap((id) => readGeneration(lib, bpffs, id, newest, onlyHead)?.version ?? []);
+    .flatMap((id) => tryGeneration(lib, bpffs, id, newest)?.version ?? []);
   const what = `the rules here are of a newer tcpx (${by[0] ?? "?"}, layout ${newest})`;
   throw new TcpxError(Exit.FAILED, `${what}; this one is ${version}, layout ${LAYOUT_VERSION}`, {
     hint: "use the newer one; `tcpx reset` of either removes everything",
@@ -67,6 +79,20 @@ function readable(lib: Bridge, bpffs: string): number[] {
 
 /** What a reader makes of a generation; without a map it is damaged. */
 type Reader<T extends ScopeHead> = (lib: Bridge, head: ScopeHead, rules: Fd | undefined) => T;
+
+type Fate = Pick<ScopeHead, "name" | "path" | "alive" | "visible" | "waiting">;
+
+/** Only the kernel says that a cgroup is gone: its link, which learns of that after a while, or the look for its id. */
+function fateOf(lib: Bridge, id: bigint, linked: boolean, recorded: Recorded): Fate {
+  const place = linked ? placeOf(lib, id, recorded) : "gone";
+  if (place !== "gone") {
+    const { name = recorded.name, path } = place;
+    return { name, path, alive: true, visible: path !== undefined, waiting: false };
+  }
+  const visible = isOurs(recorded);
+  const waiting = visible ? isHooked(recorded.name) : waitsElsewhere(lib, recorded);
+  return { name: recorded.name, path: undefined, alive: false, visible, waiting };
+}
 
 const onlyHead: Reader<ScopeHead> = (_, head) => head;
 
@@ -102,15 +128,26 @@ function readGeneration<T extends ScopeHead>(
   using rules = open("rules");
   const state = { id, linkId, progId, layout };
   if (!config || !rules || valueSize(lib, rules.fd) !== sizeOf("tcpx_rule_record")) {
-    const nobodyKnows = { waiting: false, damaged: true, version: "?", site: DEFAULT_SITE, count: 0 };
-    return reader(lib, { ...state, name: `id ${id}`, alive: cgroupId !== 0n, ...nobodyKnows }, undefined);
+    const recorded = { name: `id ${id}`, base: 0n, keeper: 0n };
+    const nobodyKnows = { damaged: true, version: "?", site: DEFAULT_SITE, count: 0 };
+    const fate = fateOf(lib, id, cgroupId !== 0n, recorded);
+    return reader(lib, { ...state, ...fate, recorded, ...nobodyKnows }, undefined);
   }
-  const { rule_count, version, cgroup: name, site } = firstStruct(lib, config, "tcpx_config");
+  const { rule_count, version, cgroup: name, base, keeper, site } = firstStruct(lib, config, "tcpx_config");
   const count = layout > LAYOUT_VERSION ? 0 : rule_count; // a newer one's may be of kinds that we do not know
-  // the link learns of the removal of its cgroup only after a while
-  const alive = cgroupId !== 0n && cgroupExists(name, id);
-  const head = { ...state, name, alive, waiting: !alive && isHooked(name), damaged: false, version, count };
+  const recorded = { name, base, keeper };
+  const fate = fateOf(lib, id, cgroupId !== 0n, recorded);
+  const head = { ...state, ...fate, recorded, damaged: false, version, count };
   return reader(lib, { ...head, site: decodeSite(site) }, rules);
+}
+
+/** The same where pins may be anything. */
+function tryGeneration(lib: Bridge, bpffs: string, id: bigint, layout: number): ScopeState | undefined {
+  try {
+    return readGeneration(lib, bpffs, id, layout, withRules);
+  } catch {
+    return undefined; // no link, but something else of that name
+  }
 }
 
 /** The bpffs, when there may be something of ours in it. */
@@ -140,12 +177,15 @@ function readOne<T extends ScopeHead>(lib: Bridge, id: bigint, reader: Reader<T>
   return bpffs === undefined ? undefined : readIn(lib, bpffs, id, reader);
 }
 
+const byName = (a: ScopeHead, b: ScopeHead) =>
+  a.name === b.name ? Number(a.id - b.id) : a.name < b.name ? -1 : 1;
+
 function readAll<T extends ScopeHead>(lib: Bridge, reader: Reader<T>): T[] {
   const bpffs = ourBpffs(lib);
   if (bpffs === undefined) return [];
   const ids = new Set(readable(lib, bpffs).flatMap((layout) => pins.scopeIds(bpffs, layout)));
   const states = [...ids].flatMap((id) => readIn(lib, bpffs, id, reader) ?? []);
-  return states.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return states.sort(byName);
 }
 
 /** The state of a scope; undefined when tcpx has nothing there. @throws TcpxError when a newer one has */
@@ -159,12 +199,24 @@ export const readScopes = (lib: Bridge) => readAll(lib, withRules);
 
 export const readHeads = (lib: Bridge) => readAll(lib, onlyHead);
 
-/** The scopes of a newer tcpx: where they are, not what their rules are. */
-export function newerScopes(lib: Bridge): ScopeState[] {
-  const bpffs = findBpffs(lib);
-  if (!bpffs) return [];
-  const newer = pins.layouts(bpffs).filter((layout) => layout > LAYOUT_VERSION);
-  return newer.flatMap((layout) =>
-    pins.scopeIds(bpffs, layout).flatMap((id) => readGeneration(lib, bpffs, id, layout, withRules) ?? []),
+/** What there is for a reset: of every layout, as far as it can be read. */
+export interface Remains {
+  states: ScopeState[];
+  /** Version of a newer tcpx that has something here, whose rules we cannot read. */
+  newer: string | undefined;
+}
+
+/** Reads what it can, whatever somebody has made of the pins. */
+export function readRemains(lib: Bridge): Remains {
+  const bpffs = ourBpffs(lib);
+  if (!bpffs) return { states: [], newer: undefined };
+  const layouts = pins.layouts(bpffs);
+  const found = layouts.flatMap((layout) =>
+    pins.scopeIds(bpffs, layout).flatMap((id) => tryGeneration(lib, bpffs, id, layout) ?? []),
   );
+  // the newest first, so that a scope in the middle of a take-over counts once
+  const states = [...new Map(found.reverse().map((state) => [state.id, state])).values()];
+  const newer = found.find(({ layout }) => layout > LAYOUT_VERSION)?.version;
+  const isNewer = layouts.some((layout) => layout > LAYOUT_VERSION && pins.isInForce(bpffs, layout));
+  return { states: states.sort(byName), newer: newer ?? (isNewer ? "?" : undefined) };
 }

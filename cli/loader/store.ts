@@ -8,12 +8,13 @@ import type { Rule } from "../policy/rule.ts";
 import { anyHooks, doesNotRun, serviceOf, servicesOf, syncHooks } from "../system/unit-hook.ts";
 import { attachError } from "./attach-error.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
+import { isOurs, type Recorded, recordOf } from "./cgroup-place.ts";
 import { ensureBpffs, ownDirectory, type Scope, unmountOwnBpffs } from "./host.ts";
 import { attachedTo, Fd, linkInfo, listPins, openPin, pin, progInfo, SOCK_OPS, valueSize } from "./maps.ts";
 import { type Generation, loadGeneration, type SharedMaps } from "./object.ts";
 import * as pins from "./pins.ts";
 import { readSite } from "./site.ts";
-import { readHeads } from "./state.ts";
+import { readHead, readHeads } from "./state.ts";
 import { type StructName, sizeOf } from "./struct.ts";
 
 /** Holds the lock that changes are made under. */
@@ -29,10 +30,13 @@ export class Lock implements Disposable {
     private readonly fd: Fd,
   ) {}
 
-  /** Detaches all scopes and removes every pin of ours, of whatever layout; the lock goes with them. */
-  removeEverything(): void {
+  /**
+   * Detaches all scopes and removes every pin of ours, of whatever layout; the lock goes with them.
+   * @returns what could not be removed, and why
+   */
+  removeEverything(): string[] {
     this.gone = true;
-    pins.removeEverything(this.lib, this.bpffs);
+    return pins.removeEverything(this.lib, this.bpffs);
   }
 
   [Symbol.dispose](): void {
@@ -77,13 +81,15 @@ function attach(lib: Bridge, scope: Scope, dir: string, generation: Generation, 
     if (inherited) pin(lib, inherited.fd, join(dir, "link"));
     return;
   }
-  const cgroup = openSync(scope.path, "r");
+  const { path } = scope;
+  if (path === undefined) throw new TcpxError(Exit.FAILED, `cgroup ${scope.name} is gone meanwhile`);
+  const cgroup = openSync(path, "r");
   try {
     if (fstatSync(cgroup, { bigint: true }).ino !== scope.id) {
-      throw new TcpxError(Exit.FAILED, `cgroup ${scope.name} was made anew meanwhile`, { value: scope.path });
+      throw new TcpxError(Exit.FAILED, `cgroup ${scope.name} was made anew meanwhile`, { value: path });
     }
     const result = lib.tcpx_link_create(generation.program, cgroup, SOCK_OPS);
-    if (result < 0) throw attachError(lib, scope, new Errno("attach", -result));
+    if (result < 0) throw attachError(lib, { ...scope, path }, new Errno("attach", -result));
     using created = new Fd(lib, result);
     pin(lib, created.fd, join(dir, "link"));
   } finally {
@@ -113,8 +119,9 @@ function openShared(lib: Bridge, path: string, value?: StructName): Fd | undefin
   });
 }
 
-/** Do other sock_ops programs than tcpx's run on the scope's sockets? */
+/** Do other sock_ops programs than tcpx's run on the scope's sockets? True where that cannot be seen. */
 function foreignPrograms(lib: Bridge, bpffs: string, scope: Scope): boolean {
+  if (scope.path === undefined) return true;
   const own = new Set<number>();
   for (const dir of pins.allScopeDirs(bpffs)) {
     using link = openPin(lib, join(dir, "link"));
@@ -126,6 +133,14 @@ function foreignPrograms(lib: Bridge, bpffs: string, scope: Scope): boolean {
   } finally {
     closeSync(cgroup);
   }
+}
+
+/** What the scope is called in its record. Of a service that another view looks after, only that view's name helps. */
+function recordFor(lib: Bridge, scope: Scope): Recorded {
+  const before = readHead(lib, scope.id);
+  const isTheirs =
+    before?.alive && !before.damaged && before.recorded.keeper !== 0n && !isOurs(before.recorded);
+  return before && (isTheirs || scope.path === undefined) ? before.recorded : recordOf(scope.name);
 }
 
 /** Counters go on, unless those of an older layout are others. */
@@ -165,7 +180,7 @@ export async function replaceRules(
   shared.counters = stack.use(openCounters(lib, dir, older))?.fd;
   using generation = await loadGeneration(
     lib,
-    scope,
+    { id: scope.id, recorded: recordFor(lib, scope) },
     rules,
     readSite(lib, bpffs),
     shared,

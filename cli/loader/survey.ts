@@ -1,19 +1,29 @@
 // SPDX-License-Identifier: MIT
-// Looks through all cgroups for programs of ours, independently of our own records.
+// Looks through all cgroups for programs of tcpx, independently of our own records.
 
 import { closeSync, openSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Bridge, unwrap } from "./bridge.ts";
 import { findCgroupRoot } from "./host.ts";
-import { attachedTo, Fd, progInfo, SOCK_OPS } from "./maps.ts";
+import { attachedTo, EGRESS, Fd, INGRESS, progInfo, SOCK_OPS } from "./maps.ts";
 
-/** Name of the program in tcpx.bpf.c. */
-const PROGRAM = "tcpx";
+/** Names of programs in tcpx.bpf.c and ack.bpf.c, by where they are attached. */
+const PROGRAMS = [
+  [SOCK_OPS, "tcpx"],
+  [INGRESS, "ack_ingress"],
+  [EGRESS, "ack_egress"],
+] as const;
+
+export interface Attached {
+  program: number;
+  name: string;
+  /** Path that this process can open. */
+  cgroup: string;
+}
 
 export interface Survey {
   cgroups: number;
-  /** "program 12 at /path" */
-  programs: string[];
+  programs: Attached[];
 }
 
 /** A cgroup and all below it, parents first. */
@@ -30,28 +40,35 @@ export function* directories(path: string): Generator<string> {
   for (const child of children) yield* directories(join(path, child));
 }
 
-function programsOf(lib: Bridge, path: string): string[] {
-  let fd: number;
+/** Undefined where a cgroup or a program went meanwhile. */
+function unlessGone<T>(look: () => T): T | undefined {
   try {
-    fd = openSync(path, "r");
-  } catch (error) {
-    // it went meanwhile, or its name is no UTF-8: no command of tcpx reaches such a cgroup
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-    throw error;
-  }
-  try {
-    return attachedTo(lib, fd, SOCK_OPS).ids.flatMap((id) => {
-      using prog = new Fd(lib, unwrap("open program", lib.tcpx_prog_open(id)));
-      return progInfo(lib, prog.fd).name === PROGRAM ? [`program ${id} at ${path}`] : [];
-    });
+    return look();
   } catch {
-    return []; // cgroup or program went meanwhile
+    return undefined;
+  }
+}
+
+function nameOf(lib: Bridge, program: number): string {
+  using prog = new Fd(lib, unwrap("open program", lib.tcpx_prog_open(program)));
+  return progInfo(lib, prog.fd).name;
+}
+
+function programsOf(lib: Bridge, cgroup: string): Attached[] {
+  const fd = unlessGone(() => openSync(cgroup, "r"));
+  if (fd === undefined) return [];
+  try {
+    return PROGRAMS.flatMap(([type, name]) => {
+      const ids = unlessGone(() => attachedTo(lib, fd, type).ids) ?? [];
+      const ours = ids.filter((id) => unlessGone(() => nameOf(lib, id)) === name);
+      return ours.map((program) => ({ program, name, cgroup }));
+    });
   } finally {
     closeSync(fd);
   }
 }
 
-/** Every attached sock_ops program of tcpx in the cgroup2 hierarchy. */
+/** Every attached program of a tcpx in the cgroup2 hierarchy, whosever it is. */
 export function attachedPrograms(lib: Bridge): Survey {
   const survey: Survey = { cgroups: 0, programs: [] };
   const root = findCgroupRoot();

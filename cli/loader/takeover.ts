@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Rules that an older tcpx has left become this one's: its attachments get our program.
 
-import { join } from "node:path";
 import type { Bridge } from "./bridge.ts";
-import { findCgroupRoot } from "./host.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
 import * as pins from "./pins.ts";
 import { carrySite } from "./site.ts";
-import { readScope, type ScopeState } from "./state.ts";
+import { readScope, type ScopeState, scopeOf } from "./state.ts";
 import { type Lock, replaceRules } from "./store.ts";
 
 /** An older layout that still has this scope. */
@@ -30,8 +28,7 @@ export async function takeOver(lib: Bridge, held: Lock): Promise<ScopeState[]> {
     const layout = olderLayout(bpffs, id);
     if (layout === undefined || state?.damaged || state?.alive === false) continue;
     if (state && state.layout < LAYOUT_VERSION) {
-      const scope = { id, name: state.name, path: join(findCgroupRoot() ?? "/", state.name) };
-      await replaceRules(lib, held, scope, state.rules, pins.scopeDir(bpffs, id, layout));
+      await replaceRules(lib, held, scopeOf(state), state.rules, pins.scopeDir(bpffs, id, layout));
       taken.push(state);
     }
     pins.removeTree(pins.scopeDir(bpffs, id, layout));

@@ -84,6 +84,9 @@ export function hostView(): View | undefined {
   return other.root === "/proc/1/root" ? other : undefined;
 }
 
+/** What /proc/PID/mountinfo says of a view. */
+export const mountInfo = (view: View): string => read(view.mounts.replace(/mounts$/, "mountinfo"));
+
 export function mountsOf(view: View): Mount[] {
   const lines = read(view.mounts).split("\n").filter(Boolean);
   return lines.map((line) => {

@@ -12,7 +12,7 @@ import { type Lock, replaceRules } from "./store.ts";
 /** The rules that wait for this service, the newest cgroup's if there are several. */
 export function waitingFor(lib: Bridge, service: string): ScopeHead | undefined {
   return readHeads(lib)
-    .filter(({ name, waiting }) => waiting && serviceOf(name) === service)
+    .filter(({ name, waiting, visible }) => waiting && visible && serviceOf(name) === service)
     .sort((a, b) => Number(b.id - a.id))[0];
 }
 

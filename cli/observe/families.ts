@@ -8,13 +8,14 @@ import { extensions } from "../extensions/index.ts";
 import type { Counters } from "../loader/counters.ts";
 import { Counter } from "../loader/layout.generated.ts";
 import type { ScopeState } from "../loader/state.ts";
+import { labelOf } from "../output/rules.ts";
 import { KINDS, type Rule } from "../policy/rule.ts";
 import { formatSelector } from "../policy/selector.ts";
 import { version } from "../version.ts";
 import type { Family, Sample } from "./openmetrics.ts";
 
 export interface ScopeCounts {
-  state: Pick<ScopeState, "id" | "name" | "alive" | "rules">;
+  state: Pick<ScopeState, "id" | "name" | "alive" | "visible" | "rules">;
   counters: Counters | undefined;
 }
 
@@ -58,7 +59,7 @@ function counterFamilies(scopes: readonly ScopeCounts[]): Family[] {
         const value = counters?.count[extension.id]?.[Counter[key as keyof typeof Counter]];
         return value === undefined
           ? []
-          : [{ labels: { cgroup: state.name, extension: extension.name }, value }];
+          : [{ labels: { cgroup: labelOf(state), extension: extension.name }, value }];
       });
     }),
   }));
@@ -66,7 +67,8 @@ function counterFamilies(scopes: readonly ScopeCounts[]): Family[] {
 
 function ruleFamily(scopes: readonly ScopeCounts[]): Family {
   const samples = scopes.flatMap((scope) => {
-    const { name: cgroup, rules } = scope.state;
+    const { rules } = scope.state;
+    const cgroup = labelOf(scope.state);
     return usedExtensions(scope).flatMap(({ name: extension }) =>
       KINDS.map((kind) => ({
         labels: { cgroup, extension, kind },

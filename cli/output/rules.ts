@@ -2,6 +2,7 @@
 // Rules for people and for scripts.
 
 import { extensionOf } from "../extensions/index.ts";
+import type { ScopeHead } from "../loader/state.ts";
 import type { Change } from "../policy/change.ts";
 import { type Netns, type Rule, samePlace } from "../policy/rule.ts";
 import { formatCidr, formatSelector } from "../policy/selector.ts";
@@ -77,11 +78,31 @@ export const reloadLine = (scope: string) => `~ loaded anew with the site's tabl
 
 export const changeLines = (change: Change, around: Around): string[] => [...eachChangeLine(change, around)];
 
+/** Where a rule stands. */
+export type ScopeMark = Pick<ScopeHead, "name" | "alive" | "visible" | "waiting">;
+
 export interface RuleRow {
-  scope: string;
-  alive: boolean;
-  waiting: boolean;
+  scope: ScopeMark;
   rule: Rule;
+}
+
+/** The unit that a scope is of. A path of another view of cgroups says nothing about units here. */
+export const unitNameOf = ({ name, visible }: Pick<ScopeMark, "name" | "visible">): string | null =>
+  (visible && unitOf(name)?.name) || null;
+
+/** A name that no other scope of this host has. */
+export const labelOf = ({ id, name, visible }: Pick<ScopeHead, "id" | "name" | "visible">): string =>
+  visible ? name : `${name} (id ${id}, not visible)`;
+
+/** A unit by its name alone: paths of units are long. */
+export function scopeText(scope: ScopeMark): string {
+  const { name, alive, visible, waiting } = scope;
+  const marks = [
+    ...(visible || (!alive && !waiting) ? [] : ["not visible"]),
+    ...(alive ? [] : [waiting ? "waiting" : "gone"]),
+  ];
+  const text = (visible && unitText(name)) || name;
+  return marks.length > 0 ? `${text} (${marks.join(", ")})` : text;
 }
 
 const WIDTH = 80;
@@ -97,18 +118,18 @@ function fitted(head: string[], cells: string[][]): string {
 }
 
 /**
- * The rules as a table. A unit stands there by its name alone: paths of units are long.
+ * The rules as a table.
  * @param scopes whether the rules are of several scopes
  */
 export function ruleTable(rows: RuleRow[], current: Netns | null, site: Site, scopes = true): string {
   const head = ["EXT", "KIND", "VALUE", "SELECTOR", "NETNS", ...(scopes ? ["SCOPE"] : [])];
-  const cells = rows.map(({ scope, alive, waiting, rule }) => [
+  const cells = rows.map(({ scope, rule }) => [
     rule.ext,
     rule.kind,
     extensionOf(rule).describe(rule, site),
     formatSelector(rule.selector),
     netnsText(rule, current),
-    ...(scopes ? [`${unitText(scope) ?? scope}${alive ? "" : waiting ? " (waiting)" : " (gone)"}`] : []),
+    ...(scopes ? [scopeText(scope)] : []),
   ]);
   return fitted(head, cells);
 }

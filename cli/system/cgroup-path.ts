@@ -14,7 +14,7 @@ export interface CgroupMount {
 }
 
 /** Octal escapes of /proc/PID/mountinfo. */
-function octal(text: string): string {
+export function octal(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8)));
 }
 
@@ -26,6 +26,18 @@ export function cgroupMounts(text: string): CgroupMount[] {
     if (root === undefined || path === undefined || !after.startsWith("cgroup2 ")) return [];
     return [{ root: octal(root), path: octal(path) }];
   });
+}
+
+/** How far a mount's root is below that of the reader's cgroup namespace; negative: above it. */
+function depthOf({ root }: CgroupMount): number {
+  const names = root.split("/").filter(Boolean);
+  return names.reduce((depth, name) => depth + (name === ".." ? -1 : 1), 0);
+}
+
+/** Those that show most first. Of mounts at one place only the last can be reached. */
+export function byDepth(mounts: readonly CgroupMount[]): CgroupMount[] {
+  const last = new Map(mounts.map((mount) => [mount.path, mount]));
+  return [...last.values()].sort((a, b) => depthOf(a) - depthOf(b));
 }
 
 /**

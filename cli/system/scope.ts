@@ -6,9 +6,10 @@ import { join } from "node:path";
 import type { ScopeFlags } from "../args.ts";
 import { absentError, Exit, TcpxError, usageError } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
-import { cgroupRoot, findScope, type Scope } from "../loader/host.ts";
+import { findScope, type SeenScope } from "../loader/cgroup-place.ts";
+import { cgroupRoot } from "../loader/host.ts";
 import { directories } from "../loader/survey.ts";
-import { isDirectory, viewpoints } from "../loader/viewpoint.ts";
+import { isDirectory, mountInfo, viewpoints } from "../loader/viewpoint.ts";
 import { waitingFor } from "../loader/waiting.ts";
 import { belowMount, cgroupMounts, unifiedPath } from "./cgroup-path.ts";
 import { childEnvironment, programOf } from "./child.ts";
@@ -17,7 +18,7 @@ import { hasTcpSocket, processState } from "./process.ts";
 import { cgroupOfSlice, cgroupOfUnit, parseShown, parseUnit, pickUnit, unitOf } from "./unit-name.ts";
 
 /** A scope, and what should be known about how it was found. */
-export interface FoundScope extends Scope {
+export interface FoundScope extends SeenScope {
   notices: string[];
 }
 
@@ -42,7 +43,7 @@ export function cgroupOfProcess(pid: number): string | undefined {
   const cgroup = unifiedPath(read(`/proc/${pid}/cgroup`));
   if (cgroup === undefined) return undefined;
   for (const view of viewpoints()) {
-    for (const mount of cgroupMounts(read(view.mounts.replace(/mounts$/, "mountinfo")))) {
+    for (const mount of cgroupMounts(mountInfo(view))) {
       const below = belowMount(mount.root, cgroup);
       const path = below === undefined ? undefined : join(view.root + mount.path, below);
       if (path !== undefined && isDirectory(path)) return path;
@@ -136,13 +137,13 @@ function walkForUnit(root: string, unit: string): string[] {
 }
 
 /** The cgroup that a service will have; systemd takes one that is there. */
-function prepareService(lib: Bridge, unit: string, slice: string): Scope {
+function prepareService(lib: Bridge, unit: string, slice: string): SeenScope {
   const path = join(cgroupRoot(), cgroupOfSlice(slice), cgroupOfUnit(unit));
   makeDirectories(path, 0o755);
   return findScope(lib, path);
 }
 
-function findByUnit(lib: Bridge, text: string, user: string | undefined, prepare: boolean): Scope {
+function findByUnit(lib: Bridge, text: string, user: string | undefined, prepare: boolean): SeenScope {
   const unit = parseUnit(text);
   const uid = user === undefined ? null : userId(user);
   const root = cgroupRoot();

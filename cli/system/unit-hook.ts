@@ -2,7 +2,7 @@
 // How rules outlive the cgroup of a service: a drop-in has systemd run tcpx before the service's own
 // program, when the new cgroup is there and nobody is in it. It is in /run, as the rules are.
 
-import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type TcpxError, usageError } from "../errors.ts";
 import { childEnvironment, programOf } from "./child.ts";
@@ -24,9 +24,12 @@ export function serviceOf(cgroup: string): string | undefined {
   return unit?.uid === null && unit.name.endsWith(".service") ? unit.name : undefined;
 }
 
-/** The services among these scopes. */
-export function servicesOf(scopes: readonly { name: string; damaged: boolean }[]): string[] {
-  return [...new Set(scopes.flatMap(({ damaged, name }) => (damaged ? [] : (serviceOf(name) ?? []))))];
+/** The services among these scopes. A name in another view of cgroups is none of ours. */
+export function servicesOf(
+  scopes: readonly { name: string; damaged: boolean; visible: boolean }[],
+): string[] {
+  const ours = scopes.filter(({ damaged, visible }) => visible && !damaged);
+  return [...new Set(ours.flatMap(({ name }) => serviceOf(name) ?? []))];
 }
 
 /** For a change of rules that wait. */
@@ -75,6 +78,11 @@ const dropIn = (unit: string) => join(DIR, `${unit}.d`, DROP_IN);
 export function isHooked(cgroup: string): boolean {
   const unit = serviceOf(cgroup);
   return unit !== undefined && existsSync(dropIn(unit));
+}
+
+/** The device of the /run where drop-ins of ours work, which tells one host's from another's; 0: nowhere. */
+export function runDevice(): bigint {
+  return statSync(DIR, { bigint: true, throwIfNoEntry: false })?.dev ?? 0n;
 }
 
 /** Are there drop-ins of ours? */

@@ -3,6 +3,7 @@
 
 import { describe, expect } from "bun:test";
 import { mkdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { testIf } from "../support/requires.ts";
 import {
@@ -66,6 +67,35 @@ describe("links and pins", () => {
         if (link >= 0) c.tcpx_close(link);
         c.tcpx_close(groupFd);
         rmdirSync(group);
+      }
+    },
+  );
+
+  testIf(isRoot && cgroup2 !== undefined, "root and cgroup2")(
+    "a cgroup is found by its id, or is known to be gone",
+    () => {
+      const group = join(cgroup2!, `tcpx-bridge-test-${process.pid}`);
+      const inner = join(group, "a b");
+      mkdirSync(inner, { recursive: true });
+      const out = new Uint8Array(256);
+      const find = (root: string, id: bigint) => {
+        const length = c.tcpx_cgroup_path(z(root), id, out, out.length);
+        return length < 0 ? length : new TextDecoder().decode(out.subarray(0, length));
+      };
+      const [id, innerId] = [group, inner].map((path) => statSync(path, { bigint: true }).ino) as [
+        bigint,
+        bigint,
+      ];
+      try {
+        expect(find(cgroup2!, innerId)).toBe(inner.slice(cgroup2!.length));
+        expect(find(group, innerId)).toBe("/a b");
+        expect(find(group, id)).toBe("/");
+        expect(find(join(cgroup2!, "nowhere"), id)).toBe(ENOENT);
+        expect(c.tcpx_cgroup_path(z(group), innerId, out, 4)).toBe(-constants.errno.ENAMETOOLONG);
+        rmdirSync(inner);
+        expect(find(cgroup2!, innerId)).toBe(-constants.errno.ESTALE);
+      } finally {
+        for (const path of [inner, group]) if (statSync(path, { throwIfNoEntry: false })) rmdirSync(path);
       }
     },
   );

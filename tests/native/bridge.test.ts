@@ -136,5 +136,6 @@ describe("objects", () => {
     for (const call of [c.tcpx_mount_bpffs, c.tcpx_umount]) expect(call(null, null)).toBe(EINVAL);
     expect(c.tcpx_packet_socket(null)).toBe(EINVAL);
     expect(c.tcpx_fs_type(null, null)).toBe(EINVAL);
+    expect(c.tcpx_cgroup_path(null, 1n, null, 0)).toBe(EINVAL);
   });
 });

@@ -55,6 +55,7 @@ export const SYMBOLS = {
   tcpx_mount_bpffs: { args: [p, p], returns: i32 },
   tcpx_umount: { args: [p, p], returns: i32 },
   tcpx_fs_type: { args: [p, p], returns: i32 },
+  tcpx_cgroup_path: { args: [p, u64, p, i32], returns: i32 },
   tcpx_netns_cookie: { args: [p], returns: i32 },
   tcpx_netns_new: { args: [], returns: i32 },
   tcpx_netns_enter: { args: [p], returns: i32 },

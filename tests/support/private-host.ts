@@ -17,18 +17,24 @@ export interface PrivateHostOptions {
   ownRun?: boolean;
   /** More shell commands before it is ready, such as mounts. */
   setup?: string;
+  /** It is a container of this one, which sees its processes. */
+  within?: PrivateHost;
+  /** Path of the cgroup that it lives in. */
+  cgroup?: string;
 }
 
 export class PrivateHost {
   private constructor(
     private readonly child: Child,
-    private readonly init: string,
+    /** Its process 1, as numbered by who is around it. */
+    readonly init: string,
+    private readonly within: PrivateHost | undefined,
   ) {}
 
   /** It ends with the lab. */
   static async create(
     lab: Lab,
-    { bpffs = true, ownRun = true, setup = "true" }: PrivateHostOptions = {},
+    { bpffs = true, ownRun = true, setup = "true", within, cgroup }: PrivateHostOptions = {},
   ): Promise<PrivateHost> {
     // Process 1 is a shell that waits: for cat, and so for every orphan, such as an agent that has ended.
     // The pid outside is read from the machine's /proc, before the new one is mounted over it.
@@ -44,20 +50,20 @@ export class PrivateHost {
       cat <&3 &
       wait`;
     const flags = ["--mount", "--pid", "--fork", "--kill-child"];
-    const child = lab.spawn(["unshare", ...flags, "sh", "-c", script]);
+    const child = lab.spawn([...(within?.wrap ?? []), "unshare", ...flags, "sh", "-c", script], { cgroup });
     let said = "";
     for await (const chunk of child.stdout) {
       said += new TextDecoder().decode(chunk);
       if (said.includes("\n")) break;
     }
     const init = said.trim();
-    if (!existsSync(`/proc/${init}/ns/mnt`)) throw new Error(`no private host: '${said}'`);
-    return new PrivateHost(child, init);
+    if (!/^\d+$/.test(init)) throw new Error(`no private host: '${said}'`);
+    return new PrivateHost(child, init, within);
   }
 
   /** The command that runs the command after it in here. */
   get wrap(): string[] {
-    return ["nsenter", "-t", this.init, "-m", "-p", "--"];
+    return [...(this.within?.wrap ?? []), "nsenter", "-t", this.init, "-m", "-p", "--"];
   }
 
   tcpx(args: readonly string[], options: TcpxOptions = {}): Promise<TcpxResult> {
@@ -90,6 +96,7 @@ export class PrivateHost {
   async stop(): Promise<void> {
     this.child.kill("SIGKILL");
     await this.child.exited;
+    if (this.within) return;
     await until(() => !existsSync(`/proc/${this.init}`)); // it ends after all others in there have
   }
 }

@@ -22,6 +22,8 @@ const answer: AgentAnswer = {
   ending: false,
   thinning: true,
   scopes: ["/a", "/b"],
+  covers: [],
+  unseen: [],
   mark_bits: 0x80002000,
   unserved: false,
   cpu_ms: 1250,
@@ -83,7 +85,7 @@ describe("figures", () => {
     ...ack.verbs.set!.draft({ every: "8" }).drafts[0]!,
   };
   const uto: Rule = { ...rule, ext: "uto", value: [30_000, 0] };
-  const states = [{ id: 9n, name: "/a", alive: true, rules: [uto, rule] }];
+  const states = [{ id: 9n, name: "/a", alive: true, visible: true, rules: [uto, rule] }];
   const count = Array.from({ length: ThinCounter.COUNT }, (_, i) => i);
 
   test("matched by rule id; passed is the sum of the reasons", () => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the agent has to do, from rules: which scopes are thinned, which mark bits, and whether at all.
 import { describe, expect, test } from "bun:test";
-import { type AgentWish, fulfils, planAgent, topmost } from "../../cli/agent/sync.ts";
+import { type AgentWish, coveredBy, fulfils, planAgent, seesMore, topmost } from "../../cli/agent/sync.ts";
 import { anyNeedsAgent, needsAgent, wishOf } from "../../cli/agent/wish.ts";
 import { ack } from "../../cli/extensions/ack.ts";
 import type { RuleDraft } from "../../cli/extensions/types.ts";
@@ -27,10 +27,10 @@ const atOnce = (markBit: number): AgentWish => ({ thins: false, markBit });
 function state(
   name: string,
   wishes: (AgentWish | undefined)[],
-  more: { alive?: boolean; damaged?: boolean } = {},
+  more: { alive?: boolean; visible?: boolean; damaged?: boolean } = {},
 ) {
   const rules = wishes.map((wish) => Object.assign(rule({}), { wish }));
-  return { id: BigInt(name.length), name, alive: true, damaged: false, rules, ...more };
+  return { id: BigInt(name.length), name, alive: true, visible: true, damaged: false, rules, ...more };
 }
 
 const plan = (...states: ReturnType<typeof state>[]) =>
@@ -55,25 +55,31 @@ describe("topmost", () => {
 });
 
 describe("fulfils", () => {
-  const done = (more: object) => ({ scopes: ["/a"], mark_bits: 1 << 13, unserved: false, ...more });
+  const done = (more: object) => ({ covers: ["7", "8"], mark_bits: 1 << 13, unserved: false, ...more });
 
-  test("thinned here or above; what becomes of other scopes is theirs", () => {
-    for (const scope of ["/a", "/a/b"]) expect(fulfils(done({}), scope, [thinning])).toBe(true);
-    expect(fulfils(done({ scopes: ["/"] }), "/c", [thinning])).toBe(true);
-    for (const scope of ["/c", "/ab"]) expect(fulfils(done({}), scope, [thinning])).toBe(false);
+  test("thinned; what becomes of other scopes is theirs", () => {
+    for (const scope of [7n, 8n]) expect(fulfils(done({}), scope, [thinning])).toBe(true);
+    for (const scope of [9n, 78n]) expect(fulfils(done({}), scope, [thinning])).toBe(false);
+  });
+  test("covered are scopes that are attached to, and those below", () => {
+    const scope = (id: bigint, name: string) => ({ id, name });
+    const all = [scope(1n, "/"), scope(2n, "/a"), scope(3n, "/a/b"), scope(4n, "/ab")];
+    expect(coveredBy(all, [scope(2n, "/a")])).toEqual([2n, 3n]);
+    expect(coveredBy(all, [scope(1n, "/")])).toEqual([1n, 2n, 3n, 4n]);
+    expect(coveredBy(all, [])).toEqual([]);
   });
   test("at once: this bit, and a namespace that carries it", () => {
-    expect(fulfils(done({}), "/c", [atOnce(13)])).toBe(true);
-    expect(fulfils(done({}), "/c", [atOnce(13), atOnce(31)])).toBe(false);
-    expect(fulfils(done({ mark_bits: 2 ** 31 }), "/c", [atOnce(31)])).toBe(true);
-    expect(fulfils(done({ unserved: true }), "/c", [atOnce(13)])).toBe(false);
-    expect(fulfils(done({ unserved: true }), "/a", [thinning])).toBe(true);
+    expect(fulfils(done({}), 9n, [atOnce(13)])).toBe(true);
+    expect(fulfils(done({}), 9n, [atOnce(13), atOnce(31)])).toBe(false);
+    expect(fulfils(done({ mark_bits: 2 ** 31 }), 9n, [atOnce(31)])).toBe(true);
+    expect(fulfils(done({ unserved: true }), 9n, [atOnce(13)])).toBe(false);
+    expect(fulfils(done({ unserved: true }), 7n, [thinning])).toBe(true);
   });
-  test("no wishes", () => expect(fulfils(done({ scopes: [] }), "/c", [])).toBe(true));
+  test("no wishes", () => expect(fulfils(done({ covers: [] }), 9n, [])).toBe(true));
 });
 
 describe("planAgent", () => {
-  const nothing = { needed: false, thin: [], markBits: 0 };
+  const nothing = { needed: false, thin: [], thinning: [], unseen: [], markBits: 0 };
 
   test("no rules, or none that needs it", () => {
     expect(plan()).toEqual(nothing);
@@ -82,11 +88,22 @@ describe("planAgent", () => {
 
   test("only topmost scopes with thinning rules are thinned", () => {
     const made = plan(state("/a", [undefined]), state("/a/b", [thinning]), state("/a/b/c", [thinning]));
-    expect(made).toEqual({ needed: true, thin: [{ id: 4n, name: "/a/b" }], markBits: 0 });
+    expect(made).toMatchObject({ needed: true, thin: [{ id: 4n, name: "/a/b" }], markBits: 0 });
+    expect(made.thinning.map(({ name }) => name)).toEqual(["/a/b", "/a/b/c"]);
+  });
+
+  test("a scope that is not visible from here is for an agent that sees it, and for it who sees all", () => {
+    const hidden = plan(state("/a", [thinning], { visible: false }), state("/b/c", [thinning]));
+    expect(hidden).toMatchObject({ needed: true, thin: [{ name: "/b/c" }], unseen: [2n] });
+    expect(plan(state("/a", [thinning], { visible: false }))).toMatchObject({ needed: false, unseen: [2n] });
+    const all = plan(state("/a", [thinning]), state("/b/c", [thinning]));
+    expect(seesMore(all, { unseen: ["2"] })).toBe(true);
+    expect(seesMore(all, { unseen: ["3"] })).toBe(false);
+    expect(seesMore(hidden, { unseen: ["4"] })).toBe(false);
   });
 
   test("a scope above that only acknowledges at once does not cover", () => {
-    expect(plan(state("/a", [atOnce(13)]), state("/a/b", [thinning]))).toEqual({
+    expect(plan(state("/a", [atOnce(13)]), state("/a/b", [thinning]))).toMatchObject({
       needed: true,
       thin: [{ id: 4n, name: "/a/b" }],
       markBits: 1 << 13,
@@ -128,7 +145,9 @@ describe("what a rule wants", () => {
 
   test("any scope that is alive", () => {
     const [every8] = rules("set", { every: "8" });
-    expect(anyNeedsAgent([{ alive: false, rules: [every8!] }])).toBe(false);
-    expect(anyNeedsAgent([{ alive: true, rules: [rule({ ext: "uto" }), every8!] }])).toBe(true);
+    const seen = { alive: true, visible: true };
+    expect(anyNeedsAgent([{ ...seen, alive: false, rules: [every8!] }])).toBe(false);
+    expect(anyNeedsAgent([{ ...seen, visible: false, rules: [every8!] }])).toBe(false);
+    expect(anyNeedsAgent([{ ...seen, rules: [rule({ ext: "uto" }), every8!] }])).toBe(true);
   });
 });

@@ -102,7 +102,7 @@ const rule: Rule = {
   selector: parseSelectors({ port: "443" })[0]!,
   netns: { cookie: 5n, inode: 77 },
 };
-const state = { id: 9n, name: "/a b", alive: true, rules: [rule] };
+const state = { id: 9n, name: "/a b", alive: true, visible: true, rules: [rule] };
 const counters = {
   count: [0, 1, 2, 3].map((ext) => COUNTER_NAMES.map((_, i) => (ext === 3 ? i + 1 : 0))),
   error: null,
@@ -114,6 +114,8 @@ const answer: AgentAnswer = {
   ending: false,
   thinning: true,
   scopes: ["/a b"],
+  covers: ["9"],
+  unseen: [],
   mark_bits: 0,
   unserved: false,
   cpu_ms: 1250,
@@ -152,6 +154,17 @@ describe("families", () => {
     expect(text).toContain("tcpx_agent_cpu_seconds_total 1.25");
     expect(text).toContain("tcpx_agent_start_time_seconds 1700000000.5");
     expect(text).toContain("tcpx_agent_sent_acks_total 7");
+  });
+
+  test("two scopes that somebody calls the same are two series", () => {
+    const twin = { ...state, id: 10n, visible: false };
+    const made = lines(
+      [state, twin].map((one) => ({ state: one, counters })),
+      answer,
+    ).filter((l) => !l.startsWith("#"));
+    const series = made.map((line) => line.replace(/ [^ ]+$/, ""));
+    expect(new Set(series).size).toBe(series.length);
+    expect(made.join()).toContain("/a b (id 10, not visible)");
   });
 
   test("a scope that is gone counts no more, and without its counters it has none", () => {

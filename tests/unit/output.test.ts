@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, spyOn, test } from "bun:test";
 import { TcpxError, usageError } from "../../cli/errors.ts";
 import { Io, type IoFlags, useColour } from "../../cli/output/io.ts";
-import { changeLines, ruleJson, ruleTable } from "../../cli/output/rules.ts";
+import { changeLines, labelOf, ruleJson, ruleTable, scopeText, unitNameOf } from "../../cli/output/rules.ts";
 import { table } from "../../cli/output/table.ts";
 import { setRules, unsetRules } from "../../cli/policy/change.ts";
 import type { Rule } from "../../cli/policy/rule.ts";
@@ -225,9 +225,12 @@ describe("rules", () => {
       rule("192.0.2.7"),
       rule("192.0.2.7"),
     ].map((rule, i) => ({
-      scope: ["/a", "/a/b", "/system.slice/nginx.service", "/system.slice/web.service"][i]!,
-      alive: i % 2 === 0,
-      waiting: i === 3,
+      scope: {
+        name: ["/a", "/a/b", "/system.slice/nginx.service", "/system.slice/web.service"][i]!,
+        alive: i % 2 === 0,
+        visible: true,
+        waiting: i === 3,
+      },
       rule,
     }));
     const text = ruleTable(rows, HERE, DEFAULT_SITE);
@@ -245,12 +248,24 @@ describe("rules", () => {
     );
   });
 
+  test("scopes that are not visible are marked, and no unit of ours is seen in their paths", () => {
+    const scope = { name: "/system.slice/nginx.service", alive: true, visible: true, waiting: false };
+    expect(scopeText(scope)).toBe("nginx.service");
+    expect(scopeText({ ...scope, visible: false })).toBe("/system.slice/nginx.service (not visible)");
+    const waits = { ...scope, alive: false, visible: false, waiting: true };
+    expect(scopeText(waits)).toBe("/system.slice/nginx.service (not visible, waiting)");
+    expect(scopeText({ ...waits, waiting: false })).toBe("/system.slice/nginx.service (gone)");
+    expect(unitNameOf(scope)).toBe("nginx.service");
+    expect(unitNameOf({ ...scope, visible: false })).toBeNull();
+    const label = { ...scope, id: 7n };
+    expect(labelOf(label)).toBe(scope.name);
+    expect(labelOf({ ...label, visible: false })).toBe(`${scope.name} (id 7, not visible)`);
+  });
+
   test("as a table whose selectors are long: they stand below, in 80 columns", () => {
     const long = "2001:db8:1111:2222:3333:4444:5555:6666";
     const rows = [rule(long, { netns: HERE }), rule("10.0.0.0/8")].map((rule) => ({
-      scope: "/system.slice/nginx.service",
-      alive: true,
-      waiting: false,
+      scope: { name: "/system.slice/nginx.service", alive: true, visible: true, waiting: false },
       rule,
     }));
     expect(ruleTable(rows, HERE, DEFAULT_SITE)).toBe(

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { checkArguments, scopeArgs, scopeFlags } from "../../cli/args.ts";
 import { TcpxError } from "../../cli/errors.ts";
-import { belowMount, cgroupMounts, unifiedPath } from "../../cli/system/cgroup-path.ts";
+import { belowMount, byDepth, cgroupMounts, unifiedPath } from "../../cli/system/cgroup-path.ts";
 import {
   cgroupOfSlice,
   cgroupOfUnit,
@@ -180,4 +180,18 @@ describe("a process's cgroup", () => {
   ])("below a mount of %s, %s is %p", (root, cgroup, below) => {
     expect(belowMount(root, cgroup)).toBe(below);
   });
+});
+
+test("of several mounts the one that shows most is the root; of those at one place only the last can be reached", () => {
+  const mount = (root: string, path: string) => ({ root, path });
+  const paths = (...mounts: [string, string][]) =>
+    byDepth(mounts.map(([r, p]) => mount(r, p))).map((m) => `${m.root} ${m.path}`);
+  expect(paths(["/box/a", "/mnt"], ["/", "/sys/fs/cgroup"], ["/box", "/opt"])).toEqual([
+    "/ /sys/fs/cgroup",
+    "/box /opt",
+    "/box/a /mnt",
+  ]);
+  expect(paths(["/", "/own"], ["/../..", "/host"], ["/..", "/parent"])[0]).toBe("/../.. /host");
+  expect(paths(["/", "/sys/fs/cgroup"], ["/box", "/sys/fs/cgroup"])).toEqual(["/box /sys/fs/cgroup"]);
+  expect(paths(["/", "/first"], ["/", "/second"])[0]).toBe("/ /first");
 });

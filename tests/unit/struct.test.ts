@@ -149,8 +149,8 @@ describe("encode", () => {
     for (const version of ["v".repeat(33), "é".repeat(17), "🙂".repeat(9)]) {
       expect(() => encode("tcpx_config", { version })).toThrow(RangeError);
     }
-    expect(() => encode("tcpx_config", { cgroup: `/${"c".repeat(4040)}` })).toThrow(
-      "4041 bytes do not fit into 4040",
+    expect(() => encode("tcpx_config", { cgroup: `/${"c".repeat(4024)}` })).toThrow(
+      "4025 bytes do not fit into 4024",
     );
   });
 

@@ -27,10 +27,11 @@ describe("services whose rules are kept", () => {
   test("each once, and none whose rules nobody knows", () => {
     const name = "/system.slice/a.service";
     const states = [
-      { name, damaged: false },
-      { name, damaged: false },
-      { name: "/system.slice/b.service", damaged: true },
-      { name: "/", damaged: false },
+      { name, damaged: false, visible: true },
+      { name, damaged: false, visible: true },
+      { name: "/system.slice/b.service", damaged: true, visible: true },
+      { name: "/", damaged: false, visible: true },
+      { name: "/system.slice/c.service", damaged: false, visible: false },
     ];
     expect(servicesOf(states)).toEqual(["a.service"]);
   });
