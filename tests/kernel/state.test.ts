@@ -165,34 +165,6 @@ describeIf(labRequirement.ok, labRequirement.reason)("the state of tcpx", () => 
     expect(await clientTimeout()).toBe(50_000);
   });
 
-  test("bpffs that nobody has mounted: a look mounts nothing, a change does, reset takes it back", async () => {
-    const bare = await PrivateHost.create(u.lab, { bpffs: false });
-    for (const words of ["uto show", "status", "uto unset", "uto set 30s --dry-run"]) {
-      await bare.ok([...words.split(" "), ...scope]);
-      expect(await bare.bpffs()).toBe("");
-    }
-    await bare.ok(["uto", "set", "30s", ...scope]);
-    expect(await bare.bpffs()).toBe("tcpx");
-    expect(await clientTimeout()).toBe(30_000);
-    await bare.ok(["uto", "unset", ...scope]);
-    expect(await bare.pins()).toEqual([]);
-    await reset(bare);
-    expect(await bare.bpffs()).toBe("");
-    await bare.stop();
-  });
-
-  test("a mount that is not tcpx's own, or holds somebody's pins, stays", async () => {
-    await uto("set 30s");
-    await uto("unset");
-    expect(await host.bpffs()).toBe("bpf");
-    const bare = await PrivateHost.create(u.lab, { bpffs: false });
-    await bare.ok(["uto", "set", "30s", ...scope]);
-    await bare.sh("mkdir /sys/fs/bpf/somebody");
-    await reset(bare);
-    expect([await bare.bpffs(), await bare.pins()]).toEqual(["tcpx", ["/sys/fs/bpf/somebody"]]);
-    await bare.stop();
-  });
-
   test("reset removes all scopes, those of removed cgroups, too", async () => {
     await uto("set 30s");
     const doomed = u.lab.cgroup("doomed");
