@@ -22,6 +22,7 @@ import {
   splitOptions,
   ssInfo,
 } from "../support/lab.ts";
+import { OWN_PREFIX } from "../support/leftovers.ts";
 import {
   captureRequirement,
   describeIf,
@@ -221,7 +222,7 @@ describeIf(needs.ok, needs.reason)("cleanup", () => {
     const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe" });
     const prefix = (await child.stdout.text()).trim();
     expect(await child.exited).toBe(3);
-    expect(prefix).toStartWith(`tcpx-t${child.pid}-`);
+    expect(prefix).toStartWith(OWN_PREFIX.replace(`-${process.pid}-`, `-${child.pid}-`));
     expect(leftovers(prefix)).toEqual([]);
   });
 });

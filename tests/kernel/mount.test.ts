@@ -55,7 +55,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the mount of bpffs", () =>
 
   test("reset takes it back", async () => {
     await bare.ok(["uto", "set", "30s", ...scope]);
-    await bare.tcpx(["reset"]); // it also looks for programs of the machine's own tcpx, if any
+    await bare.reset();
     expect(await bare.bpffs()).toBe("");
     expect(await clientTimeout()).toBe(0);
   });
@@ -76,7 +76,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the mount of bpffs", () =>
       expect(await until(async () => (await bare.pins()).some((path) => path.endsWith("/link")))).toBe(true);
       await demo.end(signal);
       await demo.child.exited;
-      if (signal === "KILL") await bare.tcpx(["reset"]);
+      if (signal === "KILL") await bare.reset();
       expect(await bare.bpffs()).toBe("");
     }
   }, 60_000);
@@ -100,7 +100,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the mount of bpffs", () =>
     };
     await bare.ok(["uto", "set", "30s", ...scope]);
     await bare.sh("mkdir /sys/fs/bpf/somebody");
-    expect((await bare.tcpx(["reset"])).stdout).not.toContain("unmounted");
+    expect((await bare.reset()).stdout).not.toContain("unmounted");
     const pins = ["/sys/fs/bpf/somebody"];
     expect([await bare.bpffs(), await bare.pins()]).toEqual(["tcpx", pins]);
     expect(await set()).toEqual(["tcpx", pins]);

@@ -31,13 +31,6 @@ describeIf(labRequirement.ok, labRequirement.reason)("the state of tcpx", () => 
     return u.timeout(u.client, c.client);
   }
 
-  /** It also looks for programs that it cannot undo: here those of the machine's own tcpx, if any. */
-  async function reset(where: PrivateHost): Promise<void> {
-    const { code, stderr } = await where.tcpx(["reset"]);
-    expect(stderr).not.toContain(u.lab.prefix);
-    if (code !== 0) expect(stderr).toMatch(/^tcpx: still there: /);
-  }
-
   test("a rule outlives the command that made it, and show, status and sockets agree", async () => {
     const made = await uto("set 30s --to 10.77.1.0/24 --port 7500,7501");
     expect(made.json).toMatchObject({ schema: 1, changed: true, dry_run: false, replaced: [], removed: [] });
@@ -171,10 +164,10 @@ describeIf(labRequirement.ok, labRequirement.reason)("the state of tcpx", () => 
     await host.ok(["uto", "set", "30s", "--cgroup", doomed]);
     await host.sh(`rmdir ${doomed}`);
     expect((await host.ok(["status"], { json: true })).json.scopes).toHaveLength(2);
-    await reset(host);
+    await host.reset();
     expect(await host.pins()).toEqual([]);
     expect(await clientTimeout()).toBe(0);
-    await reset(host);
+    await host.reset();
     expect(await host.bpffs()).toBe("bpf");
   });
 });
