@@ -143,8 +143,9 @@ describeIf(needs.ok, needs.reason)("two namespaces", () => {
     capture.child.kill("SIGSTOP");
     const c = await connectPeers(client, server, "10.77.1.2");
     await Promise.all([client.exchange(c.client, 200, 10), server.echo(c.server)]);
-    setTimeout(() => capture.child.kill("SIGCONT"), 400);
-    await capture.stop();
+    const stopping = capture.stop();
+    capture.child.kill("SIGCONT");
+    await stopping;
     const data = await capture.packets(`tcp.dstport == ${c.port} && tcp.len > 0`);
     expect(data.length).toBeGreaterThanOrEqual(200);
   });

@@ -4,9 +4,10 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { copyFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { until } from "../support/lab.ts";
+import { shortest } from "../support/kills.ts";
+import { processesOf, until } from "../support/lab.ts";
 import { describeIf, every, labRequirement, requirement } from "../support/requires.ts";
-import { cgroupNameOf, RunLab } from "../support/run-lab.ts";
+import { cgroupNameOf, commOf, RunLab } from "../support/run-lab.ts";
 import { tcpx, tcpxPath } from "../support/tcpx.ts";
 import { scopeOf, tcpxOk } from "../support/uto-lab.ts";
 
@@ -104,8 +105,12 @@ describeIf(needs.ok, needs.reason)("tcpx run", () => {
         cgroup: r.home,
       },
     );
-    expect(await until(() => r.runs().length === 1 && r.watchers().length === 1)).toBe(true);
-    await Bun.sleep(700);
+    const isUp = () =>
+      r
+        .runs()
+        .flatMap(processesOf)
+        .some((pid) => commOf(pid) === "sleep");
+    expect(await until(isUp)).toBe(true);
     typed.stdin.write("\x03");
     void typed.stdin.flush();
     expect(await typed.exited).toBe(130);
@@ -193,9 +198,15 @@ describeIf(needs.ok, needs.reason)("tcpx run", () => {
   });
 
   test("killed before it became the command: the watcher cleans up", async () => {
-    for (const ms of [30, 60, 90, 120, 160]) {
+    const started = async () => {
+      const child = await idle();
+      child.kill();
+      await child.exited;
+    };
+    const whole = await shortest([started, started]);
+    for (const part of [0.2, 0.4, 0.6, 0.8, 0.95]) {
       const child = r.start([...UTO, "sleep", "60"]);
-      await Bun.sleep(ms);
+      await Bun.sleep(part * whole);
       child.kill("SIGKILL");
       await child.exited;
       expect(await r.gone()).toBe(true);

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { buildRoutes } from "./build.ts";
 import type { Lab } from "./lab.ts";
 import { LineClient, pairs } from "./line-protocol.ts";
-import type { Child } from "./process.ts";
+import { type Child, until } from "./process.ts";
 
 export const TABLE = 31904;
 export const BIT = 0x2000;
@@ -145,6 +145,14 @@ export class RoutesLab {
     return readdirSync("/proc")
       .map(Number)
       .filter((pid) => pid > 0 && nameOf(pid) === "tcpx-guard" && this.inode(pid) === own);
+  }
+
+  /** The guard of an agent that has opened: it has its name once it runs, which a busy machine may put off. */
+  async guard(): Promise<number> {
+    await until(() => this.guards().length === 1);
+    const [guard, ...others] = this.guards();
+    if (guard === undefined || others.length > 0) throw new Error(`${this.guards().length} guards`);
+    return guard;
   }
 
   private inode(pid: number): string | undefined {
