@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A file that others read at any time, such as a node exporter: the old text or the new one.
 
-import { lstatSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, lstatSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { Exit, TcpxError, usageError } from "../errors.ts";
 
@@ -34,7 +34,8 @@ export function replaceFile(path: string, text: string): void {
   const made = join(dirname(path), `.${basename(path)}.${crypto.randomUUID()}`);
   try {
     checkTarget(path);
-    writeFileSync(made, text, { flag: "wx", mode: 0o644 });
+    writeFileSync(made, text, { flag: "wx" });
+    chmodSync(made, 0o644); // whatever the umask is
     renameSync(made, path);
   } catch (error) {
     if (error instanceof TcpxError) throw error;
