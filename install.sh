@@ -380,6 +380,7 @@ list_missing() {
 	need llvm llvm-strip
 	need libbpf-dev /usr/include/bpf/bpf_helpers.h
 	need gcc gcc
+	need binutils readelf
 	need libc6-dev /usr/include/stdio.h
 	need dpkg-dev dpkg-source
 	need xz-utils xz
@@ -417,6 +418,7 @@ list_missing() {
 	need busybox-static busybox
 	need util-linux unshare
 	need bsdutils script
+	need mount mount
 	# The VM ring boots kernels of this architecture only, and releases are made on it.
 	[ "$(uname -m)" = x86_64 ] || return 0
 	need gcc-aarch64-linux-gnu aarch64-linux-gnu-gcc

@@ -5,11 +5,12 @@
 // The exit code of `bun test` is not believed alone: a test that calls process.exit(0) ends it with
 // success and without a report, and a file that dies while loading is not in the report.
 
-import { existsSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { count, parseJunit, type TestCase } from "./lib/junit.ts";
+import { filesOf, type Ring, ringsOf } from "./lib/rings.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 const EXPECTED_SKIPS = "tests/expected-skips.txt";
@@ -21,15 +22,6 @@ Builds dist/tcpx when it is missing or older than its sources, runs every ring o
 ones, and ends with the line "N passed, N failed, N skipped". With CI set, a skip that is not in
 ${EXPECTED_SKIPS} is an error.`;
 
-/** In the order in which they run: what is cheap and says most comes first. */
-const RINGS = [
-  { name: "unit", needsRoot: false },
-  { name: "native", needsRoot: true },
-  { name: "kernel", needsRoot: true },
-  { name: "vm", needsRoot: false },
-] as const;
-type Ring = (typeof RINGS)[number];
-
 interface Result {
   ring: string;
   cases: TestCase[];
@@ -40,17 +32,21 @@ interface Result {
 
 let interrupted = false;
 
-/** Runs a program with our own output, and ends it when we are told to end. */
-async function pass(argv: string[]): Promise<string> {
-  const child = Bun.spawn([process.execPath, ...argv], {
+const childrenOf = (pid: number) =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
+
+/** Runs Bun with our own output, and ends it when we are told to end. */
+async function pass(argv: string[], wrap: readonly string[] = [], env = {}): Promise<string> {
+  const child = Bun.spawn([...wrap, process.execPath, ...argv], {
     cwd: ROOT,
+    env: { ...process.env, ...env },
     stdin: "ignore",
     stdout: "inherit",
     stderr: "inherit",
   });
   const forward = (signal: NodeJS.Signals) => {
     interrupted = true;
-    child.kill(signal);
+    for (const pid of wrap.length > 0 ? childrenOf(child.pid) : [child.pid]) process.kill(pid, signal);
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, forward);
   const code = await child.exited;
@@ -80,13 +76,8 @@ async function isBuilt(): Promise<boolean> {
   return built.mtimeMs > (await newest(sources));
 }
 
-async function filesOf(ring: Ring): Promise<string[]> {
-  const names = await readdir(join(ROOT, "tests", ring.name), { recursive: true });
-  return names.filter((name) => name.endsWith(".test.ts")).map((name) => `tests/${ring.name}/${name}`);
-}
-
 /** The tests in the report, and what it says that the runner's end does not, and the other way round. */
-async function readReport(report: string, ended: string, files: string[]) {
+async function readReport(report: string, ended: string, files: readonly string[]) {
   const problems: string[] = [];
   const text = await readFile(report, "utf8").catch(() => undefined);
   if (text === undefined) {
@@ -112,7 +103,7 @@ async function readReport(report: string, ended: string, files: string[]) {
 }
 
 async function runRing(ring: Ring, temporary: string): Promise<Result> {
-  const files = await filesOf(ring);
+  const files = await filesOf(ROOT, ring);
   if (ring.needsRoot && process.getuid?.() !== 0) {
     const name = `the whole ring, ${files.length} files, counted as one test [needs: root]`;
     const skipped = { file: `tests/${ring.name}`, name, outcome: "skipped" } as const;
@@ -127,7 +118,11 @@ async function runRing(ring: Ring, temporary: string): Promise<Result> {
   const report = join(temporary, `${ring.name}.xml`);
   const flags = ["--isolate", "--timeout", "60000", "--reporter=junit", `--reporter-outfile=${report}`];
   // Without "./" it would be a filter on names, and [test] root is not before it.
-  const ended = await pass(["test", ...flags, `./tests/${ring.name}`]);
+  const paths = (ring.again ?? [`tests/${ring.name}`]).map((path) => `./${path}`);
+  // tests sweep what earlier ones have left in the temporary folder: each kind of host has its own
+  const folder = join(temporary, ring.name);
+  await mkdir(folder);
+  const ended = await pass(["test", ...flags, ...paths], ring.wrap, ring.wrap && { TMPDIR: folder });
   const seconds = (performance.now() - start) / 1000;
   return { ring: ring.name, ...(await readReport(report, ended, files)), seconds };
 }
@@ -190,7 +185,7 @@ async function summarize(results: Result[]): Promise<number> {
 
 /** The rings that exist, or those that were named, in their order; undefined for wrong arguments. */
 function chosen(names: string[]): Ring[] | undefined {
-  const existing = RINGS.filter((ring) => existsSync(join(ROOT, "tests", ring.name)));
+  const existing = ringsOf(ROOT);
   const unknown = names.filter((name) => !existing.some((ring) => ring.name === name));
   if (unknown.length === 0) return existing.filter((ring) => names.length === 0 || names.includes(ring.name));
   const rings = existing.map((ring) => ring.name).join(", ");

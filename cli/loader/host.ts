@@ -7,7 +7,7 @@ import { Exit, TcpxError } from "../errors.ts";
 import { byDepth, cgroupMounts } from "../system/cgroup-path.ts";
 import { makeDirectory } from "../system/files.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
-import { hostView, mountInfo, mountsOf, viewpoints } from "./viewpoint.ts";
+import { hostView, mountInfo, mountsOf, type View, viewpoints } from "./viewpoint.ts";
 
 const BPFFS_MAGIC = 0xcafe4a11n;
 const BPFFS = "/sys/fs/bpf";
@@ -62,31 +62,33 @@ function mountError(why: string, cause?: unknown): TcpxError {
   });
 }
 
-/** Finds bpffs, mounting it where it is not; mount source "tcpx" marks it as ours. */
-export function ensureBpffs(lib: Bridge): { path: string; mounted: boolean } {
+/** Finds bpffs, mounting it where it is not; mount source "tcpx" marks it as ours. Returns its path. */
+export function ensureBpffs(lib: Bridge): string {
   const present = findBpffs(lib);
-  if (present) return { path: present, mounted: false };
+  if (present) return present;
   const host = hostView();
   if (!host) throw mountError("this is a private mount namespace, with which the mount would end");
   const path = host.root + BPFFS;
   // two first commands at the same time must not mount two of them
   const lock = lib.tcpx_flock(cstr(path), 0);
   try {
-    if (fsType(lib, path) === BPFFS_MAGIC) return { path, mounted: false };
+    if (fsType(lib, path) === BPFFS_MAGIC) return path;
     const result = lib.tcpx_mount_bpffs(cstr(BPFFS), host.mntNs === null ? null : cstr(host.mntNs));
     if (result < 0) {
       const error = new Errno("mount", -result);
       throw mountError(`could not be mounted at ${BPFFS} (${error.code})`, error);
     }
-    return { path, mounted: true };
+    return path;
   } finally {
     if (lock >= 0) lib.tcpx_close(lock);
   }
 }
 
-/** Takes back a mount that tcpx made. False when it is not ours, or holds somebody's pins. */
+/** Takes back a mount that tcpx made. False when it is not ours, is in use, or holds somebody's pins. */
 export function unmountOwnBpffs(lib: Bridge): boolean {
-  const view = viewpoints().find((v) => mountsOf(v).some((m) => m.source === "tcpx" && m.path === BPFFS));
+  // of several mounts in one place the last one is what is seen, and what umount(2) takes off
+  const isOurs = (view: View) => mountsOf(view).findLast(({ path }) => path === BPFFS)?.source === "tcpx";
+  const view = viewpoints().find(isOurs);
   if (!view) return false;
   // unmounting would destroy what other programs have pinned there
   if (!readdirSync(view.root + BPFFS).every((name) => name.endsWith(".debug"))) return false;

@@ -9,7 +9,7 @@ import { anyHooks, doesNotRun, serviceOf, servicesOf, syncHooks } from "../syste
 import { attachError } from "./attach-error.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
 import { isOurs, type Recorded, recordOf } from "./cgroup-place.ts";
-import { ensureBpffs, ownDirectory, type Scope, unmountOwnBpffs } from "./host.ts";
+import { ensureBpffs, findBpffs, ownDirectory, type Scope, unmountOwnBpffs } from "./host.ts";
 import { attachedTo, Fd, linkInfo, listPins, openPin, pin, progInfo, SOCK_OPS, valueSize } from "./maps.ts";
 import { type Generation, loadGeneration, type SharedMaps } from "./object.ts";
 import * as pins from "./pins.ts";
@@ -25,7 +25,6 @@ export class Lock implements Disposable {
 
   constructor(
     readonly bpffs: string,
-    readonly mounted: boolean,
     private readonly lib: Bridge,
     private readonly fd: Fd,
   ) {}
@@ -45,9 +44,20 @@ export class Lock implements Disposable {
       if (this.concernsUnits) syncHooks(this.gone ? [] : servicesOf(readHeads(this.lib)));
     } finally {
       this.fd[Symbol.dispose]();
-      // a command that left nothing takes the mount back that it made
-      if (this.mounted && listPins(pins.topDir(this.bpffs)).length === 0) unmountOwnBpffs(this.lib);
+      // who leaves nothing takes the mount back, whichever tcpx has made it
+      if (listPins(pins.topDir(this.bpffs)).length === 0) unmountOwnBpffs(this.lib);
     }
+  }
+}
+
+/** Our directory in bpffs; false when another tcpx has unmounted bpffs under our hands. */
+function ownDirectoryIn(lib: Bridge, top: string): boolean {
+  try {
+    ownDirectory(top);
+    return true;
+  } catch (error) {
+    if (findBpffs(lib) !== undefined) throw error;
+    return false;
   }
 }
 
@@ -56,19 +66,20 @@ export class Lock implements Disposable {
  * @param wait for another tcpx to finish, instead of failing with exit code 5
  */
 export function lock(lib: Bridge, wait: boolean): Lock {
-  const { path: bpffs, mounted } = ensureBpffs(lib);
-  const top = pins.topDir(bpffs);
   for (;;) {
-    ownDirectory(top);
+    const bpffs = ensureBpffs(lib);
+    const top = pins.topDir(bpffs);
+    if (!ownDirectoryIn(lib, top)) continue;
     const fd = lib.tcpx_flock(cstr(top), wait ? 0 : 1);
-    if (fd >= 0) return new Lock(bpffs, mounted, lib, new Fd(lib, fd));
+    if (fd >= 0) return new Lock(bpffs, lib, new Fd(lib, fd));
     const error = new Errno("lock", -fd);
     if (isErrno(error, "EAGAIN", "EWOULDBLOCK")) {
       throw new TcpxError(Exit.BUSY, "another tcpx is changing rules at the moment", {
         hint: "try again, or wait for it with --wait",
       });
     }
-    if (!isErrno(error, "ENOENT")) throw error; // else: another one has just removed the last rule
+    // another one has just removed the last rule, and perhaps the mount with it
+    if (!isErrno(error, "ENOENT")) throw error;
   }
 }
 

@@ -7,7 +7,7 @@
 import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "../loader/bridge.ts";
-import { findBpffs, requireOwn } from "../loader/host.ts";
+import { findBpffs, requireOwn, unmountOwnBpffs } from "../loader/host.ts";
 import { Direction, Ext, WatchSlot } from "../loader/layout.generated.ts";
 import { Fd, lookup, mapId, openPin, valueSize } from "../loader/maps.ts";
 import { layoutDir, topDir } from "../loader/pins.ts";
@@ -187,8 +187,7 @@ export class Watcher implements Disposable {
     if (this.stopped || now < this.nextLook) return;
     this.nextLook = now + RENEW_NS;
     if (drained && this.attached && pinnedId(this.lib) !== this.attached.id) {
-      this.attached[Symbol.dispose]();
-      this.attached = undefined;
+      this.letGo();
     }
     if (!this.attached) {
       this.attached = Attached.open(this.lib);
@@ -221,8 +220,15 @@ export class Watcher implements Disposable {
     try {
       this.stop();
     } finally {
-      this.attached?.[Symbol.dispose]();
-      this.attached = undefined;
+      this.letGo();
     }
+  }
+
+  /** Closes what it has open of bpffs, which nobody could unmount as long as that was so. */
+  private letGo(): void {
+    if (!this.attached) return;
+    this.attached[Symbol.dispose]();
+    this.attached = undefined;
+    unmountOwnBpffs(this.lib);
   }
 }

@@ -95,8 +95,12 @@ describeIf(needs.ok, needs.reason)("thinned downloads", () => {
       const r = h.first;
       await h.a.ack(RULE, r.cgroup);
       const flow = await h.open(r, how);
-      expect(await h.holdBack(r, flow, 20)).toBe(true);
-      expect(await until(async () => (await h.sender.tcpInfo(flow.from)).unacked === 0, 150)).toBe(true);
+      // the sender asks by itself when 200 ms are over; a busy machine may be late with the ACK
+      const lastComes = async () => {
+        expect(await h.holdBack(r, flow, 20)).toBe(true);
+        return await until(async () => (await h.sender.tcpInfo(flow.from)).unacked === 0, 150);
+      };
+      expect(await attempts(4, lastComes, Boolean)).toBe(true);
     });
   }
 

@@ -106,6 +106,10 @@ describeIf(needs.ok, needs.reason)("a host that tcpx cannot work on", () => {
     const { json } = await host.tcpx(set, { json: true });
     expect(json.error).toMatchObject({ code: 3, what: expect.stringContaining("stranger") });
     expect(await host.pins()).toEqual(before);
+    const bare = await PrivateHost.create(u.lab, { bpffs: false });
+    expectLine(await bare.tcpx(set), 3, "'stranger'", "this cgroup");
+    expect(await bare.bpffs()).toBe("");
+    await bare.stop();
     await host.sh(`bpftool cgroup detach ${cgroup} sock_ops pinned /sys/fs/bpf/stranger`);
     await host.ok(set);
     await host.ok(["uto", "unset", "--cgroup", cgroup]);

@@ -22,6 +22,7 @@ import {
   splitOptions,
   ssInfo,
 } from "../support/lab.ts";
+import { OWN_PREFIX } from "../support/leftovers.ts";
 import {
   captureRequirement,
   describeIf,
@@ -142,8 +143,9 @@ describeIf(needs.ok, needs.reason)("two namespaces", () => {
     capture.child.kill("SIGSTOP");
     const c = await connectPeers(client, server, "10.77.1.2");
     await Promise.all([client.exchange(c.client, 200, 10), server.echo(c.server)]);
-    setTimeout(() => capture.child.kill("SIGCONT"), 400);
-    await capture.stop();
+    const stopping = capture.stop();
+    capture.child.kill("SIGCONT");
+    await stopping;
     const data = await capture.packets(`tcp.dstport == ${c.port} && tcp.len > 0`);
     expect(data.length).toBeGreaterThanOrEqual(200);
   });
@@ -221,7 +223,7 @@ describeIf(needs.ok, needs.reason)("cleanup", () => {
     const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe" });
     const prefix = (await child.stdout.text()).trim();
     expect(await child.exited).toBe(3);
-    expect(prefix).toStartWith(`tcpx-t${child.pid}-`);
+    expect(prefix).toStartWith(OWN_PREFIX.replace(`-${process.pid}-`, `-${child.pid}-`));
     expect(leftovers(prefix)).toEqual([]);
   });
 });

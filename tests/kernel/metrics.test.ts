@@ -166,7 +166,8 @@ describeIf(needs.ok, needs.reason)("tcpx metrics", () => {
     await negotiate();
     const dir = tempDir();
     const file = join(dir, "tcpx.prom");
-    const first = await tcpxOk(["metrics", "--output", file, ...scope()]);
+    const wrap = ["sh", "-c", 'umask 077 && exec "$@"', "sh"];
+    const first = await tcpxOk(["metrics", "--output", file, ...scope()], { wrap });
     expect([first.stdout, first.stderr]).toEqual(["", ""]);
     const { ino, mode } = statSync(file);
     expect(mode & 0o444).toBe(0o444);
@@ -198,16 +199,19 @@ describeIf(needs.ok, needs.reason)("tcpx metrics", () => {
       ["--listen localhost:9101", 2, "'localhost:9101'"],
       ["--listen 70000", 2, "'70000'"],
       ["--listen 9101 --output x", 2, "exclude each other"],
-      [`--output ${dir}`, 2, "a directory"],
+      ["--output DIR", 2, "a directory"],
       ["--output /dev/null", 2, "'/dev/null'"],
-      [`--output ${dir}/no/x`, 1, "does not exist"],
+      ["--output DIR/no/x", 1, "does not exist"],
       ["--cgroup /nowhere", 2, "/nowhere"],
       ["now", 2, "'now'"],
     ];
     for (const [words, exit, named] of cases) {
-      const { code, stdout, stderr } = await tcpx(["metrics", ...words.split(" ")], {
-        netns: r.client.netns,
-      });
+      const { code, stdout, stderr } = await tcpx(
+        ["metrics", ...words.split(" ").map((word) => word.replace("DIR", dir))],
+        {
+          netns: r.client.netns,
+        },
+      );
       expect([words, code, stdout]).toEqual([words, exit, ""]);
       expect(stderr).toContain(named);
       expect(stderr.trim().split("\n").length).toBe(1);

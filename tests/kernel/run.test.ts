@@ -4,9 +4,10 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { until } from "../support/lab.ts";
+import { shortest } from "../support/kills.ts";
+import { processesOf, until } from "../support/lab.ts";
 import { describeIf, every, labRequirement, requirement } from "../support/requires.ts";
-import { cgroupNameOf, RunLab } from "../support/run-lab.ts";
+import { cgroupNameOf, commOf, RunLab } from "../support/run-lab.ts";
 import { tcpx, tcpxPath } from "../support/tcpx.ts";
 import { scopeOf, tcpxOk } from "../support/uto-lab.ts";
 
@@ -119,8 +120,12 @@ describeIf(needs.ok, needs.reason)("tcpx run", () => {
         cgroup: r.home,
       },
     );
-    expect(await until(() => r.runs().length === 1 && r.watchers().length === 1)).toBe(true);
-    await Bun.sleep(700);
+    const isUp = () =>
+      r
+        .runs()
+        .flatMap(processesOf)
+        .some((pid) => commOf(pid) === "sleep");
+    expect(await until(isUp)).toBe(true);
     typed.stdin.write("\x03");
     void typed.stdin.flush();
     expect(await typed.exited).toBe(130);
@@ -166,12 +171,14 @@ describeIf(needs.ok, needs.reason)("tcpx run", () => {
 
   test("the scope stays until the last process, and a pipe does not wait for the watcher", async () => {
     const { code, stdout } = await sh("sleep 60 >/dev/null 2>&1 & echo $!");
+    const pid = Number(stdout);
+    expect(pid).toBeGreaterThan(0); // or whoever runs the tests would be killed
     try {
       expect([code, r.runs().length]).toEqual([0, 1]);
-      expect(cgroupNameOf(Number(stdout))).toBe(r.runs()[0]!.split("/").at(-1)!);
+      expect(cgroupNameOf(pid)).toBe(r.runs()[0]!.split("/").at(-1)!);
       expect(await scopeOf(r.runs()[0]!)).toMatchObject({ alive: true });
     } finally {
-      process.kill(Number(stdout)); // and the scope goes
+      process.kill(pid); // and the scope goes
     }
   });
 
@@ -195,20 +202,26 @@ describeIf(needs.ok, needs.reason)("tcpx run", () => {
   });
 
   test("cgroups that the command has made below its own go, too, with their rules", async () => {
-    const { code } = await sh(
+    const { code, stderr } = await sh(
       `own=$(sed -n 's/^0:://p' /proc/self/cgroup); dir=$(awk '$3 == "cgroup2" {print $2; exit}' /proc/mounts)$own
        mkdir -p $dir/a/b && ${tcpxPath()} uto set 30s --cgroup $dir/a/b --quiet --wait`,
     );
-    expect(code).toBe(0);
+    expect([code, stderr]).toEqual([0, ""]);
     expect(await r.gone()).toBe(true);
     const { json } = await tcpxOk(["status"], { json: true });
     expect(json.scopes.filter(({ cgroup }: { cgroup: string }) => /tcpx-run-/.test(cgroup))).toEqual([]);
   });
 
   test("killed before it became the command: the watcher cleans up", async () => {
-    for (const ms of [30, 60, 90, 120, 160]) {
+    const started = async () => {
+      const child = await idle();
+      child.kill();
+      await child.exited;
+    };
+    const whole = await shortest([started, started]);
+    for (const part of [0.2, 0.4, 0.6, 0.8, 0.95]) {
       const child = r.start([...UTO, "sleep", "60"]);
-      await Bun.sleep(ms);
+      await Bun.sleep(part * whole);
       child.kill("SIGKILL");
       await child.exited;
       expect(await r.gone()).toBe(true);

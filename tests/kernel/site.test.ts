@@ -296,7 +296,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the table of a host", () =
     [a, b, c] = [r.lab.cgroup("a"), r.lab.cgroup("b"), r.lab.cgroup("c")];
   });
   afterEach(async () => {
-    await host.ok(["reset", "--wait"]);
+    await host.reset(["--wait"]);
     expect(await host.pins()).toEqual([]);
   });
   afterAll(() => r[Symbol.asyncDispose]());
@@ -333,7 +333,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the table of a host", () =
       exid: { tarr: 0xad },
       algorithms: { one: 0x8001, "t.wo": 0x8002 },
     });
-    await host.ok(["reset"]);
+    await host.reset();
     expect((await status()).site).toBeNull();
     await apply(policy);
     expect(await exported()).toBe(policy);
@@ -467,11 +467,11 @@ describeIf(labRequirement.ok, labRequirement.reason)("the table of a host", () =
   test("reset says what it has removed", async () => {
     await apply(`scope = []\n${NUMBERS}`);
     expect((await host.ok(["reset", "--dry-run"])).stdout).toContain("algorithm one 0x8001");
-    const { json } = await host.ok(["reset"], { json: true });
+    const { json } = await host.reset([], { json: true });
     expect(json).toMatchObject({
       changed: true,
       removed: { rules: 0, site: { algorithms: { one: 0x8001 } } },
     });
-    expect((await host.ok(["reset"], { json: true })).json.removed.site).toBeNull();
+    expect((await host.reset([], { json: true })).json.removed.site).toBeNull();
   });
 });

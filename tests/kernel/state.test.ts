@@ -31,13 +31,6 @@ describeIf(labRequirement.ok, labRequirement.reason)("the state of tcpx", () => 
     return u.timeout(u.client, c.client);
   }
 
-  /** It also looks for programs that it cannot undo: here those of the machine's own tcpx, if any. */
-  async function reset(where: PrivateHost): Promise<void> {
-    const { code, stderr } = await where.tcpx(["reset"]);
-    expect(stderr).not.toContain(u.lab.prefix);
-    if (code !== 0) expect(stderr).toMatch(/^tcpx: still there: /);
-  }
-
   test("a rule outlives the command that made it, and show, status and sockets agree", async () => {
     const made = await uto("set 30s --to 10.77.1.0/24 --port 7500,7501");
     expect(made.json).toMatchObject({ schema: 1, changed: true, dry_run: false, replaced: [], removed: [] });
@@ -165,44 +158,16 @@ describeIf(labRequirement.ok, labRequirement.reason)("the state of tcpx", () => 
     expect(await clientTimeout()).toBe(50_000);
   });
 
-  test("bpffs that nobody has mounted: a look mounts nothing, a change does, reset takes it back", async () => {
-    const bare = await PrivateHost.create(u.lab, { bpffs: false });
-    for (const words of ["uto show", "status", "uto unset", "uto set 30s --dry-run"]) {
-      await bare.ok([...words.split(" "), ...scope]);
-      expect(await bare.bpffs()).toBe("");
-    }
-    await bare.ok(["uto", "set", "30s", ...scope]);
-    expect(await bare.bpffs()).toBe("tcpx");
-    expect(await clientTimeout()).toBe(30_000);
-    await bare.ok(["uto", "unset", ...scope]);
-    expect(await bare.pins()).toEqual([]);
-    await reset(bare);
-    expect(await bare.bpffs()).toBe("");
-    await bare.stop();
-  });
-
-  test("a mount that is not tcpx's own, or holds somebody's pins, stays", async () => {
-    await uto("set 30s");
-    await uto("unset");
-    expect(await host.bpffs()).toBe("bpf");
-    const bare = await PrivateHost.create(u.lab, { bpffs: false });
-    await bare.ok(["uto", "set", "30s", ...scope]);
-    await bare.sh("mkdir /sys/fs/bpf/somebody");
-    await reset(bare);
-    expect([await bare.bpffs(), await bare.pins()]).toEqual(["tcpx", ["/sys/fs/bpf/somebody"]]);
-    await bare.stop();
-  });
-
   test("reset removes all scopes, those of removed cgroups, too", async () => {
     await uto("set 30s");
     const doomed = u.lab.cgroup("doomed");
     await host.ok(["uto", "set", "30s", "--cgroup", doomed]);
     await host.sh(`rmdir ${doomed}`);
     expect((await host.ok(["status"], { json: true })).json.scopes).toHaveLength(2);
-    await reset(host);
+    await host.reset();
     expect(await host.pins()).toEqual([]);
     expect(await clientTimeout()).toBe(0);
-    await reset(host);
+    await host.reset();
     expect(await host.bpffs()).toBe("bpf");
   });
 });

@@ -37,7 +37,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("upgrade", () => {
     program = await buildOther(u.lab.dir, 1, NEWER);
   }, 120_000);
   afterEach(async () => {
-    await host.ok(["reset", "--wait"]);
+    await host.reset(["--wait"]);
     expect(await host.pins()).toEqual([]);
   });
   afterAll(() => u[Symbol.asyncDispose]());
@@ -120,7 +120,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("upgrade", () => {
 
     // the two share the machine, not always evenly: once more, until connections enough were made meanwhile
     for (let n = 0; n < 9 && seen.length <= 40; n++) {
-      await old("reset");
+      await host.reset();
       await begin();
       seen.push(...(await connecting(takeOver)));
     }
@@ -142,7 +142,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("upgrade", () => {
     }
     expect(await host.pins()).toEqual(pins);
     expect((await scopes())[0]).toMatchObject({ version: NEWER, timeouts: [30_000] });
-    await old("reset");
+    await host.reset();
     expect(await host.pins()).toEqual([]);
   });
 
@@ -151,14 +151,14 @@ describeIf(labRequirement.ok, labRequirement.reason)("upgrade", () => {
     const duration = async () => {
       const times: number[] = [];
       for (let n = 0; n < 3; n++) {
-        await old("reset --wait");
+        await host.reset(["--wait"]);
         await begin();
         times.push(await shortest([() => newer("uto set 10s", elsewhere)]));
       }
       return Math.min(...times);
     };
     const round = async (_: number, part: number, whole: number) => {
-      await old("reset --wait");
+      await host.reset(["--wait"]);
       const before = await begin();
       const command = `${program} uto set 10s --cgroup ${elsewhere}`;
       if (await killed(host, command, 1 + whole * part)) hits++;

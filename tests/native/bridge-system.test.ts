@@ -5,7 +5,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CAP, capabilitySet, confinedTo, privileges } from "../support/privileges.ts";
-import { run } from "../support/process.ts";
+import { run, until } from "../support/process.ts";
 import { testIf } from "../support/requires.ts";
 import {
   asRoot,
@@ -50,7 +50,8 @@ describe("the lock", () => {
       console.log(require("node:fs").fstatSync(fd).ino);`);
     const reader = waiter.stdout.getReader();
     await reader.read();
-    await Bun.sleep(200);
+    const waits = () => new RegExp(`-> FLOCK .* ${waiter.pid} `).test(readFileSync("/proc/locks", "utf8"));
+    expect(await until(waits)).toBe(true);
     renameSync(path, `${path}.old`);
     mkdirSync(path);
     c.tcpx_close(fd);

@@ -1,14 +1,23 @@
 // SPDX-License-Identifier: MIT
 // The lab of the kernel tests: private network namespaces, child cgroups, real sockets and packets.
 // Whatever a Lab makes is pushed on its cleanup stack at once and is gone after its disposal. All names
-// start with tcpx-t<pid>-, so that leftovers of a killed run are recognised and swept by the next one.
+// start with tcpx-t-<pid namespace>-<pid>-, so that leftovers of a killed run are recognised and swept by the next one.
 
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildSupport } from "./build.ts";
 import { Capture } from "./capture.ts";
-import { leftovers, open, processesOf, removeCgroup, statExists, sweep, watchExit } from "./leftovers.ts";
+import {
+  leftovers,
+  OWN_PREFIX,
+  open,
+  processesOf,
+  removeCgroup,
+  statExists,
+  sweep,
+  watchExit,
+} from "./leftovers.ts";
 import * as network from "./network.ts";
 import { Peer } from "./peer.ts";
 import { type Child, cgroupMount, enter, NETNS_DIR, type Place, run, stop, until } from "./process.ts";
@@ -29,7 +38,7 @@ export interface SpawnOptions extends Place {
 }
 
 export class Lab implements AsyncDisposable {
-  readonly prefix = `tcpx-t${process.pid}-${crypto.randomUUID().slice(0, 6)}`;
+  readonly prefix = `${OWN_PREFIX}${crypto.randomUUID().slice(0, 6)}`;
   /** A temporary directory of this lab. */
   readonly dir = join(tmpdir(), this.prefix);
   private readonly undo: (() => Promise<unknown>)[] = [];

@@ -5,7 +5,12 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { cgroupMount, NETNS_DIR } from "./process.ts";
 
-const NAME = /^tcpx-t(\d+)-/;
+/** Inode of our pid namespace: a pid of another one tells nothing about who is alive. */
+const PID_NS = statSync("/proc/self/ns/pid").ino;
+const NAME = new RegExp(`^tcpx-t-${PID_NS}-(\\d+)-`);
+
+/** What the names begin with of all that this process makes. */
+export const OWN_PREFIX = `tcpx-t-${PID_NS}-${process.pid}-`;
 
 function list(dir: string): string[] {
   try {
@@ -26,7 +31,7 @@ export function leftovers(prefix: string): string[] {
 
 /** What killed test runs left behind: only of processes that are gone, and only cgroups that are empty. */
 export function sweep(): void {
-  for (const path of leftovers("tcpx-t")) {
+  for (const path of leftovers("")) {
     const pid = Number(NAME.exec(basename(path))?.[1]);
     if (statExists(`/proc/${pid}`)) continue;
     if (path.startsWith(NETNS_DIR)) Bun.spawnSync(["ip", "netns", "del", basename(path)]);
@@ -55,10 +60,13 @@ export function removeCgroup(path: string): boolean {
   }
 }
 
-/** The pids in a cgroup and the cgroups below it. */
+/** The pids in a cgroup and the cgroups below it, without those of outer pid namespaces, which have none here. */
 export function processesOf(cgroup: string): number[] {
   return cgroupTree(cgroup).flatMap((dir) =>
-    readFileSync(join(dir, "cgroup.procs"), "utf8").split("\n").filter(Boolean).map(Number),
+    readFileSync(join(dir, "cgroup.procs"), "utf8")
+      .split("\n")
+      .map(Number)
+      .filter((pid) => pid > 0),
   );
 }
 

@@ -2,6 +2,7 @@
 // A host of its own as far as tcpx can see: a mount namespace with another bpffs and another /run, and a pid
 // namespace whose process 1 lives there. What happens to pins, mounts and the lock happens to nobody else, and all of it is
 // gone with its last process. Cgroups and network namespaces are those of the machine.
+import { expect } from "bun:test";
 import { existsSync } from "node:fs";
 import type { Lab } from "./lab.ts";
 import { type Child, run, until } from "./process.ts";
@@ -29,6 +30,7 @@ export class PrivateHost {
     /** Its process 1, as numbered by who is around it. */
     readonly init: string,
     private readonly within: PrivateHost | undefined,
+    private readonly prefix: string,
   ) {}
 
   /** It ends with the lab. */
@@ -58,7 +60,7 @@ export class PrivateHost {
     }
     const init = said.trim();
     if (!/^\d+$/.test(init)) throw new Error(`no private host: '${said}'`);
-    return new PrivateHost(child, init, within);
+    return new PrivateHost(child, init, within, lab.prefix);
   }
 
   /** The command that runs the command after it in here. */
@@ -73,6 +75,17 @@ export class PrivateHost {
   /** One that has to succeed. */
   ok(args: readonly string[], options: TcpxOptions = {}): Promise<TcpxResult> {
     return tcpxOk(args, { ...options, wrap: [...this.wrap, ...(options.wrap ?? [])] });
+  }
+
+  /**
+   * `tcpx reset`. It looks through all cgroups of the machine, and what it cannot undo there belongs to other
+   * bpffs: none of that is this lab's.
+   */
+  async reset(flags: readonly string[] = [], options: TcpxOptions = {}): Promise<TcpxResult> {
+    const done = await this.tcpx(["reset", ...flags], options);
+    expect(done.stderr).not.toContain(this.prefix);
+    if (done.code !== 0) expect(done.stderr).toMatch(/^tcpx: still there: /);
+    return done;
   }
 
   /** A shell script in here; returns its stdout. */

@@ -139,18 +139,20 @@ export class RoutesLab {
     return { rules: rules.length, routes: (await this.copy(4)).length + (await this.copy(6)).length };
   }
 
-  /** The guard in this namespace, once there is one that has told its name. */
-  async guard(): Promise<number> {
-    await until(() => this.guards().length > 0);
-    return this.guards()[0]!;
-  }
-
   /** The guards in this namespace. */
   guards(): number[] {
     const own = readFileSync(`/proc/${this.driver.pid}/stat`, "utf8") && this.inode(this.driver.pid);
     return readdirSync("/proc")
       .map(Number)
       .filter((pid) => pid > 0 && nameOf(pid) === "tcpx-guard" && this.inode(pid) === own);
+  }
+
+  /** The guard of an agent that has opened: it has its name once it runs, which a busy machine may put off. */
+  async guard(): Promise<number> {
+    await until(() => this.guards().length === 1);
+    const [guard, ...others] = this.guards();
+    if (guard === undefined || others.length > 0) throw new Error(`${this.guards().length} guards`);
+    return guard;
   }
 
   private inode(pid: number): string | undefined {

@@ -1,24 +1,43 @@
 // SPDX-License-Identifier: MIT
 // How often a scope's sock_ops program has run: the kernel's own count.
-import { readFileSync, writeFileSync } from "node:fs";
-import { run } from "./lab.ts";
+import { dlopen } from "bun:ffi";
+import { closeSync } from "node:fs";
+import { cgroupMount, run } from "./lab.ts";
 import { every, labRequirement, requirement } from "./requires.ts";
 import { scopeOf } from "./uto-lab.ts";
 
-const STATS = "/proc/sys/kernel/bpf_stats_enabled";
+const SYS_BPF = process.arch === "arm64" ? 280 : 321;
+const BPF_ENABLE_STATS = 32;
+const libc = dlopen("libc.so.6", {
+  syscall: { args: ["i64", "i64", "ptr", "i64"], returns: "i64" },
+}).symbols;
 
-export const runsRequirement = every(
-  "all",
-  labRequirement,
-  requirement("bpftool", Bun.which("bpftool") !== null, "the program bpftool"),
+const bpftool = requirement("bpftool", Bun.which("bpftool") !== null, "the program bpftool");
+
+/** Programs that the kernel runs for every socket of the machine: another tcpx may have a rule there. */
+function onRoot(): string[] {
+  const { stdout } = Bun.spawnSync(["bpftool", "cgroup", "show", cgroupMount(), "-j"]);
+  const shown: { attach_type: string; name: string }[] = JSON.parse(stdout.toString().trim() || "[]");
+  return shown.filter(({ attach_type }) => attach_type.endsWith("sock_ops")).map(({ name }) => name);
+}
+
+/** Where others have programs, too, tcpx leaves them all callbacks for good, and its own program runs on. */
+export const aloneRequirement = requirement(
+  "alone",
+  !labRequirement.ok || !bpftool.ok || onRoot().length === 0,
+  "no sock_ops program of others on the root cgroup",
 );
 
-/** Counts while it exists: the kernel does so only when it is told to. */
+export const runsRequirement = every("all", labRequirement, bpftool, aloneRequirement);
+
+/** Counts while it exists: the kernel does so only while somebody wants it, whatever others want. */
 export class RunCounts implements Disposable {
-  private readonly before = readFileSync(STATS, "utf8");
+  private readonly fd: number;
 
   constructor(private readonly sides: readonly { cgroup: string }[]) {
-    writeFileSync(STATS, "1\n");
+    const runTime = new Uint32Array(1); // BPF_STATS_RUN_TIME
+    this.fd = Number(libc.syscall(SYS_BPF, BPF_ENABLE_STATS, runTime, runTime.byteLength));
+    if (this.fd < 0) throw new Error("the kernel does not count runs of programs");
   }
 
   /** Runs of the programs of all sides so far; a side without rules has none. */
@@ -34,6 +53,6 @@ export class RunCounts implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    writeFileSync(STATS, this.before);
+    closeSync(this.fd);
   }
 }

@@ -9,13 +9,13 @@ import { PROGRAMS } from "../bench/programs.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 
-test("the rings are unit, native, kernel and vm, and no other", async () => {
+test("the rings are unit, native, fresh, kernel and vm, and no other", async () => {
   const child = Bun.spawn([process.execPath, join(ROOT, "scripts/test.ts"), "nonsense"], {
     stdout: "ignore",
     stderr: "pipe",
   });
   const [stderr, code] = await Promise.all([child.stderr.text(), child.exited]);
-  expect(stderr).toStartWith("unknown: nonsense; there are the rings unit, native, kernel, vm\n");
+  expect(stderr).toStartWith("unknown: nonsense; there are the rings unit, native, fresh, kernel, vm\n");
   expect(code).toBe(2);
 });
 
@@ -25,4 +25,39 @@ test("install.sh knows every program of the VM ring and of the benches, and its 
     ([tool, name]) => !script.includes(`\tneed ${name} ${tool}\n`),
   );
   expect(missing).toEqual([]);
+});
+
+/** Programs that come with one that install.sh asks for by name. */
+const COMES_WITH: Record<string, string> = {
+  ...{
+    cc: "gcc",
+    nm: "readelf",
+    ss: "ip",
+    tc: "ip",
+    setpriv: "unshare",
+    nsenter: "unshare",
+    flock: "unshare",
+  },
+};
+/** Of packages that every Debian has. */
+const EVERYWHERE = ["apt-config"];
+
+test("install.sh knows every program that a test asks for", async () => {
+  const known = new Set(readFileSync(join(ROOT, "install.sh"), "utf8").match(/(?<=^\tneed \S+ )\S+/gm));
+  known.add("bpftool"); // has a function of its own there
+  const asked = new Set<string>();
+  for await (const path of new Bun.Glob("{tests,scripts}/**/*.ts").scan(ROOT)) {
+    const text = readFileSync(join(ROOT, path), "utf8");
+    for (const [, name] of text.matchAll(/(?:Bun\.which|[tT]ool)\("([\w.-]+)"/g)) asked.add(name!);
+    for (const [, names] of text.matchAll(
+      /\[([^[\]]*)\]\s*\.map\(\s*(?:hasTool|tool|\(name\) =>\s*requirement)/g,
+    )) {
+      for (const [name] of names!.matchAll(/(?<=")[\w.-]+(?=")/g)) asked.add(name);
+    }
+  }
+  expect([...asked]).toContain("nft"); // the patterns find something
+  const unknown = [...asked].filter(
+    (name) => !known.has(COMES_WITH[name] ?? name) && !EVERYWHERE.includes(name),
+  );
+  expect(unknown).toEqual([]);
 });
