@@ -10,6 +10,7 @@ import { removeLeftovers } from "../lab/sandbox.ts";
 import { restoreConnections, restoredJson, restoredLines } from "../live/restore.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import { findBpffs, unmountOwnBpffs } from "../loader/host.ts";
+import type { Patience } from "../loader/lock.ts";
 import { listPins } from "../loader/maps.ts";
 import { topDir } from "../loader/pins.ts";
 import { newerScopes, readScopes, type ScopeState } from "../loader/state.ts";
@@ -22,6 +23,7 @@ import { UNIT_FILE } from "../persist/unit.ts";
 import { anyHooks, syncHooks, TEMPLATE } from "../system/unit-hook.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { openHost } from "./host-access.ts";
+import { patienceOf } from "./patience.ts";
 import { leaf } from "./types.ts";
 
 async function dryRun(io: Io, states: ScopeState[], site: Site): Promise<void> {
@@ -79,20 +81,28 @@ interface Removed {
   unmounted: boolean;
 }
 
-async function removeAll(lib: Bridge, states: ScopeState[], site: Site, wait: boolean): Promise<Removed> {
-  const rules = states.reduce((sum, { count }) => sum + count, 0);
+/** Nothing is touched while another tcpx has the lock. */
+async function removeLocked(lib: Bridge, patience: Patience) {
+  const bpffs = findBpffs(lib);
+  const present = bpffs !== undefined && listPins(topDir(bpffs)).length > 0;
+  using held = present ? await lock(lib, patience) : undefined;
   const agent = await stopAgent(lib); // first: what it serves is about to go
   const leftovers = await removeLeftovers();
-  const bpffs = findBpffs(lib);
-  let restored: Removed["restored"];
-  const present = bpffs !== undefined && listPins(topDir(bpffs)).length > 0;
-  if (present) {
-    using held = lock(lib, wait);
-    restored = await restoreConnections(lib);
-    held.removeEverything();
-  }
+  const restored = held && (await restoreConnections(lib));
+  held?.removeEverything();
+  return { present, agent, leftovers, restored };
+}
+
+async function removeAll(
+  lib: Bridge,
+  states: ScopeState[],
+  site: Site,
+  patience: Patience,
+): Promise<Removed> {
+  const rules = states.reduce((sum, { count }) => sum + count, 0);
+  const removed = await removeLocked(lib, patience);
   if (anyHooks()) syncHooks([]); // somebody has removed the pins by hand
-  return { states, present, rules, site, agent, leftovers, restored, unmounted: unmountOwnBpffs(lib) };
+  return { ...removed, states, rules, site, unmounted: unmountOwnBpffs(lib) };
 }
 
 function resetJson(removed: Removed, proof: Proof): Record<string, unknown> {
@@ -147,6 +157,7 @@ function judge({ left, cgroups, routes }: Proof, io: Io): ExitCode {
 }
 
 async function run(args: Args, io: Io): Promise<ExitCode> {
+  const patience = patienceOf(args, io);
   const host = await openHost();
   const { lib } = host;
   const newer = newerScopes(lib);
@@ -156,7 +167,7 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
     await dryRun(io, states, site);
     return Exit.DONE;
   }
-  const removed = await removeAll(lib, states, site, flagArg(args, "wait"));
+  const removed = await removeAll(lib, states, site, patience);
   const proof = await prove(lib);
   io.json(resetJson(removed, proof));
   for (const line of resetLines(removed, proof, newer[0]?.version)) io.print(line);

@@ -7,8 +7,9 @@ import { Exit, TcpxError } from "../errors.ts";
 import type { Rule } from "../policy/rule.ts";
 import { anyHooks, doesNotRun, serviceOf, servicesOf, syncHooks } from "../system/unit-hook.ts";
 import { attachError } from "./attach-error.ts";
-import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
-import { ensureBpffs, ownDirectory, type Scope, unmountOwnBpffs } from "./host.ts";
+import { type Bridge, Errno, isErrno, unwrap } from "./bridge.ts";
+import { ensureBpffs, findBpffs, ownDirectory, requireOwn, type Scope, unmountOwnBpffs } from "./host.ts";
+import { type Patience, tryFlock, waitForLock } from "./lock.ts";
 import { attachedTo, Fd, linkInfo, listPins, openPin, pin, progInfo, SOCK_OPS, valueSize } from "./maps.ts";
 import { type Generation, loadGeneration, type SharedMaps } from "./object.ts";
 import * as pins from "./pins.ts";
@@ -47,25 +48,40 @@ export class Lock implements Disposable {
   }
 }
 
+/** Makes our directory unless it is there, and mounts bpffs. */
+async function ensureTop(lib: Bridge, patience: Patience): Promise<{ path: string; mounted: boolean }> {
+  for (;;) {
+    const bpffs = await ensureBpffs(lib, patience);
+    try {
+      ownDirectory(pins.topDir(bpffs.path));
+      return bpffs;
+    } catch (error) {
+      if (findBpffs(lib) === bpffs.path) throw error; // else: another one has just taken its mount back
+    }
+  }
+}
+
 /**
  * Takes the lock, mounting bpffs when it is not.
- * @param wait for another tcpx to finish, instead of failing with exit code 5
+ * @throws TcpxError (busy) when another tcpx does not finish within the patience
  */
-export function lock(lib: Bridge, wait: boolean): Lock {
-  const { path: bpffs, mounted } = ensureBpffs(lib);
-  const top = pins.topDir(bpffs);
-  for (;;) {
-    ownDirectory(top);
-    const fd = lib.tcpx_flock(cstr(top), wait ? 0 : 1);
-    if (fd >= 0) return new Lock(bpffs, mounted, lib, new Fd(lib, fd));
-    const error = new Errno("lock", -fd);
-    if (isErrno(error, "EAGAIN", "EWOULDBLOCK")) {
-      throw new TcpxError(Exit.BUSY, "another tcpx is changing rules at the moment", {
-        hint: "try again, or wait for it with --wait",
-      });
+export async function lock(lib: Bridge, patience: Patience): Promise<Lock> {
+  let bpffs = await ensureTop(lib, patience);
+  const topDir = () => pins.topDir(bpffs.path);
+  return waitForLock({ dir: topDir, doing: "changing rules" }, patience, async () => {
+    for (;;) {
+      try {
+        const dir = topDir();
+        requireOwn(dir);
+        const fd = tryFlock(lib, dir);
+        return fd && new Lock(bpffs.path, bpffs.mounted, lib, fd);
+      } catch (error) {
+        if (!isErrno(error, "ENOENT")) throw error; // else: another one has just removed the last rule
+        const { path, mounted } = await ensureTop(lib, patience);
+        bpffs = { path, mounted: mounted || bpffs.mounted };
+      }
     }
-    if (!isErrno(error, "ENOENT")) throw error; // else: another one has just removed the last rule
-  }
+  });
 }
 
 function attach(lib: Bridge, scope: Scope, dir: string, generation: Generation, older?: string): void {

@@ -8,9 +8,10 @@ import { absentError, Exit, TcpxError, usageError } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import { cgroupRoot, findScope, type Scope } from "../loader/host.ts";
 import { directories } from "../loader/survey.ts";
-import { isDirectory, viewpoints } from "../loader/viewpoint.ts";
+import { isDirectory } from "../loader/viewpoint.ts";
 import { waitingFor } from "../loader/waiting.ts";
-import { belowMount, cgroupMounts, unifiedPath } from "./cgroup-path.ts";
+import { unifiedPath } from "./cgroup-path.ts";
+import { cgroupSeen } from "./cgroup-seen.ts";
 import { hasTcpSocket, processState } from "./process.ts";
 import { cgroupOfSlice, cgroupOfUnit, parseShown, parseUnit, pickUnit, unitOf } from "./unit-name.ts";
 
@@ -37,15 +38,9 @@ function holds(cgroup: string, pid: number): boolean {
  * @returns undefined when no mount that we see has it
  */
 export function cgroupOfProcess(pid: number): string | undefined {
-  const cgroup = unifiedPath(read(`/proc/${pid}/cgroup`));
-  if (cgroup === undefined) return undefined;
-  for (const view of viewpoints()) {
-    for (const mount of cgroupMounts(read(view.mounts.replace(/mounts$/, "mountinfo")))) {
-      const below = belowMount(mount.root, cgroup);
-      const path = below === undefined ? undefined : join(view.root + mount.path, below);
-      if (path !== undefined && isDirectory(path)) return path;
-    }
-  }
+  if (unifiedPath(read(`/proc/${pid}/cgroup`)) === undefined) return undefined;
+  const seen = cgroupSeen(pid);
+  if (seen !== undefined) return seen;
   // a mount that begins above our cgroup namespace: its path says ".." where names should be
   for (const path of directories(cgroupRoot())) if (holds(path, pid)) return path;
   return undefined;
