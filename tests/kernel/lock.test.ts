@@ -253,6 +253,16 @@ describeIf(labRequirement.ok, labRequirement.reason)("two commands at once", () 
     expect(await until(async () => (await scopes()) === 1)).toBe(true); // its own is gone
   });
 
+  test("a demo that waits hears Ctrl-C, and cleans up", async () => {
+    await using _ = await holder();
+    const child = start("demo");
+    expect(await firstLine(child.stderr)).toMatch(/^tcpx: warning: waiting for another tcpx/);
+    const [pid] = await pidsOf(`${tcpxPath()} demo`);
+    await host.sh(`kill -INT ${pid}`);
+    expect(await child.exited).toBe(1);
+    expect(await host.sh("ls /run/netns")).toBe("");
+  });
+
   test("who is frozen with its cgroup is named as that", async () => {
     const cgroup = lab.cgroup("frozen");
     await using first = await holder({ cgroup });
