@@ -2,9 +2,12 @@
 // Flags that several commands share, and the strictness that citty lacks: it lets unknown flags,
 // stray words and repeated flags pass.
 
-import { parseArgs } from "node:util";
 import type { ArgDef, ArgsDef } from "citty";
+import { flagOf, normalized, spellings, tokenize } from "./arg-words.ts";
 import { type TcpxError, usageError } from "./errors.ts";
+import { durationMs } from "./policy/duration.ts";
+
+export { aliasesOf, optionalValue } from "./arg-words.ts";
 
 export const globalArgs = {
   json: { type: "boolean", description: "Print one JSON document" },
@@ -76,9 +79,19 @@ export const liveArgs = {
   },
 } as const satisfies ArgsDef;
 
+/** Of commands that take the lock; commands/patience.ts reads them. */
+export const waitArgs = {
+  wait: {
+    type: "string",
+    valueHint: "[=DURATION]",
+    description: "Wait so long for another tcpx to finish, or by itself without end; default: 5s",
+  },
+  "no-wait": { type: "boolean", description: "Fail with 5 at once while another tcpx is at work" },
+} as const satisfies ArgsDef;
+
 export const changeArgs = {
   "dry-run": { type: "boolean", description: "Print what would change, and change nothing" },
-  wait: { type: "boolean", description: "Wait for another tcpx to finish instead of failing with 5" },
+  ...waitArgs,
 } as const satisfies ArgsDef;
 
 /** The flags of every rule command. */
@@ -130,69 +143,35 @@ export function isCommandArg(def: ArgDef): boolean {
   return def.type === "positional" && (def.valueHint?.startsWith("-- ") ?? false);
 }
 
-/** One-letter forms of a flag. */
-export function aliasesOf(def: ArgDef): string[] {
-  return "alias" in def ? [def.alias ?? []].flat() : [];
-}
-
-/** Flags by every spelling that is accepted: x, its one letter, and no-x where that means something. */
-function spellings(defs: ArgsDef): Map<string, Flag> {
-  const known = new Map<string, Flag>();
-  for (const [name, def] of Object.entries(defs)) {
-    if (def.type === "positional") continue;
-    const takesValue = def.type === "string" || def.type === "enum";
-    const flag = { name, takesValue, isList: def.valueHint?.includes(",") ?? false };
-    for (const spelling of [name, ...aliasesOf(def)]) known.set(spelling, flag);
-    if (def.type === "boolean" && def.negativeDescription) known.set(`no-${name}`, flag);
-  }
-  return known;
-}
-
-type OptionToken = Extract<ReturnType<typeof tokenize>[number], { kind: "option" }>;
-
-function tokenize(args: string[], known: Map<string, Flag>) {
-  const options: Record<string, { type: "string" | "boolean"; short?: string }> = {};
-  for (const [spelling, { name, takesValue }] of known) {
-    const type = takesValue ? "string" : "boolean";
-    if (spelling.length === 1) options[name] = { type, short: spelling };
-    else options[spelling] ??= { type };
-  }
-  return parseArgs({ args, options, strict: false, allowPositionals: true, tokens: true }).tokens;
-}
-
-interface Flag {
-  name: string;
-  takesValue: boolean;
-  isList: boolean;
-}
-
-/** The flag of a token; `word` is what was typed: no `--q`, no `-qv`, no `-q=1`. */
-function flagOf(token: OptionToken, word: string, known: Map<string, Flag>, help: string): Flag {
-  const exact = token.rawName.startsWith("--") ? token.name.length > 1 : word.length === 2;
-  const flag = exact ? known.get(token.name) : undefined;
-  if (!flag) throw usageError(`unknown flag '${word}'`, word, help);
-  return flag;
-}
-
-/** The flag as citty should see it; checks that it has a value when it needs one, and only then. */
-function normalized(token: OptionToken, flag: Flag, known: Map<string, Flag>, help: string): string {
-  const { value, rawName } = token;
-  if (!flag.takesValue) {
-    if (value !== undefined) throw usageError(`${rawName} takes no value, but has '${value}'`, value, help);
-    return `--${token.name}`;
-  }
-  // a negative number is a value, if a wrong one; a flag is none
-  const isFlag = !token.inlineValue && (value?.startsWith("--") || known.has(value?.replace(/^-/, "") ?? ""));
-  if (value === undefined || value === "" || (isFlag && value.startsWith("-"))) {
-    throw usageError(`${rawName} needs a value`, rawName, help);
-  }
-  return `--${flag.name}=${value}`;
-}
-
 /** The error of a positional argument that is not there, named as in the usage line. */
 function missingError([name, def]: [string, ArgDef], help: string): TcpxError {
   if (isCommandArg(def)) return usageError("CMD is missing", undefined, "put the command behind --");
   return usageError(`${def.valueHint ?? name.toUpperCase()} is missing`, undefined, help);
+}
+
+/** The first word that stands behind a flag like --wait, which takes its value behind "=" only. */
+interface Behind {
+  flag: string;
+  word: string;
+  /** Its number among the words. */
+  at: number;
+}
+
+const joined = ({ flag, word }: Behind) => `if '${word}' belongs to ${flag}, write ${flag}=${word}`;
+
+/** A duration behind --wait that is no word of this command must not be taken for one. */
+function checkBehind(behind: Behind, place: [string, ArgDef] | undefined): void {
+  const hint = place && (place[1].valueHint ?? place[0]);
+  if (durationMs(behind.word) === undefined || hint === undefined || /duration/i.test(hint)) return;
+  throw usageError(`${behind.flag} takes its value behind '=' only`, behind.word, joined(behind));
+}
+
+/** --x and --no-x. */
+function checkOpposites(flags: ReadonlyMap<string, string>): void {
+  for (const name of flags.keys()) {
+    if (!flags.has(`no-${name}`)) continue;
+    throw usageError(`--${name} and --no-${name} exclude each other`, `--no-${name}`, "give one of them");
+  }
 }
 
 /**
@@ -208,12 +187,18 @@ export function checkArguments(args: string[], defs: ArgsDef, command: string): 
   const takesCommand = Object.values(defs).some(isCommandArg);
   let negative = -1;
   let behind = false;
+  let valueless = { index: -2, flag: "" };
+  let loose: Behind | undefined;
   for (const token of tokenize(args, known)) {
     behind ||= token.kind === "option-terminator";
     if (token.kind === "positional" && takesCommand && !behind) {
       throw usageError(`stray argument '${token.value}'`, token.value, "put the command behind --");
     }
-    if (token.kind === "positional") words.push(token.value);
+    if (token.kind === "positional") {
+      if (token.index === valueless.index + 1)
+        loose = { flag: valueless.flag, word: token.value, at: words.length };
+      words.push(token.value);
+    }
     if (token.kind !== "option" || token.index === negative) continue;
     const word = args[token.index]!;
     if (/^-\d/.test(word)) {
@@ -227,10 +212,15 @@ export function checkArguments(args: string[], defs: ArgsDef, command: string): 
       throw usageError(`${token.rawName} is given twice`, token.rawName, hint);
     }
     flags.set(flag.name, normalized(token, flag, known, help));
+    if (flag.value === "optional" && token.value === undefined)
+      valueless = { index: token.index, flag: token.rawName };
   }
+  checkOpposites(flags);
   const places = Object.entries(defs).filter(([, def]) => def.type === "positional");
   const stray = words[places.length];
-  if (stray !== undefined && !takesCommand) throw usageError(`stray argument '${stray}'`, stray, help);
+  if (stray !== undefined && !takesCommand)
+    throw usageError(`stray argument '${stray}'`, stray, loose ? joined(loose) : help);
+  if (loose) checkBehind(loose, places[loose.at]);
   const missing = places.slice(words.length).find(([, def]) => def.required !== false);
   if (missing) throw missingError(missing, help);
   return [...flags.values(), "--", ...words];

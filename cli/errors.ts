@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What can go wrong, as an exit code, a sentence, the offending value and the next action.
 
+import type { Holder } from "./system/lock-holder.ts";
+
 /** Exit codes, as documented in the README. */
 export const Exit = {
   DONE: 0,
@@ -34,6 +36,8 @@ export interface ErrorDetails {
   place?: FilePlace;
   /** What was named may come to be: waiting for it makes sense. */
   absent?: boolean;
+  /** Who has the lock that was waited for; null: that cannot be seen. */
+  holder?: Holder | null;
   cause?: unknown;
 }
 
@@ -53,6 +57,7 @@ export class TcpxError extends Error {
   exit: ExitCode | undefined;
   readonly place: FilePlace | undefined;
   readonly absent: boolean;
+  readonly holder: Holder | null | undefined;
 
   constructor(code: ExitCode, what: string, details: ErrorDetails = {}) {
     super(what, { cause: details.cause });
@@ -63,6 +68,7 @@ export class TcpxError extends Error {
     this.exit = details.exit;
     this.place = details.place;
     this.absent = details.absent ?? false;
+    this.holder = details.holder;
   }
 }
 

@@ -5,11 +5,12 @@ import { statSync } from "node:fs";
 import { Exit, TcpxError } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import { readScopes } from "../loader/state.ts";
+import { lockHolder, nameOf } from "../system/lock-holder.ts";
 import { Engine } from "./engine.ts";
 import { type AgentAnswer, identity } from "./health.ts";
 import { waitLock } from "./lock.ts";
 import { openParts } from "./parts.ts";
-import { clearRunDir } from "./run-dir.ts";
+import { clearRunDir, RUN_DIR } from "./run-dir.ts";
 import { AgentServer } from "./server.ts";
 import { type AgentRequest, ask } from "./socket.ts";
 import { type AgentSurvey, coveredBy, planAgent } from "./sync.ts";
@@ -125,7 +126,10 @@ export async function runAgent(lib: Bridge, ready: (answer: AgentAnswer) => void
   });
   if (!held) {
     if (other) return { end: "already", pid: other.pid };
-    throw new TcpxError(Exit.BUSY, "another agent is ending, and takes its time", {
+    const holder = lockHolder(RUN_DIR);
+    const what = `another agent is ending, and takes its time: ${nameOf(holder)}`;
+    throw new TcpxError(Exit.BUSY, what, {
+      holder: holder ?? null,
       hint: "`tcpx agent --stop` ends it the hard way",
     });
   }

@@ -11,7 +11,7 @@ import { applyJson, applyLines } from "../output/apply.ts";
 import type { Io } from "../output/io.ts";
 import { Progress } from "../output/progress.ts";
 import { exactRules, isWork, type RuleMap, setRules } from "../policy/change.ts";
-import { parseDuration } from "../policy/duration.ts";
+import { LONGEST_WAIT_MS, parseDuration } from "../policy/duration.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
 import { type Policy, parsePolicy } from "../policy-file/parse.ts";
 import { Fitting, placeScope } from "../policy-file/place.ts";
@@ -25,11 +25,11 @@ import { netnsFor } from "./change-scope.ts";
 import { changeScopes, type Target } from "./change-scopes.ts";
 import { isOutdated, slotsInUse } from "./change-site.ts";
 import { openHost } from "./host-access.ts";
+import { patienceOf } from "./patience.ts";
 import { leaf } from "./types.ts";
 
 /** Room for several 100,000 rules; what is longer is no policy. */
 const MOST_BYTES = 32 << 20;
-const LONGEST_WAIT_MS = 24 * 3_600_000;
 
 const number = (n: number) => n.toLocaleString("en-US");
 
@@ -101,7 +101,7 @@ function targetsOf(lib: Bridge, { scopes: wanted, site }: Wish, keep: boolean): 
   return [...named, ...emptied.map((state) => target(scopeOf(state), new Map())), ...reloaded];
 }
 
-function patienceOf(args: Args): number {
+function cgroupPatience(args: Args): number {
   const text = textArg(args, "wait-cgroup");
   return text === undefined ? 0 : parseDuration(text, "--wait-cgroup", 1, LONGEST_WAIT_MS);
 }
@@ -131,7 +131,7 @@ async function wantedRules(
   io: Io,
   missed: ScopeFlags[],
 ): Promise<Wish> {
-  const patience = patienceOf(args);
+  const patience = cgroupPatience(args);
   const policy = await readPolicy(lib, args, progress);
   const waiting = (what: string) => {
     progress.clear();
@@ -145,6 +145,7 @@ async function wantedRules(
 async function run(args: Args, io: Io) {
   using progress = new Progress(io);
   const dryRun = flagArg(args, "dry-run");
+  const patience = patienceOf(args, io);
   const lib = await bridge();
   const fitting = new Fitting({ tickUs: unwrap("tick", lib.tcpx_jiffy_us()) });
   const missed: ScopeFlags[] = [];
@@ -157,7 +158,7 @@ async function run(args: Args, io: Io) {
   collectAfter(wanted.scopes.reduce((sum, { rules }) => sum + rules.size, 0));
   const { changes, site, agent, live } = await changeScopes(io, host, {
     dryRun,
-    wait: flagArg(args, "wait"),
+    patience,
     site: { table: wanted.site, isMerged: flagArg(args, "keep") },
     targets: () => targetsOf(lib, wanted, flagArg(args, "keep")),
     prepare: () => fitting.prepare(dryRun, wanted.site),

@@ -6,6 +6,7 @@ import type { ScopeFlags } from "../args.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import type { LiveReport, LiveWish } from "../live/hook.ts";
 import type { Scope } from "../loader/host.ts";
+import type { Patience } from "../loader/lock.ts";
 import type { Io } from "../output/io.ts";
 import { changeLines, reloadLine, ruleJson, scopeJson } from "../output/rules.ts";
 import { type Change, isWork } from "../policy/change.ts";
@@ -19,7 +20,7 @@ export interface Places {
   scope: ScopeFlags;
   allNetns: boolean;
   dryRun: boolean;
-  wait: boolean;
+  patience: Patience;
 }
 
 export type Plan = (present: Rule[], netns: Netns | null) => Change;
@@ -85,8 +86,8 @@ export async function changeScope(
   for (const notice of scope.notices) io.messages.warn(notice);
   const netns = netnsFor(host, scope, places.allNetns, io);
   const target = { scope, plan: (present: Rule[]) => plan(present, netns) };
-  const { dryRun, wait } = places;
-  const work = { dryRun, wait, prepare, wish, targets: () => [target], everywhere: () => netns === null };
+  const { dryRun, patience } = places;
+  const work = { dryRun, patience, prepare, wish, targets: () => [target], everywhere: () => netns === null };
   const { changes, site, agent, live } = await changeScopes(io, host, work);
   const { change } = changes[0]!;
   const named = !dryRun && places.scope.unit !== undefined && change.added.length > 0;

@@ -11,6 +11,7 @@ import type { LiveReport, LiveWish } from "../live/hook.ts";
 import type { State } from "../live/object.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import type { Scope } from "../loader/host.ts";
+import { AT_ONCE, type Patience } from "../loader/lock.ts";
 import { readSite, writeSite } from "../loader/site.ts";
 import { hasStale, removeStale } from "../loader/stale.ts";
 import { damagedError, readHead, readScope } from "../loader/state.ts";
@@ -33,7 +34,7 @@ export interface Target {
 
 export interface Work {
   dryRun: boolean;
-  wait: boolean;
+  patience: Patience;
   /** Asked again under the lock. */
   targets(): Target[];
   /** What the site's table is to be, perhaps by what it was; left out: it stays. */
@@ -131,7 +132,7 @@ async function commit(
   before: Tables,
   io: Io,
 ): Promise<ScopeChange[]> {
-  using held = lock(host.lib, work.wait);
+  using held = await lock(host.lib, work.patience);
   await cleanUp(host, held, io);
   for (const { scope } of early) {
     const adopted = await adopt(host.lib, held, scope);
@@ -156,7 +157,7 @@ async function commit(
 async function repair(host: Host, io: Io): Promise<void> {
   if (!hasStale(host.lib)) return;
   try {
-    using held = lock(host.lib, false);
+    using held = await lock(host.lib, AT_ONCE);
     await cleanUp(host, held, io);
   } catch (error) {
     if (!(error instanceof TcpxError) || error.code !== Exit.BUSY) throw error;

@@ -12,6 +12,8 @@ import { uto } from "../extensions/uto.ts";
 import type { Sandbox } from "../lab/sandbox.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import { findScope } from "../loader/cgroup-place.ts";
+import type { Patience } from "../loader/lock.ts";
+import { readHead } from "../loader/state.ts";
 import { lock, replaceRules } from "../loader/store.ts";
 import { parseSelectors } from "../policy/selector.ts";
 import { DEFAULT_SITE } from "../wire/site.ts";
@@ -69,19 +71,22 @@ export async function applyRules(
   sandbox: Sandbox,
   end: End,
   steps: readonly Step[],
+  patience: Patience,
 ): Promise<void> {
   const rules = steps.flatMap(({ extension, verb, args, port = PORT.tcpx }) => {
     const selectors = parseSelectors({ port: String(port) });
     return placeRules(extension, selectors, extension.verbs[verb]!.draft(args, DEFAULT_SITE).drafts, null);
   });
-  using held = lock(lib, true);
+  using held = await lock(lib, patience);
   await replaceRules(lib, held, findScope(lib, sandbox.cgroup(end)), rules);
 }
 
-export async function removeRules(lib: Bridge, sandbox: Sandbox): Promise<void> {
+export async function removeRules(lib: Bridge, sandbox: Sandbox, patience: Patience): Promise<void> {
+  const scopes = ENDS.map((end) => findScope(lib, sandbox.cgroup(end)));
+  if (!scopes.some(({ id }) => readHead(lib, id))) return; // there are none: no need to wait for the lock
   {
-    using held = lock(lib, true);
-    for (const end of ENDS) await replaceRules(lib, held, findScope(lib, sandbox.cgroup(end)), []);
+    using held = await lock(lib, patience);
+    for (const scope of scopes) await replaceRules(lib, held, scope, []);
   }
   await notifyAgent(lib); // it ends, unless others need it
 }

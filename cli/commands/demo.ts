@@ -16,6 +16,7 @@ import { describeOption, parseFrame } from "../wire/frame.ts";
 import type { Site } from "../wire/site.ts";
 import { applyRules, ENDS, type End, PORT, removeRules, STEPS, type Step, THIN } from "./demo-rules.ts";
 import { openHost } from "./host-access.ts";
+import { endless } from "./patience.ts";
 import { leaf } from "./types.ts";
 
 /** How long we look after the cut: well over the timeout plus one backed-off retransmission. */
@@ -155,7 +156,7 @@ async function perform(io: Io, stage: Stage): Promise<ExitCode> {
     ["client", [...STEPS.client, ...thins]],
     ["server", STEPS.server],
   ] as const) {
-    await applyRules(lib, sandbox, end, steps);
+    await applyRules(lib, sandbox, end, steps, endless(io, stage.signal));
     for (const { words, port = PORT.tcpx } of steps) io.print(`${end}$ tcpx ${words} --port ${port}`);
   }
   const capture = await stage.start("capture", "client", "listening", "eth0");
@@ -217,7 +218,7 @@ export const demo = leaf({
       return await perform(io, stage);
     } finally {
       await stage[Symbol.asyncDispose]();
-      await removeRules(lib, sandbox).catch(() => {}); // not yet set, perhaps
+      await removeRules(lib, sandbox, endless(io)).catch(() => {}); // not yet set, perhaps
       await sandbox[Symbol.asyncDispose]();
     }
   },

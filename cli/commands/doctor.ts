@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-import { changeArgs, flagArg, globalArgs } from "../args.ts";
+import { globalArgs, waitArgs } from "../args.ts";
 import { facilityChecks } from "../doctor/facilities.ts";
 import { hostChecks } from "../doctor/host-checks.ts";
 import { liveCheck } from "../doctor/live-check.ts";
@@ -11,6 +11,7 @@ import { bridge } from "../loader/bridge.ts";
 import { missingCapabilities } from "../loader/host.ts";
 import { styled } from "../output/io.ts";
 import { table } from "../output/table.ts";
+import { patienceOf } from "./patience.ts";
 import { leaf } from "./types.ts";
 
 const COLOURS = { ok: "green", warn: "yellow", fail: "red", skip: "grey" } as const;
@@ -48,18 +49,19 @@ export const doctor = leaf({
     "What this kernel and host can do. Each kernel facility is tried, and the whole way once: a rule in a " +
     "cgroup of its own, a connection in a network namespace of its own. Exit code 3 when the core cannot work, " +
     "4 when we may not try it.",
-  args: { wait: changeArgs.wait, ...globalArgs },
+  args: { ...waitArgs, ...globalArgs },
   examples: [
     ["tcpx doctor", "The report"],
     ["tcpx doctor --json | jq .checks", "For a script"],
   ],
   async run(args, io) {
+    const patience = patienceOf(args, io);
     const lib = await bridge();
     lib.tcpx_log_level(io.flags.verbose ? 0 : -1);
     const permitted = missingCapabilities(lib).length === 0;
     const checks = [...hostChecks(lib), ...(await facilityChecks(lib, permitted))];
     const possible = !checks.some(({ core, verdict }) => core && verdict === "fail") && permitted;
-    checks.push(await liveCheck(lib, possible, flagArg(args, "wait")));
+    checks.push(await liveCheck(lib, possible, patience));
     const list = features(checks);
     const code = exitCode(checks, permitted);
     io.json({ core: code === Exit.DONE, checks, features: list });

@@ -27,6 +27,7 @@ import { parseSelectors } from "../policy/selector.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { changeScope, type Places } from "./change-scope.ts";
 import { openHost } from "./host-access.ts";
+import { patienceOf } from "./patience.ts";
 import { type Group, type Leaf, leaf } from "./types.ts";
 
 const undoArgs = {
@@ -36,11 +37,11 @@ const undoArgs = {
   },
 } as const;
 
-const places = (args: Args): Places => ({
+const places = (args: Args, io: Io): Places => ({
   scope: scopeFlags(args),
   allNetns: flagArg(args, "all-netns"),
   dryRun: flagArg(args, "dry-run"),
-  wait: flagArg(args, "wait"),
+  patience: patienceOf(args, io),
 });
 
 /** The drafts as this kernel can do them. */
@@ -67,7 +68,7 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
       ...(verb.directionNote ? [verb.directionNote] : []),
     ],
     async run(args, io) {
-      const where = places(args);
+      const where = places(args, io);
       const selectors = parseSelectors(selectorWords(args));
       const site = await siteFor(extension);
       const drafted = verb.draft(args, site);
@@ -136,21 +137,21 @@ function unset(extension: Extension): Leaf {
       [`${command} --all`, `Take back every ${extension.name} rule of the root scope`],
     ],
     async run(args, io) {
+      const where = places(args, io);
       const kind = parseKind(textArg(args, "kind"), command);
       const selective = ["to", "from", "port"].find((flag) => args[flag] !== undefined);
       if (args.all && selective) {
         throw usageError(`--all and --${selective} exclude each other`, "--all", "give one of them");
       }
       const selectors = args.all ? undefined : parseSelectors(selectorWords(args));
-      let where: Netns | null = null;
+      let own: Netns | null = null;
       const wish = {
         ext: extension.name,
         live: flagArg(args, "live"),
-        undo: (change: Change) =>
-          kind && kind !== "local" ? [] : undone(extension, selectors, change, where),
+        undo: (change: Change) => (kind && kind !== "local" ? [] : undone(extension, selectors, change, own)),
       };
       const plan = (present: Rule[], netns: Netns | null) => {
-        where = netns;
+        own = netns;
         const change = unsetRules(present, { ext: extension.name, kind, selectors, netns });
         const left = change.rules.filter((rule) => rule.ext === extension.name).length;
         if (!isChange(change) && left > 0) {
@@ -160,7 +161,7 @@ function unset(extension: Extension): Leaf {
         }
         return change;
       };
-      return changeScope(io, `${extension.name} unset`, places(args), plan, wish);
+      return changeScope(io, `${extension.name} unset`, where, plan, wish);
     },
   });
 }

@@ -21,6 +21,7 @@ import type { Netns, Rule } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
 import { changeScope } from "./change-scope.ts";
 import { fitted } from "./extension.ts";
+import { endless } from "./patience.ts";
 import { leaf } from "./types.ts";
 
 /** The rules of a run. @throws TcpxError (usage) for an address in a direction that a rule is not for */
@@ -56,7 +57,8 @@ export const internalRunRules = leaf({
       prepare.push(() => verb.prepare?.(fit.drafts, false, site));
       drafts.push({ extension, ...fit });
     }
-    const places = { scope: { cgroup: textArg(args, "cgroup") }, allNetns: false, dryRun: false, wait: true };
+    const patience = endless(io);
+    const places = { scope: { cgroup: textArg(args, "cgroup") }, allNetns: false, dryRun: false, patience };
     const plan = (present: Rule[], netns: Netns | null) => setRules(present, placedRun(args, drafts, netns));
     const wish = { ext: "run", live: false };
     return changeScope(silent(io), "run", places, plan, wish, async () => {
@@ -68,7 +70,7 @@ export const internalRunRules = leaf({
 export const internalRunEnd = leaf({
   summary: "Removes the cgroup of a run, and its rules; not for people.",
   args: { path: { type: "positional", description: "Its path" }, ...globalArgs },
-  async run(args) {
+  async run(args, io) {
     const lib = await bridge();
     const path = textArg(args, "path") ?? "";
     const own = statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
@@ -78,7 +80,7 @@ export const internalRunEnd = leaf({
     if (findBpffs(lib) === undefined) return Exit.DONE;
     let neededAgent: boolean;
     {
-      using held = lock(lib, true);
+      using held = await lock(lib, endless(io));
       neededAgent = without || anyNeedsAgent(readScopes(lib).filter(({ id }) => id === own));
       removeRun(lib, path);
       removeStale(lib, held);

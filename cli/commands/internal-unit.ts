@@ -7,6 +7,7 @@ import { Exit } from "../errors.ts";
 import { lock } from "../loader/store.ts";
 import { adopt } from "../loader/waiting.ts";
 import { openHost } from "./host-access.ts";
+import { endless } from "./patience.ts";
 import { leaf } from "./types.ts";
 
 export const internalUnitStart = leaf({
@@ -17,7 +18,7 @@ export const internalUnitStart = leaf({
     const { lib } = host;
     const scope = host.scope();
     const adopted = await (async () => {
-      using held = lock(lib, true);
+      using held = await lock(lib, endless(io));
       return await adopt(lib, held, scope);
     })();
     io.print(`${adopted.length} rule(s) for cgroup ${scope.name}`);

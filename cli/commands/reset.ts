@@ -7,6 +7,7 @@ import { removeLeftovers } from "../lab/sandbox.ts";
 import { restoreConnections, restoredJson, restoredLines } from "../live/restore.ts";
 import { type Bridge, Errno } from "../loader/bridge.ts";
 import { findBpffs, unmountOwnBpffs } from "../loader/host.ts";
+import type { Patience } from "../loader/lock.ts";
 import { listPins } from "../loader/maps.ts";
 import { topDir } from "../loader/pins.ts";
 import { readRemains, type ScopeState } from "../loader/state.ts";
@@ -17,6 +18,7 @@ import { siteJson, siteText } from "../output/site.ts";
 import { anyHooks, syncHooks } from "../system/unit-hook.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { type Host, openHost } from "./host-access.ts";
+import { patienceOf } from "./patience.ts";
 import { judge, otherJson, ownPrograms, type Proof, prove } from "./reset-proof.ts";
 import { leaf } from "./types.ts";
 
@@ -62,22 +64,28 @@ async function restoredIfKnown(lib: Bridge): Promise<Removed["restored"]> {
   }
 }
 
-async function removeAll(lib: Bridge, states: ScopeState[], site: Site, wait: boolean): Promise<Removed> {
-  const rules = states.reduce((sum, { count }) => sum + count, 0);
+/** Nothing is touched while another tcpx has the lock. */
+async function removeLocked(lib: Bridge, patience: Patience) {
+  const bpffs = findBpffs(lib);
+  const present = bpffs !== undefined && listPins(topDir(bpffs)).length > 0;
+  using held = present ? await lock(lib, patience) : undefined;
   const agent = await stopAgent(lib); // first: what it serves is about to go
   const leftovers = await removeLeftovers();
-  const bpffs = findBpffs(lib);
-  let restored: Removed["restored"];
-  let stuck: string[] = [];
-  const present = bpffs !== undefined && listPins(topDir(bpffs)).length > 0;
-  if (present) {
-    using held = lock(lib, wait);
-    restored = await restoredIfKnown(lib);
-    stuck = held.removeEverything();
-  }
+  const restored = held && (await restoredIfKnown(lib));
+  const stuck = held?.removeEverything() ?? [];
+  return { present, agent, leftovers, restored, stuck };
+}
+
+async function removeAll(
+  lib: Bridge,
+  states: ScopeState[],
+  site: Site,
+  patience: Patience,
+): Promise<Removed> {
+  const rules = states.reduce((sum, { count }) => sum + count, 0);
+  const removed = await removeLocked(lib, patience);
   if (anyHooks()) syncHooks([]); // somebody has removed the pins by hand
-  const unmounted = unmountOwnBpffs(lib);
-  return { states, present, rules, site, agent, leftovers, restored, unmounted, stuck };
+  return { ...removed, states, rules, site, unmounted: unmountOwnBpffs(lib) };
 }
 
 function resetJson(removed: Removed, proof: Proof): Record<string, unknown> {
@@ -133,6 +141,7 @@ function siteIfAny(host: Host, newer: string | undefined): Site {
 }
 
 async function run(args: Args, io: Io): Promise<ExitCode> {
+  const patience = patienceOf(args, io);
   const host = await openHost();
   const { lib } = host;
   const { states, newer } = readRemains(lib);
@@ -142,7 +151,7 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
     return Exit.DONE;
   }
   const own = ownPrograms(lib);
-  const removed = await removeAll(lib, states, site, flagArg(args, "wait"));
+  const removed = await removeAll(lib, states, site, patience);
   const proof = await prove(lib, own, removed.stuck);
   io.json(resetJson(removed, proof));
   for (const line of resetLines(removed, proof, newer)) io.print(line);

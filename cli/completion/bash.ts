@@ -7,7 +7,7 @@ import { type Flag, type Node, nodesOf, spellings } from "./tree.ts";
 /** "--quiet|-q", or "--cgroup= directory": spellings, and what the value is. */
 function flagWord(flag: Flag): string {
   const names = spellings(flag).join("|");
-  return quoted(flag.value ? `${names}= ${valueWords(flag.value)}` : names);
+  return quoted(flag.value && !flag.optional ? `${names}= ${valueWords(flag.value)}` : names);
 }
 
 function nodeCase(node: Node): string {

@@ -11,7 +11,7 @@ function quoted(text: string): string {
 
 function flagLine(flag: Flag): string {
   const offered = [flag.name, ...flag.short].join(" ");
-  const value = flag.value ? valueWords(flag.value) : "";
+  const value = flag.value && !flag.optional ? valueWords(flag.value) : "";
   return ["f", offered, spellings(flag).join(" "), value, flag.description].map(quoted).join("\\t");
 }
 

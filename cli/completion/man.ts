@@ -49,7 +49,9 @@ const item2 = (term: string, text: string) => item(bold(term), text);
 
 function flagItem(flag: Flag): string[] {
   const names = [...flag.short, flag.name].map(bold).join(", ");
-  return item(flag.value ? `${names} ${italic(flag.value.hint)}` : names, flag.description);
+  const value = flag.value && italic(flag.value.hint);
+  const after = value && (flag.optional ? `[=${value}]` : ` ${value}`);
+  return item(`${names}${after ?? ""}`, flag.description);
 }
 
 function placeName({ value, optional }: Place): string {

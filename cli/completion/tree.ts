@@ -3,7 +3,7 @@
 // definitions that parse and that print the help: there is no second list of commands or flags.
 
 import type { ArgDef, ArgsDef } from "citty";
-import { aliasesOf, globalArgs, rootArgs } from "../args.ts";
+import { aliasesOf, globalArgs, optionalValue, rootArgs } from "../args.ts";
 import { commands, extensionCommands, findCommand } from "../commands/index.ts";
 import type { Command, Leaf } from "../commands/types.ts";
 import { PROGRAM } from "./program.ts";
@@ -20,6 +20,8 @@ export interface Flag {
   description: string;
   /** Absent: it takes none. */
   value?: Value;
+  /** The value may be left out, and is never a word of its own. */
+  optional?: true;
 }
 
 /** A word that is no flag. */
@@ -58,6 +60,8 @@ function flagOf(name: string, def: ArgDef): Flag {
     return { name: `--no-${name}`, short, silent: [`--${name}`], description: def.negativeDescription };
   }
   const flag = { name: `--${name}`, short, silent: [], description: def.description ?? "" };
+  const optional = optionalValue(def);
+  if (optional !== undefined) return { ...flag, value: hintedValue(optional, {}), optional: true };
   return def.type === "boolean" ? flag : { ...flag, value: hintedValue(name, def) };
 }
 

@@ -34,8 +34,9 @@ function flagSpecs(flag: Flag): string[] {
   const all = spellings(flag).join(" ");
   return spellings(flag).map((name) => {
     const hidden = flag.silent.includes(name) ? "!" : "";
-    const value = flag.value ? `${name.startsWith("--") ? "=" : ""}[${escaped(flag.description)}]` : "";
-    const text = value + (flag.value ? action(flag.value) : `[${escaped(flag.description)}]`);
+    const sign = !flag.value || !name.startsWith("--") ? "" : flag.optional ? "=-" : "=";
+    const value = flag.value ? `${flag.optional ? ":" : ""}${action(flag.value)}` : "";
+    const text = `${sign}[${escaped(flag.description)}]${value}`;
     return quoted(`${hidden}(${all})${name}${text}`);
   });
 }

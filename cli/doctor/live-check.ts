@@ -15,6 +15,7 @@ import type { Bridge } from "../loader/bridge.ts";
 import { findScope } from "../loader/cgroup-place.ts";
 import { readCounters } from "../loader/counters.ts";
 import { Counter } from "../loader/layout.generated.ts";
+import type { Patience } from "../loader/lock.ts";
 import { lock, replaceRules } from "../loader/store.ts";
 import type { Rule } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
@@ -40,9 +41,9 @@ function rules(): Rule[] {
   ];
 }
 
-async function negotiate(lib: Bridge, wait: boolean): Promise<string> {
+async function negotiate(lib: Bridge, patience: Patience): Promise<string> {
+  using held = await lock(lib, patience); // first: who ends us meanwhile finds nothing left
   await using cgroup = temporaryCgroup();
-  using held = lock(lib, wait);
   const scope = findScope(lib, cgroup.path);
   await replaceRules(lib, held, scope, rules());
   try {
@@ -64,10 +65,10 @@ async function negotiate(lib: Bridge, wait: boolean): Promise<string> {
 }
 
 /** Tries the core as a whole. */
-export async function liveCheck(lib: Bridge, possible: boolean, wait: boolean): Promise<Check> {
+export async function liveCheck(lib: Bridge, possible: boolean, patience: Patience): Promise<Check> {
   if (!possible) return { name: NAME, verdict: "skip", detail: "not tried", core: true };
   try {
-    return { name: NAME, verdict: "ok", detail: await negotiate(lib, wait), core: true };
+    return { name: NAME, verdict: "ok", detail: await negotiate(lib, patience), core: true };
   } catch (error) {
     if (error instanceof TcpxError && error.code === Exit.BUSY) throw error; // says nothing about the kernel
     const detail = error instanceof Error ? error.message : String(error);

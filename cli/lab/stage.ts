@@ -16,7 +16,7 @@ export class Stage implements AsyncDisposable {
   constructor(
     readonly lib: Bridge,
     readonly sandbox: Sandbox,
-    private readonly signal: AbortSignal,
+    readonly signal: AbortSignal,
   ) {
     // a dead child ends every wait for it, and the next step sees why
     signal.addEventListener("abort", () => this.children.forEach((child) => void child.kill()));

@@ -7,6 +7,8 @@ import { Exit, TcpxError } from "../errors.ts";
 import { byDepth, cgroupMounts } from "../system/cgroup-path.ts";
 import { makeDirectory } from "../system/files.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
+import { PATIENCE_MS, type Patience, tryFlock, waitForLock } from "./lock.ts";
+import type { Fd } from "./maps.ts";
 import { hostView, mountInfo, mountsOf, type View, viewpoints } from "./viewpoint.ts";
 
 const BPFFS_MAGIC = 0xcafe4a11n;
@@ -62,26 +64,41 @@ function mountError(why: string, cause?: unknown): TcpxError {
   });
 }
 
+/**
+ * Two first commands at the same time must not mount two of them. Whoever can read the directory can have this
+ * lock, and not only root, so the patience is a short one. Null where there can be none.
+ */
+function mountLock(lib: Bridge, dir: string, patience: Patience): Promise<Fd | null> {
+  const place = {
+    dir: () => dir,
+    doing: "mounting bpffs",
+    hint: `end it, or mount it: mount -t bpf bpf ${BPFFS}`,
+  };
+  const short = { ...patience, ms: Math.min(patience.ms, PATIENCE_MS) };
+  return waitForLock(place, short, async () => {
+    try {
+      return tryFlock(lib, dir);
+    } catch {
+      return null; // mounting will say what is wrong
+    }
+  });
+}
+
 /** Finds bpffs, mounting it where it is not; mount source "tcpx" marks it as ours. Returns its path. */
-export function ensureBpffs(lib: Bridge): string {
+export async function ensureBpffs(lib: Bridge, patience: Patience): Promise<string> {
   const present = findBpffs(lib);
   if (present) return present;
   const host = hostView();
   if (!host) throw mountError("this is a private mount namespace, with which the mount would end");
   const path = host.root + BPFFS;
-  // two first commands at the same time must not mount two of them
-  const lock = lib.tcpx_flock(cstr(path), 0);
-  try {
-    if (fsType(lib, path) === BPFFS_MAGIC) return path;
-    const result = lib.tcpx_mount_bpffs(cstr(BPFFS), host.mntNs === null ? null : cstr(host.mntNs));
-    if (result < 0) {
-      const error = new Errno("mount", -result);
-      throw mountError(`could not be mounted at ${BPFFS} (${error.code})`, error);
-    }
-    return path;
-  } finally {
-    if (lock >= 0) lib.tcpx_close(lock);
+  using _ = await mountLock(lib, path, patience);
+  if (fsType(lib, path) === BPFFS_MAGIC) return path;
+  const result = lib.tcpx_mount_bpffs(cstr(BPFFS), host.mntNs === null ? null : cstr(host.mntNs));
+  if (result < 0) {
+    const error = new Errno("mount", -result);
+    throw mountError(`could not be mounted at ${BPFFS} (${error.code})`, error);
   }
+  return path;
 }
 
 /** Takes back a mount that tcpx made. False when it is not ours, is in use, or holds somebody's pins. */

@@ -3,23 +3,18 @@
 
 import { existsSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
+import { FIRST_PID_NS, pidNs } from "../system/process.ts";
 import type { Bridge } from "./bridge.ts";
 import { findBpffs, findCgroupRoot } from "./host.ts";
 import { removeScope } from "./pins.ts";
 import { directories } from "./survey.ts";
 
-/** Inode of the first pid namespace, the same on every host (PROC_PID_INIT_INO). */
-const FIRST_PID_NS = 0xeffffffc;
 /** tcpx-run-PID, in other pid namespaces tcpx-run-PID-NAMESPACE; .N when the name is still in use. */
 const NAME = /^tcpx-run-(\d+)(?:-(\d+))?(?:\.\d+)?$/;
 
 /** Of a run, demo or doctor, or below one of these: there only as long as a command runs. */
 export function isTemporary(cgroup: string): boolean {
   return /\/tcpx-(?:run|demo|doctor)-\d/.test(cgroup);
-}
-
-function pidNs(): number {
-  return statSync("/proc/self/ns/pid").ino;
 }
 
 /** The path of a cgroup for this process's command, which does not exist yet. Throws what readdir() says. */

@@ -7,9 +7,10 @@ import { Exit, TcpxError } from "../errors.ts";
 import type { Rule } from "../policy/rule.ts";
 import { anyHooks, doesNotRun, serviceOf, servicesOf, syncHooks } from "../system/unit-hook.ts";
 import { attachError } from "./attach-error.ts";
-import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
+import { type Bridge, Errno, isErrno, unwrap } from "./bridge.ts";
 import { isOurs, type Recorded, recordOf } from "./cgroup-place.ts";
-import { ensureBpffs, findBpffs, ownDirectory, type Scope, unmountOwnBpffs } from "./host.ts";
+import { ensureBpffs, findBpffs, ownDirectory, requireOwn, type Scope, unmountOwnBpffs } from "./host.ts";
+import { type Patience, tryFlock, waitForLock } from "./lock.ts";
 import { attachedTo, Fd, linkInfo, listPins, openPin, pin, progInfo, SOCK_OPS, valueSize } from "./maps.ts";
 import { type Generation, loadGeneration, type SharedMaps } from "./object.ts";
 import * as pins from "./pins.ts";
@@ -50,37 +51,40 @@ export class Lock implements Disposable {
   }
 }
 
-/** Our directory in bpffs; false when another tcpx has unmounted bpffs under our hands. */
-function ownDirectoryIn(lib: Bridge, top: string): boolean {
-  try {
-    ownDirectory(top);
-    return true;
-  } catch (error) {
-    if (findBpffs(lib) !== undefined) throw error;
-    return false;
+/** Makes our directory unless it is there, and mounts bpffs. */
+async function ensureTop(lib: Bridge, patience: Patience): Promise<string> {
+  for (;;) {
+    const bpffs = await ensureBpffs(lib, patience);
+    try {
+      ownDirectory(pins.topDir(bpffs));
+      return bpffs;
+    } catch (error) {
+      if (findBpffs(lib) === bpffs) throw error; // else: another one has just taken its mount back
+    }
   }
 }
 
 /**
  * Takes the lock, mounting bpffs when it is not.
- * @param wait for another tcpx to finish, instead of failing with exit code 5
+ * @throws TcpxError (busy) when another tcpx does not finish within the patience
  */
-export function lock(lib: Bridge, wait: boolean): Lock {
-  for (;;) {
-    const bpffs = ensureBpffs(lib);
-    const top = pins.topDir(bpffs);
-    if (!ownDirectoryIn(lib, top)) continue;
-    const fd = lib.tcpx_flock(cstr(top), wait ? 0 : 1);
-    if (fd >= 0) return new Lock(bpffs, lib, new Fd(lib, fd));
-    const error = new Errno("lock", -fd);
-    if (isErrno(error, "EAGAIN", "EWOULDBLOCK")) {
-      throw new TcpxError(Exit.BUSY, "another tcpx is changing rules at the moment", {
-        hint: "try again, or wait for it with --wait",
-      });
+export async function lock(lib: Bridge, patience: Patience): Promise<Lock> {
+  let bpffs = await ensureTop(lib, patience);
+  const topDir = () => pins.topDir(bpffs);
+  return waitForLock({ dir: topDir, doing: "changing rules" }, patience, async () => {
+    for (;;) {
+      try {
+        const dir = topDir();
+        requireOwn(dir);
+        const fd = tryFlock(lib, dir);
+        return fd && new Lock(bpffs, lib, fd);
+      } catch (error) {
+        // else: another one has just removed the last rule, and perhaps the mount with it
+        if (!isErrno(error, "ENOENT")) throw error;
+        bpffs = await ensureTop(lib, patience);
+      }
     }
-    // another one has just removed the last rule, and perhaps the mount with it
-    if (!isErrno(error, "ENOENT")) throw error;
-  }
+  });
 }
 
 function attach(lib: Bridge, scope: Scope, dir: string, generation: Generation, older?: string): void {

@@ -6,13 +6,15 @@
 
 import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
-import { type Bridge, cstr, Errno, isErrno, unwrap } from "../loader/bridge.ts";
+import { type Bridge, isErrno, unwrap } from "../loader/bridge.ts";
 import { findBpffs, requireOwn, unmountOwnBpffs } from "../loader/host.ts";
 import { Direction, Ext, WatchSlot } from "../loader/layout.generated.ts";
-import { Fd, lookup, mapId, openPin, valueSize } from "../loader/maps.ts";
+import { tryFlock } from "../loader/lock.ts";
+import { type Fd, lookup, mapId, openPin, valueSize } from "../loader/maps.ts";
 import { layoutDir, topDir } from "../loader/pins.ts";
 import { decode, encode, sizeOf } from "../loader/struct.ts";
 import type { Selector } from "../policy/rule.ts";
+import { lockHolder, nameOf, troubleOf } from "../system/lock-holder.ts";
 import type { Note } from "./watch-report.ts";
 import { LONGEST, Watched } from "./watched.ts";
 
@@ -55,6 +57,24 @@ export interface Polled {
 
 const slot = (which: number) => new Uint8Array(new Uint32Array([which]).buffer);
 
+/** The lock of the only reader; undefined while there are no rules. @throws TcpxError (busy) */
+function readersLock(lib: Bridge, dir: string): Fd | undefined {
+  try {
+    const lock = tryFlock(lib, dir);
+    if (lock) return lock;
+  } catch (error) {
+    if (isErrno(error, "ENOENT")) return undefined;
+    throw error;
+  }
+  const holder = lockHolder(dir);
+  const trouble = holder && troubleOf(holder);
+  const what = `another \`tcpx watch\` is open on this host, and there can be one only: ${nameOf(holder)}`;
+  throw new TcpxError(Exit.BUSY, trouble ? `${what} ${trouble.is}` : what, {
+    holder: holder ?? null,
+    ...(trouble && { hint: trouble.hint }),
+  });
+}
+
 /** The maps that all scopes' programs share, and the right to read them. */
 class Attached implements Disposable {
   private readonly records = new Uint8Array(ROOM);
@@ -78,14 +98,9 @@ class Attached implements Disposable {
     requireOwn(topDir(bpffs));
     const dir = layoutDir(bpffs);
     using stack = new DisposableStack();
-    const lock = lib.tcpx_flock(cstr(dir), 1);
-    if (lock < 0) {
-      const error = new Errno("lock", -lock);
-      if (isErrno(error, "ENOENT")) return undefined;
-      if (!isErrno(error, "EAGAIN", "EWOULDBLOCK")) throw error;
-      throw new TcpxError(Exit.BUSY, "another `tcpx watch` is open on this host, and there can be one only");
-    }
-    stack.use(new Fd(lib, lock));
+    const lock = readersLock(lib, dir);
+    if (!lock) return undefined;
+    stack.use(lock);
     const watch = openPin(lib, join(dir, "watch"));
     if (watch) stack.use(watch);
     using events = openPin(lib, join(dir, "events"));

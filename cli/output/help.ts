@@ -3,7 +3,7 @@
 // page has no examples, ignores the terminal's width and colours pipes.
 
 import type { ArgsDef } from "citty";
-import { aliasesOf, isCommandArg } from "../args.ts";
+import { aliasesOf, isCommandArg, optionalValue } from "../args.ts";
 import type { Example } from "../extensions/types.ts";
 import { styled } from "./io.ts";
 
@@ -48,7 +48,8 @@ function flagRows(args: ArgsDef): [string, string][] {
   return Object.entries(args).flatMap(([name, def]): [string, string][] => {
     if (def.type === "positional") return [];
     const short = aliasesOf(def).map((alias) => `-${alias}, `);
-    const value = def.type === "string" ? ` ${def.valueHint ?? "VALUE"}` : "";
+    const hint = def.valueHint ?? "VALUE";
+    const value = def.type !== "string" ? "" : optionalValue(def) === undefined ? ` ${hint}` : hint;
     if (def.type === "boolean" && def.negativeDescription) return [[`--no-${name}`, def.negativeDescription]];
     return [[`${short.join("")}--${name}${value}`, def.description ?? ""]];
   });

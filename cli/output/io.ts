@@ -124,6 +124,7 @@ export class Io {
         value: error.value ?? null,
         hint: error.hint ?? null,
         ...error.place,
+        ...(error.holder !== undefined && { holder: error.holder }),
       },
     });
     this.messages.error(error.hint ? `${error.message}; ${error.hint}` : error.message);

@@ -10,6 +10,9 @@ const UNITS: [name: string, ms: number][] = [
   ["ms", 1],
 ];
 
+/** As long as a command may be told to wait for something. */
+export const LONGEST_WAIT_MS = 24 * 3_600_000;
+
 /** 1h, 90s, 1500ms: the largest unit that is exact. */
 export function formatDuration(ms: number): string {
   const [name, size] = UNITS.find(([, unit]) => ms >= unit && ms % unit === 0) ?? ["ms", 1];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What can be seen of another process.
 
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import type { Bridge } from "../loader/bridge.ts";
 
 const PF_KTHREAD = 0x00200000;
@@ -9,17 +9,56 @@ const SOL_SOCKET = 1;
 const SO_PROTOCOL = 38;
 const IPPROTO_TCP = 6;
 const IPPROTO_MPTCP = 262;
+/** Characters of a command line that are worth showing. */
+const COMMAND_LENGTH = 120;
+
+/** Inode of the first pid namespace, the same on every host (PROC_PID_INIT_INO). */
+export const FIRST_PID_NS = 0xeffffffc;
+
+/** Inode of ours. */
+export function pidNs(): number {
+  return statSync("/proc/self/ns/pid").ino;
+}
+
+export interface ProcessState {
+  zombie: boolean;
+  kernel: boolean;
+  /** By SIGSTOP and the like. */
+  stopped: boolean;
+  /** By a debugger. */
+  traced: boolean;
+}
 
 /** State and flags; undefined when there is no such process. */
-export function processState(pid: number): { zombie: boolean; kernel: boolean } | undefined {
+export function processState(pid: number): ProcessState | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, "utf8");
     // pid (name) state ppid pgrp session tty tpgid flags
     const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-    return { zombie: fields[0] === "Z" || fields[0] === "X", kernel: (Number(fields[6]) & PF_KTHREAD) !== 0 };
+    const [letter, , , , , , flags] = fields;
+    return {
+      zombie: letter === "Z" || letter === "X",
+      kernel: (Number(flags) & PF_KTHREAD) !== 0,
+      stopped: letter === "T",
+      traced: letter === "t",
+    };
   } catch {
     return undefined;
   }
+}
+
+/** How a process was started, cut to a length for messages; its name in brackets where that is not known. */
+export function commandLineOf(pid: number): string {
+  const read = (file: string) => {
+    try {
+      return readFileSync(`/proc/${pid}/${file}`, "utf8");
+    } catch {
+      return ""; // it has ended
+    }
+  };
+  const words = read("cmdline").replace(/\0+$/, "").replaceAll("\0", " ");
+  const text = words || `[${read("comm").trim() || "ended"}]`;
+  return text.length > COMMAND_LENGTH ? `${text.slice(0, COMMAND_LENGTH).toWellFormed()}...` : text;
 }
 
 /** Has the process a TCP socket? False where we may not look. */

@@ -9,9 +9,10 @@ import type { Bridge } from "../loader/bridge.ts";
 import { findScope, type SeenScope } from "../loader/cgroup-place.ts";
 import { cgroupRoot } from "../loader/host.ts";
 import { directories } from "../loader/survey.ts";
-import { isDirectory, mountInfo, viewpoints } from "../loader/viewpoint.ts";
+import { isDirectory } from "../loader/viewpoint.ts";
 import { waitingFor } from "../loader/waiting.ts";
-import { belowMount, cgroupMounts, unifiedPath } from "./cgroup-path.ts";
+import { unifiedPath } from "./cgroup-path.ts";
+import { cgroupSeen } from "./cgroup-seen.ts";
 import { childEnvironment, programOf } from "./child.ts";
 import { makeDirectories } from "./files.ts";
 import { hasTcpSocket, processState } from "./process.ts";
@@ -40,15 +41,9 @@ function holds(cgroup: string, pid: number): boolean {
  * @returns undefined when no mount that we see has it
  */
 export function cgroupOfProcess(pid: number): string | undefined {
-  const cgroup = unifiedPath(read(`/proc/${pid}/cgroup`));
-  if (cgroup === undefined) return undefined;
-  for (const view of viewpoints()) {
-    for (const mount of cgroupMounts(mountInfo(view))) {
-      const below = belowMount(mount.root, cgroup);
-      const path = below === undefined ? undefined : join(view.root + mount.path, below);
-      if (path !== undefined && isDirectory(path)) return path;
-    }
-  }
+  if (unifiedPath(read(`/proc/${pid}/cgroup`)) === undefined) return undefined;
+  const seen = cgroupSeen(pid);
+  if (seen !== undefined) return seen;
   // a mount that begins above our cgroup namespace: its path says ".." where names should be
   for (const path of directories(cgroupRoot())) if (holds(path, pid)) return path;
   return undefined;

@@ -196,6 +196,17 @@ describeIf(labRequirement.ok, labRequirement.reason)("the ACK agent", () => {
     expect((await host.ok(["agent"])).stdout).toBe("no rule needs the agent\n");
   });
 
+  test("reset does not end it while another command has the lock", async () => {
+    const { pid } = (await a.ack("set --every 8")).json.agent;
+    const argv = ["flock", "/sys/fs/bpf/tcpx", "sh", "-c", "echo held; exec cat"];
+    const holder = lab.spawn([...host.wrap, ...argv]);
+    await holder.stdout.getReader().read();
+    expect(await host.tcpx(["reset", "--no-wait"])).toMatchObject({ code: 5, stdout: "" });
+    expect(await a.agent()).toMatchObject({ running: true, pid });
+    holder.stdin.end();
+    await holder.exited;
+  });
+
   test("reset ends it first, and proves that nothing is left", async () => {
     const alone = await PrivateHost.create(lab);
     const { pid } = (await alone.ok(["ack", "set", "--every", "8", "--cgroup", outer], { json: true })).json

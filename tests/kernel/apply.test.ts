@@ -259,7 +259,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("policies", () => {
     await apply(scope(a, uto("30s", "::1")));
     const holder = lab.spawn([...host.wrap, "flock", TOP, "sh", "-c", "echo held; exec cat"]);
     await holder.stdout.getReader().read();
-    expect(await refused(scope(a, uto("31s", "::1")))).toMatchObject({ code: 5, stdout: "" });
+    expect(await refused(scope(a, uto("31s", "::1")), "--no-wait")).toMatchObject({ code: 5, stdout: "" });
     expect((await apply(scope(a, uto("30s", "::1")))).json.changed).toBe(false);
     holder.stdin.end();
     await holder.exited;

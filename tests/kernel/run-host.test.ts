@@ -41,30 +41,24 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx run with ack rules", 
   });
 
   test("killed while its rules are on their way: no agent is left for them", async () => {
-    const run = ["run", "--ack", "every=1", "--", "sleep", "60"];
-    const lockFor = (seconds: number) =>
-      a.lab.spawn([...a.host.wrap, "flock", "/sys/fs/bpf/tcpx", "sleep", `${seconds}`]);
-    const queue = async () => {
-      const script = "stat -c :%i /sys/fs/bpf/tcpx && grep -F -- '->' /proc/locks";
-      const [inode = "", ...waiting] = (await a.host.sh(`${script} || true`)).trim().split("\n");
-      return waiting.filter((line) => line.includes(`${inode} `)).length;
-    };
-    const queued = (count: number) => until(async () => (await queue()) === count, 10_000);
+    const own = async (word: string) => (await a.processes()).find(({ args }) => args.includes(word));
     await a.host.ok(["uto", "set", "10s", "--cgroup", a.inner]);
-    // in this order: its rules, somebody who takes his time, its end
-    lockFor(60);
-    expect(await until(async () => /flock/.test(await a.host.sh("ps -eo args=")))).toBe(true);
+    const argv = ["flock", "/sys/fs/bpf/tcpx", "sh", "-c", "echo held; exec cat"];
+    const holder = a.lab.spawn([...a.host.wrap, ...argv]);
+    await holder.stdout.getReader().read();
+    const run = ["run", "--ack", "every=1", "--", "sleep", "60"];
     const child = a.lab.spawn([...a.host.wrap, tcpxPath(), ...run], { cgroup: a.outer });
-    expect(await queued(1)).toBe(true);
-    lockFor(5);
-    expect(await queued(2)).toBe(true);
-    const rules = (await a.processes()).find(({ args }) => args.includes("internal-run-rules"));
-    await a.host.sh(`kill -KILL ${rules!.ppid}`);
+    expect(await until(async () => (await own("internal-run-rules")) !== undefined)).toBe(true);
+    await a.host.sh(`kill -KILL ${(await own("internal-run-rules"))!.ppid}`);
     expect(await child.exited).not.toBe(0);
-    expect(await queued(3)).toBe(true);
-    await a.host.sh("pkill -f '^sleep 60$'"); // whose end is that of the first lock
-    expect(await until(async () => (await a.agents()).length === 1, 10_000)).toBe(true);
-    expect(await until(async () => (await a.agents()).length === 0, 10_000)).toBe(true);
+    // its rules come first, and then its end
+    expect(await until(async () => (await own("internal-run-end")) !== undefined)).toBe(true);
+    const end = (await own("internal-run-end"))!.pid;
+    await a.host.sh(`kill -STOP ${end}`);
+    holder.stdin.end();
+    expect(await until(async () => (await a.agents()).length === 1)).toBe(true);
+    await a.host.sh(`kill -CONT ${end}`);
+    expect(await until(async () => (await a.agents()).length === 0)).toBe(true);
     expect(await a.remains()).toEqual([]);
     await a.host.ok(["uto", "unset", "--cgroup", a.inner]);
   });

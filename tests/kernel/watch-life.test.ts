@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // `tcpx watch` as a process: how it begins and ends.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildSupport } from "../support/build.ts";
 import { until } from "../support/lab.ts";
@@ -97,9 +98,12 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx watch as a process", 
     expect(await watched()).toBe(true);
     const { code, stdout, stderr } = await tcpx(["watch", ...h.scope()]);
     expect([code, stdout]).toEqual([5, ""]);
-    expect(stderr).toMatch(/^tcpx: another `tcpx watch` is open on this host[^\n]*\n$/);
+    expect(stderr).toMatch(
+      /^tcpx: another `tcpx watch` is open on this host[^\n]*: process \d+ \([^\n]* watch [^\n]*\n$/,
+    );
     const { code: busy, json } = await tcpx(["watch", ...h.scope()], { json: true });
-    expect([busy, json.error.code]).toEqual([5, 5]);
+    expect([busy, json.error.code, json.error.holder.state]).toEqual([5, 5, "running"]);
+    expect(readFileSync(`/proc/${json.error.holder.pid}/cmdline`, "utf8")).toContain("\0watch\0");
     await first.end("SIGKILL");
     const second = await h.watch();
     const c = await h.connect();

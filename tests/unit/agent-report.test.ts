@@ -7,13 +7,13 @@ import { join } from "node:path";
 import { NO_STATS } from "../../cli/agent/engine.ts";
 import { figuresJson, figuresOf, figuresTable, REASONS } from "../../cli/agent/figures.ts";
 import { type AgentAnswer, healthJson, healthText, identity, isCurrent } from "../../cli/agent/health.ts";
-import { holders } from "../../cli/agent/lock.ts";
 import { checkRunDir, clearRunDir, ensureRunDir } from "../../cli/agent/run-dir.ts";
 import { PROPERTIES, unitArguments } from "../../cli/agent/unit.ts";
 import { ack } from "../../cli/extensions/ack.ts";
 import { ThinCounter } from "../../cli/loader/layout.generated.ts";
 import { type Rule, ruleId } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
+import { flocksOn } from "../../cli/system/lock-holder.ts";
 
 const answer: AgentAnswer = {
   ...identity(),
@@ -129,9 +129,13 @@ test("the holder of a lock, from /proc/locks", () => {
     "5: FLOCK  ADVISORY  WRITE 0 103:02:99 0 EOF",
     "",
   ].join("\n");
-  expect(holders(locks, { ino: 1234, dev: 0x19 })).toEqual([708]);
-  expect(holders(locks, { ino: 1235, dev: 0x19 })).toEqual([]);
-  expect(holders(locks, { ino: 99, dev: (0x103 << 8) | 2 })).toEqual([]); // of another pid namespace
+  const of = (ino: number, dev: number) => flocksOn(locks, { ino, dev });
+  expect(of(1234, 0x19)).toEqual([
+    { pid: 708, exclusive: true },
+    { pid: 711, exclusive: false },
+  ]);
+  expect(of(1235, 0x19)).toEqual([]);
+  expect(of(99, (0x103 << 8) | 2)).toEqual([{ pid: 0, exclusive: true }]); // of another pid namespace
 });
 
 describe("the directory", () => {

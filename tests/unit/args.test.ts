@@ -168,6 +168,51 @@ describe("flags", () => {
   });
 });
 
+describe("a value that may be left out", () => {
+  test("stands behind = only", () => {
+    expect(parse("30s")).not.toHaveProperty("wait");
+    expect(parse("30s", "--wait")).toMatchObject({ wait: "", duration: "30s" });
+    expect(parse("--wait", "30s")).toMatchObject({ wait: "", duration: "30s" });
+    expect(parse("--wait=2min", "30s")).toMatchObject({ wait: "2min", duration: "30s" });
+    expect(parse("30s", "--no-wait")).toMatchObject({ wait: false, duration: "30s" });
+  });
+
+  test("and is not nothing", () => {
+    expectRefused(["30s", "--wait="], { message: "--wait needs a value", value: "--wait" });
+    expectRefused(["30s", "--no-wait=1s"], { message: "--no-wait takes no value, but has '1s'" });
+  });
+
+  test.each<{ words: string[]; stray: string }>([
+    { words: ["30s", "ask", "--wait", "10s"], stray: "10s" },
+    { words: ["30s", "ask", "--wait", "10"], stray: "10" },
+    { words: ["--wait", "10s", "30s", "ask"], stray: "ask" },
+  ])("$words: a word too many, which may belong to it", ({ words, stray }) => {
+    const behind = words[words.indexOf("--wait") + 1];
+    expectRefused(words, {
+      message: `stray argument '${stray}'`,
+      hint: `if '${behind}' belongs to --wait, write --wait=${behind}`,
+    });
+  });
+
+  test("a duration behind it is no other word than a duration", () => {
+    expectRefused(["30s", "--wait", "10s"], {
+      message: "--wait takes its value behind '=' only",
+      value: "10s",
+      hint: "if '10s' belongs to --wait, write --wait=10s",
+    });
+    expect(parse("30s", "--wait", "ask")).toMatchObject({ wait: "", kind: "ask" });
+    expect(parse("30s", "--wait", "--", "10s")).toMatchObject({ kind: "10s" });
+  });
+
+  test.each([
+    [["--wait", "--no-wait"], "--wait and --no-wait exclude each other", "--no-wait"],
+    [["--no-wait", "--wait=1s"], "--wait and --no-wait exclude each other", "--no-wait"],
+    [["--wait", "--wait"], "--wait is given twice", "--wait"],
+    [["--wait=1s", "--wait"], "--wait is given twice", "--wait"],
+    [["--no-wait", "--no-wait"], "--no-wait is given twice", "--no-wait"],
+  ])("%j: %s", (words, message, value) => expectRefused(["30s", ...words], { message, value }));
+});
+
 describe("words", () => {
   test("as many as there are positional arguments", () => {
     expect(parse("30s", "ask")).toMatchObject({ duration: "30s", kind: "ask" });
@@ -216,6 +261,9 @@ describe("words", () => {
         "",
         "=",
         "-v5",
+        "--wait",
+        "--wait=1s",
+        "--no-wait",
       ],
     );
     fc.assert(
