@@ -105,7 +105,7 @@ static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	request_stop(conn, TCPX_EXT_CC_REQUEST);
 	request_stop(conn, TCPX_EXT_IW);
 	request_stop(conn, TCPX_EXT_ACK);
-	callback_flags(ctx, 0, ask_done(conn) | (receive_wanted(conn) ? 0 : TCPX_PARSE));
+	callback_flags(ctx, conn, 0, ask_done(conn) | (receive_wanted(conn) ? 0 : TCPX_PARSE));
 	watch_tell(ctx, conn);
 }
 
@@ -122,7 +122,7 @@ static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_con
 	bool retransmission, done = false;
 
 	if (conn->silent || !ask_any(conn)) { /* all is said, or answered */
-		callback_flags(ctx, 0, ask_done(conn));
+		callback_flags(ctx, conn, 0, ask_done(conn));
 		return false;
 	}
 	if (conn->since_ns == TCPX_SINCE_NEXT)
@@ -162,12 +162,16 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 	union tcpx_option o;
 	__u8 reserved = 0;
 
-	if (!conn) /* left over from rules that are gone */
-		callback_flags(ctx, 0, TCPX_WRITE);
-	if (conn && conn->ack.waits && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
+	if (!conn)
+		return 0;
+	if (conn->ack.waits && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
 		ack_waits(ctx);
 	/* another scope's program ends the asking, too, should the owner be gone */
-	if (!conn || !ask_wanted(ctx, conn) || conn->scope != config.scope)
+	if (!ask_wanted(ctx, conn)) {
+		conn->reserved = 0; /* or what others reserve would be taken for ours */
+		return 0;
+	}
+	if (conn->scope != config.scope)
 		return 0;
 	/* those without options as well: a listener's flags have to go, too */
 	if (conn->since_ns && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)

@@ -102,7 +102,7 @@ static __always_inline bool attempt_is_new(struct bpf_sock_ops *ctx, struct tcpx
 {
 	struct tcpx_uto_conn uto = {.applied_ms = conn->uto.applied_ms};
 	struct tcpx_before before = conn->before;
-	__u8 cc_applied = conn->cc_applied;
+	__u8 cc_applied = conn->cc_applied, flags_ours = conn->flags_ours;
 
 	if (conn->attempt == attempt_hash(ctx) &&
 	    bpf_ktime_get_ns() - conn->attempt_ns < TCPX_CALLBACK_NS)
@@ -111,6 +111,7 @@ static __always_inline bool attempt_is_new(struct bpf_sock_ops *ctx, struct tcpx
 	conn->uto = uto;
 	conn->before = before;
 	conn->cc_applied = cc_applied;
+	conn->flags_ours = flags_ours;
 	return true;
 }
 
@@ -119,7 +120,7 @@ static __always_inline struct tcpx_conn *conn_connect(struct bpf_sock_ops *ctx,
 						      struct tcpx_conn *conn)
 {
 	if (conn && attempt_is_new(ctx, conn))
-		callback_flags(ctx, 0, TCPX_WRITE | TCPX_PARSE | BPF_SOCK_OPS_RTT_CB_FLAG);
+		callback_flags(ctx, conn, 0, TCPX_WRITE | TCPX_PARSE | BPF_SOCK_OPS_RTT_CB_FLAG);
 	conn = conn_claim(ctx, TCPX_DIRECTION_TO);
 	if (conn) {
 		conn->attempt = attempt_hash(ctx);

@@ -28,8 +28,8 @@ static __always_inline void listen_arm(struct bpf_sock_ops *ctx)
 	save_syn = BPF_CORE_READ_BITFIELD(tp, save_syn);
 	/* With MAC headers saved a repeated SYN-ACK looks like a first one: see ask_syn_ack_again()
 	 */
-	if (save_syn < TCPX_SAVE_SYN_MAC)
-		callback_flags(ctx, TCPX_WRITE, 0);
+	if (save_syn < TCPX_SAVE_SYN_MAC && !(ctx->bpf_sock_ops_cb_flags & TCPX_WRITE))
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | TCPX_WRITE);
 	if (save_syn) /* an application that saves SYNs itself goes first */
 		return;
 	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_SAVE_SYN, &one, sizeof(one));

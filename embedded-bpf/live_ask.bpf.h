@@ -43,13 +43,16 @@ static __always_inline struct tcpx_conn *live_conn(struct tcp_sock *tp,
 static __always_inline int live_speak(struct tcp_sock *tp, struct tcpx_conn *conn, __u32 ext,
 				      struct tcpx_live_target *target)
 {
+	__u32 flags = TCPX_WRITE | (ext == TCPX_EXT_ACK ? TCPX_PARSE : 0), present;
 	struct tcp_sock___live *live = (void *)tp;
 
+	present = live->bpf_sock_ops_cb_flags;
 	if (conn->silent == TCPX_SILENCED)
 		return TCPX_LIVE_UNSAID;
-	target->error = live_flags(tp, TCPX_WRITE | (ext == TCPX_EXT_ACK ? TCPX_PARSE : 0));
+	target->error = live_flags(tp, flags);
 	if (target->error)
 		return TCPX_LIVE_UNSAID;
+	conn->flags_ours |= flags & ~present;
 	/* what was said before is not said again */
 	for (int i = 0; i < TCPX_REQUESTS; i++)
 		if (conn->silent && conn->requests[i].state == TCPX_REQUEST_ANSWERED)

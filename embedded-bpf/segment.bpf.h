@@ -3,7 +3,7 @@
 #ifndef TCPX_SEGMENT_BPF_H
 #define TCPX_SEGMENT_BPF_H
 
-#include "maps.bpf.h"
+#include "others.bpf.h"
 
 #define TCPX_WRITE BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG
 #define TCPX_PARSE BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG
@@ -29,16 +29,22 @@ static __always_inline void option_put(union tcpx_option *o, __u8 kind, __u8 len
 }
 
 /*
- * The flags of a socket are shared by all programs on it: only OR and AND-NOT.
- * Nobody can tell who else wants a bit, so with foreign programs about we leave
- * set what we would clear; our program then runs in vain on every segment.
+ * The flags of a socket are shared by all programs on it: only OR and AND-NOT, and nothing is
+ * cleared that we have not set. With others about even that stays, for good: they may have come to
+ * rely on it, and our program then runs in vain on every segment.
  */
-static __always_inline void callback_flags(struct bpf_sock_ops *ctx, __u32 set, __u32 clear)
+static __always_inline void callback_flags(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+					   __u32 set, __u32 clear)
 {
-	__u32 may_clear = config.foreign - 1; /* all or none; a branch would be dead code */
-	__u32 flags = (ctx->bpf_sock_ops_cb_flags & ~(clear & may_clear)) | set;
+	__u32 present = ctx->bpf_sock_ops_cb_flags, flags;
 
-	if (flags != ctx->bpf_sock_ops_cb_flags)
+	clear &= conn->flags_ours;
+	conn->flags_ours &= ~clear;
+	if (clear && others(ctx))
+		clear = 0;
+	conn->flags_ours |= set & ~present;
+	flags = (present & ~clear) | set;
+	if (flags != present)
 		bpf_sock_ops_cb_flags_set(ctx, flags);
 }
 

@@ -35,7 +35,7 @@ __noinline int on_connect(struct bpf_sock_ops *ctx)
 	request_start(conn, TCPX_EXT_IW, conn->policy.rules[TCPX_EXT_IW][TCPX_KIND_ASK].value[0]);
 	ack_start(conn);
 	if (ask_any(conn))
-		callback_flags(ctx, TCPX_WRITE, 0);
+		callback_flags(ctx, conn, TCPX_WRITE, 0);
 	return 0;
 }
 
@@ -46,6 +46,13 @@ __noinline int on_listen(struct bpf_sock_ops *ctx)
 	return 0;
 }
 
+/* A connection that no rule is for: what its listener has handed down goes, if it is nobody's. */
+static __always_inline void disinherit(struct bpf_sock_ops *ctx)
+{
+	if (ctx->bpf_sock_ops_cb_flags & TCPX_WRITE && !others(ctx))
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags & ~TCPX_WRITE);
+}
+
 /* From here on segments are counted, and a loss means silence. */
 static __always_inline void established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
@@ -54,6 +61,8 @@ static __always_inline void established(struct bpf_sock_ops *ctx, struct tcpx_co
 	conn->retrans = ctx->total_retrans;
 	conn->received = ctx->rcv_nxt;
 	conn->armed = (ctx->bpf_sock_ops_cb_flags & TCPX_WRITE) != 0;
+	if (conn->armed && passive(ctx) && !conn->attempt_ns) /* the listener has handed it down */
+		conn->flags_ours |= TCPX_WRITE;
 	/* a handshake that is complete on a SYN; that of a simultaneous open was our own attempt */
 	conn->fast_open = ctx->skb_tcp_flags & TCPX_SYN && !conn->attempt &&
 			  ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
@@ -80,7 +89,7 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 		ask = false;
 	}
 	ask = ask || conn->ack.waits;
-	callback_flags(ctx, (ask ? TCPX_WRITE : 0) | (receive_wanted(conn) ? TCPX_PARSE : 0),
+	callback_flags(ctx, conn, (ask ? TCPX_WRITE : 0) | (receive_wanted(conn) ? TCPX_PARSE : 0),
 		       ask ? 0 : TCPX_WRITE);
 	return 0;
 }
@@ -97,9 +106,8 @@ __noinline int on_received(struct bpf_sock_ops *ctx)
 			conn = NULL;
 	}
 	if (!conn) {
-		/* inherited from the listener */
 		if (passive(ctx) && !conn_of(ctx))
-			callback_flags(ctx, 0, TCPX_WRITE);
+			disinherit(ctx);
 		return 0;
 	}
 	if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
@@ -110,12 +118,12 @@ __noinline int on_received(struct bpf_sock_ops *ctx)
 	ask_settled(conn, ctx->rcv_nxt != conn->received);
 	uto_apply(ctx, conn);
 	if (conn->fast_open && passive(ctx)) /* the third ACK is still to come */
-		callback_flags(ctx, TCPX_STATE | TCPX_PARSE, ask_any(conn) ? 0 : TCPX_WRITE);
+		callback_flags(ctx, conn, TCPX_STATE | TCPX_PARSE, ask_any(conn) ? 0 : TCPX_WRITE);
 	else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || request_pending(conn) ||
 		 conn->ack.tarr & TCPX_TARR_PENDING)
 		settle(ctx);
 	else if (!receive_wanted(conn))
-		callback_flags(ctx, 0, TCPX_PARSE);
+		callback_flags(ctx, conn, 0, TCPX_PARSE);
 	watch_tell(ctx, conn);
 	return 0;
 }
@@ -132,7 +140,7 @@ __noinline int on_plain(struct bpf_sock_ops *ctx)
 		return 0;
 	ask_settled(conn, header_sequence(ctx) == ctx->rcv_nxt || ctx->rcv_nxt != conn->received);
 	if (!receive_wanted(conn))
-		callback_flags(ctx, 0, TCPX_PARSE);
+		callback_flags(ctx, conn, 0, TCPX_PARSE);
 	return 0;
 }
 
@@ -144,7 +152,7 @@ __noinline int on_state(struct bpf_sock_ops *ctx)
 	if (!conn || !conn->fast_open || ctx->args[1] != BPF_TCP_ESTABLISHED)
 		return 0;
 	conn->received = ctx->rcv_nxt;
-	callback_flags(ctx, 0, TCPX_STATE);
+	callback_flags(ctx, conn, 0, TCPX_STATE);
 	settle(ctx);
 	watch_tell(ctx, conn);
 	return 0;

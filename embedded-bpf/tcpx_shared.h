@@ -334,6 +334,7 @@ struct tcpx_conn {
 	__u8 cc_applied;  /* the congestion control is ours */
 	__u8 armed;	  /* the listener's SYN-ACK could carry options */
 	__u16 news;	  /* enum tcpx_news by extension, 4 bits each: not told to a watcher yet */
+	__u8 flags_ours;  /* callback flags that we have set and nobody had before us */
 	struct tcpx_policy policy;
 	struct tcpx_uto_conn uto;
 	struct tcpx_ack_conn ack;

@@ -268,6 +268,7 @@ export const structs = {
       cc_applied: { offset: 46, type: "u8" },
       armed: { offset: 47, type: "u8" },
       news: { offset: 48, type: "u16" },
+      flags_ours: { offset: 50, type: "u8" },
       policy: { offset: 56, type: "tcpx_policy" },
       uto: { offset: 248, type: "tcpx_uto_conn" },
       ack: { offset: 256, type: "tcpx_ack_conn" },

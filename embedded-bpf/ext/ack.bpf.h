@@ -187,7 +187,7 @@ __noinline int ack_adopt(struct bpf_sock_ops *ctx, __u32 kind, __u32 every, __u3
 	ack_delay(ctx, ctx->srtt_us);
 	conn->ack.samples = divisor ? TCPX_ACK_SAMPLES : 0;
 	if (divisor)
-		callback_flags(ctx, TCPX_RTT, 0);
+		callback_flags(ctx, conn, TCPX_RTT, 0);
 	return 0;
 }
 
@@ -269,7 +269,7 @@ static __always_inline void ack_rtt(struct bpf_sock_ops *ctx, struct tcpx_conn *
 		ack_delay(ctx, ctx->args[1] ?: ctx->srtt_us);
 	}
 	if (!conn->ack.samples)
-		callback_flags(ctx, 0, TCPX_RTT);
+		callback_flags(ctx, conn, 0, TCPX_RTT);
 }
 
 #endif
