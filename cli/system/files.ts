@@ -6,7 +6,6 @@ import {
   chmodSync,
   closeSync,
   constants,
-  existsSync,
   fchmodSync,
   fsyncSync,
   lstatSync,
@@ -63,14 +62,25 @@ function where(): string {
   return `${boot}-${or(() => /\d+/.exec(readlinkSync("/proc/self/ns/pid"))?.[0], "0")}`;
 }
 
-/** Beside the file, hidden, and without its ending: neither systemd nor an exporter takes it for one. */
-export function draftOf(path: string, pid = process.pid): string {
-  const name = `.${basename(path)}.tcpx-${where()}-${pid}-${crypto.randomUUID().slice(0, 8)}`;
-  return join(dirname(path), name);
+/** When a process began, in ticks since the boot: a pid alone may be another process's soon. */
+function begin(pid: string): string | undefined {
+  return or(
+    () =>
+      readFileSync(`/proc/${pid}/stat`, "utf8")
+        .replace(/^.*\) /s, "")
+        .split(" ")[19],
+    undefined,
+  );
 }
 
-function isLeft(dir: string, draft: string, [, place, pid]: string[]): boolean {
-  if (place === where()) return Number(pid) === process.pid || !existsSync(`/proc/${pid}`);
+/** Beside the file, hidden, and without its ending: neither systemd nor an exporter takes it for one. */
+export function draftOf(path: string, pid = String(process.pid)): string {
+  const writer = `${where()}-${pid}-${begin(pid) ?? 0}`;
+  return join(dirname(path), `.${basename(path)}.tcpx-${writer}-${crypto.randomUUID().slice(0, 8)}`);
+}
+
+function isLeft(dir: string, draft: string, [, place, pid = "", since]: string[]): boolean {
+  if (place === where()) return pid === String(process.pid) || begin(pid) !== since;
   const made = lstatSync(join(dir, draft), { throwIfNoEntry: false })?.mtimeMs;
   return made !== undefined && Date.now() - made > LEFT_MS;
 }
@@ -80,7 +90,7 @@ export function sweepDrafts(path: string): void {
   const [dir, start] = [dirname(path), `.${basename(path)}.tcpx-`];
   for (const name of or(() => readdirSync(dir), [])) {
     const parts =
-      name.startsWith(start) && /^([\da-f]+-\d+)-(\d+)-[\da-f]{8}$/.exec(name.slice(start.length));
+      name.startsWith(start) && /^([\da-f]+-\d+)-(\d+)-(\d+)-[\da-f]{8}$/.exec(name.slice(start.length));
     if (parts && isLeft(dir, name, parts)) rmSync(join(dir, name), { force: true });
   }
 }

@@ -23,6 +23,8 @@ const HARMLESS = [
   ...["SIMDUTF_FORCE_IMPLEMENTATION", "GLIBCXX_TUNABLES", "HYPERFINE_RANDOMIZED_ENVIRONMENT_OFFSET"],
   // a descriptor for messages, which nobody here listens to: it is not touched
   "NODE_CHANNEL_FD",
+  // which instructions of the CPU the library for TLS may use
+  "OPENSSL_ia32cap",
   // another signal for stopping threads
   "JSC_SIGNAL_FOR_GC",
   // whether to take the C library's malloc(); their values are not looked at on Linux

@@ -193,8 +193,8 @@ testIf(root, "root")("a crash is reported to nobody, with BUN_CRASH_REPORT_URL a
 testIf(root, "root")(
   "who waits for long has no threads of compilers, by the executable's prefix only",
   async () => {
-    const compilers = async (env: Record<string, string>) => {
-      const { child, pid } = await serving(env);
+    const compilers = async (env: Record<string, string>, wrap: string[] = []) => {
+      const { child, pid } = await serving(env, wrap);
       try {
         return threadsOf(pid).filter((name) => name === "JITWorker").length > 0;
       } finally {
@@ -202,10 +202,14 @@ testIf(root, "root")(
       }
     };
     const [name, value] = ["useConcurrentJIT", "0"];
-    const restarted = { BUN_GC_TIMER_DISABLE: "0" }; // it does not set these variables itself then
+    // as a unit has it: with these it does not start anew, and so does not set these variables itself
+    const capabilities = ["bpf", "net_admin", "net_bind_service", "perfmon", "sys_ptrace"];
+    const bounding = ["-all", ...capabilities.map((capability) => `+${capability}`)].join(",");
+    const unit = ["setpriv", "--no-new-privs", "--inh-caps=-all", `--bounding-set=${bounding}`];
+    const started = { BUN_GC_TIMER_DISABLE: "0" };
     expect(await compilers({})).toBe(false);
-    expect(await compilers({ ...restarted, [`${JSC.prefix}${name}`]: value })).toBe(false);
-    expect(await compilers({ ...restarted, [`BUN_JSC_${name}`]: value })).toBe(true);
+    expect(await compilers({ ...started, [`${JSC.prefix}${name}`]: value }, unit)).toBe(false);
+    expect(await compilers({ ...started, [`BUN_JSC_${name}`]: value }, unit)).toBe(true);
   },
 );
 
