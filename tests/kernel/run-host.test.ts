@@ -9,6 +9,7 @@ import { until } from "../support/lab.ts";
 import { describeIf, labRequirement } from "../support/requires.ts";
 import { RunLab } from "../support/run-lab.ts";
 import { tcpx, tcpxPath } from "../support/tcpx.ts";
+import { tcpxOk } from "../support/uto-lab.ts";
 
 const UTO = ["--uto", "10s", "--"];
 
@@ -116,11 +117,15 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx run where it cannot",
   test("from inside `ip netns exec`, which hides cgroups: it works", async () => {
     const netns = await r.lab.netns("hidden");
     const wrap = ["ip", "netns", "exec", netns];
+    // from in there bpffs can be mounted only where process 1 is in reach: a rule keeps it mounted
+    const keeper = ["--cgroup", r.lab.cgroup("keeper")];
+    await tcpxOk(["uto", "set", "30s", ...keeper]);
     const { code, stdout, stderr } = await tcpx(["run", ...UTO, "cat", "/proc/self/cgroup"], {
       wrap,
       cgroup: r.home,
     });
     expect([code, stderr, stdout]).toEqual([0, "", expect.stringMatching(/^0::.*\/tcpx-run-[\d-]+$/m)]);
     expect(await r.gone()).toBe(true);
+    await tcpxOk(["uto", "unset", "--all", ...keeper]);
   });
 });
