@@ -1006,7 +1006,7 @@ settings() {
 	FISH_SCRIPT=share/fish/vendor_completions.d/tcpx.fish
 	MAN_PAGE=share/man/man1/tcpx.1
 	CACHE=${TCPX_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/tcpx}
-	LOG='' WORK='' POLICY='' STAGED='' NAMES='' MADE='' DROP_MODULES='' MODULES='' BUN='' MISSING='' RESET='' ROOT=''
+	LOG='' WORK='' POLICY='' STAGED='' NAMES='' MADE='' DROP_MODULES='' MODULES='' BUN='' MISSING='' RESET='' INSTALLS='' ROOT=''
 	CDPATH=''
 	umask 022
 }
@@ -1018,14 +1018,14 @@ read_arguments() {
 			[ $# -gt 1 ] || die "$1 needs a value"
 			case $1 in
 			--prefix) PREFIX=$2 ;;
-			*) VERSION=$2 ;;
+			*) VERSION=$2 INSTALLS=$1 ;;
 			esac
 			shift
 			;;
 		--prefix=*) PREFIX=${1#--prefix=} ;;
-		--version=*) VERSION=${1#--version=} ;;
-		--dev) DEV=1 ;;
-		--downgrade) DOWNGRADE=1 ;;
+		--version=*) VERSION=${1#--version=} INSTALLS=--version ;;
+		--dev) DEV=1 INSTALLS=$1 ;;
+		--downgrade) DOWNGRADE=1 INSTALLS=$1 ;;
 		--uninstall) ACTION=uninstall ;;
 		--reset) RESET=1 ;;
 		--help | -h)
@@ -1047,6 +1047,7 @@ read_arguments() {
 	*) PREFIX=$PWD/$PREFIX ;;
 	esac
 	[ -z "$RESET" ] || [ "$ACTION" = uninstall ] || die "--reset goes with --uninstall"
+	[ -z "$INSTALLS" ] || [ "$ACTION" != uninstall ] || die "$INSTALLS goes with installing, not with --uninstall"
 	[ -z "$VERSION" ] || check_version "$VERSION" || die "--version wants one such as 0.1.0, not $VERSION"
 }
 

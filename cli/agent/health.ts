@@ -86,7 +86,7 @@ function bits(mask: number): string {
 /** What is said of namespaces that are not served. */
 function notServed({ most, foreign, turnedAway }: ThreadStats): string[] {
   return [
-    ...(foreign > 0 ? [`${foreign} namespace(s) of other user namespaces are not served`] : []),
+    ...(foreign > 0 ? [`${foreign} namespace(s) of other user namespaces are not served (last minute)`] : []),
     ...(turnedAway > 0 ? [`${turnedAway} requests turned away: ${most} namespaces are served at most`] : []),
   ];
 }

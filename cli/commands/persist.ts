@@ -105,7 +105,9 @@ const status = leaf({
   summary: "Are rules kept, and are they those in force?",
   args: { ...globalArgs },
   examples: [["tcpx persist status", "Is it on, and is the file up to date?"]],
-  notes: ["The exit code is 0 whatever it finds; --json has it for scripts."],
+  notes: [
+    "The exit code is 0 whatever it finds (3 without systemd, 4 without root); --json has it for scripts.",
+  ],
   async run(_args, io) {
     requireSystemd();
     await openHost();

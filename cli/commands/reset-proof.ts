@@ -147,9 +147,8 @@ export function judge({ left, others, cgroups, routes }: Proof, io: Io): ExitCod
     return Exit.FAILED;
   }
   const whose = others.length > 0 ? "no program of this tcpx" : "no tcpx program";
-  io.print(`checked: ${whose} in any of ${cgroups} cgroups, nothing pinned, no agent,`);
-  if (routes.others === undefined) {
-    io.print(`no routes of ours in any of ${routes.namespaces} network namespaces`);
-  }
+  const checked = `checked: ${whose} in any of ${cgroups} cgroups, nothing pinned`;
+  if (routes.others !== undefined) io.print(`${checked}, no agent of this tcpx`);
+  else io.print(`${checked}, no agent,\nno routes of ours in any of ${routes.namespaces} network namespaces`);
   return Exit.DONE;
 }

@@ -180,9 +180,16 @@ export function ownDirectory(path: string): void {
 /** Refuses a directory that somebody else could have planted: a bpffs may be writable for all. */
 export function requireOwn(path: string): void {
   const info = lstatSync(path, { throwIfNoEntry: false });
-  if (!info || (info.isDirectory() && info.uid === process.geteuid?.() && (info.mode & 0o022) === 0)) return;
-  throw new TcpxError(Exit.PERMISSION, `${path} is not a directory of ours`, {
-    value: path,
-    hint: "somebody else made it: look at it, then remove it",
-  });
+  if (!info) return;
+  const refused = (why: string, hint: string) =>
+    new TcpxError(Exit.PERMISSION, `${path} ${why}`, { value: path, hint });
+  if (!info.isDirectory()) throw refused("is not a directory", "look at it, then remove it");
+  if (info.uid !== process.geteuid?.()) {
+    throw refused(
+      `is not ours: it belongs to uid ${info.uid}`,
+      "run tcpx on the host as root, or look at it, then remove it",
+    );
+  }
+  if ((info.mode & 0o022) !== 0)
+    throw refused("can be written to by others", `look at it, then: chmod 700 ${path}`);
 }

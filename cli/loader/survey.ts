@@ -3,7 +3,7 @@
 
 import { closeSync, openSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Bridge, unwrap } from "./bridge.ts";
+import { type Bridge, isErrno, unwrap } from "./bridge.ts";
 import { findCgroupRoot } from "./host.ts";
 import { attachedTo, EGRESS, Fd, INGRESS, progInfo, SOCK_OPS } from "./maps.ts";
 
@@ -40,11 +40,12 @@ export function* directories(path: string): Generator<string> {
   for (const child of children) yield* directories(join(path, child));
 }
 
-/** Undefined where a cgroup or a program went meanwhile. */
+/** Undefined where a cgroup or a program went meanwhile. @throws where we may not look: that proves nothing */
 function unlessGone<T>(look: () => T): T | undefined {
   try {
     return look();
-  } catch {
+  } catch (error) {
+    if (isErrno(error, "EPERM", "EACCES")) throw error;
     return undefined;
   }
 }

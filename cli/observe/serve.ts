@@ -66,7 +66,7 @@ export async function answerTo(
     return plain(400, "bad request");
   }
   if (path !== "/metrics") return plain(404, "tcpx has /metrics only");
-  if (method !== "GET" && method !== "HEAD") return plain(405, "GET only", { allow: "GET, HEAD" });
+  if (method !== "GET" && method !== "HEAD") return plain(405, "GET and HEAD only", { allow: "GET, HEAD" });
   try {
     return { status: 200, headers: { "content-type": CONTENT_TYPE }, text: await metrics() };
   } catch (error) {

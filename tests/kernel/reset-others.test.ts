@@ -46,6 +46,14 @@ describeIf(labRequirement.ok, labRequirement.reason)("reset beside another tcpx"
   const found = (others: Other[], cgroup: string) => others.filter((other) => other.cgroup === cgroup);
   const inode = async (kind: string) => Number(/\d+/.exec(await box.sh(`readlink /proc/1/ns/${kind}`))?.[0]);
 
+  test("is no proof where the kernel may not be asked, as in a user namespace: 4", async () => {
+    const { code, stdout, stderr } = await host.tcpx(["reset"], {
+      wrap: ["unshare", "--user", "--map-root-user"],
+    });
+    expect([code, stdout]).toEqual([4, ""]);
+    expect(stderr).toMatch(/^tcpx: not permitted: /);
+  });
+
   test("says whose the other programs are, leaves them alone, and ends with 0", async () => {
     await host.ok(["uto", "set", "8s", "--cgroup", hosts]);
     await box.ok(["uto", "set", "9s", "--cgroup", boxes]);

@@ -43,6 +43,16 @@ describe("installing a release", () => {
       expect(place.read("bin/tcpx")).toBe(standIn("0.2.0"));
       expect(place.read("share/fish/vendor_completions.d/tcpx.fish")).toBe("completion fish of 0.2.0\n");
 
+      const installed = place.snapshot();
+      for (const flag of [["--version", "0.1.0"], ["--version=0.1.0"], ["--downgrade"], ["--dev"]]) {
+        const both = await place.install("", { shell, args: ["--uninstall", ...flag] });
+        const name = flag[0]!.replace(/=.*/, "");
+        expect([both.code, both.err]).toEqual([
+          1,
+          `install: error: ${name} goes with installing, not with --uninstall\n`,
+        ]);
+      }
+      expect(place.snapshot()).toEqual(installed);
       const gone = await place.install("", { shell, args: ["--uninstall"] });
       expect(gone).toMatchObject({ code: 0, out: "" });
       expect(filesOf(place)).toEqual([]);
