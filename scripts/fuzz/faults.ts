@@ -61,6 +61,10 @@ export const FAULTS: Record<string, Fault> = {
     target: "news",
     edits: [["routes-follow.c", "i < (r->lost ? READS_LOST : READS)", "i < READS || r->lost"]],
   },
+  "a socket that cannot be prepared stays open": {
+    target: "news",
+    edits: [["netlink.c", "\tclose(fd);\n\treturn err;", "\treturn err;"]],
+  },
   "a next hop has less than its head": {
     target: "answers",
     edits: [["route-copy.c", "left >= (int)sizeof(*leg) && RTNH_OK(leg, left)", "left > 0"]],

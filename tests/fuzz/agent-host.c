@@ -138,6 +138,7 @@ int __wrap_epoll_wait(int fd, struct epoll_event *event, int most, int timeout)
 	require(agent->served.count <= agent->served.most, "more are served than can be");
 	*fd_note(agent->done_fd) = 0;
 	what = host_event(agent);
+	host_calls();
 	event->events = EPOLLIN;
 	event->data.ptr = what;
 	return what ? 1 : 0;

@@ -20,6 +20,7 @@ static int call(const struct nl_pair *nl)
 	int family = families[what >= SYNC6], result;
 	char *why = calloc(1, ROOM);
 
+	host_calls();
 	switch (what % CALLS) {
 	case SYNC4:
 		result = route_sync(nl, family);

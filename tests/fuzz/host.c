@@ -23,6 +23,7 @@ static struct {
 static int fds_used; /* the highest */
 static bool inside;
 static uint64_t sent, now;
+static unsigned int fails_at;
 
 bool host_inside(void)
 {
@@ -51,6 +52,7 @@ void host_begin(void)
 	netlink_reset();
 	memset(fds, 0, (size_t)fds_used * sizeof(*fds));
 	fds_used = 0;
+	fails_at = 0;
 	sent = 0xcbf29ce484222325ULL;
 	now = CLOCK_START;
 	inside = true;
@@ -62,6 +64,11 @@ void host_end(void)
 	poison_end();
 	for (int i = 0; i < fds_used; i++)
 		require(fds[i].what == CLOSED, "a descriptor that was not closed");
+}
+
+void host_fails_at(unsigned int n)
+{
+	fails_at = n;
 }
 
 uint64_t clock_ns(void)
@@ -169,7 +176,7 @@ static long pair(int *line)
 	return 0;
 }
 
-static long act(long number, const long *a)
+static long prepare(long number, const long *a)
 {
 	switch (number) {
 	case SYS_socket:
@@ -178,8 +185,6 @@ static long act(long number, const long *a)
 		return fd_open(OTHER);
 	case SYS_socketpair:
 		return pair((int *)a[3]);
-	case SYS_clock_gettime:
-		return clock_tell((struct timespec *)a[1]);
 	}
 	require_open((int)a[0]);
 	switch (number) {
@@ -191,15 +196,25 @@ static long act(long number, const long *a)
 		return set_option((int)a[0], a[1], a[2]);
 	case SYS_getsockname:
 		return get_name((void *)a[1], (int)a[0]);
-	case SYS_sendto:
-		return send_to((int)a[0], (void *)a[1], (size_t)a[2]);
-	case SYS_recvfrom:
-		return receive((int)a[0], (void *)a[1], (size_t)a[2], (void *)a[4], (void *)a[5]);
 	}
 	require(false, "a system call that the harness does not know");
 	return -ENOSYS;
 }
 
+static long act(long number, const long *a)
+{
+	switch (number) {
+	case SYS_clock_gettime:
+		return clock_tell((struct timespec *)a[1]);
+	case SYS_sendto:
+		require_open((int)a[0]);
+		return send_to((int)a[0], (void *)a[1], (size_t)a[2]);
+	case SYS_recvfrom:
+		require_open((int)a[0]);
+		return receive((int)a[0], (void *)a[1], (size_t)a[2], (void *)a[4], (void *)a[5]);
+	}
+	return fails_at && !--fails_at ? -EPERM : prepare(number, a);
+}
 /* Called with as many arguments as the call has: registers, or the stack, hold something for all.
  */
 long __real_syscall(long number, ...);

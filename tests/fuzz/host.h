@@ -18,6 +18,10 @@
 void host_begin(void);
 void host_end(void);
 bool host_inside(void);
+/* A call of the bridge begins, which has to end. */
+void host_calls(void);
+/* The n-th system call from now on that is neither a message nor the clock fails; 0: none. */
+void host_fails_at(unsigned int n);
 /* A number that says all that was sent. */
 uint64_t host_sent(void);
 /* From now on strangers say nothing; what they said is read over. */

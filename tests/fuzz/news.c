@@ -23,6 +23,7 @@ static void follow(struct routes *r, struct outcome *o)
 	int err = 0;
 
 	for (int i = 0; i < CALLS && input_left() && err != -ETIMEDOUT; i++) {
+		host_calls();
 		how = input_u8();
 		if (how & GUARD_DIES && r->guard.fd >= 0)
 			*fd_note(r->guard.fd) = 1;
@@ -33,6 +34,7 @@ static void follow(struct routes *r, struct outcome *o)
 		require(!o->standing[i] || err >= 0 || how & OTHER_BITS,
 			"rules that stand, and could not be followed");
 	}
+	host_calls();
 	if (how & ABANDONED || err == -ETIMEDOUT)
 		routes_abandon(r);
 	else
@@ -45,6 +47,7 @@ static void run(struct outcome *o)
 
 	memset(o, 0, sizeof(*o));
 	host_begin();
+	host_fails_at(input_u8());
 	o->opened = routes_open(input_u32(), -1, &r);
 	require(o->opened <= 0 && !o->opened == !!r, "routes_open() is not sure");
 	if (r)
