@@ -25,6 +25,14 @@ export const FAULTS: Record<string, Fault> = {
     target: "answers",
     edits: [["netlink.c", "from.nl_family != AF_NETLINK || from.nl_pid)", "0)"]],
   },
+  "a sender without an address is believed": {
+    target: "answers",
+    edits: [["netlink.c", "len != sizeof(from) || from.nl_family", "from.nl_family"]],
+  },
+  "a sender of another family is believed": {
+    target: "answers",
+    edits: [["netlink.c", "from.nl_family != AF_NETLINK || from.nl_pid", "from.nl_pid"]],
+  },
   "a message of any length goes into a batch": {
     target: "answers",
     edits: [["netlink-batch.c", "if (m->nlmsg_len < sizeof(*m) || len > NL_MESSAGE)", "if (0)"]],
@@ -96,6 +104,10 @@ export const FAULTS: Record<string, Fault> = {
   "a held packet is longer than its record": {
     target: "agent",
     edits: [["flusher.c", "size >= sizeof(*held) && ", ""]],
+  },
+  "a wish is shorter than its record": {
+    target: "agent",
+    edits: [["flusher.c", "size >= sizeof(*wanted) && ", ""]],
   },
   "a notice is shorter than a number": {
     target: "agent",

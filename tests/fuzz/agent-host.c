@@ -62,9 +62,9 @@ void host_agent_begin(void)
 	held = NULL;
 }
 
-void host_holds(const struct tcpx_held *record, bool complete)
+void host_holds(const struct tcpx_held *record)
 {
-	held = complete ? record : NULL;
+	held = record;
 }
 
 void host_pipe_gives(uint8_t n)

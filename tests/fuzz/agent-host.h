@@ -9,8 +9,8 @@
 void *host_event(struct agent *a);
 
 void host_agent_begin(void);
-/* The record that comes now; `complete`: as long as it has to be. */
-void host_holds(const struct tcpx_held *held, bool complete);
+/* The record that comes now; NULL: none from which a packet may be sent. */
+void host_holds(const struct tcpx_held *held);
 /* So many bytes at most of what the flusher wants are read at once. */
 void host_pipe_gives(uint8_t n);
 /* The n-th namespace with routes, or NULL. */

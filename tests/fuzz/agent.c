@@ -111,8 +111,9 @@ static void tell_held(void)
 		place = input_u8();
 		record.bytes[place] = input_u8();
 	}
-	host_holds(&record.held, n >= sizeof(record.held));
+	host_holds(n >= sizeof(record.held) ? &record.held : NULL);
 	bpf_record(bpf_ring(HELD_FD), &record, n);
+	host_holds(NULL);
 }
 
 static void *command(struct agent *a, enum command what)
