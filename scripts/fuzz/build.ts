@@ -103,34 +103,27 @@ async function link(name: string, objectOf: (object: string) => string, out: str
   await run(["clang", ...LINK, ...wraps, "-o", out, ...objects.map(objectOf)]);
 }
 
-/** What a harness is made of, besides `more`. */
-async function parts(name: string, more: string[] = []): Promise<string[]> {
-  const target = targetOf(name);
-  return [...(await inputs()), ...target.harness, `${target.bridge}`, `file:${import.meta.path}`, ...more];
-}
-
 /** The path of a harness. */
 export async function buildHarness(name: string): Promise<string> {
+  const target = targetOf(name);
   const folder = await objects();
-  const made = await cached(`fuzz-${name}`, await parts(name), (out) =>
+  const parts = [...(await inputs()), ...target.harness, `${target.bridge}`, `file:${import.meta.path}`];
+  const made = await cached(`fuzz-${name}`, parts, (out) =>
     link(name, (object) => join(folder, object), join(out, name)),
   );
   return join(made, name);
 }
 
-/** The same with other texts for some files of the bridge, by name. */
-export async function buildWith(name: string, texts: Map<string, string>): Promise<string> {
+/** The same with other texts for some files of the bridge, by name; made in `dir`, since many are large. */
+export async function buildWith(name: string, texts: Map<string, string>, dir: string): Promise<string> {
   const folder = await objects();
-  const made = await cached(`fuzz-fault-${name}`, await parts(name, [...texts].flat()), async (out) => {
-    const changed = new Set<string>();
-    for (const [file, text] of texts) {
-      const object = bridgeObject(basename(file, ".c"));
-      // headers beside it are found with -I
-      await writeFile(join(out, file), text);
-      await compile(join(out, file), join(out, object));
-      changed.add(object);
-    }
-    await link(name, (object) => join(changed.has(object) ? out : folder, object), join(out, name));
-  });
-  return join(made, name);
+  const changed = new Set<string>();
+  for (const [file, text] of texts) {
+    const object = bridgeObject(basename(file, ".c"));
+    await writeFile(join(dir, file), text); // headers beside it are found with -I
+    await compile(join(dir, file), join(dir, object));
+    changed.add(object);
+  }
+  await link(name, (object) => join(changed.has(object) ? dir : folder, object), join(dir, name));
+  return join(dir, name);
 }

@@ -2,7 +2,8 @@
 // Faults that the bridge had, or would have without one of its checks. Each is put back into a copy, and the
 // harness that is made for it has to find it: a harness that finds nothing in the bridge may be blind.
 
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { buildWith } from "./build.ts";
 import { fuzz, type Outcome } from "./run.ts";
@@ -152,6 +153,11 @@ export async function faultyTexts(name: string): Promise<Map<string, string>> {
 /** What the harness says with the fault in the bridge, within the runs that it has in the tests. */
 export async function prove(name: string): Promise<Outcome> {
   const { target } = FAULTS[name]!;
-  const harness = await buildWith(target, await faultyTexts(name));
-  return fuzz(target, harness, { runs: targetOf(target).runs });
+  const dir = await mkdtemp(join(tmpdir(), "tcpx-fault-"));
+  try {
+    const harness = await buildWith(target, await faultyTexts(name), dir);
+    return await fuzz(target, harness, { runs: targetOf(target).runs });
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
 }
