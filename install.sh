@@ -374,6 +374,11 @@ bpftool_package() {
 	fi
 }
 
+# A path where there is one.
+fuzzer_runtime() {
+	clang "-print-file-name=libclang_rt.fuzzer-$(uname -m).a" 2>/dev/null || :
+}
+
 list_missing() {
 	MISSING=
 	need clang clang
@@ -393,6 +398,7 @@ list_missing() {
 	fi
 	[ -n "$DEV" ] || return 0
 	need clang-format clang-format
+	need libclang-rt-dev "$(fuzzer_runtime)"
 	need shellcheck shellcheck
 	need tcpdump tcpdump
 	need tshark tshark

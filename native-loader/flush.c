@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #define IPV6_HEADER 40
 #define IPV6_ADDRESSES 8
 #define TCP_HEADER 20
+#define TCP_OFFSET 12 /* of the header's length, in its upper half, in words */
 #define TCP_CHECKSUM 16
 
 int flush_open(struct flush *f)
@@ -115,10 +117,29 @@ static int send6(int fd, struct tcpx_held *held, struct msghdr *msg)
 	return sendmsg(fd, msg, 0) < 0 ? -errno : 0;
 }
 
+/* The length that the IP header gives for all; 0: another version, options, not TCP. */
+static size_t claimed(const unsigned char *ip, unsigned int version)
+{
+	if (version == 4 && ip[0] == 0x45 && ip[9] == IPPROTO_TCP)
+		return (size_t)ip[2] << 8 | ip[3];
+	if (version == 6 && ip[0] >> 4 == 6 && ip[6] == IPPROTO_TCP)
+		return IPV6_HEADER + ((size_t)ip[4] << 8 | ip[5]);
+	return 0;
+}
+
+/* Whether record and headers agree; without data, as all that the thinner holds back. */
+static bool is_ack(const struct tcpx_held *held)
+{
+	size_t ip = held->version == 6 ? IPV6_HEADER : IPV4_HEADER;
+
+	return held->len >= ip + TCP_HEADER && held->len <= sizeof(held->packet) &&
+	       held->len == claimed(held->packet, held->version) &&
+	       held->len == ip + (held->packet[ip + TCP_OFFSET] >> 4) * 4U;
+}
+
 int flush_send(const struct flush *f, const struct tcpx_held *record)
 {
 	struct tcpx_held held = *record; /* the ring buffer is mapped read-only */
-	size_t ip = held.version == 6 ? IPV6_HEADER : IPV4_HEADER;
 	union {
 		char bytes[CMSG_SPACE(sizeof(__u32)) + CMSG_SPACE(sizeof(struct in6_pktinfo))];
 		struct cmsghdr align;
@@ -127,7 +148,7 @@ int flush_send(const struct flush *f, const struct tcpx_held *record)
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space};
 	int fd = held.version == 6 ? f->v6 : f->v4;
 
-	if (held.len < ip + TCP_HEADER || held.len > sizeof(held.packet))
+	if (!is_ack(&held))
 		return -EINVAL;
 	if (fd < 0)
 		return -EAFNOSUPPORT;

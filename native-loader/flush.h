@@ -14,7 +14,9 @@ struct flush {
 /* Raw sockets in the namespace of the calling thread. */
 int flush_open(struct flush *f);
 void flush_close(struct flush *f);
-/* The checksum is made anew, and the IP header's by the kernel. Never waits. */
+/* The checksum is made anew, and the IP header's by the kernel. Never waits. -EINVAL: not an ACK of
+ * TCP that agrees with its own headers and with the record.
+ */
 int flush_send(const struct flush *f, const struct tcpx_held *record);
 
 #endif

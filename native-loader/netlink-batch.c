@@ -58,6 +58,7 @@ int nl_batch_flush(struct nl_batch *b)
 {
 	_Alignas(struct nlmsghdr) unsigned char bytes[4096];
 	const struct nlmsghdr *h;
+	time_t end = 0;
 	int err;
 	long n;
 
@@ -72,6 +73,8 @@ int nl_batch_flush(struct nl_batch *b)
 			return (int)n;
 		for (h = (void *)bytes; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n))
 			judge(b, h);
+		if (b->sent != b->count && nl_late(&end))
+			return -ETIMEDOUT;
 	}
 	return err;
 }

@@ -146,13 +146,15 @@ int nl_verdict(const struct nlmsghdr *h)
 	return error > 0 ? -EPROTO : error;
 }
 
-static time_t seconds(void)
+bool nl_late(time_t *end)
 {
-	struct timespec t;
+	struct timespec now;
 
 	/* a system call, which the guard may make, too */
-	syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t);
-	return t.tv_sec;
+	syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+	if (!*end)
+		*end = now.tv_sec + NL_WHOLE_S;
+	return now.tv_sec > *end;
 }
 
 struct dump {
@@ -181,7 +183,7 @@ int nl_dump(int fd, const struct nlmsghdr *request, nl_each each, void *context)
 	_Alignas(struct nlmsghdr) unsigned char bytes[NL_READ];
 	struct dump d = {.sequence = request->nlmsg_seq, .each = each, .context = context};
 	int err = nl_transmit(fd, request, request->nlmsg_len);
-	time_t end = seconds() + NL_DUMP_S;
+	time_t end = 0;
 	long n;
 
 	if (err)
@@ -191,7 +193,7 @@ int nl_dump(int fd, const struct nlmsghdr *request, nl_each each, void *context)
 		if (n < 0)
 			return (int)n;
 		take(&d, (void *)bytes, n);
-		if (!d.done && seconds() > end)
+		if (!d.done && nl_late(&end))
 			return -ETIMEDOUT;
 	}
 	return d.err ? d.err : (d.torn ? -EINTR : 0);

@@ -8,8 +8,10 @@
 
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #define NL_MESSAGE 8192 /* the longest request that we build, bytes */
 #define NL_BATCH 16384	/* and how many bytes of them go to the kernel at a time */
@@ -29,7 +31,7 @@ struct nl_request {
  */
 int nl_open(void);
 #define NL_WAIT_S 5
-#define NL_DUMP_S 30 /* a whole dump takes so long at most */
+#define NL_WHOLE_S 30 /* a whole dump, or the answers to a batch, take so long at most */
 /* Appends an attribute; 0, or -EMSGSIZE when it does not fit into NL_MESSAGE. */
 int nl_put(struct nl_request *m, int type, const void *data, size_t len);
 int nl_put_u32(struct nl_request *m, int type, uint32_t value);
@@ -47,6 +49,8 @@ int nl_transmit(int fd, const void *bytes, size_t len);
  */
 long nl_receive(int fd, void *bytes, size_t room, int flags);
 int nl_verdict(const struct nlmsghdr *h);
+/* Whether NL_WHOLE_S have passed since the first call with this *end, which was 0. */
+bool nl_late(time_t *end);
 uint32_t nl_sequence(uint32_t count);
 
 /* One request, and its answer: 0 or -errno. */
