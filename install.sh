@@ -50,8 +50,9 @@ EOF
 # Names, files and servers have their say in messages; a terminal obeys control characters.
 say() {
 	said=$*
+	# of names that others choose: a terminal takes more than ASCII's control characters for commands
 	case $said in
-	*[[:cntrl:]]*) said=$(printf '%s' "$said" | LC_ALL=C tr '\000-\037\177' '?') ;;
+	*[!\ -~]*) said=$(printf '%s' "$said" | LC_ALL=C tr -c '\040-\176' '?') ;;
 	esac
 	printf 'install: %s\n' "$said" >&2
 }
@@ -664,7 +665,7 @@ above_is_ours() {
 install_modules() {
 	say "bun install"
 	if above_is_ours; then
-		quietly "$BUN" install --frozen-lockfile || die "bun install failed"
+		quietly "$BUN" install --frozen-lockfile --ignore-scripts || die "bun install failed"
 		return
 	fi
 	MODULES=$(mktemp -d "$ROOT/.install.XXXXXX")
@@ -674,7 +675,7 @@ install_modules() {
 		[ ! -e "$name" ] || cp "$name" "$MODULES/below"
 	done
 	cd "$MODULES/below"
-	quietly "$BUN" install --frozen-lockfile || die "bun install failed"
+	quietly "$BUN" install --frozen-lockfile --ignore-scripts || die "bun install failed"
 	cd "$ROOT"
 	if [ -e "$MODULES/below/node_modules" ]; then
 		rm -rf node_modules

@@ -89,8 +89,7 @@ int tcpx_routes_check(unsigned int mark_bits, char *why, int cap)
 	return err;
 }
 
-/* In a namespace of somebody else no agent has been. */
 int tcpx_routes_sweep(void)
 {
-	return netns_is_own() ? routes_sweep() : 0;
+	return netns_is_own() ? routes_sweep() : -EPERM;
 }

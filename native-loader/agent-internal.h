@@ -22,6 +22,7 @@ struct agent {
 	char *text;
 	int cap;
 	int result;
+	unsigned int read; /* notices, in this turn */
 	bool stopping;
 	_Atomic uint64_t notices, namespaces, route_changes, route_errors;
 	_Atomic uint64_t foreign, turned_away;

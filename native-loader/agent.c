@@ -16,17 +16,28 @@
 
 #include "agent-internal.h"
 
-static void serve(struct agent *a, uint32_t inode)
+#define NOTICES_A_TIME 256
+
+static void want(struct agent *a, uint32_t inode)
 {
 	a->notices++;
-	served_inode(&a->served, inode);
+	served_want(&a->served, inode);
 }
 
+/* So many at a time: while notices go on coming, others have their turn. */
 static int on_notice(void *context, void *data, size_t size)
 {
+	struct agent *a = context;
+
 	if (size >= sizeof(uint32_t))
-		serve(context, *(const uint32_t *)data);
-	return 0;
+		want(a, *(const uint32_t *)data);
+	return ++a->read < NOTICES_A_TIME ? 0 : -EAGAIN; /* ends the walk, behind this record */
+}
+
+static void read_notices(struct agent *a)
+{
+	a->read = 0;
+	ring_buffer__consume(a->notified);
 }
 
 /* What the flusher heard of. */
@@ -36,7 +47,7 @@ static void serve_wanted(struct agent *a)
 	ssize_t n = read(a->flusher.wanted_fd, inodes, sizeof(inodes));
 
 	for (ssize_t i = 0; i < n / (ssize_t)sizeof(*inodes); i++)
-		serve(a, inodes[i]);
+		want(a, inodes[i]);
 }
 
 static int copy_reason(struct agent *a)
@@ -106,7 +117,7 @@ static void *run(void *arg)
 			if (event.data.ptr == &a->wake_fd)
 				carry_out(a);
 			else if (event.data.ptr == &a->notified)
-				ring_buffer__consume(a->notified);
+				read_notices(a);
 			else if (event.data.ptr == &a->flusher)
 				serve_wanted(a);
 			else

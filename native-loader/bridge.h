@@ -235,8 +235,8 @@ TCPX_API int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out);
 /* Ends and joins the threads, empties `served`, removes rules and tables; the handle is gone. */
 TCPX_API int tcpx_agent_stop(void *agent);
 /* Removes what an agent and its guard, both killed, have left in the network namespace of the
- * calling thread: the number of rules and routes; none of a namespace of another user namespace,
- * which no agent enters. Not while an agent serves it.
+ * calling thread: the number of rules and routes. -EPERM: it belongs to another user namespace, so
+ * no agent was there. Not while an agent serves it.
  */
 TCPX_API int tcpx_routes_sweep(void);
 /* Can the routing of the calling thread's network namespace carry ACKs at once for these bits of

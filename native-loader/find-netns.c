@@ -12,9 +12,14 @@
 
 #include "find-netns.h"
 
+#define OWN_USERNS "/proc/thread-self/ns/user"
+#define OWN_NETNS "/proc/thread-self/ns/net"
+
 struct search {
-	uint32_t inode;
-	int fd; /* -1: not found yet */
+	struct wanted *wanted;
+	unsigned int n, found;
+	void (*seen)(void *context, uint32_t inode);
+	void *context;
 };
 
 int open_netns(const char *path, uint32_t *inode)
@@ -34,32 +39,47 @@ int open_netns(const char *path, uint32_t *inode)
 	return -EINVAL;
 }
 
-bool netns_owned_by(int fd, dev_t dev, ino_t inode)
+int own_userns(struct userns *out)
 {
-	int owner = ioctl(fd, NS_GET_USERNS); /* EPERM: of one that is not below ours */
+	struct stat st;
+
+	*out = (struct userns){0};
+	if (!stat(OWN_USERNS, &st))
+		*out = (struct userns){st.st_dev, st.st_ino};
+	else if (errno != ENOENT || access(OWN_NETNS, F_OK))
+		return -errno;
+	return 0;
+}
+
+bool netns_owned_by(int fd, const struct userns *owner)
+{
 	struct stat st;
 	bool same;
+	int other;
 
-	if (owner < 0)
+	if (!owner->inode)
+		return true;
+	other = ioctl(fd, NS_GET_USERNS); /* EPERM: of one that is not below ours */
+	if (other < 0)
 		return false;
-	same = !fstat(owner, &st) && st.st_dev == dev && st.st_ino == inode;
-	close(owner);
+	same = !fstat(other, &st) && st.st_dev == owner->dev && st.st_ino == owner->inode;
+	close(other);
 	return same;
 }
 
 bool netns_is_own(void)
 {
+	struct userns owner;
 	uint32_t inode;
-	struct stat st;
 	bool own;
 	int fd;
 
-	if (stat(OWN_USERNS, &st))
+	if (own_userns(&owner))
 		return false;
-	fd = open_netns("/proc/thread-self/ns/net", &inode);
+	fd = open_netns(OWN_NETNS, &inode);
 	if (fd < 0)
 		return false;
-	own = netns_owned_by(fd, st.st_dev, st.st_ino);
+	own = netns_owned_by(fd, &owner);
 	close(fd);
 	return own;
 }
@@ -71,13 +91,22 @@ static void look(struct search *s, const char *path)
 	int fd;
 
 	/* stat() first: it opens nothing, and nearly all are others. */
-	if (stat(path, &st) || st.st_ino != s->inode)
+	if (stat(path, &st))
 		return;
-	fd = open_netns(path, &inode);
-	if (fd >= 0 && inode == s->inode)
-		s->fd = fd;
-	else if (fd >= 0)
-		close(fd);
+	if (s->seen)
+		s->seen(s->context, (uint32_t)st.st_ino);
+	for (unsigned int i = 0; i < s->n; i++) {
+		if (s->wanted[i].fd >= 0 || s->wanted[i].inode != st.st_ino)
+			continue;
+		fd = open_netns(path, &inode);
+		if (fd >= 0 && inode == s->wanted[i].inode) {
+			s->wanted[i].fd = fd;
+			s->found++;
+		} else if (fd >= 0) {
+			close(fd);
+		}
+		return;
+	}
 }
 
 static void look_in(struct search *s, const char *dir, const char *below, int processes)
@@ -88,7 +117,7 @@ static void look_in(struct search *s, const char *dir, const char *below, int pr
 
 	if (!d)
 		return;
-	while (s->fd < 0 && (entry = readdir(d))) {
+	while ((s->seen || s->found < s->n) && (entry = readdir(d))) {
 		if (processes ? entry->d_name[0] < '1' || entry->d_name[0] > '9'
 			      : entry->d_name[0] == '.')
 			continue;
@@ -98,11 +127,13 @@ static void look_in(struct search *s, const char *dir, const char *below, int pr
 	closedir(d);
 }
 
-int find_netns(uint32_t inode)
+void find_netns(struct wanted *wanted, unsigned int n, void (*seen)(void *context, uint32_t inode),
+		void *context)
 {
-	struct search s = {.inode = inode, .fd = -1};
+	struct search s = {.wanted = wanted, .n = n, .seen = seen, .context = context};
 
+	for (unsigned int i = 0; i < n; i++)
+		wanted[i].fd = -1;
 	look_in(&s, "/proc", "/ns/net", 1);
 	look_in(&s, "/run/netns", "", 0);
-	return s.fd >= 0 ? s.fd : -ENOENT;
 }

@@ -10,7 +10,7 @@ struct routes {
 	struct nl_pair nl;   /* our own requests */
 	struct nl_pair last; /* the guard's */
 	struct guard guard;
-	int home; /* namespace of the guards; the caller's descriptor */
+	struct routes_place place; /* of the guards */
 	uint32_t bits;
 	bool ipv6;
 	bool stale[2];	  /* IPv4, IPv6: the copy is to be compared with main */

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/fib_rules.h>
 #include <sched.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../embedded-bpf/tcpx_shared.h"
 #include "routes-internal.h"
 
 #define ROUNDS 100 /* of a sweep; a dump may miss what moves while it runs */
@@ -99,35 +101,54 @@ static int leave_for(int home)
 	return home < 0 || !syscall(SYS_setns, home, CLONE_NEWNET) ? 0 : -errno;
 }
 
-/* To 0, 1 and 2, out of the reach of each other. */
-static void keep_only(int *line, struct nl_pair *nl)
-{
-	int *fds[] = {line, &nl->dump, &nl->ask};
+#define KEPT 4
 
-	for (int i = 0; i < 3; i++)
-		*fds[i] = (int)syscall(SYS_fcntl, *fds[i], F_DUPFD, 3);
-	for (int i = 0; i < 3; i++) {
-		syscall(SYS_dup3, *fds[i], i, 0);
-		*fds[i] = i;
+/* To 0, 1, 2 and 3, out of the reach of each other; one that is none stays none. */
+static void keep_only(int *const fds[KEPT])
+{
+	int own = 0;
+
+	for (int i = 0; i < KEPT; i++)
+		*fds[i] = (int)syscall(SYS_fcntl, *fds[i], F_DUPFD, KEPT);
+	for (int i = 0; i < KEPT; i++) {
+		if (*fds[i] < 0)
+			continue;
+		syscall(SYS_dup3, *fds[i], own, 0);
+		*fds[i] = own++;
 	}
-	guard_close_from(3);
+	guard_close_from((unsigned int)own);
 }
 
 struct watch {
 	int line;
-	int home;
 	struct nl_pair nl;
+	struct routes_place place;
 };
+
+/* From here on nobody sets a bit of the mark for routes that are about to go. The entry stays, so
+ * that the next agent knows of the namespace: connections there have the mark.
+ */
+static void tell(const struct routes_place *place)
+{
+	struct tcpx_served none = {0};
+	union bpf_attr attr = {.map_fd = (uint32_t)place->map_fd, .flags = BPF_EXIST};
+
+	attr.key = (uintptr_t)&place->inode;
+	attr.value = (uintptr_t)&none;
+	if (place->map_fd >= 0)
+		syscall(SYS_bpf, BPF_MAP_UPDATE_ELEM, &attr, sizeof(attr));
+}
 
 static void watch(const void *context)
 {
 	struct watch w = *(const struct watch *)context;
+	int *const fds[KEPT] = {&w.line, &w.nl.dump, &w.nl.ask, &w.place.map_fd};
 	char goodbye;
 	long n;
 
-	if (leave_for(w.home))
+	if (leave_for(w.place.home))
 		return; /* another one is tried, and at last none */
-	keep_only(&w.line, &w.nl);
+	keep_only(fds);
 	syscall(SYS_setsid);
 	syscall(SYS_chdir, "/");
 	syscall(SYS_prctl, PR_SET_NAME, "tcpx-guard", 0, 0, 0);
@@ -135,13 +156,15 @@ static void watch(const void *context)
 	do
 		n = syscall(SYS_read, w.line, &goodbye, 1);
 	while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		sweep(&w.nl);
+	if (n > 0)
+		return;
+	tell(&w.place);
+	sweep(&w.nl);
 }
 
-int guard_start(struct guard *g, const struct nl_pair *nl, int home)
+int guard_start(struct guard *g, const struct nl_pair *nl, const struct routes_place *place)
 {
-	struct watch w = {.nl = *nl, .home = home};
+	struct watch w = {.nl = *nl, .place = *place};
 	int line[2], err;
 
 	if (syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, line))

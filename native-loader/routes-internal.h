@@ -69,8 +69,7 @@ struct guard {
 	int deaths; /* how often it had to be started again */
 };
 
-/* home: the network namespace that it lives in, -1: the caller's. */
-int guard_start(struct guard *g, const struct nl_pair *nl, int home);
+int guard_start(struct guard *g, const struct nl_pair *nl, const struct routes_place *place);
 /* sweeps: it removes rules and routes first; that takes its time, and nobody waits for it. */
 void guard_end(struct guard *g, bool sweeps);
 

@@ -47,7 +47,7 @@ static int open_sockets(struct routes *r)
 
 static int guard(struct routes *r)
 {
-	int err = guard_start(&r->guard, &r->last, r->home);
+	int err = guard_start(&r->guard, &r->last, &r->place);
 
 	return err ? err : watch_fd(r, r->guard.fd);
 }
@@ -121,7 +121,7 @@ unsigned int routes_bits_standing(const struct routes *r)
 	return r->standing ? r->bits : 0;
 }
 
-int routes_open(unsigned int mark_bits, int home, struct routes **out)
+int routes_open(unsigned int mark_bits, const struct routes_place *place, struct routes **out)
 {
 	struct routes *r = calloc(1, sizeof(*r));
 	int err;
@@ -131,7 +131,7 @@ int routes_open(unsigned int mark_bits, int home, struct routes **out)
 	r->news = r->epoll = r->guard.fd = -1;
 	r->nl = r->last = (struct nl_pair){-1, -1};
 	r->bits = mark_bits;
-	r->home = home;
+	r->place = place ? *place : (struct routes_place){-1, -1, 0};
 	r->stale[0] = r->stale[1] = r->stale_rules = true;
 	err = open_sockets(r);
 	if (!err)
@@ -209,6 +209,7 @@ int routes_bits(struct routes *r, unsigned int mark_bits)
 		return err;
 	r->bits = mark_bits;
 	r->stale_rules = true;
+	r->standing = false;
 	err = bring_up_to_date(r);
 	if (err && err != -ETIMEDOUT)
 		withdraw(r);

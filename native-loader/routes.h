@@ -15,15 +15,24 @@
 #define ROUTES_MOST (1 << 21)	/* of one family: twice what the Internet has */
 #define ROUTES_THROWN_MOST 4096 /* of them left to main, since they cannot be copied */
 
+#include <stdint.h>
+
 struct routes;
 
+/* For the guard; the descriptors are the caller's, open until routes_close(). */
+struct routes_place {
+	int home;	/* the namespace that the guard lives in: its own it would keep alive */
+	int map_fd;	/* in which the bits of the mark stand that have routes */
+	uint32_t inode; /* and under which key; the guard clears them before it removes a rule */
+};
+
 /* The calling thread is in the namespace; later calls may come from any. Takes over what an agent
- * that was killed has left. mark_bits 0: the table, but no rule. home: the namespace in which the
- * guard lives, open until routes_close(); -1: this one, which it keeps alive.
+ * that was killed has left. mark_bits 0: the table, but no rule. place: NULL for one that nobody
+ * else knows of, in which the guard lives.
  * -EOPNOTSUPP: the routing of the namespace cannot carry it, routes_reason() says why, nothing is
  * left. Other -errno: nothing is left either.
  */
-int routes_open(unsigned int mark_bits, int home, struct routes **out);
+int routes_open(unsigned int mark_bits, const struct routes_place *place, struct routes **out);
 /* For epoll; readable when routes_handle() has something to do. */
 int routes_fd(const struct routes *r);
 /* The bits whose rules stand, in front of a table that is complete. */

@@ -5,18 +5,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "routes.h"
 #include "served-netns.h"
 
-#define OTHERS_MOST 2048	 /* that are remembered as not served */
-#define FOREIGN_NS (60 * SECOND) /* those of other user namespaces are told so long */
+#define OTHERS_MOST 2048 /* that are remembered as not served */
 
 uint64_t now_ns(void)
 {
@@ -30,13 +31,15 @@ static void publish(struct served *s, struct namespace *n, uint32_t flags)
 {
 	struct tcpx_served value = {.flags = flags};
 
-	if (n->routes)
+	if (n->routes && flags & TCPX_SERVED_ROUTES)
 		value.mark_bits = routes_bits_standing(n->routes);
 	n->flags = flags;
+	pthread_mutex_lock(&s->lock); /* the flusher may be changing it */
 	if (flags)
 		bpf_map_update_elem(s->map_fd, &n->inode, &value, BPF_ANY);
 	else
 		bpf_map_delete_elem(s->map_fd, &n->inode);
+	pthread_mutex_unlock(&s->lock);
 }
 
 static uint32_t flags_of(const struct namespace *n)
@@ -45,7 +48,7 @@ static uint32_t flags_of(const struct namespace *n)
 
 	if (n->routes)
 		flags |= TCPX_SERVED_ROUTES;
-	if (n->refused)
+	if (n->refused || (n->routes && !routes_bits_standing(n->routes)))
 		flags |= TCPX_SERVED_NO_ROUTES;
 	return flags;
 }
@@ -55,88 +58,106 @@ void netns_publish(struct served *s, struct namespace *n)
 	publish(s, n, flags_of(n));
 }
 
-void netns_publish_closing(struct served *s, struct namespace *n)
+void netns_publish_without(struct served *s, struct namespace *n, uint32_t flags)
 {
-	publish(s, n, flags_of(n) & ~TCPX_SERVED_FLUSH);
+	publish(s, n, flags_of(n) & ~flags);
 }
 
-struct namespace *netns_lookup(struct served *s, uint32_t inode)
+static struct namespace *in_list(struct namespace *n, uint32_t inode)
 {
-	struct namespace *n = s->first;
-
 	while (n && n->inode != inode)
 		n = n->next;
 	return n;
 }
 
-void netns_drop_routes(struct namespace *n)
+struct namespace *netns_lookup(struct served *s, uint32_t inode)
 {
-	if (n->routes)
+	return in_list(s->first, inode);
+}
+
+struct namespace *netns_declined(struct served *s, uint32_t inode)
+{
+	return in_list(s->declined, inode);
+}
+
+void netns_drop_routes(struct served *s, struct namespace *n, bool broken)
+{
+	if (!n->routes)
+		return;
+	/* explicitly: a guard that is just being made may have it open for a moment longer */
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, routes_fd(n->routes), NULL);
+	if (broken)
+		routes_abandon(n->routes);
+	else
 		routes_close(n->routes);
 	n->routes = NULL;
 	n->routes_ns = 0;
 }
 
-struct namespace *netns_insert(struct served *s, uint32_t inode, int fd)
+static struct namespace *make(uint32_t inode, int fd, struct namespace *next)
 {
 	struct namespace *n = calloc(1, sizeof(*n));
 
+	if (n)
+		*n = (struct namespace){.inode = inode, .fd = fd, .next = next};
+	return n;
+}
+
+struct namespace *netns_insert(struct served *s, uint32_t inode, int fd)
+{
+	struct namespace *n = make(inode, fd, s->first);
+
 	if (!n)
 		return NULL;
-	n->inode = inode;
-	n->fd = fd;
-	n->next = s->first;
 	pthread_mutex_lock(&s->lock);
 	s->first = n;
 	pthread_mutex_unlock(&s->lock);
-	if (fd >= 0)
-		s->count++;
-	else
-		s->others++;
+	s->count++;
 	return n;
 }
 
 void netns_decline(struct served *s, uint32_t inode, int err)
 {
-	struct namespace *n = s->others < OTHERS_MOST ? netns_insert(s, inode, -1) : NULL;
+	struct namespace *n = s->others < OTHERS_MOST ? make(inode, -1, s->declined) : NULL;
 
 	if (!n)
 		return;
+	s->declined = n;
+	s->others++;
+	s->foreign += err == -EPERM;
 	n->err = err;
 	n->known_ns = now_ns();
-	n->forget_ns = n->known_ns + (err == -EPERM ? FOREIGN_NS : IDLE_NS);
-	if (err == -EPERM)
-		s->foreign++;
 	/* not found: it may be there in a moment */
 	if (err != -ENOENT)
 		publish(s, n, TCPX_SERVED_DECLINED);
 }
 
-static void unlink_netns(struct served *s, struct namespace *n)
+static void take_out(struct namespace **at, const struct namespace *n)
 {
-	struct namespace **at = &s->first;
-
-	pthread_mutex_lock(&s->lock);
 	while (*at != n)
 		at = &(*at)->next;
 	*at = n->next;
-	pthread_mutex_unlock(&s->lock);
 }
 
 void netns_forget(struct served *s, struct namespace *n)
 {
-	publish(s, n, 0);
-	unlink_netns(s, n);
-	if (n->fd >= 0) {
-		netns_drop_routes(n);
-		if (n->open)
-			flush_close(&n->flush);
-		close(n->fd);
-		s->count--;
-	} else {
+	if (n->fd >= 0 || n->flags)
+		publish(s, n, 0);
+	if (n->fd < 0) {
+		take_out(&s->declined, n);
 		s->others--;
 		s->foreign -= n->err == -EPERM;
+		free(n);
+		return;
 	}
+	pthread_mutex_lock(&s->lock);
+	take_out(&s->first, n);
+	pthread_mutex_unlock(&s->lock);
+	netns_drop_routes(s, n, false);
+	if (n->open)
+		flush_close(&n->flush);
+	close(n->fd);
+	s->count--;
 	free(n);
 }
 
@@ -147,15 +168,30 @@ int netns_check(struct served *s, int err)
 	return err;
 }
 
+/* The thread's own namespace needs no right to enter it. */
+static int enter(struct served *s, const struct namespace *n)
+{
+	return n->inode != s->home && setns(n->fd, CLONE_NEWNET) ? -errno : 0;
+}
+
+static void come_home(struct served *s, const struct namespace *n)
+{
+	/* what would follow would happen to a stranger: better no agent, which its guards survive
+	 */
+	if (n->inode != s->home && setns(s->home_fd, CLONE_NEWNET))
+		syscall(SYS_kill, getpid(), SIGKILL);
+}
+
 static int open_routes(struct served *s, struct namespace *n)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = n};
-	int err = routes_open(s->mark_bits, s->home_fd, &n->routes);
+	struct routes_place place = {s->home_fd, s->map_fd, n->inode};
+	int err = routes_open(s->mark_bits, &place, &n->routes);
 
 	if (!err && n->routes &&
 	    epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, routes_fd(n->routes), &event)) {
 		err = -errno;
-		netns_drop_routes(n);
+		netns_drop_routes(s, n, false);
 	}
 	n->refused = err != 0;
 	/* this process lives at home, which it keeps alive in any case */
@@ -196,11 +232,12 @@ int netns_equip(struct served *s, struct namespace *n)
 	int err = 0, route_err = 0;
 
 	if (open || route) {
-		if (setns(n->fd, CLONE_NEWNET))
-			return -errno;
+		err = enter(s, n);
+		if (err)
+			return err;
 		err = open ? open_flush(s, n) : 0;
 		route_err = route ? open_routes(s, n) : 0;
-		setns(s->home_fd, CLONE_NEWNET);
+		come_home(s, n);
 	}
 	if (n->open && !(n->flags & TCPX_SERVED_FLUSH))
 		n->flush_ns = now_ns() + IDLE_NS;
@@ -208,8 +245,8 @@ int netns_equip(struct served *s, struct namespace *n)
 	return err ? err : route_err;
 }
 
-/* "TCP: inuse 5 orphan 0 ..." in a file of the calling thread's namespace. */
-static unsigned long in_use(const char *path, const char *word)
+/* "TCP: inuse 5 orphan 0 ..." in a file of the calling thread's namespace; -1: not known. */
+static long in_use(const char *path, const char *word)
 {
 	const char *at;
 	char text[512];
@@ -218,22 +255,24 @@ static unsigned long in_use(const char *path, const char *word)
 
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return 0;
+		return errno == ENOENT ? 0 : -1; /* no IPv6 */
 	n = read(fd, text, sizeof(text) - 1);
 	close(fd);
-	text[n > 0 ? n : 0] = 0;
+	if (n < 0)
+		return -1;
+	text[n] = 0;
 	at = strstr(text, word);
-	return at ? strtoul(at + strlen(word), NULL, 10) : 0;
+	return at ? strtol(at + strlen(word), NULL, 10) : 0;
 }
 
-unsigned long netns_sockets(struct served *s, const struct namespace *n)
+bool netns_in_use(struct served *s, const struct namespace *n)
 {
-	unsigned long sockets;
+	long sockets, sockets6;
 
-	if (setns(n->fd, CLONE_NEWNET))
-		return 0;
-	sockets = in_use("/proc/thread-self/net/sockstat", "\nTCP: inuse ") +
-		  in_use("/proc/thread-self/net/sockstat6", "TCP6: inuse ");
-	setns(s->home_fd, CLONE_NEWNET);
-	return sockets;
+	if (enter(s, n))
+		return true;
+	sockets = in_use("/proc/thread-self/net/sockstat", "\nTCP: inuse ");
+	sockets6 = in_use("/proc/thread-self/net/sockstat6", "TCP6: inuse ");
+	come_home(s, n);
+	return sockets || sockets6; /* an error is no proof that there are none */
 }

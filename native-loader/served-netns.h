@@ -9,10 +9,13 @@
 #define IDLE_NS (10 * SECOND)	     /* unused raw sockets go, what failed is tried anew */
 #define ROUTES_LOOK_NS (5 * SECOND)  /* so often we look for TCP sockets */
 #define ROUTES_IDLE_NS (60 * SECOND) /* and without any for so long the routes go */
+#define DECLINED_NS (3 * SECOND)     /* in the map, which holds notices back */
+#define FOREIGN_NS (60 * SECOND)     /* namespaces of other user namespaces are told so long */
 
 uint64_t now_ns(void);
 struct namespace *netns_lookup(struct served *s, uint32_t inode);
-/* Takes the descriptor over, -1: one that is not served. NULL: no memory. */
+struct namespace *netns_declined(struct served *s, uint32_t inode);
+/* Takes the descriptor over. NULL: no memory. */
 struct namespace *netns_insert(struct served *s, uint32_t inode, int fd);
 /* Remembers for a while that it is not served, and why: nobody needs to ask or to search again. */
 void netns_decline(struct served *s, uint32_t inode, int err);
@@ -20,14 +23,15 @@ void netns_decline(struct served *s, uint32_t inode, int err);
 void netns_forget(struct served *s, struct namespace *n);
 /* What is in the map, from what there is. */
 void netns_publish(struct served *s, struct namespace *n);
-/* The same without TCPX_SERVED_FLUSH. */
-void netns_publish_closing(struct served *s, struct namespace *n);
+/* The same without these flags; without TCPX_SERVED_ROUTES no bits either. */
+void netns_publish_without(struct served *s, struct namespace *n, uint32_t flags);
 /* Opens what is missing. An error of the routes alone leaves the rest standing. */
 int netns_equip(struct served *s, struct namespace *n);
 void netns_close_flush(struct served *s, struct namespace *n);
-void netns_drop_routes(struct namespace *n);
-/* TCP sockets in it, those of programs that have ended included. */
-unsigned long netns_sockets(struct served *s, const struct namespace *n);
+/* broken: their sockets are of no use any more, and the guard takes the routes back. */
+void netns_drop_routes(struct served *s, struct namespace *n, bool broken);
+/* Are there TCP sockets in it, those of programs that have ended included? */
+bool netns_in_use(struct served *s, const struct namespace *n);
 /* Returns err, and keeps the reason of a refusal for whoever asks. */
 int netns_check(struct served *s, int err);
 

@@ -17,9 +17,11 @@
 #define BEFORES 4096
 #define SERVED_MOST 1024
 #define SERVED_LEAST 16
-#define FDS_EACH 12   /* descriptors of a served namespace, and some to spare */
-#define FDS_OTHER 128 /* of the rest of the process */
-#define SEARCHES 20   /* of /proc per second, which others can make us want */
+#define FDS_EACH 12    /* descriptors of a served namespace, and some to spare */
+#define FDS_OTHER 128  /* of the rest of the process */
+#define SEARCH_PAUSE 9 /* times as long as the last one took, before the next */
+#define SCAN_NS (60 * SECOND)
+#define UNSEEN_MOST 5 /* scans: a kernel's own socket may be all that is in a namespace */
 
 /* Takes the descriptor over. */
 static int adopt(struct served *s, uint32_t inode, int fd)
@@ -39,17 +41,18 @@ static int adopt(struct served *s, uint32_t inode, int fd)
 		return -ENOMEM;
 	}
 	err = netns_equip(s, n);
-	if (!n->open && !n->routes) {
-		n->err = err; /* nothing works there: not again for a while */
-		n->forget_ns = now_ns() + IDLE_NS;
-	}
+	if (n->open || n->routes)
+		return err;
+	netns_forget(s, n);
+	if (err) /* nothing works there: not again for a while */
+		netns_decline(s, inode, err);
 	return err;
 }
 
 /* Takes the descriptor over, and declines a namespace whose owner may be anybody. */
 static int adopt_own(struct served *s, uint32_t inode, int fd)
 {
-	if (netns_owned_by(fd, s->owner_dev, s->owner))
+	if (netns_owned_by(fd, &s->own))
 		return adopt(s, inode, fd);
 	close(fd);
 	netns_decline(s, inode, -EPERM);
@@ -57,42 +60,57 @@ static int adopt_own(struct served *s, uint32_t inode, int fd)
 	return -EPERM;
 }
 
-static int search(struct served *s, uint32_t inode)
+/* Only now may the next one begin: others decide how many are wanted, and how large /proc is. */
+static void find(struct served *s, struct wanted *wanted, unsigned int n)
 {
-	int fd = find_netns(inode);
+	uint64_t begin = now_ns(), end;
 
-	if (fd >= 0)
-		return adopt_own(s, inode, fd);
-	netns_decline(s, inode, fd);
-	return fd;
+	find_netns(wanted, n, NULL, NULL);
+	end = now_ns();
+	s->search_ns = end + SEARCH_PAUSE * (end - begin);
 }
 
-static bool may_search(struct served *s)
+static void search(struct served *s)
 {
-	uint64_t now = now_ns();
+	struct wanted wanted[WANTED_MOST];
+	unsigned int n = s->wanteds;
 
-	if (now - s->search_ns >= SECOND) {
-		s->search_ns = now;
-		s->searches = SEARCHES;
+	for (unsigned int i = 0; i < n; i++)
+		wanted[i].inode = s->wanted[i];
+	s->wanteds = 0;
+	find(s, wanted, n);
+	for (unsigned int i = 0; i < n; i++) {
+		if (wanted[i].fd >= 0)
+			adopt_own(s, wanted[i].inode, wanted[i].fd);
+		else
+			netns_decline(s, wanted[i].inode, -ENOENT);
 	}
-	if (!s->searches)
-		return false; /* who needs it will ask again */
-	s->searches--;
-	return true;
 }
 
-int served_inode(struct served *s, uint32_t inode)
+static void want(struct served *s, uint32_t inode)
+{
+	for (unsigned int i = 0; i < s->wanteds; i++) {
+		if (s->wanted[i] == inode)
+			return;
+	}
+	if (s->wanteds < WANTED_MOST) /* else: who needs it asks again */
+		s->wanted[s->wanteds++] = inode;
+}
+
+void served_want(struct served *s, uint32_t inode)
 {
 	struct namespace *n = netns_lookup(s, inode);
 
-	/* the number may be another namespace's by now */
-	if (n && n->fd < 0 && now_ns() - n->known_ns >= IDLE_NS) {
-		netns_forget(s, n);
-		n = NULL;
+	if (n) {
+		netns_equip(s, n);
+		return;
 	}
-	if (n)
-		return n->forget_ns ? n->err : netns_equip(s, n);
-	return may_search(s) ? search(s, inode) : -EAGAIN;
+	n = netns_declined(s, inode);
+	if (n && now_ns() - n->known_ns < DECLINED_NS)
+		return;
+	if (n) /* the number may be another namespace's by now */
+		netns_forget(s, n);
+	want(s, inode);
 }
 
 int served_path(struct served *s, const char *path)
@@ -103,52 +121,81 @@ int served_path(struct served *s, const char *path)
 
 	if (fd < 0)
 		return fd;
-	n = netns_lookup(s, inode);
-	if (n && n->fd < 0) {
+	n = netns_declined(s, inode);
+	if (n)
 		netns_forget(s, n);
-		n = NULL;
-	}
+	n = netns_lookup(s, inode);
 	if (!n)
 		return adopt_own(s, inode, fd);
 	close(fd);
 	n->refused = false;
-	n->err = 0;
-	n->forget_ns = 0;
 	return netns_equip(s, n);
 }
 
 /* Connections there have their mark and will not ask another time. */
 static void serve_again(struct served *s)
 {
-	for (unsigned int i = 0; i < s->befores; i++)
+	for (unsigned int i = 0; i < s->befores; i++) {
 		if (!netns_lookup(s, s->before[i]))
-			search(s, s->before[i]);
+			want(s, s->before[i]);
+		if (s->wanteds == WANTED_MOST)
+			search(s);
+	}
+	if (s->wanteds)
+		search(s);
 	free(s->before);
 	s->before = NULL;
 	s->befores = 0;
 }
 
+/* Those that were declined for a reason of theirs may be asked again. */
+static void ask_again(struct served *s)
+{
+	struct namespace *n, *next;
+
+	for (n = s->declined; n; n = next) {
+		next = n->next;
+		if (n->err != -EPERM)
+			netns_forget(s, n);
+	}
+}
+
+/* After a call of routes.c. */
+static int judge(struct served *s, struct namespace *n, int err)
+{
+	if (err == -ETIMEDOUT) {
+		netns_publish_without(s, n, TCPX_SERVED_ROUTES);
+		netns_drop_routes(s, n, true);
+		n->refused = true;
+	}
+	return netns_check(s, err);
+}
+
+static int set_bits(struct served *s, struct namespace *n)
+{
+	int err = 0;
+
+	n->refused = false;
+	if (n->routes && s->mark_bits) {
+		err = judge(s, n, routes_bits(n->routes, s->mark_bits));
+	} else if (n->routes) {
+		netns_publish_without(s, n, TCPX_SERVED_ROUTES);
+		netns_drop_routes(s, n, false);
+	}
+	if (!err)
+		return netns_equip(s, n);
+	netns_publish(s, n);
+	return err;
+}
+
 int served_at_once(struct served *s, unsigned int mark_bits)
 {
-	struct namespace *n;
 	int first = 0, err;
 
 	s->mark_bits = mark_bits;
-	for (n = s->first; n; n = n->next) {
-		if (n->fd < 0)
-			continue;
-		err = 0;
-		n->refused = false;
-		if (n->routes && mark_bits)
-			err = netns_check(s, routes_bits(n->routes, mark_bits));
-		else if (n->routes)
-			netns_drop_routes(n);
-		if (!err)
-			err = netns_equip(s, n);
-		else
-			netns_publish(s, n);
-		if (!n->open && !n->routes && !n->forget_ns) /* goes with the next tick */
-			n->forget_ns = 1;
+	ask_again(s);
+	for (struct namespace *n = s->first; n; n = n->next) {
+		err = set_bits(s, n);
 		first = first ? first : err;
 	}
 	if (mark_bits)
@@ -182,14 +229,9 @@ int served_flush(struct served *s, const struct tcpx_held *held)
 
 int served_follow(struct served *s, struct namespace *n)
 {
-	int err = n->routes ? netns_check(s, routes_handle(n->routes)) : 0;
+	int err = n->routes ? judge(s, n, routes_handle(n->routes)) : 0;
 
-	if (err == -ETIMEDOUT) {
-		routes_abandon(n->routes);
-		n->routes = NULL;
-		n->routes_ns = 0;
-		n->refused = true;
-	}
+	/* after changes, too: the guard of an agent before us may have taken our entry back */
 	if (err)
 		netns_publish(s, n);
 	return err;
@@ -212,20 +254,27 @@ static void look_after_flush(struct served *s, struct namespace *n, uint64_t now
 		return;
 	}
 	n->flush_ns = now + GRACE_NS;
-	netns_publish_closing(s, n);
+	netns_publish_without(s, n, TCPX_SERVED_FLUSH);
 }
 
 /* Our sockets keep a namespace alive that nobody else may need any more. */
 static void look_after_routes(struct served *s, struct namespace *n, uint64_t now)
 {
-	if (netns_sockets(s, n))
+	if (netns_in_use(s, n))
 		n->used_ns = now;
 	n->routes_ns = now + ROUTES_LOOK_NS;
 	if (now - n->used_ns < ROUTES_IDLE_NS)
 		return;
+	/* whoever comes from now on asks for it again; who has come a moment ago has the mark */
+	netns_publish_without(s, n, ~0U);
+	if (netns_in_use(s, n)) {
+		n->used_ns = now;
+		netns_publish(s, n);
+		return;
+	}
 	if (n->open)
 		netns_close_flush(s, n); /* nothing can be held there */
-	netns_drop_routes(n);
+	netns_drop_routes(s, n, false);
 }
 
 static bool is_due(uint64_t at, uint64_t now)
@@ -235,16 +284,58 @@ static bool is_due(uint64_t at, uint64_t now)
 
 static void look_after(struct served *s, struct namespace *n, uint64_t now)
 {
-	if (is_due(n->forget_ns, now)) {
-		netns_forget(s, n);
-		return;
-	}
 	if (is_due(n->flush_ns, now))
 		look_after_flush(s, n, now);
 	if (is_due(n->routes_ns, now))
 		look_after_routes(s, n, now);
-	if (!n->forget_ns && !n->open && !n->routes)
+	if ((!n->open && !n->routes) || n->unseen >= UNSEEN_MOST)
 		netns_forget(s, n);
+}
+
+static uint64_t forgotten_at(const struct namespace *n)
+{
+	return n->known_ns + (n->err == -EPERM ? FOREIGN_NS : IDLE_NS);
+}
+
+/* In the map only for a while: the number may be another namespace's by now. */
+static uint64_t look_after_declined(struct served *s, struct namespace *n, uint64_t now)
+{
+	if (now >= forgotten_at(n)) {
+		netns_forget(s, n);
+		return 0;
+	}
+	if (n->flags && now - n->known_ns >= DECLINED_NS)
+		netns_publish_without(s, n, ~0U);
+	return n->flags ? n->known_ns + DECLINED_NS : forgotten_at(n);
+}
+
+static void mark_seen(void *context, uint32_t inode)
+{
+	struct namespace *n = netns_lookup(context, inode);
+
+	if (n)
+		n->unseen = 0;
+}
+
+/* Those of no process and without a name: what is left in there may be a socket of the kernel. */
+static void scan(struct served *s, uint64_t now)
+{
+	bool routes = false;
+
+	for (struct namespace *n = s->first; n; n = n->next)
+		routes |= n->routes && n->inode != s->home;
+	if (!routes) {
+		s->scan_ns = 0;
+		return;
+	}
+	if (is_due(s->scan_ns, now)) {
+		for (struct namespace *n = s->first; n; n = n->next)
+			n->unseen += n->inode != s->home;
+		find_netns(NULL, 0, mark_seen, s);
+		s->scan_ns = 0;
+	}
+	if (!s->scan_ns)
+		s->scan_ns = now + SCAN_NS;
 }
 
 static uint64_t sooner(uint64_t at, uint64_t than)
@@ -257,12 +348,20 @@ int served_tick(struct served *s)
 	uint64_t now = now_ns(), first = 0;
 	struct namespace *n, *next;
 
+	if (s->wanteds && now >= s->search_ns)
+		search(s);
+	scan(s, now);
 	for (n = s->first; n; n = next) {
 		next = n->next;
 		look_after(s, n, now);
 	}
+	for (n = s->declined; n; n = next) {
+		next = n->next;
+		first = sooner(look_after_declined(s, n, now), first);
+	}
 	for (n = s->first; n; n = n->next)
-		first = sooner(n->forget_ns, sooner(n->flush_ns, sooner(n->routes_ns, first)));
+		first = sooner(n->flush_ns, sooner(n->routes_ns, first));
+	first = sooner(s->scan_ns, sooner(s->wanteds ? s->search_ns : 0, first));
 	if (!first)
 		return -1;
 	return first > now ? (int)((first - now) / 1000000) + 1 : 0;
@@ -299,17 +398,16 @@ static unsigned int most_served(void)
 
 int served_open(struct served *s)
 {
-	struct stat home, owner;
+	struct stat home;
+	int err = own_userns(&s->own);
 
-	if (stat(OWN_USERNS, &owner))
-		return -errno;
+	if (err)
+		return err;
 	s->home_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (s->home_fd < 0)
 		return -errno;
 	if (!fstat(s->home_fd, &home))
 		s->home = (uint32_t)home.st_ino;
-	s->owner_dev = owner.st_dev;
-	s->owner = owner.st_ino;
 	s->most = most_served();
 	take_over(s);
 	return 0;
@@ -328,6 +426,8 @@ void served_close(struct served *s)
 		if (routes) /* for the next agent: see serve_again() */
 			bpf_map_update_elem(s->map_fd, &inode, &none, BPF_ANY);
 	}
+	while (s->declined)
+		netns_forget(s, s->declined);
 	free(s->before);
 	close(s->home_fd);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The real parts of the agent: pinned maps, the thinner's object, the thread in the bridge.
 
-import { closeSync, openSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { type Bridge, cstr, Errno, unwrap } from "../loader/bridge.ts";
 import { placeOf } from "../loader/cgroup-place.ts";
@@ -84,6 +84,7 @@ function attach(lib: Bridge, thinner: Thinner, scope: AgentScope): Disposable {
   if (place === "gone" || place.path === undefined) throw new Error(`cgroup ${scope.name} is gone`);
   const cgroup = openSync(place.path, "r");
   try {
+    if (fstatSync(cgroup, { bigint: true }).ino !== scope.id) throw new Error(`cgroup ${scope.name} is gone`);
     thinner.attach(scope.id, cgroup);
     return { [Symbol.dispose]: () => thinner.detach(scope.id) };
   } finally {

@@ -3,10 +3,14 @@
 // namespace that can be seen from here.
 
 import { readFileSync, statSync } from "node:fs";
+import { constants } from "node:os";
 import { basename } from "node:path";
 import type { Bridge } from "../loader/bridge.ts";
 import { processes } from "../loader/owners.ts";
 import { everyNamespace, inNetns } from "../system/netns.ts";
+import { effectiveUid } from "../system/process.ts";
+
+const { EPERM } = constants.errno;
 
 export interface RouteSurvey {
   namespaces: number;
@@ -21,11 +25,12 @@ export interface RouteSurvey {
 /** Is this process an agent, or its guard, of a tcpx with another /run? */
 function isOtherAgent(pid: number, run: number | undefined): boolean {
   try {
+    // first, since a stranger can keep who reads his command line; and nobody else has our capabilities
+    if (effectiveUid(pid) !== process.geteuid?.()) return false;
     const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
     const isAgent =
       words.includes("internal-agent") || (basename(words[0] ?? "") === "tcpx" && words[1] === "agent");
     if (!isAgent) return false;
-    if (statSync(`/proc/${pid}`).uid !== process.geteuid?.()) return false; // nobody else has our capabilities
     return statSync(`/proc/${pid}/root/run`).dev !== run;
   } catch {
     return false; // it has ended, or is not ours to look at
@@ -51,7 +56,7 @@ export function removeRoutesLeft(lib: Bridge, isOther: boolean): RouteSurvey {
       const removed = lib.tcpx_routes_sweep();
       return { removed, again: removed > 0 ? lib.tcpx_routes_sweep() : removed };
     })?.value;
-    if (!found) continue;
+    if (!found || found.removed === -EPERM) continue; // of another user namespace: no agent was there
     survey.namespaces++;
     survey.removed += Math.max(found.removed, 0);
     if (found.again !== 0) survey.failed++;

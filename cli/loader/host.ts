@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
 import { byDepth, cgroupMounts } from "../system/cgroup-path.ts";
 import { makeDirectory } from "../system/files.ts";
+import { lockHolder } from "../system/lock-holder.ts";
+import { effectiveUid } from "../system/process.ts";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
 import { PATIENCE_MS, type Patience, tryFlock, waitForLock } from "./lock.ts";
 import type { Fd } from "./maps.ts";
@@ -64,9 +66,15 @@ function mountError(why: string, cause?: unknown): TcpxError {
   });
 }
 
+/** Has somebody the lock who is no tcpx that may mount? */
+function isHeldByStranger(dir: string): boolean {
+  const holder = lockHolder(dir);
+  return holder !== undefined && effectiveUid(holder.pid) !== process.geteuid?.();
+}
+
 /**
  * Two first commands at the same time must not mount two of them. Whoever can read the directory can have this
- * lock, and not only root, so the patience is a short one. Null where there can be none.
+ * lock, and not only root, so the patience is a short one, and for others than us there is none. Null: without it.
  */
 function mountLock(lib: Bridge, dir: string, patience: Patience): Promise<Fd | null> {
   const place = {
@@ -77,7 +85,7 @@ function mountLock(lib: Bridge, dir: string, patience: Patience): Promise<Fd | n
   const short = { ...patience, ms: Math.min(patience.ms, PATIENCE_MS) };
   return waitForLock(place, short, async () => {
     try {
-      return tryFlock(lib, dir);
+      return tryFlock(lib, dir) ?? (isHeldByStranger(dir) ? null : undefined);
     } catch {
       return null; // mounting will say what is wrong
     }

@@ -91,7 +91,8 @@ export function sweepDrafts(path: string): void {
   for (const name of or(() => readdirSync(dir), [])) {
     const parts =
       name.startsWith(start) && /^([\da-f]+-\d+)-(\d+)-(\d+)-[\da-f]{8}$/.exec(name.slice(start.length));
-    if (parts && isLeft(dir, name, parts)) rmSync(join(dir, name), { force: true });
+    // what cannot be removed, such as a directory of somebody's, is in nobody's way
+    if (parts && isLeft(dir, name, parts)) or(() => rmSync(join(dir, name), { force: true }), undefined);
   }
 }
 

@@ -47,7 +47,20 @@ export function processState(pid: number): ProcessState | undefined {
   }
 }
 
-/** How a process was started, cut to a length for messages; its name in brackets where that is not known. */
+/** Whom it acts as; undefined when there is no such process. Read without a lock of the process's own. */
+export function effectiveUid(pid: number): number | undefined {
+  try {
+    const uid = /^Uid:\s*\d+\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+    return uid === undefined ? undefined : Number(uid);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * How a process was started, cut to a length for messages; its name in brackets where that is not known, or the
+ * process is another user's: who reads its command line waits for what it does with its memory, for ever if it likes.
+ */
 export function commandLineOf(pid: number): string {
   const read = (file: string) => {
     try {
@@ -56,7 +69,8 @@ export function commandLineOf(pid: number): string {
       return ""; // it has ended
     }
   };
-  const words = read("cmdline").replace(/\0+$/, "").replaceAll("\0", " ");
+  const ours = effectiveUid(pid) === process.geteuid?.();
+  const words = (ours ? read("cmdline") : "").replace(/\0+$/, "").replaceAll("\0", " ");
   const text = words || `[${read("comm").trim() || "ended"}]`;
   return text.length > COMMAND_LENGTH ? `${text.slice(0, COMMAND_LENGTH).toWellFormed()}...` : text;
 }

@@ -116,7 +116,7 @@ export const FAULTS: Record<string, Fault> = {
   },
   "a namespace of another user namespace is entered": {
     target: "agent",
-    edits: [["served.c", "netns_owned_by(fd, s->owner_dev, s->owner)", "fd >= 0"]],
+    edits: [["served.c", "netns_owned_by(fd, &s->own)", "fd >= 0"]],
   },
   "more namespaces are served than can be": {
     target: "agent",

@@ -274,20 +274,33 @@ int __wrap_stat(const char *path, struct stat *out)
 	return 0;
 }
 
-int __wrap_find_netns(uint32_t inode)
+static int find(int inode)
 {
-	return kind_of((int)inode) == ABSENT ? -ENOENT : open_with(OTHER, (int)inode);
+	return kind_of(inode) == ABSENT ? -1 : open_with(OTHER, inode);
+}
+
+void __wrap_find_netns(struct wanted *wanted, unsigned int n,
+		       void (*seen)(void *context, uint32_t inode), void *context)
+{
+	require(n <= WANTED_MOST, "a search for too many");
+	for (unsigned int i = 0; i < n; i++)
+		wanted[i].fd = find((int)wanted[i].inode);
+	for (uint32_t inode = 1; seen && inode < 8; inode++)
+		seen(context, inode);
 }
 
 int __wrap_open_netns(const char *path, uint32_t *inode)
 {
+	int fd;
+
 	*inode = (unsigned char)*path;
-	return __wrap_find_netns(*inode);
+	fd = find((int)*inode);
+	return fd < 0 ? -ENOENT : fd;
 }
 
-bool __wrap_netns_owned_by(int fd, dev_t dev, ino_t inode)
+bool __wrap_netns_owned_by(int fd, const struct userns *owner)
 {
-	require(dev == OWNER_DEV && inode == OWNER, "another owner than the agent's");
+	require(owner->dev == OWNER_DEV && owner->inode == OWNER, "another owner than the agent's");
 	return kind_of(*fd_note(fd)) != FOREIGN;
 }
 

@@ -48,7 +48,7 @@ static void run(struct outcome *o)
 	memset(o, 0, sizeof(*o));
 	host_begin();
 	host_fails_at(input_u8());
-	o->opened = routes_open(input_u32(), -1, &r);
+	o->opened = routes_open(input_u32(), NULL, &r);
 	require(o->opened <= 0 && !o->opened == !!r, "routes_open() is not sure");
 	if (r)
 		follow(r, o);

@@ -70,6 +70,18 @@ describeIf(labRequirement.ok, labRequirement.reason)("a granted request for ACKs
     await rule("del", "0x8");
   });
 
+  test("sets none once the agent was killed: its guard says so before it takes the routes back", async () => {
+    await r.rule(r.server, "ack accept");
+    await r.rule(r.client, "ack request --every 1");
+    await served();
+    const { json } = await tcpxOk(["status"], { json: true });
+    process.kill(json.agent.pid, "SIGKILL");
+    expect(await until(async () => !(await standing("0x2000/0x2000")))).toBe(true);
+    for (let i = 0; i < 3; i++) expect(await asked()).toBe(0);
+    await tcpxOk(["agent", "--start"]);
+    await served();
+  });
+
   test("sets none while no agent runs", async () => {
     await r.rule(r.server, "ack accept");
     await r.rule(r.client, "ack request --every 1");

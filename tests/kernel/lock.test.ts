@@ -325,19 +325,29 @@ describeIf(labRequirement.ok, labRequirement.reason)("where bpffs is not mounted
     await Promise.all([doctors(), doctors(), rules("m1"), rules("m2")]);
   }, 60_000);
 
-  test("a user who has the lock for the mount is named, and is not waited for without end", async () => {
+  const holding = (host: PrivateHost, ...as: string[]) =>
+    lab.spawn([...host.wrap, ...as, "flock", "--no-fork", BPFFS, "sh", "-c", "echo held; exec cat"]);
+
+  test("root's process that has the lock for the mount is named, and is not waited for without end", async () => {
     const host = await PrivateHost.create(lab, { bpffs: false });
-    const scope = ["--cgroup", lab.cgroup("u")];
-    const user = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    const argv = ["flock", "--no-fork", BPFFS, "sh", "-c", "echo held; exec cat"];
-    const first = lab.spawn([...host.wrap, ...user, ...argv]);
+    const scope = ["--cgroup", lab.cgroup("r")];
+    const first = holding(host);
     await firstLine(first.stdout);
     const { code, stderr } = await host.tcpx(["uto", "set", "30s", "--wait", ...scope]);
     expect(code).toBe(5);
     expect(stderr).toMatch(/another tcpx is mounting bpffs: process \d+ \(cat\); .*mount -t bpf bpf/);
     first.stdin.end();
     await first.exited;
-    await host.ok(["uto", "set", "30s", ...scope]);
+  });
+
+  test("a user who has the lock for the mount, as any may, is in nobody's way", async () => {
+    const host = await PrivateHost.create(lab, { bpffs: false });
+    const scope = ["--cgroup", lab.cgroup("u")];
+    const first = holding(host, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups");
+    await firstLine(first.stdout);
+    await host.ok(["uto", "set", "30s", "--no-wait", ...scope]);
     await host.ok(["uto", "unset", ...scope]);
+    first.stdin.end();
+    await first.exited;
   });
 });

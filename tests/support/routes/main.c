@@ -61,7 +61,7 @@ static void run(const char *id, const char *command, unsigned int number)
 	int err = 0;
 
 	if (!strcmp(command, "open")) {
-		err = routes ? -EBUSY : routes_open(number, -1, &routes);
+		err = routes ? -EBUSY : routes_open(number, NULL, &routes);
 	} else if (!strcmp(command, "bits")) {
 		err = routes_bits(routes, number);
 	} else if (!strcmp(command, "close")) {
