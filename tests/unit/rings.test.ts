@@ -37,6 +37,7 @@ const COMES_WITH: Record<string, string> = {
     setpriv: "unshare",
     nsenter: "unshare",
     flock: "unshare",
+    setarch: "unshare",
   },
 };
 /** Of packages that every Debian has. */
