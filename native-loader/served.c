@@ -60,31 +60,35 @@ static int adopt_own(struct served *s, uint32_t inode, int fd)
 	return -EPERM;
 }
 
-/* Only now may the next one begin: others decide how many are wanted, and how large /proc is. */
-static void find(struct served *s, struct wanted *wanted, unsigned int n)
+/* Of one that was wanted, perhaps a while ago. */
+static void take_found(struct served *s, const struct wanted *found)
 {
-	uint64_t begin = now_ns(), end;
+	/* a command may have named it since */
+	bool known = netns_lookup(s, found->inode) || netns_declined(s, found->inode);
 
-	find_netns(wanted, n, NULL, NULL);
-	end = now_ns();
-	s->search_ns = end + SEARCH_PAUSE * (end - begin);
+	if (known && found->fd >= 0)
+		close(found->fd);
+	else if (found->fd >= 0)
+		adopt_own(s, found->inode, found->fd);
+	else if (!known)
+		netns_decline(s, found->inode, -ENOENT);
 }
 
 static void search(struct served *s)
 {
 	struct wanted wanted[WANTED_MOST];
+	uint64_t begin = now_ns(), end;
 	unsigned int n = s->wanteds;
 
 	for (unsigned int i = 0; i < n; i++)
 		wanted[i].inode = s->wanted[i];
 	s->wanteds = 0;
-	find(s, wanted, n);
-	for (unsigned int i = 0; i < n; i++) {
-		if (wanted[i].fd >= 0)
-			adopt_own(s, wanted[i].inode, wanted[i].fd);
-		else
-			netns_decline(s, wanted[i].inode, -ENOENT);
-	}
+	find_netns(wanted, n, NULL, NULL);
+	end = now_ns();
+	/* others decide how many are wanted, and how large /proc is */
+	s->search_ns = end + SEARCH_PAUSE * (end - begin);
+	for (unsigned int i = 0; i < n; i++)
+		take_found(s, &wanted[i]);
 }
 
 static void want(struct served *s, uint32_t inode)
@@ -106,7 +110,7 @@ void served_want(struct served *s, uint32_t inode)
 		return;
 	}
 	n = netns_declined(s, inode);
-	if (n && now_ns() - n->known_ns < DECLINED_NS)
+	if (n && now_ns() < n->known_ns + DECLINED_NS)
 		return;
 	if (n) /* the number may be another namespace's by now */
 		netns_forget(s, n);
@@ -263,7 +267,7 @@ static void look_after_routes(struct served *s, struct namespace *n, uint64_t no
 	if (netns_in_use(s, n))
 		n->used_ns = now;
 	n->routes_ns = now + ROUTES_LOOK_NS;
-	if (now - n->used_ns < ROUTES_IDLE_NS)
+	if (now < n->used_ns + ROUTES_IDLE_NS)
 		return;
 	/* whoever comes from now on asks for it again; who has come a moment ago has the mark */
 	netns_publish_without(s, n, ~0U);
@@ -304,7 +308,7 @@ static uint64_t look_after_declined(struct served *s, struct namespace *n, uint6
 		netns_forget(s, n);
 		return 0;
 	}
-	if (n->flags && now - n->known_ns >= DECLINED_NS)
+	if (n->flags && now >= n->known_ns + DECLINED_NS)
 		netns_publish_without(s, n, ~0U);
 	return n->flags ? n->known_ns + DECLINED_NS : forgotten_at(n);
 }
@@ -345,11 +349,12 @@ static uint64_t sooner(uint64_t at, uint64_t than)
 
 int served_tick(struct served *s)
 {
-	uint64_t now = now_ns(), first = 0;
 	struct namespace *n, *next;
+	uint64_t now, first = 0;
 
-	if (s->wanteds && now >= s->search_ns)
+	if (s->wanteds && now_ns() >= s->search_ns)
 		search(s);
+	now = now_ns();
 	scan(s, now);
 	for (n = s->first; n; n = next) {
 		next = n->next;

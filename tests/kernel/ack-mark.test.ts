@@ -2,6 +2,8 @@
 // The mark for ACKs at once stands for routes of ours. Without them the bit may mean something to the administrator,
 // and a peer that asks for ACKs at once must not set it.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { statSync } from "node:fs";
+import { LAYOUT_VERSION, ServedFlag } from "../../cli/loader/layout.generated.ts";
 import { DEFAULT_MARK, markOf, marksOf } from "../support/ack-lab.ts";
 import { run, until } from "../support/lab.ts";
 import { RequestLab } from "../support/request-lab.ts";
@@ -90,5 +92,24 @@ describeIf(labRequirement.ok, labRequirement.reason)("a granted request for ACKs
     for (let i = 0; i < 3; i++) expect(await asked()).toBe(0);
     await tcpxOk(["agent", "--start"]);
     await served();
+  });
+
+  test("is not waited for in a namespace of another user namespace: the kernel's side knows that for a while", async () => {
+    await r.rule(r.server, "ack set --every 1");
+    const pair = `import socket, time
+l = socket.create_server(("127.0.0.1", 0)); c = socket.create_connection(l.getsockname()); time.sleep(600)`;
+    const script = `ip link set lo up; exec python3 -c '${pair}'`;
+    const unshare = ["unshare", "--user", "--map-root-user", "--net"];
+    const box = r.lab.spawn([...unshare, "sh", "-c", script], { cgroup: r.server.cgroup });
+    const dump = ["bpftool", "-j", "map", "dump", "pinned", `/sys/fs/bpf/tcpx/v${LAYOUT_VERSION}/served`];
+    const declined = async () => {
+      const entries: { formatted: { key: number; value: { flags: number } } }[] = JSON.parse(await run(dump));
+      const inode = Number(statSync(`/proc/${box.pid}/ns/net`).ino);
+      return entries.some(
+        ({ formatted }) => formatted.key === inode && formatted.value.flags === ServedFlag.DECLINED,
+      );
+    };
+    expect(await until(declined)).toBe(true);
+    expect(await until(async () => !(await declined()))).toBe(true); // its number may soon be another's
   });
 });
