@@ -7,12 +7,13 @@ import { Exit, TcpxError } from "../errors.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import { childEnvironment } from "../system/child.ts";
 import { inNetns } from "../system/netns.ts";
+import { QUIET } from "../system/runtime-env.ts";
 import { self } from "../system/self.ts";
 import type { AgentAnswer } from "./health.ts";
 import { lockHolder, tryLock, waitLock } from "./lock.ts";
 import { checkRunDir, clearRunDir, ensureRunDir, FAILURE } from "./run-dir.ts";
 import { ask } from "./socket.ts";
-import { QUIET, stopUnit, systemdRun } from "./unit.ts";
+import { stopUnit, systemdRun } from "./unit.ts";
 
 const START_MS = 15_000;
 const END_MS = 5000;

@@ -4,19 +4,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import type { Capability } from "../loader/host.ts";
 import { childEnvironment, programOf } from "../system/child.ts";
-import { engineVariables } from "../system/runtime-env.ts";
+import { QUIET } from "../system/runtime-env.ts";
 import { sandbox } from "../system/sandbox.ts";
 
 export const UNIT = "tcpx-agent.service";
-
-/**
- * Without these the runtime wakes up ten times a second for a collector that has nothing to do, and keeps
- * threads for compilers that we have no work for. (Not useJIT=0: bun:ffi needs it.)
- */
-export const QUIET = {
-  BUN_GC_TIMER_DISABLE: "1",
-  ...engineVariables(),
-} as const;
 
 /** What it needs, and no more. Where BPF and PERFMON are missing, SYS_ADMIN stands for them. */
 export const CAPABILITIES: readonly Capability[] = [

@@ -29,7 +29,8 @@ export function isDirectory(path: string): boolean {
   }
 }
 
-function read(path: string): string {
+/** "" where it cannot be read: a process has ended, or we may not look. */
+export function readOrEmpty(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch {
@@ -42,7 +43,7 @@ export function ancestors(): number[] {
   const pids: number[] = [];
   for (let pid = process.ppid; pid > 1 && pids.length < 64; ) {
     pids.push(pid);
-    pid = Number(/\) \S (\d+)/.exec(read(`/proc/${pid}/stat`))?.[1] ?? 0); // name) state ppid
+    pid = Number(/\) \S (\d+)/.exec(readOrEmpty(`/proc/${pid}/stat`))?.[1] ?? 0); // name) state ppid
   }
   return pids;
 }
@@ -85,10 +86,10 @@ export function hostView(): View | undefined {
 }
 
 /** What /proc/PID/mountinfo says of a view. */
-export const mountInfo = (view: View): string => read(view.mounts.replace(/mounts$/, "mountinfo"));
+export const mountInfo = (view: View): string => readOrEmpty(view.mounts.replace(/mounts$/, "mountinfo"));
 
 export function mountsOf(view: View): Mount[] {
-  const lines = read(view.mounts).split("\n").filter(Boolean);
+  const lines = readOrEmpty(view.mounts).split("\n").filter(Boolean);
   return lines.map((line) => {
     const [source = "", path = "", type = ""] = line.split(" ");
     return { source, path: path.replaceAll("\\040", " "), type };

@@ -1,22 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The cgroup of a process, by what some view of the file system has mounted.
 
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { isDirectory, mountInfo, viewpoints } from "../loader/viewpoint.ts";
+import { isDirectory, mountInfo, readOrEmpty, viewpoints } from "../loader/viewpoint.ts";
 import { belowMount, cgroupMounts, unifiedPath } from "./cgroup-path.ts";
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
-}
 
 /** The path, as this process can open it, of the cgroup v2 that a process is in; undefined: no mount shows it. */
 export function cgroupSeen(pid: number): string | undefined {
-  const cgroup = unifiedPath(read(`/proc/${pid}/cgroup`));
+  const cgroup = unifiedPath(readOrEmpty(`/proc/${pid}/cgroup`));
   if (cgroup === undefined) return undefined;
   for (const view of viewpoints()) {
     for (const mount of cgroupMounts(mountInfo(view))) {

@@ -2,10 +2,10 @@
 // A process that stays for long may do no more than it needs to, whoever has started it, and does not wake up
 // for nothing.
 
-import { QUIET } from "../agent/unit.ts";
 import { Exit, TcpxError } from "../errors.ts";
 import { type Bridge, Errno } from "../loader/bridge.ts";
 import { type Capability, capabilityMask } from "../loader/host.ts";
+import { QUIET } from "./runtime-env.ts";
 import { self } from "./self.ts";
 
 /** In the environment of who has started anew: its pid. With any other value it means nothing. */

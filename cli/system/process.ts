@@ -3,6 +3,7 @@
 
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import type { Bridge } from "../loader/bridge.ts";
+import { readOrEmpty } from "../loader/viewpoint.ts";
 
 const PF_KTHREAD = 0x00200000;
 const SOL_SOCKET = 1;
@@ -49,12 +50,8 @@ export function processState(pid: number): ProcessState | undefined {
 
 /** Whom it acts as; undefined when there is no such process. Read without a lock of the process's own. */
 export function effectiveUid(pid: number): number | undefined {
-  try {
-    const uid = /^Uid:\s*\d+\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-    return uid === undefined ? undefined : Number(uid);
-  } catch {
-    return undefined;
-  }
+  const uid = /^Uid:\s*\d+\s+(\d+)/m.exec(readOrEmpty(`/proc/${pid}/status`))?.[1];
+  return uid === undefined ? undefined : Number(uid);
 }
 
 /**
@@ -62,13 +59,7 @@ export function effectiveUid(pid: number): number | undefined {
  * process is another user's: who reads its command line waits for what it does with its memory, for ever if it likes.
  */
 export function commandLineOf(pid: number): string {
-  const read = (file: string) => {
-    try {
-      return readFileSync(`/proc/${pid}/${file}`, "utf8");
-    } catch {
-      return ""; // it has ended
-    }
-  };
+  const read = (file: string) => readOrEmpty(`/proc/${pid}/${file}`);
   const ours = effectiveUid(pid) === process.geteuid?.();
   const words = (ours ? read("cmdline") : "").replace(/\0+$/, "").replaceAll("\0", " ");
   const text = words || `[${read("comm").trim() || "ended"}]`;

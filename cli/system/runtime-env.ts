@@ -15,3 +15,9 @@ export function engineVariables(prefix = compiled() ? JSC.prefix : "BUN_JSC_"): 
   const options = Object.entries(JSC.options);
   return Object.fromEntries(options.map(([name, value]) => [`${prefix}${name}`, value]));
 }
+
+/**
+ * Without these the runtime wakes up ten times a second for a collector that has nothing to do, and keeps
+ * threads for compilers that we have no work for. (Not useJIT=0: bun:ffi needs it.)
+ */
+export const QUIET: Readonly<Record<string, string>> = { BUN_GC_TIMER_DISABLE: "1", ...engineVariables() };

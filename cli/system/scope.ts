@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // From what an administrator calls a scope (--cgroup, --unit, --pid) to its cgroup.
 
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { ScopeFlags } from "../args.ts";
 import { absentError, Exit, TcpxError, usageError } from "../errors.ts";
@@ -9,7 +9,7 @@ import type { Bridge } from "../loader/bridge.ts";
 import { findScope, type SeenScope } from "../loader/cgroup-place.ts";
 import { cgroupRoot } from "../loader/host.ts";
 import { directories } from "../loader/survey.ts";
-import { isDirectory } from "../loader/viewpoint.ts";
+import { isDirectory, readOrEmpty } from "../loader/viewpoint.ts";
 import { waitingFor } from "../loader/waiting.ts";
 import { unifiedPath } from "./cgroup-path.ts";
 import { cgroupSeen } from "./cgroup-seen.ts";
@@ -23,17 +23,9 @@ export interface FoundScope extends SeenScope {
   notices: string[];
 }
 
-function read(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
-}
-
 /** The list is empty where it cannot be read: in threaded cgroups. */
 function holds(cgroup: string, pid: number): boolean {
-  return read(join(cgroup, "cgroup.procs")).split("\n").includes(String(pid));
+  return readOrEmpty(join(cgroup, "cgroup.procs")).split("\n").includes(String(pid));
 }
 
 /**
@@ -41,7 +33,7 @@ function holds(cgroup: string, pid: number): boolean {
  * @returns undefined when no mount that we see has it
  */
 export function cgroupOfProcess(pid: number): string | undefined {
-  if (unifiedPath(read(`/proc/${pid}/cgroup`)) === undefined) return undefined;
+  if (unifiedPath(readOrEmpty(`/proc/${pid}/cgroup`)) === undefined) return undefined;
   const seen = cgroupSeen(pid);
   if (seen !== undefined) return seen;
   // a mount that begins above our cgroup namespace: its path says ".." where names should be
