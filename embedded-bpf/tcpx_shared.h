@@ -10,7 +10,7 @@
 #include <linux/types.h>
 
 /* Changes with the meaning of any pinned map; part of the pin path. */
-#define TCPX_LAYOUT 7
+#define TCPX_LAYOUT 8
 
 /* In the order of their priority where option space runs out. */
 enum tcpx_ext {

@@ -1,6 +1,6 @@
 // Generated from embedded-bpf/tcpx_shared.h by `bun run build`. Do not edit.
 
-export const LAYOUT_VERSION = 7;
+export const LAYOUT_VERSION = 8;
 
 export const AckField = {
   EVERY: 0,
