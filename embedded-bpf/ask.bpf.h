@@ -2,8 +2,9 @@
 /*
  * Putting options on the segments of a connection: the first SYN, then the third ACK and
  * data until our first byte is acknowledged (SYN-ACKs: syn_ack.bpf.h). A retransmission goes out
- * plain, and the connection asks nothing more: a path that drops unknown options costs one timeout,
- * never the connection.
+ * plain, and the connection asks nothing more: a path that drops unknown options costs one timeout.
+ * One that refuses them, or an application that does not wait, costs the connection; the next ones
+ * go out plain: path.bpf.h.
  */
 #ifndef TCPX_ASK_BPF_H
 #define TCPX_ASK_BPF_H
@@ -83,7 +84,23 @@ static __always_inline __u32 ask_done(const struct tcpx_conn *conn)
 static __always_inline void ask_fallback(struct tcpx_conn *conn, enum tcpx_ext ext)
 {
 	count_apart(ext, TCPX_COUNTER_FALLBACK);
+	if (conn->silent == TCPX_PLAIN)
+		count_apart(ext, TCPX_COUNTER_PATH);
 	conn_news(conn, ext, TCPX_NEWS_FALLBACK);
+}
+
+/* The extensions that had something to say go without it. */
+static __always_inline void ask_fallbacks(struct tcpx_conn *conn)
+{
+	if (rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]))
+		ask_fallback(conn, TCPX_EXT_UTO);
+	if (request_speaks(&conn->requests[0]))
+		ask_fallback(conn, TCPX_EXT_CC_REQUEST);
+	if (request_speaks(&conn->requests[1]))
+		ask_fallback(conn, TCPX_EXT_IW);
+	if (request_speaks(&conn->requests[2]) || request_speaks(&conn->requests[3]) ||
+	    tarr_speaks(conn))
+		ask_fallback(conn, TCPX_EXT_ACK);
 }
 
 /* Stops talking; `fallback` when a loss, and maybe the option, is the reason. */
@@ -91,17 +108,8 @@ static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn 
 				     bool fallback)
 {
 	conn->silent = fallback ? TCPX_SILENCED : TCPX_SILENT;
-	if (fallback) {
-		if (rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]))
-			ask_fallback(conn, TCPX_EXT_UTO);
-		if (request_speaks(&conn->requests[0]))
-			ask_fallback(conn, TCPX_EXT_CC_REQUEST);
-		if (request_speaks(&conn->requests[1]))
-			ask_fallback(conn, TCPX_EXT_IW);
-		if (request_speaks(&conn->requests[2]) || request_speaks(&conn->requests[3]) ||
-		    tarr_speaks(conn))
-			ask_fallback(conn, TCPX_EXT_ACK);
-	}
+	if (fallback)
+		ask_fallbacks(conn);
 	request_stop(conn, TCPX_EXT_CC_REQUEST);
 	request_stop(conn, TCPX_EXT_IW);
 	request_stop(conn, TCPX_EXT_ACK);
@@ -144,7 +152,7 @@ static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_con
 /* There is an answer to give in the middle of a connection: as if it was new. */
 static __always_inline void ask_again(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
-	if (conn->silent == TCPX_SILENCED)
+	if (conn->silent >= TCPX_SILENCED)
 		return;
 	if (conn->silent) /* what we had to advertise has been said */
 		conn->heard = 1;

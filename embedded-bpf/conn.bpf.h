@@ -120,7 +120,8 @@ static __always_inline struct tcpx_conn *conn_connect(struct bpf_sock_ops *ctx,
 						      struct tcpx_conn *conn)
 {
 	if (conn && attempt_is_new(ctx, conn))
-		callback_flags(ctx, conn, 0, TCPX_WRITE | TCPX_PARSE | BPF_SOCK_OPS_RTT_CB_FLAG);
+		callback_flags(ctx, conn, 0,
+			       TCPX_WRITE | TCPX_PARSE | TCPX_STATE | BPF_SOCK_OPS_RTT_CB_FLAG);
 	conn = conn_claim(ctx, TCPX_DIRECTION_TO);
 	if (conn) {
 		conn->attempt = attempt_hash(ctx);

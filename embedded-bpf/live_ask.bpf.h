@@ -47,7 +47,7 @@ static __always_inline int live_speak(struct tcp_sock *tp, struct tcpx_conn *con
 	struct tcp_sock___live *live = (void *)tp;
 
 	present = live->bpf_sock_ops_cb_flags;
-	if (conn->silent == TCPX_SILENCED)
+	if (conn->silent >= TCPX_SILENCED)
 		return TCPX_LIVE_UNSAID;
 	target->error = live_flags(tp, flags);
 	if (target->error)
@@ -98,7 +98,7 @@ static __always_inline int live_request(struct tcp_sock *tp, struct tcpx_conn *c
 	bool same = tarr_asks(ask) && ask->value[0] == order->ask.value[0];
 	__u8 tarr = conn->ack.tarr;
 
-	if (conn->silent == TCPX_SILENCED)
+	if (conn->silent >= TCPX_SILENCED)
 		return TCPX_LIVE_SILENCED;
 	*ask = order->ask;
 	if (!rule_active(&order->ask))

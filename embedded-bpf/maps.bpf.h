@@ -75,6 +75,14 @@ struct {
 	__uint(max_entries, 1 << 20); /* 13000 of struct tcpx_watched and more */
 } events SEC(".maps");
 
+/* Places whose paths do not take our options; shared by all scopes. See path.bpf.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, TCPX_PATHS);
+	__type(key, struct tcpx_path_key);
+	__type(value, struct tcpx_path);
+} paths SEC(".maps");
+
 /* Inlined, where a call would be most of what it costs. */
 static __always_inline void count(__u32 ext, __u32 counter)
 {

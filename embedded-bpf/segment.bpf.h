@@ -7,6 +7,7 @@
 
 #define TCPX_WRITE BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG
 #define TCPX_PARSE BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG
+#define TCPX_STATE BPF_SOCK_OPS_STATE_CB_FLAG
 
 union tcpx_option {
 	__u64 all; /* 0: nothing */

@@ -8,13 +8,13 @@
 #include "conn.bpf.h"
 #include "ask.bpf.h"
 #include "listen.bpf.h"
+#include "path.bpf.h"
 #include "receive.bpf.h"
 #include "syn_ack.bpf.h"
 #include "ext/uto.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-#define TCPX_STATE BPF_SOCK_OPS_STATE_CB_FLAG
 #define TCPX_SYN 0x02
 
 /*
@@ -35,7 +35,7 @@ __noinline int on_connect(struct bpf_sock_ops *ctx)
 	request_start(conn, TCPX_EXT_IW, conn->policy.rules[TCPX_EXT_IW][TCPX_KIND_ASK].value[0]);
 	ack_start(conn);
 	if (ask_any(conn))
-		callback_flags(ctx, conn, TCPX_WRITE, 0);
+		path_choose(ctx);
 	return 0;
 }
 
@@ -90,7 +90,7 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 	}
 	ask = ask || conn->ack.waits;
 	callback_flags(ctx, conn, (ask ? TCPX_WRITE : 0) | (receive_wanted(conn) ? TCPX_PARSE : 0),
-		       ask ? 0 : TCPX_WRITE);
+		       TCPX_STATE | (ask ? 0 : TCPX_WRITE));
 	return 0;
 }
 
@@ -110,8 +110,11 @@ __noinline int on_received(struct bpf_sock_ops *ctx)
 			disinherit(ctx);
 		return 0;
 	}
-	if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
+	if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB) {
+		if (conn->silent >= TCPX_SILENCED)
+			path_came_through(ctx);
 		established(ctx, conn);
+	}
 	if (passive(ctx))
 		ack_start(conn);
 	receive(ctx, conn);
@@ -144,15 +147,16 @@ __noinline int on_plain(struct bpf_sock_ops *ctx)
 	return 0;
 }
 
-/* Fast Open: the third ACK is here. */
+/* Fast Open: the third ACK is here. Or an attempt to connect has failed. */
 __noinline int on_state(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_own(ctx);
 
+	if (conn && ctx->args[0] == BPF_TCP_SYN_SENT)
+		return path_failed(ctx);
 	if (!conn || !conn->fast_open || ctx->args[1] != BPF_TCP_ESTABLISHED)
 		return 0;
 	conn->received = ctx->rcv_nxt;
-	callback_flags(ctx, conn, 0, TCPX_STATE);
 	settle(ctx);
 	watch_tell(ctx, conn);
 	return 0;
@@ -199,8 +203,9 @@ int tcpx(struct bpf_sock_ops *ctx)
 		else
 			ask_syn_ack(ctx);
 		break;
-	case BPF_SOCK_OPS_STATE_CB:
-		on_state(ctx);
+	case BPF_SOCK_OPS_STATE_CB: /* every attempt that succeeds comes here, too */
+		if (ctx->args[0] != BPF_TCP_SYN_SENT || ctx->args[1] == BPF_TCP_CLOSE)
+			on_state(ctx);
 		break;
 	case BPF_SOCK_OPS_RTT_CB:
 		on_rtt(ctx);

@@ -57,7 +57,8 @@ enum tcpx_counter {
 	TCPX_COUNTER_KEPT,	 /* the application had chosen itself */
 	TCPX_COUNTER_MALFORMED,	 /* zero, wrong length, duplicate, never asked for: ignored */
 	TCPX_COUNTER_NO_ROOM,	 /* no space among the 40 option bytes */
-	TCPX_COUNTER_FALLBACK,	 /* a segment was lost: went on without options */
+	TCPX_COUNTER_FALLBACK,	 /* a segment was lost, or the path is known: without options */
+	TCPX_COUNTER_PATH,	 /* of these: from the first SYN on, see struct tcpx_path */
 	TCPX_COUNTER_ERRORS,	 /* the kernel refused a helper call */
 	TCPX_COUNTER_COUNT,
 };
@@ -291,6 +292,7 @@ enum tcpx_silence {
 	TCPX_SPEAKING,
 	TCPX_SILENT,   /* all is said; a later request may be answered yet */
 	TCPX_SILENCED, /* a segment was lost: for good */
+	TCPX_PLAIN,    /* from the first SYN on, see struct tcpx_path: for good */
 };
 
 /* What a header is, and what may come with it. */
@@ -345,12 +347,47 @@ struct tcpx_conn {
 	struct tcpx_header header;
 };
 
+/*
+ * What is known of the way to a place: some paths answer an option that they do not know with a
+ * reset or an ICMP error, or drop it, and the connection has failed. A fact about the path and not
+ * a rule: it is the same for all scopes, and outlives their changes.
+ */
+struct tcpx_path_key {
+	__u64 netns;	  /* cookie of the network namespace; before 5.12 its inode number */
+	__u8 address[16]; /* of the peer, IPv4 as ::ffff:a.b.c.d */
+	__u16 port;	  /* of the peer, host order */
+	__u16 reserved[3];
+};
+
+enum tcpx_path_state {
+	TCPX_PATH_UNKNOWN,
+	TCPX_PATH_SUSPECTED, /* a SYN with our options came to nothing: what of a plain one? */
+	TCPX_PATH_AVOIDED,   /* a plain one came through: all are plain until then */
+};
+
+enum tcpx_path_cause {
+	TCPX_PATH_REFUSED, /* by a reset or an ICMP error: for TCPX_PATH_REFUSED_NS */
+	TCPX_PATH_LOST,	   /* no answer: for TCPX_PATH_LOST_NS, since it may be chance */
+};
+
+#define TCPX_PATH_REFUSED_NS 3600000000000ULL
+#define TCPX_PATH_LOST_NS 60000000000ULL
+#define TCPX_PATHS 4096 /* that are remembered; the least recently used go */
+
+/* Value of the map `paths`. */
+struct tcpx_path {
+	__u64 until_ns; /* of bpf_ktime_get_ns() */
+	__u8 state;	/* enum tcpx_path_state */
+	__u8 cause;	/* enum tcpx_path_cause */
+	__u8 reserved[6];
+};
+
 /* What has just come of an extension's negotiation. */
 enum tcpx_news {
 	TCPX_NEWS_OURS = 1,	 /* of what we asked */
 	TCPX_NEWS_PEERS = 2,	 /* of what the peer asked */
 	TCPX_NEWS_MALFORMED = 4, /* the peer's option was ignored */
-	TCPX_NEWS_FALLBACK = 8,	 /* a segment was lost: no more options */
+	TCPX_NEWS_FALLBACK = 8,	 /* a segment was lost, or the path is known: no (more) options */
 };
 
 /* The same as `tcpx watch` tells it. */
@@ -374,6 +411,7 @@ enum tcpx_watch_reason {
 	TCPX_REASON_LOSS,	 /* of a segment */
 	TCPX_REASON_LATE,	 /* data was sent before */
 	TCPX_REASON_KERNEL,	 /* did not take it */
+	TCPX_REASON_PATH,	 /* has refused our options before */
 };
 
 /* What has come of one extension. uto: milliseconds; the others: the 16 bits of the option. */
@@ -593,7 +631,7 @@ enum tcpx_live_result {
 	TCPX_LIVE_KEPT,	       /* the application has chosen itself */
 	TCPX_LIVE_PEERS,       /* the peer has been granted something else */
 	TCPX_LIVE_UNKNOWN_RTT, /* a fraction of nothing */
-	TCPX_LIVE_SILENCED,    /* asks nothing since a segment with options was lost */
+	TCPX_LIVE_SILENCED,    /* asks nothing: a segment was lost, or its path is known */
 	TCPX_LIVE_INCAPABLE,   /* the peer has not announced TARR */
 	TCPX_LIVE_FAILED,      /* see error */
 	TCPX_LIVE_RESULT_COUNT,

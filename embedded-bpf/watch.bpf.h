@@ -63,6 +63,8 @@ __noinline int watch_note(struct bpf_sock_ops *ctx, __u32 at, __u32 ext, __u32 n
 		watch_peers(ctx, conn, ext, &e);
 	else
 		e.event = news == TCPX_NEWS_MALFORMED ? TCPX_WATCH_MALFORMED : TCPX_WATCH_FALLBACK;
+	if (e.event == TCPX_WATCH_FALLBACK && conn->silent == TCPX_PLAIN)
+		e.reason = TCPX_REASON_PATH;
 	barrier_var(at); /* its bounds are those of the access */
 	if (at < TCPX_WATCHED_MOST)
 		__builtin_memcpy((__u8 *)&conn->header + at * sizeof(e), &e, sizeof(e));

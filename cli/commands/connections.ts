@@ -49,13 +49,14 @@ export const connections = leaf({
     ["tcpx connections --unit nginx.service", "Those of one service, in all its namespaces"],
     [
       "tcpx connections --json | jq '.connections[] | select(.fallback)'",
-      "Those that went on without options after a loss",
+      "Those that went without options after a loss, or because of their path",
     ],
   ],
   notes: [
     "NEGOTIATED: asked, granted, refused, unanswered = what we wanted of the peer; gave, denied = what the peer " +
-      "wanted of us; set = by our own rule; no room = it fitted on no segment; fallback = a segment was lost, and " +
-      "it went on without options. DELACK is the longest delay of an ACK.",
+      "wanted of us; set = by our own rule; no room = it fitted on no segment; not asked = the path " +
+      "did not take our options before, so the connection went out plain; fallback = a segment was lost, and it went " +
+      "on without options, or the path (path) is the reason. DELACK is the longest delay of an ACK.",
     "A connection that was there before its rule counts as accepted when a socket listens on its local port. " +
       "Sockets belong to the cgroup they were made in. Handshakes under way at a listener, and TIME-WAIT, are " +
       "not listed: see ss.",

@@ -105,8 +105,9 @@ export const status = leaf({
     "Counters: sent = segments with our option; received = values learned from peers; applied = socket " +
       "settings made; clamped = moved to our limits; granted, unanswered = requests of ours; " +
       "refused = by the peer, or by us; kept = the application's own value left alone; " +
-      "malformed = ignored; no room = option space full; fallback = went on without options after a loss; " +
-      "errors = refused by the kernel.",
+      "malformed = ignored; no room = option space full; fallback = went without options after a loss, or because of " +
+      "the path; path = of these, plain from the first SYN on: a reset, an ICMP error or silence was the answer to " +
+      "one with options; errors = refused by the kernel.",
     "ACKs of ack rules: passed, with the reasons; dropped = held back for a later one; flushed = of these, sent " +
       "by the agent when their time came.",
   ],

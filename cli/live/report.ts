@@ -13,7 +13,7 @@ const SKIPPED: Partial<Record<number, readonly [name: string, why: string]>> = {
   [LiveResult.KEPT]: ["application", "chosen by the application"],
   [LiveResult.PEERS]: ["granted", "granted to the peer"],
   [LiveResult.UNKNOWN_RTT]: ["rtt", "RTT not known yet"],
-  [LiveResult.SILENCED]: ["silenced", "silent since a loss"],
+  [LiveResult.SILENCED]: ["silenced", "silent since a loss, or for their path"],
   [LiveResult.INCAPABLE]: ["incapable", "the peer does not speak TARR"],
   [LiveResult.FAILED]: ["failed", "refused by the kernel"],
 };

@@ -43,8 +43,9 @@ export const Counter = {
   MALFORMED: 8,
   NO_ROOM: 9,
   FALLBACK: 10,
-  ERRORS: 11,
-  COUNT: 12,
+  PATH: 11,
+  ERRORS: 12,
+  COUNT: 13,
 } as const;
 
 export const Direction = {
@@ -114,6 +115,17 @@ export const LiveVerb = {
   UNDO: 2,
 } as const;
 
+export const PathCause = {
+  REFUSED: 0,
+  LOST: 1,
+} as const;
+
+export const PathState = {
+  UNKNOWN: 0,
+  SUSPECTED: 1,
+  AVOIDED: 2,
+} as const;
+
 export const RequestState = {
   NONE: 0,
   ASKED: 1,
@@ -143,6 +155,7 @@ export const Silence = {
   SPEAKING: 0,
   SILENT: 1,
   SILENCED: 2,
+  PLAIN: 3,
 } as const;
 
 export const TarrFlag = {
@@ -193,6 +206,7 @@ export const WatchReason = {
   LOSS: 4,
   LATE: 5,
   KERNEL: 6,
+  PATH: 7,
 } as const;
 
 export const WatchSlot = {
@@ -278,11 +292,11 @@ export const structs = {
     },
   },
   tcpx_counters: {
-    size: 392,
+    size: 424,
     fields: {
-      count: { offset: 0, type: "u64", dims: [4, 12] },
-      error_line: { offset: 384, type: "u32" },
-      error_code: { offset: 388, type: "s32" },
+      count: { offset: 0, type: "u64", dims: [4, 13] },
+      error_line: { offset: 416, type: "u32" },
+      error_code: { offset: 420, type: "s32" },
     },
   },
   tcpx_exids: {
@@ -429,6 +443,24 @@ export const structs = {
       result: { offset: 8, type: "u8" },
       said: { offset: 9, type: "u8" },
       reserved: { offset: 10, type: "u16" },
+    },
+  },
+  tcpx_path: {
+    size: 16,
+    fields: {
+      until_ns: { offset: 0, type: "u64" },
+      state: { offset: 8, type: "u8" },
+      cause: { offset: 9, type: "u8" },
+      reserved: { offset: 10, type: "u8", dims: [6] },
+    },
+  },
+  tcpx_path_key: {
+    size: 32,
+    fields: {
+      netns: { offset: 0, type: "u64" },
+      address: { offset: 8, type: "u8", dims: [16] },
+      port: { offset: 24, type: "u16" },
+      reserved: { offset: 26, type: "u16", dims: [3] },
     },
   },
   tcpx_policy: {

@@ -17,7 +17,7 @@ import type { Bridge } from "./bridge.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
 import { listPins, openPin } from "./maps.ts";
 
-export const SHARED = ["conns", "handover", "served", "notices", "watch", "events"] as const;
+export const SHARED = ["conns", "handover", "served", "notices", "watch", "events", "paths"] as const;
 
 const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;
 

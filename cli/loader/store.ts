@@ -121,6 +121,7 @@ const STRUCTS: Partial<Record<(typeof pins.SHARED)[number], StructName>> = {
   conns: "tcpx_conn",
   handover: "tcpx_handover",
   watch: "tcpx_watch",
+  paths: "tcpx_path",
 };
 
 /** A map that generations share; one of another shape would make the verifier refuse us. */

@@ -35,7 +35,16 @@ const COUNTERS: Record<Exclude<keyof typeof Counter, "COUNT">, [name: string, un
     "Options of peers that were ignored: wrong, twice, or never asked for.",
   ],
   NO_ROOM: ["no_room", "options", "Options that found no space among the 40 bytes of a header."],
-  FALLBACK: ["fallback", "connections", "Connections that went on without options after a loss."],
+  FALLBACK: [
+    "fallback",
+    "connections",
+    "Connections that went without options after a loss, or because of their path.",
+  ],
+  PATH: [
+    "path",
+    "connections",
+    "Of these, plain from the first SYN on: a SYN with options had come to nothing there.",
+  ],
   ERRORS: ["refused_helper", "calls", "Calls of the program that the kernel refused."],
 };
 

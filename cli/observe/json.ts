@@ -34,7 +34,9 @@ const endpoint = (list: Listed, at: number, family: number, port: number) =>
 export function connectionWriter(list: Listed): (at: number) => string {
   const said = perNegotiation(
     list,
-    (made) => `"fallback":${made?.fallback ?? false},"extensions":${JSON.stringify(extensionsJson(made))}`,
+    (made) =>
+      `"fallback":${Boolean(made?.fallback)},"fallback_reason":${JSON.stringify(made?.fallback ?? null)},` +
+      `"extensions":${JSON.stringify(extensionsJson(made))}`,
   );
   return (at) => {
     const [family, flags] = [list.family(at), list.flags(at)];

@@ -47,6 +47,7 @@ function sideText(name: string, side: Side, words: typeof WORDS_OURS): string[] 
   const { status, asked, granted } = side;
   if (status === "none") return [];
   if (status === "no-room") return [`${name} no room`];
+  if (status === "not-asked") return [`${name} not asked`];
   const word = status === "granted" || status === "refused" ? words[status] : status;
   const [wish, gift] = [asked, granted].map((value) => (value === null ? "" : valueText(value, name)));
   return [`${name} ${word} ${gift && gift !== wish ? `${gift} (asked ${wish})` : wish}`];
@@ -67,7 +68,8 @@ export function saidParts(said: Negotiated | undefined): string[] {
     ...sideText(name, said[name].peers, WORDS_PEERS),
   ]);
   const strategy = said.ack.peers.status === "granted" ? [] : strategyText(said.strategy);
-  return [...parts, ...strategy, ...(said.fallback ? ["fallback"] : [])];
+  const fallback = { loss: ["fallback"], path: ["fallback (path)"] };
+  return [...parts, ...strategy, ...(said.fallback ? fallback[said.fallback] : [])];
 }
 
 /** As many parts on a line as fit. */

@@ -18,7 +18,7 @@ import type { Listed, Request } from "./listed.ts";
 export type Value = number | string | AckPair;
 
 export interface Side {
-  status: "none" | "asked" | "granted" | "refused" | "unanswered" | "no-room" | "pending";
+  status: "none" | "asked" | "granted" | "refused" | "unanswered" | "no-room" | "pending" | "not-asked";
   asked: Value | null;
   granted: Value | null;
 }
@@ -42,8 +42,8 @@ export interface Negotiated {
   iw: Said;
   ack: Said;
   strategy: Strategy | null;
-  /** A segment was lost: it went on without options. */
-  fallback: boolean;
+  /** Without options: since a segment was lost, or from its first SYN on, because of its path. */
+  fallback: "loss" | "path" | null;
 }
 
 const NONE: Side = { status: "none", asked: null, granted: null };
@@ -79,8 +79,14 @@ export function meaningOf(ext: number, bits: number, site: Site = DEFAULT_SITE):
   return MEANINGS[ext]?.value(bits, site) ?? bits;
 }
 
-function ourSide({ state, asked, answer }: Request, meaning: Meaning, site: Site): Side {
-  const status = OURS[state];
+const FALLBACKS: Record<number, Negotiated["fallback"]> = {
+  [Silence.SILENCED]: "loss",
+  [Silence.PLAIN]: "path",
+};
+
+/** @param plain it went out without options: what it wanted stands as asked */
+function ourSide({ state, asked, answer }: Request, meaning: Meaning, site: Site, plain: boolean): Side {
+  const status = plain && state === RequestState.ASKED ? "not-asked" : OURS[state];
   if (!status) return NONE;
   const granted = status === "granted" ? meaning.value(answer, site) : null;
   return { status, asked: meaning.value(asked, site), granted };
@@ -98,15 +104,20 @@ function peersSide({ state, asked, answer }: Request, meaning: Meaning, site: Si
   };
 }
 
+/** Of what we advertise. */
+function utoStatus(list: Listed, at: number): Side["status"] {
+  if (list.silent(at) === Silence.PLAIN) return "not-asked";
+  // what stood on a SYN-ACK is not noted down, so only the side that opened can know that it had no room
+  const opened = list.direction(at) === Direction.TO && list.established(at);
+  return opened && !(list.written(at) & (1 << Ext.UTO)) ? "no-room" : "asked";
+}
+
 function utoSaid(list: Listed, at: number): Said {
   const { remoteMs, appliedMs } = list.uto(at);
   const { flags, ms } = list.utoAsk(at);
-  // what stood on a SYN-ACK is not noted down, so only the side that opened can know that it had no room
-  const unsaid =
-    list.direction(at) === Direction.TO && list.established(at) && !(list.written(at) & (1 << Ext.UTO));
   const asks = (flags & (RuleFlag.SET | RuleFlag.NONE)) === RuleFlag.SET;
   return {
-    ours: asks ? { status: unsaid ? "no-room" : "asked", asked: ms, granted: null } : NONE,
+    ours: asks ? { status: utoStatus(list, at), asked: ms, granted: null } : NONE,
     peers:
       remoteMs === 0
         ? NONE
@@ -117,7 +128,7 @@ function utoSaid(list: Listed, at: number): Said {
 function ackSaid(list: Listed, at: number): Said {
   const { tarr, tarrAsked, tarrSegments, every } = list.ack(at);
   const [ours, peers] = [
-    ourSide(list.request(at, 2), pair, list.site),
+    ourSide(list.request(at, 2), pair, list.site, list.silent(at) === Silence.PLAIN),
     peersSide(list.request(at, 3), pair, list.site),
   ];
   const rate = (n: number): AckPair => ({ every: n, divisor: 0 });
@@ -139,13 +150,17 @@ function strategyOf(list: Listed, at: number): Strategy | null {
 export function negotiated(list: Listed, at: number): Negotiated | undefined {
   if (!(list.flags(at) & ListFlag.KNOWN)) return undefined;
   const [cc, iw] = [list.request(at, 0), list.request(at, 1)];
+  const plain = list.silent(at) === Silence.PLAIN;
   return {
     uto: utoSaid(list, at),
-    "cc-request": { ours: ourSide(cc, algorithm, list.site), peers: peersSide(cc, algorithm, list.site) },
-    iw: { ours: ourSide(iw, segments, list.site), peers: peersSide(iw, segments, list.site) },
+    "cc-request": {
+      ours: ourSide(cc, algorithm, list.site, plain),
+      peers: peersSide(cc, algorithm, list.site),
+    },
+    iw: { ours: ourSide(iw, segments, list.site, plain), peers: peersSide(iw, segments, list.site) },
     ack: ackSaid(list, at),
     strategy: strategyOf(list, at),
-    fallback: list.silent(at) === Silence.SILENCED,
+    fallback: FALLBACKS[list.silent(at)] ?? null,
   };
 }
 

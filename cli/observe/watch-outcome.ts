@@ -59,6 +59,7 @@ const REASONS: Record<number, Reason> = {
   [WatchReason.LOSS]: { code: "loss", words: "a segment was lost" },
   [WatchReason.LATE]: { code: "late", words: "data was sent before" },
   [WatchReason.KERNEL]: { code: "kernel", words: "the kernel refused it" },
+  [WatchReason.PATH]: { code: "path", words: "the path did not take it before" },
 };
 
 export interface Outcome {

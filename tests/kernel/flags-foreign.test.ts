@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { dirname } from "node:path";
 import { IPPROTO_TCP, TCP_FASTOPEN } from "../support/constants.ts";
 import { type Calls, Flag, FOREIGN, ForeignPrograms, foreignRequirement, Op } from "../support/foreign.ts";
-import { type Connection, connectPeers, type Packet } from "../support/lab.ts";
+import { type Connection, connectPeers, type Packet, until } from "../support/lab.ts";
 import { optionsOf, RequestLab } from "../support/request-lab.ts";
 import { captureRequirement, describeIf, every, labRequirement } from "../support/requires.ts";
 import type { Side } from "../support/uto-lab.ts";
@@ -181,6 +181,19 @@ describeIf(needs.ok, needs.reason)("callback flags of a foreign sock_ops program
       expect(await calls(Op.STATE)).toBeGreaterThan(before);
     }
   });
+
+  test.each(ORDERS)(
+    "changes of state of a connection that we open, attached %s: shown to the end",
+    async (order) => {
+      const calls = await attach(r.client, order, ["uto set 30s"], { at: [Op.CONNECT], flags: Flag.STATE });
+      const c = await open();
+      await exchange(c, 3);
+      const before = await calls(Op.STATE);
+      expect(before).toBeGreaterThanOrEqual(1);
+      await inner.client.peer.close(c.client);
+      expect(await until(async () => (await calls(Op.STATE)) > before)).toBe(true);
+    },
+  );
 
   test("--live and what it gives back leave theirs alone", async () => {
     await foreign.attach(inner.client.cgroup, { at: [Op.ACTIVE_ESTABLISHED] });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Paths that drop the User Timeout Option: they cost one timeout, never the connection.
+// Paths that drop the User Timeout Option: they cost one timeout. Those that refuse it: path-refused.test.ts.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { IPPROTO_TCP, TCP_FASTOPEN, TCP_SAVE_SYN } from "../support/constants.ts";
 import { connectPeers } from "../support/lab.ts";

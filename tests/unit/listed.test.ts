@@ -237,6 +237,26 @@ describe("negotiations", () => {
   test("silenced by a loss", () => {
     expect(textOf({ silent: Silence.SILENCED })).toBe("fallback");
   });
+
+  test("plain from its first SYN on", () => {
+    const uto_ask = { flags: RuleFlag.SET, value: [30_000, 30] } as Struct<"tcpx_rule">;
+    const asked = requests(request(RequestState.ASKED, 3));
+    expect(textOf({ uto_ask, requests: asked, silent: Silence.PLAIN })).toBe(
+      "uto not asked; cc-request not asked; fallback (path)",
+    );
+    const list = listOf(known({ uto_ask, requests: asked, silent: Silence.PLAIN }));
+    const document = JSON.parse(
+      [...connectionDocument(list, pick(list, all, undefined), { schema: 1 })].join(""),
+    );
+    expect(document.connections[0]).toMatchObject({
+      ...{ fallback: true, fallback_reason: "path" },
+      extensions: {
+        uto: { ours: { status: "not-asked", asked: 30_000, granted: null } },
+        "cc-request": { ours: { status: "not-asked", asked: "cubic", granted: null } },
+        iw: { ours: { status: "none" } },
+      },
+    });
+  });
 });
 
 describe("output", () => {
@@ -334,6 +354,7 @@ describe("output", () => {
       family: 6,
       user_timeout_ms: 900_000,
       fallback: true,
+      fallback_reason: "loss",
       extensions: {
         uto: { ours: { status: "asked", asked: 86_399_999 }, peers: { status: "granted", granted: 900_000 } },
         "cc-request": { ours: { status: "unanswered", asked: "highspeed" } },

@@ -90,6 +90,10 @@ describe("one event", () => {
         "uto denied 30s: the application has chosen itself",
       ],
       [{ ext: UTO, event: e.FALLBACK }, "uto fallback"],
+      [
+        { ext: UTO, event: e.FALLBACK, reason: WatchReason.PATH },
+        "uto fallback: the path did not take it before",
+      ],
       [{ ext: CC_REQUEST, asked: 0, granted: 0 }, "cc-request granted vegas"],
       [{ ext: CC_REQUEST, event: e.REFUSED, asked: 3, granted: 0xffff }, "cc-request refused cubic"],
       [
@@ -128,6 +132,9 @@ describe("one event", () => {
       ...{ event: "refused", side: "peers", asked: 40, granted: null },
     });
     expect(json({ event: WatchEvent.NO_ROOM })).toMatchObject({ event: "no-room", side: "ours" });
+    expect(json({ event: WatchEvent.FALLBACK, reason: WatchReason.PATH })).toMatchObject({
+      ...{ event: "fallback", side: null, asked: null, reason: "path" },
+    });
     expect(json({ event: WatchEvent.MALFORMED })).toMatchObject({ side: null, asked: null, granted: null });
     expect(json({ ext: Ext.ACK, asked: 0x0410, granted: 8 })).toMatchObject({
       asked: { every: 16, divisor: 4 },

@@ -10,6 +10,7 @@ import { apply } from "./apply.ts";
 import { type BpfObjects, newObjects } from "./bpf-objects.ts";
 import { connections } from "./connections.ts";
 import { live, oldListener } from "./live.ts";
+import { pathRefused } from "./path-refused.ts";
 import { degrades, type Result, works } from "./report.ts";
 import { lateRequests, requests, siteRequests } from "./requests.ts";
 import { rootScope } from "./root-scope.ts";
@@ -147,6 +148,7 @@ export const features: Feature[] = [
   { name: "ack rules", run: ackRules },
   { name: "connections", run: connections },
   { name: "watch", run: watch },
+  { name: "refusing path", run: pathRefused },
   { name: "root scope", run: rootScope },
   { name: "policy file", run: apply },
   { name: "old listener", run: oldListener },

@@ -35,6 +35,7 @@ export interface Side {
   peer: Peer;
   /** Full name of the network namespace. */
   netns: string;
+  device: string;
   /** Path of the cgroup: the scope. */
   cgroup: string;
   v4: string;
@@ -61,9 +62,9 @@ export class Pair implements AsyncDisposable {
     await lab.netns("client");
     await lab.netns("server");
     const { a, b } = await lab.link("client", "server");
-    const side = async (name: string, { netns, v4, v6 }: typeof a): Promise<Side> => {
+    const side = async (name: string, { netns, device, v4, v6 }: typeof a): Promise<Side> => {
       const cgroup = lab.cgroup(name);
-      return { peer: await lab.peer(netns, cgroup), netns, cgroup, v4, v6 };
+      return { peer: await lab.peer(netns, cgroup), netns, device, cgroup, v4, v6 };
     };
     return new Pair(lab, await side("client", a), await side("server", b));
   }

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Paths that do not take our options. A SYN that is answered by a reset or an ICMP error, or that
+ * the application does not wait for, is the end of the attempt, and no second SYN goes out plain.
+ * So the next attempt does: when that one fails as well, the options were not the reason.
+ */
+#ifndef TCPX_PATH_BPF_H
+#define TCPX_PATH_BPF_H
+
+#include "ask.bpf.h"
+
+#define TCPX_ECONNABORTED 103 /* the administrator has ended it: says nothing of the path */
+#define TCPX_ETIMEDOUT 110
+
+struct net___path {
+	struct {
+		unsigned int inum;
+	} ns;
+	__u64 net_cookie; /* before 5.12 of another type, and not always there */
+} __attribute__((preserve_access_index));
+
+struct sk_buff_head___path {
+	__u32 qlen;
+} __attribute__((preserve_access_index));
+
+struct sock___path {
+	struct {
+		struct {
+			struct net___path *net;
+		} skc_net;
+	} __sk_common;
+	struct sk_buff_head___path sk_error_queue;
+	int sk_err;
+	int sk_err_soft;
+} __attribute__((preserve_access_index));
+
+static __always_inline struct sock___path *path_socket(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	return sk ? (void *)bpf_skc_to_tcp_sock(sk) : NULL;
+}
+
+static __always_inline bool path_key(struct bpf_sock_ops *ctx, struct tcpx_path_key *key)
+{
+	struct sock___path *sk = path_socket(ctx);
+	struct net___path *net;
+
+	if (!sk)
+		return false;
+	__builtin_memset(key, 0, sizeof(*key));
+	net = sk->__sk_common.skc_net.net;
+	if (bpf_core_field_exists(net->net_cookie))
+		key->netns = net->net_cookie;
+	else
+		key->netns = net->ns.inum;
+	policy_address(ctx, (__u32 *)key->address);
+	key->port = bpf_ntohl(ctx->remote_port);
+	return true;
+}
+
+/* What is known, as long as it holds. */
+static __always_inline const struct tcpx_path *path_find(const struct tcpx_path_key *key)
+{
+	const struct tcpx_path *path = bpf_map_lookup_elem(&paths, key);
+
+	return path && path->until_ns > bpf_ktime_get_ns() ? path : NULL;
+}
+
+/* Replaces what says less, or holds for less. As a whole: an element may be another's by now. */
+static __always_inline void path_note(const struct tcpx_path_key *key, __u8 state, __u8 cause)
+{
+	const struct tcpx_path *known = path_find(key);
+	struct tcpx_path path = {.state = state, .cause = cause};
+
+	path.until_ns = bpf_ktime_get_ns() +
+			(cause == TCPX_PATH_REFUSED ? TCPX_PATH_REFUSED_NS : TCPX_PATH_LOST_NS);
+	if (known &&
+	    (known->state > state || (known->state == state && known->until_ns >= path.until_ns)))
+		return;
+	bpf_map_update_elem(&paths, key, &path, BPF_ANY);
+}
+
+/* A connection that is being opened has something to say: does it, or does it go plain? */
+__noinline int path_choose(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+	const struct tcpx_path *path;
+	struct tcpx_path_key key;
+
+	if (!conn || conn->silent == TCPX_PLAIN || !path_key(ctx, &key))
+		return 0;
+	path = path_find(&key);
+	if (path)
+		conn->silent = TCPX_PLAIN;
+	/* whether it fails is of interest, unless the matter is settled */
+	if (!path || path->state == TCPX_PATH_SUSPECTED)
+		callback_flags(ctx, conn, TCPX_STATE | (path ? 0 : TCPX_WRITE), 0);
+	return 0;
+}
+
+/* A plain SYN was answered. */
+__noinline int path_came_through(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+	const struct tcpx_path *path;
+	struct tcpx_path_key key;
+
+	if (!conn || !path_key(ctx, &key))
+		return 0;
+	if (conn->silent != TCPX_PLAIN) { /* the first one was not, and was lost */
+		if (conn->written)
+			path_note(&key, TCPX_PATH_AVOIDED, TCPX_PATH_LOST);
+		return 0;
+	}
+	path = path_find(&key);
+	if (path && path->state == TCPX_PATH_SUSPECTED)
+		path_note(&key, TCPX_PATH_AVOIDED, path->cause);
+	ask_fallbacks(conn);
+	return 0;
+}
+
+/* A plain attempt has failed, too: what was suspected is wrong, if this was the same failure. */
+static __always_inline void path_acquit(const struct tcpx_path_key *key, bool refused)
+{
+	const struct tcpx_path *path = path_find(key);
+
+	if (path && path->state == TCPX_PATH_SUSPECTED &&
+	    (refused || path->cause == TCPX_PATH_LOST))
+		bpf_map_delete_elem(&paths, key);
+}
+
+/* SYN_SENT has become CLOSE: by a reset, an ICMP error, the timer or the application. */
+__noinline int path_failed(struct bpf_sock_ops *ctx)
+{
+	struct sock___path *sk = path_socket(ctx);
+	struct tcpx_conn *conn = conn_of(ctx);
+	struct tcpx_path_key key;
+	bool refused;
+	int err;
+
+	if (!conn || !sk)
+		return 0;
+	conn->attempt_ns = 0; /* the next attempt of this socket is another one, however soon */
+	err = sk->sk_err;
+	if (err == TCPX_ECONNABORTED || !path_key(ctx, &key))
+		return 0;
+	/* an ICMP error that comes while the socket is locked does not end the attempt: it is left
+	 * there for the application, which may have fetched the second of these by now */
+	refused = (err && err != TCPX_ETIMEDOUT) || sk->sk_error_queue.qlen || sk->sk_err_soft;
+	if (conn->silent == TCPX_PLAIN)
+		path_acquit(&key, refused);
+	else if (conn->written && !ctx->total_retrans) /* else a plain SYN has failed with it */
+		path_note(&key, TCPX_PATH_SUSPECTED, refused ? TCPX_PATH_REFUSED : TCPX_PATH_LOST);
+	return 0;
+}
+
+#endif
