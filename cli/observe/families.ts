@@ -37,6 +37,16 @@ const COUNTERS: Record<Exclude<keyof typeof Counter, "COUNT">, [name: string, un
   NO_ROOM: ["no_room", "options", "Options that found no space among the 40 bytes of a header."],
   FALLBACK: ["fallback", "connections", "Connections that went on without options after a loss."],
   ERRORS: ["refused_helper", "calls", "Calls of the program that the kernel refused."],
+  KEEPALIVE_LOWERED: [
+    "keepalive_lowered",
+    "settings",
+    "User timeouts set lower than the rule's, to the time in which keep-alive finds a dead peer.",
+  ],
+  KEEPALIVE_SHORT: [
+    "keepalive_short",
+    "settings",
+    "User timeouts so short that the first lost probe of keep-alive ends the connection.",
+  ],
 };
 
 /** Extensions that have rules there, or had. */

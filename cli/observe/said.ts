@@ -36,8 +36,16 @@ export interface Strategy extends AckPair {
   delayUs: number;
 }
 
+/**
+ * How a user timeout of ours and keep-alive go together: lowered to what keep-alive needs; too short for a second
+ * probe; later than keep-alive, which was turned on after the timeout was set.
+ */
+export type KeepaliveNote = "lowered" | "short" | "later";
+
 export interface Negotiated {
-  uto: Said;
+  uto: Said & { keepalive: KeepaliveNote | null };
+  /** What the rule has set, milliseconds. */
+  timeoutMs: number;
   "cc-request": Said;
   iw: Said;
   ack: Said;
@@ -98,6 +106,15 @@ function peersSide({ state, asked, answer }: Request, meaning: Meaning, site: Si
   };
 }
 
+function keepaliveNote(list: Listed, at: number): KeepaliveNote | null {
+  const [ms, keepalive] = [list.timeoutMs(at), list.keepalive(at)];
+  if (!keepalive || ms === 0 || ms !== list.uto(at).appliedMs) return null; // or the application's own
+  const { idleMs, intervalMs, probes } = keepalive;
+  if (ms <= idleMs + intervalMs && probes > 1) return "short";
+  if (ms > idleMs + intervalMs * probes) return "later";
+  return list.lowered(at) ? "lowered" : null;
+}
+
 function utoSaid(list: Listed, at: number): Said {
   const { remoteMs, appliedMs } = list.uto(at);
   const { flags, ms } = list.utoAsk(at);
@@ -140,7 +157,8 @@ export function negotiated(list: Listed, at: number): Negotiated | undefined {
   if (!(list.flags(at) & ListFlag.KNOWN)) return undefined;
   const [cc, iw] = [list.request(at, 0), list.request(at, 1)];
   return {
-    uto: utoSaid(list, at),
+    uto: { ...utoSaid(list, at), keepalive: keepaliveNote(list, at) },
+    timeoutMs: list.timeoutMs(at),
     "cc-request": { ours: ourSide(cc, algorithm, list.site), peers: peersSide(cc, algorithm, list.site) },
     iw: { ours: ourSide(iw, segments, list.site), peers: peersSide(iw, segments, list.site) },
     ack: ackSaid(list, at),

@@ -90,6 +90,18 @@ describe("one event", () => {
         "uto denied 30s: the application has chosen itself",
       ],
       [{ ext: UTO, event: e.FALLBACK }, "uto fallback"],
+      [
+        { ext: UTO, event: e.KEEPALIVE, asked: 40_000, granted: 12_000, reason: WatchReason.KEEPALIVE },
+        "uto set 12s, not 40s: keep-alive ends it then",
+      ],
+      [
+        { ext: UTO, event: e.KEEPALIVE, asked: 1000, granted: 1000, reason: WatchReason.SHORT },
+        "uto set 1s: the first lost keep-alive probe ends it",
+      ],
+      [
+        { ext: UTO, event: e.GAVE, asked: 40_000, granted: 12_000, reason: WatchReason.KEEPALIVE },
+        "uto gave 12s (asked 40s): keep-alive ends it then",
+      ],
       [{ ext: CC_REQUEST, asked: 0, granted: 0 }, "cc-request granted vegas"],
       [{ ext: CC_REQUEST, event: e.REFUSED, asked: 3, granted: 0xffff }, "cc-request refused cubic"],
       [
