@@ -60,12 +60,12 @@ export const selectorArgs = {
   to: {
     type: "string",
     valueHint: "CIDR,...",
-    description: "Connections that this side opens to these addresses",
+    description: "Connections that this side opens to these addresses, as ss shows them",
   },
   from: {
     type: "string",
     valueHint: "CIDR,...",
-    description: "Connections that this side accepts from these addresses",
+    description: "Connections that this side accepts from these addresses, as ss shows them",
   },
   port: { type: "string", valueHint: "N,...", description: "Port of the side that listens" },
 } as const satisfies ArgsDef;

@@ -32,6 +32,7 @@ struct tcpx_wanted wanted;
 struct tcpx_thin_config thin_config;
 enum tcpx_silence silence;
 enum tcpx_tarr_flag tarr_flag;
+enum tcpx_keepalive keepalive;
 enum tcpx_list_flag list_flag;
 struct tcpx_list_config list_config;
 struct tcpx_listed listed;

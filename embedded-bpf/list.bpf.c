@@ -12,6 +12,7 @@
 #include "list_kernel.bpf.h"
 #include "cgroups.bpf.h"
 #include "conns.bpf.h"
+#include "keepalive.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -62,11 +63,18 @@ static __always_inline void list_settings(struct tcpx_listed *r, struct tcp_sock
 {
 	struct inet_connection_sock *icsk = &tp->inet_conn;
 	struct tcp_congestion_ops *ca = BPF_CORE_READ(icsk, icsk_ca_ops);
+	struct keepalive k = {};
 
 	r->mark = BPF_CORE_READ(icsk, icsk_inet.sk.sk_mark);
 	r->user_timeout_ms = BPF_CORE_READ(icsk, icsk_user_timeout);
 	if (bpf_core_field_exists(icsk->icsk_delack_max))
 		r->delack_max = BPF_CORE_READ(icsk, icsk_delack_max);
+	if (keepalive_read(tp, &k)) {
+		r->flags |= TCPX_LIST_KEEPALIVE;
+		r->keepalive_idle = k.idle;
+		r->keepalive_interval = k.interval;
+		r->keepalive_probes = k.probes;
+	}
 	r->cwnd = BPF_CORE_READ(tp, snd_cwnd);
 	r->srtt_us = BPF_CORE_READ(tp, srtt_us) >> 3;
 	if (ca)
@@ -86,6 +94,7 @@ static __always_inline void list_conn(struct tcpx_listed *r, const struct tcpx_c
 	bpf_probe_read_kernel(&received, sizeof(received), &conn->received);
 	bpf_probe_read_kernel(&r->silent, sizeof(r->silent), &conn->silent);
 	bpf_probe_read_kernel(&r->written, sizeof(r->written), &conn->written);
+	bpf_probe_read_kernel(&r->keepalive, sizeof(r->keepalive), &conn->keepalive);
 	bpf_probe_read_kernel(&r->uto, sizeof(r->uto), &conn->uto);
 	bpf_probe_read_kernel(&r->uto_ask, sizeof(r->uto_ask),
 			      &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]);

@@ -12,6 +12,7 @@ static __always_inline int live_uto(struct tcp_sock *tp, struct tcpx_conn *conn,
 {
 	struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_LOCAL];
 	__u32 present = tp->inet_conn.icsk_user_timeout, timeout;
+	__u8 keepalive;
 	int err;
 
 	if (!(order->local.flags & TCPX_RULE_FORCE) && present != conn->uto.applied_ms &&
@@ -19,15 +20,22 @@ static __always_inline int live_uto(struct tcp_sock *tp, struct tcpx_conn *conn,
 		return live_kept(TCPX_EXT_UTO);
 	*local = order->local;
 	timeout = uto_timeout(conn);
-	if (present == timeout)
+	keepalive = uto_keepalive(tp, &timeout);
+	target->keepalive = keepalive;
+	if (present == timeout) {
+		if (present == conn->uto.applied_ms)
+			conn->keepalive = keepalive;
 		return TCPX_LIVE_SAME;
+	}
 	err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 	if (err)
 		return live_failed(target, TCPX_EXT_UTO, err);
 	if (!conn->uto.applied_ms)
 		conn->before.uto_ms = present;
 	conn->uto.applied_ms = timeout;
+	conn->keepalive = keepalive;
 	count(TCPX_EXT_UTO, TCPX_COUNTER_APPLIED);
+	uto_keepalive_count(keepalive);
 	return TCPX_LIVE_CHANGED;
 }
 

@@ -18,6 +18,7 @@ static __always_inline int live_undo_uto(struct tcp_sock *tp, struct tcpx_conn *
 	timeout = uto_timeout(conn);
 	if (tp->inet_conn.icsk_user_timeout != conn->uto.applied_ms)
 		return TCPX_LIVE_KEPT;
+	conn->keepalive = uto_keepalive(tp, &timeout);
 	conn->uto.applied_ms = timeout;
 	timeout = timeout ?: conn->before.uto_ms;
 	*err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_USER_TIMEOUT, &timeout, sizeof(timeout));

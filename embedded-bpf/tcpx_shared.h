@@ -60,6 +60,8 @@ enum tcpx_counter {
 	TCPX_COUNTER_FALLBACK,	 /* a segment was lost, or the path is known: without options */
 	TCPX_COUNTER_PATH,	 /* of these: from the first SYN on, see struct tcpx_path */
 	TCPX_COUNTER_ERRORS,	 /* the kernel refused a helper call */
+	TCPX_COUNTER_KEEPALIVE_LOWERED, /* see enum tcpx_keepalive */
+	TCPX_COUNTER_KEEPALIVE_SHORT,
 	TCPX_COUNTER_COUNT,
 };
 
@@ -235,6 +237,13 @@ struct tcpx_uto_conn {
 	__u32 applied_ms; /* what we set, 0: nothing */
 };
 
+/* How the user timeout that we have set and the application's keep-alive go together. */
+enum tcpx_keepalive {
+	TCPX_KEEPALIVE_LOWERED = 1, /* to what keep-alive needs, which is less than the rule's */
+	TCPX_KEEPALIVE_SHORT = 2,   /* the first probe that is lost ends the connection */
+	TCPX_KEEPALIVE_NEWS = 4,    /* not told to a watcher yet */
+};
+
 /* What a connection had before we changed it, to give it back. */
 struct tcpx_before {
 	__u32 uto_ms;
@@ -337,6 +346,7 @@ struct tcpx_conn {
 	__u8 armed;	  /* the listener's SYN-ACK could carry options */
 	__u16 news;	  /* enum tcpx_news by extension, 4 bits each: not told to a watcher yet */
 	__u8 flags_ours;  /* callback flags that we have set and nobody had before us */
+	__u8 keepalive;	  /* enum tcpx_keepalive */
 	struct tcpx_policy policy;
 	struct tcpx_uto_conn uto;
 	struct tcpx_ack_conn ack;
@@ -401,6 +411,7 @@ enum tcpx_watch_event {
 	TCPX_WATCH_DENIED,     /* to the peer */
 	TCPX_WATCH_MALFORMED,
 	TCPX_WATCH_FALLBACK,
+	TCPX_WATCH_KEEPALIVE, /* granted: what was set, asked: what the rule says */
 };
 
 enum tcpx_watch_reason {
@@ -412,6 +423,8 @@ enum tcpx_watch_reason {
 	TCPX_REASON_LATE,	 /* data was sent before */
 	TCPX_REASON_KERNEL,	 /* did not take it */
 	TCPX_REASON_PATH,	 /* has refused our options before */
+	TCPX_REASON_KEEPALIVE,	 /* ends the connection earlier */
+	TCPX_REASON_SHORT,	 /* too short for a second probe of keep-alive */
 };
 
 /* What has come of one extension. uto: milliseconds; the others: the 16 bits of the option. */
@@ -557,8 +570,9 @@ struct tcpx_list_config {
 };
 
 enum tcpx_list_flag {
-	TCPX_LIST_KNOWN = 1,  /* a rule has matched: what comes from struct tcpx_conn is there */
-	TCPX_LIST_MAPPED = 2, /* an IPv6 socket that speaks IPv4 */
+	TCPX_LIST_KNOWN = 1,	 /* a rule has matched: what comes from struct tcpx_conn is there */
+	TCPX_LIST_MAPPED = 2,	 /* an IPv6 socket that speaks IPv4 */
+	TCPX_LIST_KEEPALIVE = 4, /* it is on */
 };
 
 /* One socket of `tcpx connections`. Of a listener: ports, netns and state only. */
@@ -575,15 +589,18 @@ struct tcpx_listed {
 	__u8 direction; /* enum tcpx_direction; BOTH: not known here */
 	__u8 flags;	/* enum tcpx_list_flag */
 	__u32 mark;
-	__u32 user_timeout_ms; /* 0: the kernel's way */
-	__u32 cwnd;	       /* segments */
-	__u32 srtt_us;	       /* 0: not measured yet */
-	__u32 delack_max;      /* ticks; 0: this kernel has no such cap */
+	__u32 user_timeout_ms;	  /* 0: the kernel's way */
+	__u32 cwnd;		  /* segments */
+	__u32 srtt_us;		  /* 0: not measured yet */
+	__u32 delack_max;	  /* ticks; 0: this kernel has no such cap */
+	__u32 keepalive_idle;	  /* ticks */
+	__u32 keepalive_interval; /* ticks */
+	__u32 keepalive_probes;
 	char congestion[16];
 	__u8 silent;  /* enum tcpx_silence */
 	__u8 written; /* bit per extension */
 	__u8 established;
-	__u8 reserved;
+	__u8 keepalive; /* enum tcpx_keepalive, as it was when the timeout was set */
 	struct tcpx_uto_conn uto;
 	struct tcpx_rule uto_ask;
 	struct tcpx_ack_conn ack;
@@ -644,11 +661,12 @@ enum tcpx_live_said {
 };
 
 struct tcpx_live_target {
-	__u32 order; /* its number */
-	__s32 error; /* of the helper call that failed */
-	__u8 result; /* enum tcpx_live_result */
-	__u8 said;   /* enum tcpx_live_said */
-	__u16 reserved;
+	__u32 order;	/* its number */
+	__s32 error;	/* of the helper call that failed */
+	__u8 result;	/* enum tcpx_live_result */
+	__u8 said;	/* enum tcpx_live_said */
+	__u8 keepalive; /* enum tcpx_keepalive */
+	__u8 reserved;
 };
 
 /* What an iterator without orders has done. */

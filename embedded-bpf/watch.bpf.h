@@ -48,7 +48,7 @@ static __always_inline void watch_lost(__u32 events)
 		__sync_fetch_and_add(&counted->lost, events);
 }
 
-/* Puts one piece of news down; global, as these are: see count_apart(). */
+/* Puts one piece of news down, 0 that of keep-alive; global, as these are: see count_apart(). */
 __noinline int watch_note(struct bpf_sock_ops *ctx, __u32 at, __u32 ext, __u32 news)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
@@ -57,7 +57,9 @@ __noinline int watch_note(struct bpf_sock_ops *ctx, __u32 at, __u32 ext, __u32 n
 	if (!conn || ext >= TCPX_EXT_COUNT)
 		return 0;
 	e.ext = ext;
-	if (news == TCPX_NEWS_OURS)
+	if (!news)
+		watch_keepalive(conn, &e);
+	else if (news == TCPX_NEWS_OURS)
 		watch_ours(conn, ext, &e);
 	else if (news == TCPX_NEWS_PEERS)
 		watch_peers(ctx, conn, ext, &e);
@@ -131,6 +133,8 @@ __noinline int watch_news(struct bpf_sock_ops *ctx)
 	if (!conn || !wanted || !watch_wanted(ctx, conn, wanted))
 		return 0;
 	news = conn->news & wanted->news;
+	if (conn->keepalive & TCPX_KEEPALIVE_NEWS && wanted->news & 15 << 4 * TCPX_EXT_UTO)
+		watch_note(ctx, count++, TCPX_EXT_UTO, 0);
 #pragma clang loop unroll(full) /* see ask_syn_ack() */
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		__u32 of = news >> 4 * ext & 15;
@@ -158,12 +162,14 @@ static __always_inline void watch_tell(struct bpf_sock_ops *ctx, struct tcpx_con
 {
 	const struct tcpx_watch *wanted;
 
-	if (!conn->news)
+	if (!conn->news && !(conn->keepalive & TCPX_KEEPALIVE_NEWS))
 		return;
 	wanted = watch_wish();
-	if (wanted && wanted->until_ns && conn->news & wanted->news)
+	if (wanted && wanted->until_ns &&
+	    (conn->news & wanted->news || conn->keepalive & TCPX_KEEPALIVE_NEWS))
 		watch_news(ctx);
 	conn->news = 0;
+	conn->keepalive &= ~TCPX_KEEPALIVE_NEWS;
 }
 
 #endif

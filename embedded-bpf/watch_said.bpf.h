@@ -50,14 +50,30 @@ static __always_inline void watch_uto(const struct tcpx_conn *conn, struct tcpx_
 	const struct tcpx_rule *accept = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ACCEPT];
 
 	e->asked = conn->uto.remote_ms;
-	if (conn->uto.applied_ms != uto_timeout(conn)) {
+	e->granted = conn->uto.applied_ms;
+	if (conn->keepalive & TCPX_KEEPALIVE_LOWERED) {
+		e->reason = TCPX_REASON_KEEPALIVE;
+		return;
+	}
+	if (e->granted != uto_timeout(conn)) {
+		e->granted = 0;
 		e->event = TCPX_WATCH_DENIED;
 		e->reason = TCPX_REASON_APPLICATION;
 		return;
 	}
-	e->granted = conn->uto.applied_ms;
 	if (e->asked < accept->value[0] || e->asked > accept->value[1])
 		e->reason = TCPX_REASON_CLAMPED;
+}
+
+/* Which of the two is the one that ends the connection. */
+static __always_inline void watch_keepalive(const struct tcpx_conn *conn,
+					    struct tcpx_watched_news *e)
+{
+	e->event = TCPX_WATCH_KEEPALIVE;
+	e->asked = uto_timeout(conn);
+	e->granted = conn->uto.applied_ms;
+	e->reason =
+		conn->keepalive & TCPX_KEEPALIVE_SHORT ? TCPX_REASON_SHORT : TCPX_REASON_KEEPALIVE;
 }
 
 /* Why we have refused. */

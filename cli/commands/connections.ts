@@ -56,7 +56,10 @@ export const connections = leaf({
     "NEGOTIATED: asked, granted, refused, unanswered = what we wanted of the peer; gave, denied = what the peer " +
       "wanted of us; set = by our own rule; no room = it fitted on no segment; not asked = the path " +
       "did not take our options before, so the connection went out plain; fallback = a segment was lost, and it went " +
-      "on without options, or the path (path) is the reason. DELACK is the longest delay of an ACK.",
+      "on without options, or the path (path) is the reason. uto 12s by keep-alive = lower than the rule's, as " +
+      "keep-alive finds a dead peer by then; at the first lost keep-alive probe = the rule's is too short for a " +
+      "second one; later than keep-alive would = it was turned on after the rule had set the timeout. DELACK is the " +
+      "longest delay of an ACK.",
     "A connection that was there before its rule counts as accepted when a socket listens on its local port. " +
       "Sockets belong to the cgroup they were made in. Handshakes under way at a listener, and TIME-WAIT, are " +
       "not listed: see ss.",

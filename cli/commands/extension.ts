@@ -66,6 +66,7 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
       "Longest prefix first, then the exact port. A rule replaces the one at the same selector; it holds for " +
         `connections set up from now on${verb.checkLive ? " (with --live for those that exist, too)" : ""}, until \`tcpx ${extension.name} unset\` takes it back.`,
       ...(verb.directionNote ? [verb.directionNote] : []),
+      ...(verb.notes ?? []),
     ],
     async run(args, io) {
       const where = places(args, io);

@@ -5,9 +5,10 @@ import { globalArgs, scopeArgs, scopeFlags } from "../args.ts";
 import { Exit } from "../errors.ts";
 import { extensions } from "../extensions/index.ts";
 import { COUNTER_NAMES, type Counters, readCounters } from "../loader/counters.ts";
-import { LAYOUT_VERSION } from "../loader/layout.generated.ts";
+import { Counter, Ext, LAYOUT_VERSION } from "../loader/layout.generated.ts";
 import type { ScopeState } from "../loader/state.ts";
 import { isWatched } from "../observe/watching.ts";
+import { wrap } from "../output/help.ts";
 import { ruleJson, ruleTable, unitNameOf } from "../output/rules.ts";
 import { siteJson, siteText } from "../output/site.ts";
 import { table } from "../output/table.ts";
@@ -47,6 +48,21 @@ function scopeJson({ state, counters }: ScopeReport, site: Site): Record<string,
   };
 }
 
+const COUNTER_TITLES: Partial<Record<string, string>> = {
+  keepalive_lowered: "keep-alive lowered",
+  keepalive_short: "keep-alive short",
+};
+
+/** Connections whose end a rule has brought so near that one lost segment is enough. */
+function keepaliveNotice(counters: Counters | undefined): string[] {
+  const count = counters?.count[Ext.UTO]?.[Counter.KEEPALIVE_SHORT] ?? 0;
+  if (count === 0) return [];
+  const text =
+    `notice: ${count} user timeout(s) of these rules were set on connections with keep-alive, and are so short ` +
+    "that its first lost probe ends them; `tcpx connections` shows those that are there";
+  return [wrap(text, 80).join("\n")];
+}
+
 /** What is unusual about a scope. */
 function standing({ alive, visible, waiting, id }: ScopeState): string {
   if (!alive && !waiting) return " (removed: its rules have no effect)";
@@ -75,7 +91,7 @@ function scopeText({ state, counters }: ScopeReport, netns: Netns | null, site: 
   const used = extensions.filter(({ id }) => counters?.count[id]?.some((n) => n > 0));
   if (used.length > 0) {
     const rows = COUNTER_NAMES.map((counter, i) => [
-      counter.replace("_", " "),
+      COUNTER_TITLES[counter] ?? counter.replace("_", " "),
       ...used.map(({ id }) => counters!.count[id]![i]!),
     ]);
     sections.push(
@@ -86,6 +102,7 @@ function scopeText({ state, counters }: ScopeReport, netns: Netns | null, site: 
       ),
     );
   }
+  sections.push(...keepaliveNotice(counters));
   if (counters?.error) {
     sections.push(
       `last error: errno ${-counters.error.code} at line ${counters.error.line} of the BPF program`,
@@ -107,7 +124,9 @@ export const status = leaf({
       "refused = by the peer, or by us; kept = the application's own value left alone; " +
       "malformed = ignored; no room = option space full; fallback = went without options after a loss, or because of " +
       "the path; path = of these, plain from the first SYN on: a reset, an ICMP error or silence was the answer to " +
-      "one with options; errors = refused by the kernel.",
+      "one with options; errors = refused by the kernel; keep-alive lowered = a user timeout set lower than the " +
+      "rule's, to the time in which keep-alive finds a dead peer; keep-alive short = one so short that the first lost " +
+      "probe of keep-alive ends the connection.",
     "ACKs of ack rules: passed, with the reasons; dropped = held back for a later one; flushed = of these, sent " +
       "by the agent when their time came.",
   ],

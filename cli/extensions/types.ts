@@ -29,6 +29,8 @@ export interface RuleVerb {
   /** Positional arguments and flags of its own; the shared ones are added. */
   args: ArgsDef;
   examples: Example[];
+  /** For the help: paragraphs at its end. */
+  notes?: string[];
   /** For the help, when a kind of its rules is for one direction only. */
   directionNote?: string;
   /**

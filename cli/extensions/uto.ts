@@ -54,8 +54,17 @@ const force = {
   description: "Also where the application has set TCP_USER_TIMEOUT itself",
 } as const;
 
+const LINUX_NOTES = [
+  "A peer that is alive and does not read for so long (zero window) is given up, too: so it is in Linux, and RFC 5482 " +
+    "does not tell the two apart. The timeout has to be longer than pauses of readers.",
+  "Where keep-alive is on when a connection is set up, and would find a dead peer earlier, its time is set: idle + " +
+    "interval x count. A timeout of idle + interval or less ends the connection at the first lost probe: `tcpx status` " +
+    "counts these.",
+];
+
 const set: RuleVerb = {
   summary: "Set our user timeout and advertise it to the peer",
+  notes: LINUX_NOTES,
   args: {
     duration: {
       type: "positional",
@@ -96,6 +105,7 @@ const set: RuleVerb = {
 
 const accept: RuleVerb = {
   summary: "Adopt user timeouts that peers advertise, within limits",
+  notes: LINUX_NOTES,
   args: {
     value: {
       type: "positional",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What has become of connections, for people and for scripts.
 
-import { LiveResult, LiveSaid } from "../loader/layout.generated.ts";
+import { Keepalive, LiveResult, LiveSaid } from "../loader/layout.generated.ts";
 import type { Struct } from "../loader/struct.ts";
 import type { Armed } from "./effects.ts";
 import type { Socket } from "./sockets.ts";
@@ -31,6 +31,9 @@ export interface Outcome {
   unsaid: number;
   /** The kernel lets iterators set no callback flags (before 6.12). */
   mute: boolean;
+  /** User timeouts that keep-alive has lowered, and that end a connection at the first lost probe. */
+  lowered: number;
+  short: number;
   /** By enum tcpx_live_result. */
   skipped: Map<number, number>;
   /** The caller's own SSH connection is among the changed. */
@@ -46,6 +49,8 @@ const NOTHING: Outcome = {
   said: 0,
   unsaid: 0,
   mute: false,
+  lowered: 0,
+  short: 0,
   skipped: new Map(),
   ssh: false,
 };
@@ -55,7 +60,9 @@ export function outcomeOf(sockets: Socket[], results: Map<bigint, Struct<"tcpx_l
   const outcome: Outcome = { ...NOTHING, seen: 1, skipped: new Map() };
   const session = sshSession();
   const bySocket = new Map(sockets.map((socket) => [socket.cookie, socket]));
-  for (const [cookie, { result, said, error }] of results) {
+  for (const [cookie, { result, said, error, keepalive }] of results) {
+    if (keepalive & Keepalive.LOWERED) outcome.lowered++;
+    if (keepalive & Keepalive.SHORT) outcome.short++;
     if (result === LiveResult.CHANGED) outcome.changed++;
     else if (result === LiveResult.SAME) outcome.same++;
     const muted = said === LiveSaid.UNSAID && error === -EINVAL;
@@ -83,6 +90,8 @@ outcomeOf.sum = (parts: Outcome[]): Outcome =>
       said: a.said + b.said,
       unsaid: a.unsaid + b.unsaid,
       mute: a.mute || b.mute,
+      lowered: a.lowered + b.lowered,
+      short: a.short + b.short,
       skipped,
       ssh: a.ssh || b.ssh,
     };
@@ -90,10 +99,12 @@ outcomeOf.sum = (parts: Outcome[]): Outcome =>
 
 /** A line that names only what there is. @param done "changed" or "gave back to" */
 export function outcomeLines(done: string, outcome: Outcome): string[] {
-  const { changed, same, said, unsaid, namespaces, skipped } = outcome;
+  const { changed, same, said, unsaid, namespaces, skipped, lowered, short } = outcome;
   const lines = [`${done} ${changed} connection(s) in ${namespaces} network namespace(s)`];
   if (same > 0) lines.push(`${same} connection(s) had it already`);
   for (const [why, n] of skipped) lines.push(`skipped ${n} connection(s): ${SKIPPED[why]![1]}`);
+  if (lowered > 0) lines.push(`${lowered} connection(s) end earlier than the rule says: by keep-alive`);
+  if (short > 0) lines.push(`${short} connection(s) end at the first lost probe of keep-alive`);
   if (said > 0) lines.push(`announced to ${said} peer(s) with the next segments`);
   if (unsaid > 0) lines.push(`not announced to ${unsaid} peer(s)`);
   return lines;
@@ -113,6 +124,8 @@ export function outcomeJson(outcome: Outcome): Record<string, unknown> {
     skipped: Object.fromEntries(skipped),
     announced: said,
     not_announced: unsaid,
+    keepalive_lowered: outcome.lowered,
+    keepalive_short: outcome.short,
     own_ssh_session: ssh,
   };
 }

@@ -45,7 +45,9 @@ export const Counter = {
   FALLBACK: 10,
   PATH: 11,
   ERRORS: 12,
-  COUNT: 13,
+  KEEPALIVE_LOWERED: 13,
+  KEEPALIVE_SHORT: 14,
+  COUNT: 15,
 } as const;
 
 export const Direction = {
@@ -78,6 +80,12 @@ export const Family = {
   IPV6: 6,
 } as const;
 
+export const Keepalive = {
+  LOWERED: 1,
+  SHORT: 2,
+  NEWS: 4,
+} as const;
+
 export const Kind = {
   ASK: 0,
   LOCAL: 1,
@@ -88,6 +96,7 @@ export const Kind = {
 export const ListFlag = {
   KNOWN: 1,
   MAPPED: 2,
+  KEEPALIVE: 4,
 } as const;
 
 export const LiveResult = {
@@ -196,6 +205,7 @@ export const WatchEvent = {
   DENIED: 6,
   MALFORMED: 7,
   FALLBACK: 8,
+  KEEPALIVE: 9,
 } as const;
 
 export const WatchReason = {
@@ -207,6 +217,8 @@ export const WatchReason = {
   LATE: 5,
   KERNEL: 6,
   PATH: 7,
+  KEEPALIVE: 8,
+  SHORT: 9,
 } as const;
 
 export const WatchSlot = {
@@ -283,6 +295,7 @@ export const structs = {
       armed: { offset: 47, type: "u8" },
       news: { offset: 48, type: "u16" },
       flags_ours: { offset: 50, type: "u8" },
+      keepalive: { offset: 51, type: "u8" },
       policy: { offset: 56, type: "tcpx_policy" },
       uto: { offset: 248, type: "tcpx_uto_conn" },
       ack: { offset: 256, type: "tcpx_ack_conn" },
@@ -292,11 +305,11 @@ export const structs = {
     },
   },
   tcpx_counters: {
-    size: 424,
+    size: 488,
     fields: {
-      count: { offset: 0, type: "u64", dims: [4, 13] },
-      error_line: { offset: 416, type: "u32" },
-      error_code: { offset: 420, type: "s32" },
+      count: { offset: 0, type: "u64", dims: [4, 15] },
+      error_line: { offset: 480, type: "u32" },
+      error_code: { offset: 484, type: "s32" },
     },
   },
   tcpx_exids: {
@@ -368,7 +381,7 @@ export const structs = {
     },
   },
   tcpx_listed: {
-    size: 200,
+    size: 208,
     fields: {
       cgroup: { offset: 0, type: "u64" },
       scope: { offset: 8, type: "u64" },
@@ -386,15 +399,18 @@ export const structs = {
       cwnd: { offset: 68, type: "u32" },
       srtt_us: { offset: 72, type: "u32" },
       delack_max: { offset: 76, type: "u32" },
-      congestion: { offset: 80, type: "char", dims: [16] },
-      silent: { offset: 96, type: "u8" },
-      written: { offset: 97, type: "u8" },
-      established: { offset: 98, type: "u8" },
-      reserved: { offset: 99, type: "u8" },
-      uto: { offset: 100, type: "tcpx_uto_conn" },
-      uto_ask: { offset: 108, type: "tcpx_rule" },
-      ack: { offset: 124, type: "tcpx_ack_conn" },
-      requests: { offset: 148, type: "tcpx_request_conn", dims: [4] },
+      keepalive_idle: { offset: 80, type: "u32" },
+      keepalive_interval: { offset: 84, type: "u32" },
+      keepalive_probes: { offset: 88, type: "u32" },
+      congestion: { offset: 92, type: "char", dims: [16] },
+      silent: { offset: 108, type: "u8" },
+      written: { offset: 109, type: "u8" },
+      established: { offset: 110, type: "u8" },
+      keepalive: { offset: 111, type: "u8" },
+      uto: { offset: 112, type: "tcpx_uto_conn" },
+      uto_ask: { offset: 120, type: "tcpx_rule" },
+      ack: { offset: 136, type: "tcpx_ack_conn" },
+      requests: { offset: 160, type: "tcpx_request_conn", dims: [4] },
     },
   },
   tcpx_live_order: {
@@ -442,7 +458,8 @@ export const structs = {
       error: { offset: 4, type: "s32" },
       result: { offset: 8, type: "u8" },
       said: { offset: 9, type: "u8" },
-      reserved: { offset: 10, type: "u16" },
+      keepalive: { offset: 10, type: "u8" },
+      reserved: { offset: 11, type: "u8" },
     },
   },
   tcpx_path: {

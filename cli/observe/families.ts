@@ -46,6 +46,16 @@ const COUNTERS: Record<Exclude<keyof typeof Counter, "COUNT">, [name: string, un
     "Of these, plain from the first SYN on: a SYN with options had come to nothing there.",
   ],
   ERRORS: ["refused_helper", "calls", "Calls of the program that the kernel refused."],
+  KEEPALIVE_LOWERED: [
+    "keepalive_lowered",
+    "settings",
+    "User timeouts set lower than the rule's, to the time in which keep-alive finds a dead peer.",
+  ],
+  KEEPALIVE_SHORT: [
+    "keepalive_short",
+    "settings",
+    "User timeouts so short that the first lost probe of keep-alive ends the connection.",
+  ],
 };
 
 /** Extensions that have rules there, or had. */

@@ -17,11 +17,18 @@ function strategyJson(strategy: Strategy | null | undefined) {
 
 function extensionsJson(said: Negotiated | undefined) {
   return {
-    uto: said?.uto ?? SILENT,
+    uto: said?.uto ?? { ...SILENT, keepalive: null },
     "cc-request": said?.["cc-request"] ?? SILENT,
     iw: said?.iw ?? SILENT,
     ack: { ...(said?.ack ?? SILENT), strategy: strategyJson(said?.strategy) },
   };
+}
+
+function keepaliveJson(list: Listed, at: number): string {
+  const keepalive = list.keepalive(at);
+  if (!keepalive) return "null";
+  const { idleMs, intervalMs, probes } = keepalive;
+  return `{"idle_ms":${idleMs},"interval_ms":${intervalMs},"probes":${probes}}`;
 }
 
 const endpoint = (list: Listed, at: number, family: number, port: number) =>
@@ -49,6 +56,7 @@ export function connectionWriter(list: Listed): (at: number) => string {
       `"peer":${endpoint(list, list.remoteAt(at), family, list.remotePort(at))},` +
       `"netns":${list.netns(at)},"cgroup_id":"${list.cgroup(at)}","scope_id":${known ? `"${list.scope(at)}"` : null},` +
       `"user_timeout_ms":${list.timeoutMs(at) || null},"congestion_control":${JSON.stringify(list.congestion(at))},` +
+      `"keepalive":${keepaliveJson(list, at)},` +
       `"cwnd":${list.cwnd(at)},"rtt_us":${list.rttUs(at) || null},` +
       `"delayed_ack_max_us":${list.delackUs(at) || null},"mark":${list.mark(at)},` +
       `"ack_at_once":${known && list.ack(at).marked !== 0},${said(at)}}`

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The kernel's records of sockets (struct tcpx_listed), read in place: there may be 100,000 of them.
 
-import { structs } from "../loader/layout.generated.ts";
+import { Keepalive, ListFlag, structs } from "../loader/layout.generated.ts";
 import { LITTLE } from "../loader/struct.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 
@@ -74,16 +74,31 @@ export class Listed {
   timeoutMs = (at: number) => this.u32(at + AT.user_timeout_ms.offset);
   cwnd = (at: number) => this.u32(at + AT.cwnd.offset);
   rttUs = (at: number) => this.u32(at + AT.srtt_us.offset);
+  keepaliveOn = (at: number) => (this.flags(at) & ListFlag.KEEPALIVE) !== 0;
   delackUs = (at: number) => this.u32(at + AT.delack_max.offset) * this.tickUs;
   silent = (at: number) => this.u8(at + AT.silent.offset);
   written = (at: number) => this.u8(at + AT.written.offset);
   established = (at: number) => this.u8(at + AT.established.offset) !== 0;
 
+  /** Keep-alive as it is now, whatever it was when the timeout was set; undefined: it is off. */
+  keepalive(at: number): { idleMs: number; intervalMs: number; probes: number } | undefined {
+    if (!this.keepaliveOn(at)) return undefined;
+    const ms = (ticks: number) => (ticks * this.tickUs) / 1000;
+    return {
+      idleMs: ms(this.u32(at + AT.keepalive_idle.offset)),
+      intervalMs: ms(this.u32(at + AT.keepalive_interval.offset)),
+      probes: this.u32(at + AT.keepalive_probes.offset),
+    };
+  }
+
   /** What tells one negotiation from another, as a key; few differ. */
   negotiationKey(at: number): string {
     const from = at + AT.silent.offset;
     const bytes = Buffer.from(this.bytes.buffer, this.bytes.byteOffset + from, RECORD - AT.silent.offset);
-    return String.fromCharCode(this.direction(at), this.flags(at)) + bytes.toString("latin1");
+    const keepalive = this.keepaliveOn(at)
+      ? [this.timeoutMs(at), ...Object.values(this.keepalive(at)!)].join(",")
+      : "";
+    return String.fromCharCode(this.direction(at), this.flags(at)) + bytes.toString("latin1") + keepalive;
   }
 
   congestion(at: number): string {
@@ -100,6 +115,9 @@ export class Listed {
       appliedMs: this.u32(from + UTO.applied_ms.offset),
     };
   }
+
+  /** Was the timeout lowered to what keep-alive needs? */
+  lowered = (at: number) => (this.u8(at + AT.keepalive.offset) & Keepalive.LOWERED) !== 0;
 
   /** The rule by which we advertise: enum tcpx_rule_flag and milliseconds. */
   utoAsk(at: number): { flags: number; ms: number } {

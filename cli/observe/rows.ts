@@ -9,7 +9,14 @@ import { formatDuration } from "../policy/duration.ts";
 import type { AckPair } from "../wire/ack.ts";
 import { endpointText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
-import { type Negotiated, perNegotiation, type Side, type Strategy, type Value } from "./said.ts";
+import {
+  type KeepaliveNote,
+  type Negotiated,
+  perNegotiation,
+  type Side,
+  type Strategy,
+  type Value,
+} from "./said.ts";
 
 const WIDTH = 80;
 /** Characters that are written at once. */
@@ -60,6 +67,17 @@ function strategyText(strategy: Strategy | null): string[] {
   return [`ack set${pair}${delay}`];
 }
 
+const KEEPALIVE: Record<KeepaliveNote, string> = {
+  lowered: "by keep-alive",
+  short: "ends it at the first lost keep-alive probe",
+  later: "ends it later than keep-alive would",
+};
+
+/** "uto 12s by keep-alive" and the like. */
+function keepaliveText({ uto, timeoutMs }: Negotiated): string[] {
+  return uto.keepalive ? [`uto ${formatDuration(timeoutMs)} ${KEEPALIVE[uto.keepalive]}`] : [];
+}
+
 /** "cc-request granted cubic" and the like. */
 export function saidParts(said: Negotiated | undefined): string[] {
   if (!said) return [];
@@ -69,7 +87,7 @@ export function saidParts(said: Negotiated | undefined): string[] {
   ]);
   const strategy = said.ack.peers.status === "granted" ? [] : strategyText(said.strategy);
   const fallback = { loss: ["fallback"], path: ["fallback (path)"] };
-  return [...parts, ...strategy, ...(said.fallback ? fallback[said.fallback] : [])];
+  return [...parts, ...strategy, ...keepaliveText(said), ...(said.fallback ? fallback[said.fallback] : [])];
 }
 
 /** As many parts on a line as fit. */

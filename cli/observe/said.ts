@@ -36,8 +36,16 @@ export interface Strategy extends AckPair {
   delayUs: number;
 }
 
+/**
+ * How a user timeout of ours and keep-alive go together: lowered to what keep-alive needs; too short for a second
+ * probe; later than keep-alive, which was turned on after the timeout was set.
+ */
+export type KeepaliveNote = "lowered" | "short" | "later";
+
 export interface Negotiated {
-  uto: Said;
+  uto: Said & { keepalive: KeepaliveNote | null };
+  /** What the rule has set, milliseconds. */
+  timeoutMs: number;
   "cc-request": Said;
   iw: Said;
   ack: Said;
@@ -112,6 +120,15 @@ function utoStatus(list: Listed, at: number): Side["status"] {
   return opened && !(list.written(at) & (1 << Ext.UTO)) ? "no-room" : "asked";
 }
 
+function keepaliveNote(list: Listed, at: number): KeepaliveNote | null {
+  const [ms, keepalive] = [list.timeoutMs(at), list.keepalive(at)];
+  if (!keepalive || ms === 0 || ms !== list.uto(at).appliedMs) return null; // or the application's own
+  const { idleMs, intervalMs, probes } = keepalive;
+  if (ms <= idleMs + intervalMs && probes > 1) return "short";
+  if (ms > idleMs + intervalMs * probes) return "later";
+  return list.lowered(at) ? "lowered" : null;
+}
+
 function utoSaid(list: Listed, at: number): Said {
   const { remoteMs, appliedMs } = list.uto(at);
   const { flags, ms } = list.utoAsk(at);
@@ -152,7 +169,8 @@ export function negotiated(list: Listed, at: number): Negotiated | undefined {
   const [cc, iw] = [list.request(at, 0), list.request(at, 1)];
   const plain = list.silent(at) === Silence.PLAIN;
   return {
-    uto: utoSaid(list, at),
+    uto: { ...utoSaid(list, at), keepalive: keepaliveNote(list, at) },
+    timeoutMs: list.timeoutMs(at),
     "cc-request": {
       ours: ourSide(cc, algorithm, list.site, plain),
       peers: peersSide(cc, algorithm, list.site),

@@ -43,6 +43,7 @@ const KINDS: Record<number, Kind> = {
   [WatchEvent.DENIED]: kind("denied", "peers", "refused"),
   [WatchEvent.MALFORMED]: kind("malformed", null),
   [WatchEvent.FALLBACK]: kind("fallback", null),
+  [WatchEvent.KEEPALIVE]: { ...kind("set", null, "keep-alive", true), asked: true }, // by the rule
 };
 const UNKNOWN = kind("?", null);
 
@@ -50,6 +51,8 @@ interface Reason {
   code: string;
   /** "": the values say it. */
   words: string;
+  /** With what is granted, too: which extension's reason it is. Other grants need none. */
+  of?: number;
 }
 
 const REASONS: Record<number, Reason> = {
@@ -60,6 +63,8 @@ const REASONS: Record<number, Reason> = {
   [WatchReason.LATE]: { code: "late", words: "data was sent before" },
   [WatchReason.KERNEL]: { code: "kernel", words: "the kernel refused it" },
   [WatchReason.PATH]: { code: "path", words: "the path did not take it before" },
+  [WatchReason.KEEPALIVE]: { code: "keep-alive", words: "keep-alive ends it then", of: Ext.UTO },
+  [WatchReason.SHORT]: { code: "short", words: "the first lost keep-alive probe ends it", of: Ext.UTO },
 };
 
 export interface Outcome {
@@ -84,8 +89,9 @@ function make(list: Watched, of: number): Outcome {
   const wish = has.asked ? meaningOf(ext, asked, site) : null;
   const gift = has.granted ? meaningOf(ext, granted, site) : null;
   const [wished, given] = [wish, gift].map((value) => (value === null ? "" : valueText(value, name)));
-  const values = given === "" ? wished : given === wished ? given : `${given} (asked ${wished})`;
-  const why = reason?.words && given === "" ? `: ${reason.words}` : ""; // a grant needs none
+  const other = event === "keep-alive" ? `, not ${wished}` : ` (asked ${wished})`;
+  const values = given === "" ? wished : given === wished ? given : given + other;
+  const why = reason?.words && (reason.of === ext || given === "") ? `: ${reason.words}` : "";
   const said = `${word}${values === "" ? "" : ` ${values}`}${why}`;
   const members = { extension: name, event, side, asked: wish, granted: gift, reason: reason?.code ?? null };
   return {

@@ -5,6 +5,7 @@
 
 #include "../options.bpf.h"
 #include "../conn.bpf.h"
+#include "../keepalive.bpf.h"
 
 #define TCPX_UTO_LEN 4
 #define TCPX_UTO_MINUTES 0x8000 /* the G bit */
@@ -61,6 +62,39 @@ static __always_inline __u32 uto_timeout(const struct tcpx_conn *conn)
 }
 
 /*
+ * A user timeout replaces the number of keep-alive's probes. So it never exceeds the time in which
+ * they find a dead peer without it, and where it ends the connection though another probe would
+ * have come, that is told. Returns bits of enum tcpx_keepalive.
+ */
+static __always_inline __u8 uto_keepalive(struct tcp_sock *tp, __u32 *timeout)
+{
+	struct keepalive k = {};
+	__u64 second, last;
+	__u8 result = 0;
+
+	if (!*timeout || !keepalive_read(tp, &k))
+		return 0;
+	second = ((__u64)k.idle + k.interval) * config.jiffy_us / 1000;
+	last = (k.idle + (__u64)k.interval * k.probes) * config.jiffy_us / 1000;
+	if (last && last < *timeout) {
+		*timeout = last;
+		result = TCPX_KEEPALIVE_LOWERED;
+	}
+	if (*timeout <= second && k.probes > 1)
+		result |= TCPX_KEEPALIVE_SHORT;
+	return result;
+}
+
+/* Of a timeout that was set just now. */
+static __always_inline void uto_keepalive_count(__u8 keepalive)
+{
+	if (keepalive & TCPX_KEEPALIVE_LOWERED)
+		count_apart(TCPX_EXT_UTO, TCPX_COUNTER_KEEPALIVE_LOWERED);
+	if (keepalive & TCPX_KEEPALIVE_SHORT)
+		count_apart(TCPX_EXT_UTO, TCPX_COUNTER_KEEPALIVE_SHORT);
+}
+
+/*
  * Sets TCP_USER_TIMEOUT. A value on the socket that is not the one we set is the
  * application's: CHANGEABLE is false then (RFC 5482 3.1).
  */
@@ -70,6 +104,7 @@ static __always_inline void uto_apply(struct bpf_sock_ops *ctx, struct tcpx_conn
 	__u32 timeout = uto_timeout(conn), present;
 	struct bpf_sock *sk = ctx->sk;
 	struct tcp_sock *tp;
+	__u8 keepalive;
 	int err;
 
 	if (!timeout || !sk)
@@ -79,9 +114,14 @@ static __always_inline void uto_apply(struct bpf_sock_ops *ctx, struct tcpx_conn
 	if (!tp)
 		return;
 	present = tp->inet_conn.icsk_user_timeout;
-	if (present == timeout)
+	keepalive = uto_keepalive(tp, &timeout);
+	if (present == timeout) {
+		if (present == conn->uto.applied_ms)
+			conn->keepalive = keepalive;
 		return;
+	}
 	if (!force && present != conn->uto.applied_ms) {
+		conn->keepalive = 0;
 		count_apart(TCPX_EXT_UTO, TCPX_COUNTER_KEPT);
 		return;
 	}
@@ -93,7 +133,9 @@ static __always_inline void uto_apply(struct bpf_sock_ops *ctx, struct tcpx_conn
 	if (!conn->uto.applied_ms)
 		conn->before.uto_ms = present;
 	conn->uto.applied_ms = timeout;
+	conn->keepalive = keepalive ? keepalive | TCPX_KEEPALIVE_NEWS : 0;
 	count(TCPX_EXT_UTO, TCPX_COUNTER_APPLIED);
+	uto_keepalive_count(keepalive);
 }
 
 /* Is the peer's option of any interest? */

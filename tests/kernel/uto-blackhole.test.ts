@@ -2,7 +2,7 @@
 // What the user timeout is for: both ends of a connection over a dead path give up when they agreed to.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { ETIMEDOUT, TCP_ESTABLISHED } from "../support/constants.ts";
-import { connectPeers, type Routed } from "../support/lab.ts";
+import { connectPeers, peerErrorOf, type Routed } from "../support/lab.ts";
 import { describeIf, every, labRequirement, nftRequirement } from "../support/requires.ts";
 import { UtoLab } from "../support/uto-lab.ts";
 
@@ -77,5 +77,20 @@ describeIf(needs.ok, needs.reason)("a black hole", () => {
     const fd = await connecting;
     await u.server.peer.accept(listener.fd);
     expect(await u.timeout(u.client, fd)).toBe(300);
+  }, 40_000);
+
+  test("a peer that is alive and does not read is given up, too; without a rule it is not", async () => {
+    await u.rule(u.client, "set 1s --port 7005");
+    const [paused, control] = await Promise.all(
+      [7005, 7006].map(async (port) => {
+        const c = await connectPeers(u.client.peer, u.server.peer, u.server.v4, { port });
+        // more than fits into the buffers of both
+        const { code } = await peerErrorOf(u.client.peer.send(c.client, 64 << 20, 6000));
+        return { c, code };
+      }),
+    );
+    expect([paused!.code, control!.code]).toEqual(["ETIMEDOUT", "EAGAIN"]); // which is the time that send() had
+    expect((await u.server.peer.tcpInfo(paused!.c.server)).state).toBe(TCP_ESTABLISHED); // nobody has told it
+    expect((await u.client.peer.tcpInfo(control!.c.client)).state).toBe(TCP_ESTABLISHED);
   }, 40_000);
 });

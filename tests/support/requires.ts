@@ -48,6 +48,13 @@ function hasTun(): boolean {
   }
 }
 
+/** Tried in a network namespace of its own. */
+function hasNat(): boolean {
+  const chain = "type nat hook output priority -100; tcp dport 1 redirect to :2";
+  const ruleset = `table inet t { chain c { ${chain}; }; }`;
+  return Bun.spawnSync(["unshare", "--net", "nft", ruleset]).exitCode === 0;
+}
+
 const root = requirement("root", process.getuid?.() === 0, "root");
 const cgroup2 = requirement(
   "cgroup2",
@@ -69,6 +76,13 @@ export const captureRequirement = every("capture", ...["tcpdump", "tshark"].map(
 
 /** Lab.nft and Lab.routed. */
 export const nftRequirement = every("nft", hasTool("nft"));
+
+/** Chains of type nat: the kernel may lack connection tracking. */
+export const natRequirement = every(
+  "nat",
+  nftRequirement,
+  requirement("nat", root.ok && hasNat(), "a kernel with NAT by nftables"),
+);
 
 /** A command whose output is a terminal. */
 export const ptyRequirement = every("pty", hasTool("script"));

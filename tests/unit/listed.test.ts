@@ -7,6 +7,7 @@ import {
   Direction,
   Ext,
   Family,
+  Keepalive,
   ListFlag,
   RequestState,
   RuleFlag,
@@ -16,7 +17,7 @@ import {
 import { encode, encodeAll, type Struct } from "../../cli/loader/struct.ts";
 import { addressText, endpointText } from "../../cli/observe/address.ts";
 import { connectionDocument } from "../../cli/observe/json.ts";
-import { LISTEN, Listed } from "../../cli/observe/listed.ts";
+import { LISTEN, Listed, RECORD } from "../../cli/observe/listed.ts";
 import { connectionTable, formatMicros, saidParts } from "../../cli/observe/rows.ts";
 import { negotiated } from "../../cli/observe/said.ts";
 import { parseStates, pick } from "../../cli/observe/select.ts";
@@ -216,6 +217,46 @@ describe("negotiations", () => {
     expect(heard(10_000, 15_000)).toBe("uto gave 15s (asked 10s)");
     expect(heard(10_000, 0)).toBe("uto denied 10s");
     expect(heard(0, 15_000)).toBe("");
+  });
+
+  test("user timeouts beside keep-alive", () => {
+    const uto = (applied_ms: number) => ({ applied_ms }) as Struct<"tcpx_uto_conn">;
+    const beside = (ms: number, more: Fields = {}) =>
+      textOf({
+        flags: ListFlag.KNOWN | ListFlag.KEEPALIVE, // 2 s + 5 x 2 s
+        ...{ keepalive_idle: 500, keepalive_interval: 500, keepalive_probes: 5 },
+        ...{ user_timeout_ms: ms, uto: uto(ms) },
+        ...more,
+      });
+    expect(beside(4000)).toBe("uto 4s ends it at the first lost keep-alive probe");
+    expect(beside(4000, { keepalive_probes: 1 })).toBe("");
+    expect(beside(4001)).toBe("");
+    expect(beside(12_000)).toBe("");
+    expect(beside(12_000, { keepalive: Keepalive.LOWERED })).toBe("uto 12s by keep-alive");
+    expect(beside(12_001)).toBe("uto 12001ms ends it later than keep-alive would");
+    // the application's own, none, and keep-alive that is off
+    expect(beside(12_001, { uto: uto(12_000) })).toBe("");
+    expect(beside(0)).toBe("");
+    expect(beside(12_001, { flags: ListFlag.KNOWN })).toBe("");
+  });
+
+  test("connections of one negotiation and other keep-alives are told apart", () => {
+    const one = known({
+      flags: ListFlag.KNOWN | ListFlag.KEEPALIVE,
+      ...{ keepalive_idle: 500, keepalive_interval: 500, keepalive_probes: 5 },
+      ...{ user_timeout_ms: 4000, uto: { applied_ms: 4000 } as Struct<"tcpx_uto_conn"> },
+    });
+    const list = listOf(one, { ...one, keepalive_idle: 100 }, { ...one, flags: ListFlag.KNOWN });
+    const all = [0, 1, 2].map((i) => i * RECORD);
+    const { connections } = JSON.parse([...connectionDocument(list, all, { schema: 1 })].join(""));
+    const seen = connections.map((c: Record<string, unknown>) => c.keepalive);
+    expect(seen).toEqual([
+      { idle_ms: 2000, interval_ms: 2000, probes: 5 },
+      { idle_ms: 400, interval_ms: 2000, probes: 5 },
+      null,
+    ]);
+    const notes = connections.map((c: { extensions: { uto: unknown } }) => c.extensions.uto);
+    expect(notes).toMatchObject([{ keepalive: "short" }, { keepalive: null }, { keepalive: null }]);
   });
 
   test("acknowledgments", () => {

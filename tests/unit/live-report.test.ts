@@ -2,11 +2,12 @@
 import { expect, test } from "bun:test";
 import { outcomeJson, outcomeLines, outcomeOf } from "../../cli/live/report.ts";
 import { sshSession } from "../../cli/live/ssh.ts";
-import { LiveResult, LiveSaid } from "../../cli/loader/layout.generated.ts";
+import { Keepalive, LiveResult, LiveSaid } from "../../cli/loader/layout.generated.ts";
 
-const row = (result: number, said: number = LiveSaid.NOTHING_TO_SAY, error = 0) => ({
+const row = (result: number, said: number = LiveSaid.NOTHING_TO_SAY, error = 0, keepalive = 0) => ({
   order: 0,
   reserved: 0,
+  keepalive,
   result,
   said,
   error,
@@ -22,6 +23,20 @@ const some = outcomeOf(
     [5n, row(LiveResult.FAILED, LiveSaid.NOTHING_TO_SAY, -2)],
   ]),
 );
+
+test("user timeouts beside keep-alive", () => {
+  const { LOWERED, SHORT } = Keepalive;
+  const quiet = LiveSaid.NOTHING_TO_SAY;
+  const rows = [LOWERED, SHORT, LOWERED].map((bits) => row(LiveResult.CHANGED, quiet, 0, bits));
+  const part = outcomeOf([], new Map(rows.map((r, i) => [BigInt(i), r])));
+  const sum = outcomeOf.sum([part, part]);
+  expect(outcomeJson(sum)).toMatchObject({ changed: 6, keepalive_lowered: 4, keepalive_short: 2 });
+  expect(outcomeLines("changed", sum).slice(1)).toEqual([
+    "4 connection(s) end earlier than the rule says: by keep-alive",
+    "2 connection(s) end at the first lost probe of keep-alive",
+  ]);
+  expect(outcomeJson(some)).toMatchObject({ keepalive_lowered: 0, keepalive_short: 0 });
+});
 
 test("what became of connections, for people and for scripts", () => {
   const sum = outcomeOf.sum([some, outcomeOf([], new Map()), some]);

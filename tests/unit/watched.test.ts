@@ -94,6 +94,18 @@ describe("one event", () => {
         { ext: UTO, event: e.FALLBACK, reason: WatchReason.PATH },
         "uto fallback: the path did not take it before",
       ],
+      [
+        { ext: UTO, event: e.KEEPALIVE, asked: 40_000, granted: 12_000, reason: WatchReason.KEEPALIVE },
+        "uto set 12s, not 40s: keep-alive ends it then",
+      ],
+      [
+        { ext: UTO, event: e.KEEPALIVE, asked: 1000, granted: 1000, reason: WatchReason.SHORT },
+        "uto set 1s: the first lost keep-alive probe ends it",
+      ],
+      [
+        { ext: UTO, event: e.GAVE, asked: 40_000, granted: 12_000, reason: WatchReason.KEEPALIVE },
+        "uto gave 12s (asked 40s): keep-alive ends it then",
+      ],
       [{ ext: CC_REQUEST, asked: 0, granted: 0 }, "cc-request granted vegas"],
       [{ ext: CC_REQUEST, event: e.REFUSED, asked: 3, granted: 0xffff }, "cc-request refused cubic"],
       [
