@@ -43,8 +43,9 @@ export interface Strategy extends AckPair {
 export type KeepaliveNote = "lowered" | "short" | "later";
 
 export interface Negotiated {
-  uto: Said & { keepalive: KeepaliveNote | null };
-  /** What the rule has set, milliseconds. */
+  uto: Said;
+  keepalive: KeepaliveNote | null;
+  /** What is set, milliseconds. */
   timeoutMs: number;
   "cc-request": Said;
   iw: Said;
@@ -106,9 +107,10 @@ function peersSide({ state, asked, answer }: Request, meaning: Meaning, site: Si
   };
 }
 
-function keepaliveNote(list: Listed, at: number): KeepaliveNote | null {
+export function keepaliveNote(list: Listed, at: number): KeepaliveNote | null {
   const [ms, keepalive] = [list.timeoutMs(at), list.keepalive(at)];
-  if (!keepalive || ms === 0 || ms !== list.uto(at).appliedMs) return null; // or the application's own
+  if (!keepalive || !(list.flags(at) & ListFlag.KNOWN) || ms === 0 || ms !== list.uto(at).appliedMs)
+    return null; // or the application's own
   const { idleMs, intervalMs, probes } = keepalive;
   if (ms <= idleMs + intervalMs && probes > 1) return "short";
   if (ms > idleMs + intervalMs * probes) return "later";
@@ -157,7 +159,8 @@ export function negotiated(list: Listed, at: number): Negotiated | undefined {
   if (!(list.flags(at) & ListFlag.KNOWN)) return undefined;
   const [cc, iw] = [list.request(at, 0), list.request(at, 1)];
   return {
-    uto: { ...utoSaid(list, at), keepalive: keepaliveNote(list, at) },
+    uto: utoSaid(list, at),
+    keepalive: keepaliveNote(list, at),
     timeoutMs: list.timeoutMs(at),
     "cc-request": { ours: ourSide(cc, algorithm, list.site), peers: peersSide(cc, algorithm, list.site) },
     iw: { ours: ourSide(iw, segments, list.site), peers: peersSide(iw, segments, list.site) },
