@@ -4,7 +4,14 @@
 import { Direction, ListFlag } from "../loader/layout.generated.ts";
 import { addressText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
-import { type Negotiated, perNegotiation, type Said, type Side, type Strategy } from "./said.ts";
+import {
+  keepaliveNote,
+  type Negotiated,
+  perNegotiation,
+  type Said,
+  type Side,
+  type Strategy,
+} from "./said.ts";
 
 const NOTHING: Side = { status: "none", asked: null, granted: null };
 const SILENT: Said = { ours: NOTHING, peers: NOTHING };
@@ -17,7 +24,7 @@ function strategyJson(strategy: Strategy | null | undefined) {
 
 function extensionsJson(said: Negotiated | undefined) {
   return {
-    uto: said?.uto ?? { ...SILENT, keepalive: null },
+    uto: said?.uto ?? SILENT,
     "cc-request": said?.["cc-request"] ?? SILENT,
     iw: said?.iw ?? SILENT,
     ack: { ...(said?.ack ?? SILENT), strategy: strategyJson(said?.strategy) },
@@ -28,7 +35,8 @@ function keepaliveJson(list: Listed, at: number): string {
   const keepalive = list.keepalive(at);
   if (!keepalive) return "null";
   const { idleMs, intervalMs, probes } = keepalive;
-  return `{"idle_ms":${idleMs},"interval_ms":${intervalMs},"probes":${probes}}`;
+  const note = JSON.stringify(keepaliveNote(list, at));
+  return `{"idle_ms":${idleMs},"interval_ms":${intervalMs},"probes":${probes},"user_timeout":${note}}`;
 }
 
 const endpoint = (list: Listed, at: number, family: number, port: number) =>

@@ -74,8 +74,8 @@ const KEEPALIVE: Record<KeepaliveNote, string> = {
 };
 
 /** "uto 12s by keep-alive" and the like. */
-function keepaliveText({ uto, timeoutMs }: Negotiated): string[] {
-  return uto.keepalive ? [`uto ${formatDuration(timeoutMs)} ${KEEPALIVE[uto.keepalive]}`] : [];
+function keepaliveText({ keepalive, timeoutMs }: Negotiated): string[] {
+  return keepalive ? [`uto ${formatDuration(timeoutMs)} ${KEEPALIVE[keepalive]}`] : [];
 }
 
 /** "cc-request granted cubic" and the like. */

@@ -43,8 +43,9 @@ export interface Strategy extends AckPair {
 export type KeepaliveNote = "lowered" | "short" | "later";
 
 export interface Negotiated {
-  uto: Said & { keepalive: KeepaliveNote | null };
-  /** What the rule has set, milliseconds. */
+  uto: Said;
+  keepalive: KeepaliveNote | null;
+  /** What is set, milliseconds. */
   timeoutMs: number;
   "cc-request": Said;
   iw: Said;
@@ -120,9 +121,10 @@ function utoStatus(list: Listed, at: number): Side["status"] {
   return opened && !(list.written(at) & (1 << Ext.UTO)) ? "no-room" : "asked";
 }
 
-function keepaliveNote(list: Listed, at: number): KeepaliveNote | null {
+export function keepaliveNote(list: Listed, at: number): KeepaliveNote | null {
   const [ms, keepalive] = [list.timeoutMs(at), list.keepalive(at)];
-  if (!keepalive || ms === 0 || ms !== list.uto(at).appliedMs) return null; // or the application's own
+  if (!keepalive || !(list.flags(at) & ListFlag.KNOWN) || ms === 0 || ms !== list.uto(at).appliedMs)
+    return null; // or the application's own
   const { idleMs, intervalMs, probes } = keepalive;
   if (ms <= idleMs + intervalMs && probes > 1) return "short";
   if (ms > idleMs + intervalMs * probes) return "later";
@@ -169,7 +171,8 @@ export function negotiated(list: Listed, at: number): Negotiated | undefined {
   const [cc, iw] = [list.request(at, 0), list.request(at, 1)];
   const plain = list.silent(at) === Silence.PLAIN;
   return {
-    uto: { ...utoSaid(list, at), keepalive: keepaliveNote(list, at) },
+    uto: utoSaid(list, at),
+    keepalive: keepaliveNote(list, at),
     timeoutMs: list.timeoutMs(at),
     "cc-request": {
       ours: ourSide(cc, algorithm, list.site, plain),

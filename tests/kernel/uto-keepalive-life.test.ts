@@ -13,6 +13,7 @@ import { WatchHost } from "../support/watch-host.ts";
 const needs = every("all", labRequirement, nftRequirement);
 const FAST = keepalive(2, 2, 5);
 const FAST_MS = 12_000;
+const TIMES = { idle_ms: 2000, interval_ms: 2000, probes: 5 };
 
 describeIf(needs.ok, needs.reason)("keep-alive and a user timeout, on connections that exist", () => {
   let host: WatchHost;
@@ -79,30 +80,26 @@ describeIf(needs.ok, needs.reason)("keep-alive and a user timeout, on connection
     const late = await connect();
     const plain = await connect();
     await setAll(u.client.peer, late.client, FAST);
-    const TIMES = { idle_ms: 2000, interval_ms: 2000, probes: 5 };
     expect(await shown(lowered.port)).toMatchObject({
       user_timeout_ms: FAST_MS,
-      keepalive: TIMES,
-      extensions: { uto: { keepalive: "lowered" } },
+      keepalive: { ...TIMES, user_timeout: "lowered" },
     });
     expect(await shown(late.port)).toMatchObject({
       user_timeout_ms: 40_000,
-      keepalive: TIMES,
-      extensions: { uto: { keepalive: "later" } },
+      keepalive: { ...TIMES, user_timeout: "later" },
     });
     expect(await shown(plain.port)).toMatchObject({
       keepalive: null,
-      extensions: { uto: { keepalive: null } },
     });
     expect(await shown(lowered.port, false)).toContain("uto 12s by keep-alive");
     expect(await shown(late.port, false)).toContain("uto 40s ends it later than keep-alive would");
     await u.rule(u.client, "set 1s");
     const short = await connect(FAST);
-    expect(await shown(short.port)).toMatchObject({ extensions: { uto: { keepalive: "short" } } });
+    expect(await shown(short.port)).toMatchObject({ keepalive: { user_timeout: "short" } });
     expect(await shown(short.port, false)).toContain("uto 1s ends it at the first lost keep-alive probe");
     // the application's own timeout is its own business
     await u.client.peer.setopt(short.client, IPPROTO_TCP, TCP_USER_TIMEOUT, 1500);
-    expect(await shown(short.port)).toMatchObject({ extensions: { uto: { keepalive: null } } });
+    expect(await shown(short.port)).toMatchObject({ keepalive: { user_timeout: null } });
   });
 
   test("a connection of no rule's", async () => {
@@ -110,8 +107,7 @@ describeIf(needs.ok, needs.reason)("keep-alive and a user timeout, on connection
     await u.client.peer.setopt(c.client, IPPROTO_TCP, TCP_USER_TIMEOUT, 1500);
     expect(await shown(c.port)).toMatchObject({
       scope_id: null,
-      keepalive: { probes: 5 },
-      extensions: { uto: { keepalive: null } },
+      keepalive: { ...TIMES, user_timeout: null },
     });
   });
 

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { IPPROTO_TCP, TCP_FASTOPEN, TCP_USER_TIMEOUT } from "../support/constants.ts";
 import { KEEPALIVE_ON, keepalive, keepaliveTimes, type SocketOption, setAll } from "../support/keepalive.ts";
 import { connectPeers, type Wire } from "../support/lab.ts";
-import { describeIf, labRequirement } from "../support/requires.ts";
+import { describeIf, labRequirement, mptcpRequirement, testIf } from "../support/requires.ts";
 import { tcpxOk, UtoLab } from "../support/uto-lab.ts";
 
 /** 2 s + 5 x 2 s */
@@ -195,6 +195,25 @@ describeIf(labRequirement.ok, labRequirement.reason)("keep-alive and a user time
         server: FAST_MS,
       });
     }
+  });
+
+  test("SYN cookies: the socket comes from the third ACK", async () => {
+    await u.lab.sysctl(u.server.netns, "net.ipv4.tcp_syncookies", 2);
+    await u.rule(u.server, "set 40s");
+    expect(await accepted(FAST)).toBe(FAST_MS);
+    await u.lab.sysctl(u.server.netns, "net.ipv4.tcp_syncookies", 1);
+  });
+
+  testIf(mptcpRequirement.ok, mptcpRequirement.reason)("subflows of MPTCP", async () => {
+    await u.rule(u.client, "set 3h");
+    const options = [KEEPALIVE_ON];
+    const c = await connectPeers(u.client.peer, u.server.peer, u.server.v4, { options, mptcp: true });
+    const rows = (
+      await tcpxOk(["connections", "--cgroup", u.client.cgroup, "--port", `${c.port}`], { json: true })
+    ).json;
+    expect(rows.connections).toMatchObject([
+      { user_timeout_ms: (7200 + 9 * 75) * 1000, keepalive: { user_timeout: "lowered" } },
+    ]);
   });
 
   test("the counters are in status and in the metrics, with a notice", async () => {

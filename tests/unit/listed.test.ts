@@ -249,14 +249,13 @@ describe("negotiations", () => {
     const list = listOf(one, { ...one, keepalive_idle: 100 }, { ...one, flags: ListFlag.KNOWN });
     const all = [0, 1, 2].map((i) => i * RECORD);
     const { connections } = JSON.parse([...connectionDocument(list, all, { schema: 1 })].join(""));
-    const seen = connections.map((c: Record<string, unknown>) => c.keepalive);
-    expect(seen).toEqual([
-      { idle_ms: 2000, interval_ms: 2000, probes: 5 },
-      { idle_ms: 400, interval_ms: 2000, probes: 5 },
+    expect(connections.map((c: Record<string, unknown>) => c.keepalive)).toEqual([
+      { idle_ms: 2000, interval_ms: 2000, probes: 5, user_timeout: "short" },
+      { idle_ms: 400, interval_ms: 2000, probes: 5, user_timeout: null },
       null,
     ]);
-    const notes = connections.map((c: { extensions: { uto: unknown } }) => c.extensions.uto);
-    expect(notes).toMatchObject([{ keepalive: "short" }, { keepalive: null }, { keepalive: null }]);
+    const lines = [...connectionTable(list, all, false)].join("").match(/first lost/g);
+    expect(lines).toHaveLength(1);
   });
 
   test("acknowledgments", () => {

@@ -9,6 +9,7 @@ import { ackRules } from "./ack-rules.ts";
 import { apply } from "./apply.ts";
 import { type BpfObjects, newObjects } from "./bpf-objects.ts";
 import { connections } from "./connections.ts";
+import { keepalive } from "./keepalive.ts";
 import { live, oldListener } from "./live.ts";
 import { pathRefused } from "./path-refused.ts";
 import { degrades, type Result, works } from "./report.ts";
@@ -141,6 +142,7 @@ export const features: Feature[] = [
   { name: "load", run: load },
   { name: "uto IPv4", run: uto("v4") },
   { name: "uto IPv6", run: uto("v6") },
+  { name: "keep-alive", run: keepalive },
   { name: "SYN cookies", run: synCookies },
   { name: "requests", run: requests },
   { name: "late requests", run: lateRequests },
