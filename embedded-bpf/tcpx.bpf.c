@@ -76,8 +76,9 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 
 	if (!conn)
 		return 0;
-	cc_established(ctx, conn);
+	/* the window first: BBR paces its first flight by the one that it finds when it begins */
 	iw_established(ctx, conn);
+	cc_established(ctx, conn);
 	ack_established(ctx, conn);
 	if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB && request_answers(conn))
 		ask_again(ctx, conn);
@@ -94,10 +95,27 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 	return 0;
 }
 
+/*
+ * Fast Open: the application may answer now, and the third ACK may never come. What a peer was
+ * granted waits for it; what is ours alone does not.
+ */
+__noinline int settle_local(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+
+	if (!conn)
+		return 0;
+	iw_local(ctx, conn);
+	cc_local(ctx, conn);
+	ack_local(ctx, conn);
+	return 0;
+}
+
 /* A handshake is complete, or a later segment has an option that the kernel does not know. */
 __noinline int on_received(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn;
+	bool waits;
 
 	conn = passive(ctx) ? conn_claim(ctx, TCPX_DIRECTION_FROM) : conn_own(ctx);
 	if (!conn && passive(ctx)) {
@@ -117,10 +135,13 @@ __noinline int on_received(struct bpf_sock_ops *ctx)
 	receive(ctx, conn);
 	ask_settled(conn, ctx->rcv_nxt != conn->received);
 	uto_apply(ctx, conn);
-	if (conn->fast_open && passive(ctx)) /* the third ACK is still to come */
-		callback_flags(ctx, conn, TCPX_STATE | TCPX_PARSE, ask_any(conn) ? 0 : TCPX_WRITE);
-	else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || request_pending(conn) ||
-		 conn->ack.tarr & TCPX_TARR_PENDING)
+	if (conn->fast_open && passive(ctx)) { /* the third ACK is still to come */
+		settle_local(ctx);
+		waits = conn->ack.waits;
+		callback_flags(ctx, conn, TCPX_STATE | TCPX_PARSE | (waits ? TCPX_WRITE : 0),
+			       waits || ask_any(conn) ? 0 : TCPX_WRITE);
+	} else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || request_pending(conn) ||
+		   conn->ack.tarr & TCPX_TARR_PENDING)
 		settle(ctx);
 	else if (!receive_wanted(conn))
 		callback_flags(ctx, conn, 0, TCPX_PARSE);
