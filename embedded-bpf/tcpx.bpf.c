@@ -34,8 +34,10 @@ __noinline int on_connect(struct bpf_sock_ops *ctx)
 	cc_start(conn);
 	request_start(conn, TCPX_EXT_IW, conn->policy.rules[TCPX_EXT_IW][TCPX_KIND_ASK].value[0]);
 	ack_start(conn);
-	if (ask_any(conn))
+	if (ask_any(conn)) {
+		conn->reserved = TCPX_UNASKED;
 		callback_flags(ctx, conn, TCPX_WRITE, 0);
+	}
 	return 0;
 }
 
@@ -56,6 +58,8 @@ static __always_inline void disinherit(struct bpf_sock_ops *ctx)
 /* From here on segments are counted, and a loss means silence. */
 static __always_inline void established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
+	if (conn->reserved & TCPX_UNASKED)
+		ask_crowded_out(ctx);
 	conn->since_ns = bpf_ktime_get_ns();
 	conn->first_byte = ctx->snd_una;
 	conn->retrans = ctx->total_retrans;
@@ -86,7 +90,7 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 	/* a SYN-ACK was lost: maybe for its options; data may be lost for other reasons */
 	if (ask && !conn->attempt && ctx->total_retrans &&
 	    ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB) {
-		ask_stop(ctx, conn, true);
+		ask_stop(ctx, conn, TCPX_SILENCED);
 		ask = false;
 	}
 	ask = ask || conn->ack.waits;

@@ -54,8 +54,8 @@ export const connections = leaf({
   ],
   notes: [
     "NEGOTIATED: asked, granted, refused, unanswered = what we wanted of the peer; gave, denied = what the peer " +
-      "wanted of us; set = by our own rule; no room = it fitted on no segment; fallback = a segment was lost, and " +
-      "it went on without options. DELACK is the longest delay of an ACK.",
+      "wanted of us; set = by our own rule; no room = it fitted on no segment; withheld = TCP-AO signs the options; " +
+      "fallback = a segment was lost, and it went on without options. DELACK is the longest delay of an ACK.",
     "A connection that was there before its rule counts as accepted when a socket listens on its local port. " +
       "Sockets belong to the cgroup they were made in. Handshakes under way at a listener, and TIME-WAIT, are " +
       "not listed: see ss.",

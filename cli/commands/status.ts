@@ -106,6 +106,7 @@ export const status = leaf({
       "settings made; clamped = moved to our limits; granted, unanswered = requests of ours; " +
       "refused = by the peer, or by us; kept = the application's own value left alone; " +
       "malformed = ignored; no room = option space full; fallback = went on without options after a loss; " +
+      "withheld = left out because TCP-AO signs the options; " +
       "errors = refused by the kernel.",
     "ACKs of ack rules: passed, with the reasons; dropped = held back for a later one; flushed = of these, sent " +
       "by the agent when their time came.",

@@ -43,8 +43,9 @@ export const Counter = {
   MALFORMED: 8,
   NO_ROOM: 9,
   FALLBACK: 10,
-  ERRORS: 11,
-  COUNT: 12,
+  WITHHELD: 11,
+  ERRORS: 12,
+  COUNT: 13,
 } as const;
 
 export const Direction = {
@@ -98,8 +99,9 @@ export const LiveResult = {
   UNKNOWN_RTT: 5,
   SILENCED: 6,
   INCAPABLE: 7,
-  FAILED: 8,
-  RESULT_COUNT: 9,
+  SIGNED: 8,
+  FAILED: 9,
+  RESULT_COUNT: 10,
 } as const;
 
 export const LiveSaid = {
@@ -143,6 +145,7 @@ export const Silence = {
   SPEAKING: 0,
   SILENT: 1,
   SILENCED: 2,
+  WITHHELD: 3,
 } as const;
 
 export const TarrFlag = {
@@ -183,6 +186,7 @@ export const WatchEvent = {
   DENIED: 6,
   MALFORMED: 7,
   FALLBACK: 8,
+  WITHHELD: 9,
 } as const;
 
 export const WatchReason = {
@@ -193,6 +197,7 @@ export const WatchReason = {
   LOSS: 4,
   LATE: 5,
   KERNEL: 6,
+  SIGNED: 7,
 } as const;
 
 export const WatchSlot = {
@@ -278,11 +283,11 @@ export const structs = {
     },
   },
   tcpx_counters: {
-    size: 392,
+    size: 424,
     fields: {
-      count: { offset: 0, type: "u64", dims: [4, 12] },
-      error_line: { offset: 384, type: "u32" },
-      error_code: { offset: 388, type: "s32" },
+      count: { offset: 0, type: "u64", dims: [4, 13] },
+      error_line: { offset: 416, type: "u32" },
+      error_code: { offset: 420, type: "s32" },
     },
   },
   tcpx_exids: {

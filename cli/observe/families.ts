@@ -36,6 +36,7 @@ const COUNTERS: Record<Exclude<keyof typeof Counter, "COUNT">, [name: string, un
   ],
   NO_ROOM: ["no_room", "options", "Options that found no space among the 40 bytes of a header."],
   FALLBACK: ["fallback", "connections", "Connections that went on without options after a loss."],
+  WITHHELD: ["withheld", "options", "Options that were left out because TCP-AO signs the options."],
   ERRORS: ["refused_helper", "calls", "Calls of the program that the kernel refused."],
 };
 

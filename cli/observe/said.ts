@@ -18,7 +18,7 @@ import type { Listed, Request } from "./listed.ts";
 export type Value = number | string | AckPair;
 
 export interface Side {
-  status: "none" | "asked" | "granted" | "refused" | "unanswered" | "no-room" | "pending";
+  status: "none" | "asked" | "granted" | "refused" | "unanswered" | "no-room" | "withheld" | "pending";
   asked: Value | null;
   granted: Value | null;
 }
@@ -79,8 +79,15 @@ export function meaningOf(ext: number, bits: number, site: Site = DEFAULT_SITE):
   return MEANINGS[ext]?.value(bits, site) ?? bits;
 }
 
-function ourSide({ state, asked, answer }: Request, meaning: Meaning, site: Site): Side {
-  const status = OURS[state];
+/** Has TCP-AO kept an extension's option off all segments? */
+const withheld = (list: Listed, at: number, ext: number) =>
+  list.silent(at) === Silence.WITHHELD && !(list.written(at) & (1 << ext));
+
+function ourSide(list: Listed, at: number, index: number, ext: number): Side {
+  const { state, asked, answer } = list.request(at, index);
+  const { site } = list;
+  const meaning = MEANINGS[ext]!;
+  const status = state === RequestState.NO_ROOM && withheld(list, at, ext) ? "withheld" : OURS[state];
   if (!status) return NONE;
   const granted = status === "granted" ? meaning.value(answer, site) : null;
   return { status, asked: meaning.value(asked, site), granted };
@@ -104,9 +111,10 @@ function utoSaid(list: Listed, at: number): Said {
   // what stood on a SYN-ACK is not noted down, so only the side that opened can know that it had no room
   const unsaid =
     list.direction(at) === Direction.TO && list.established(at) && !(list.written(at) & (1 << Ext.UTO));
+  const status = withheld(list, at, Ext.UTO) ? "withheld" : unsaid ? "no-room" : "asked";
   const asks = (flags & (RuleFlag.SET | RuleFlag.NONE)) === RuleFlag.SET;
   return {
-    ours: asks ? { status: unsaid ? "no-room" : "asked", asked: ms, granted: null } : NONE,
+    ours: asks ? { status, asked: ms, granted: null } : NONE,
     peers:
       remoteMs === 0
         ? NONE
@@ -116,10 +124,7 @@ function utoSaid(list: Listed, at: number): Said {
 
 function ackSaid(list: Listed, at: number): Said {
   const { tarr, tarrAsked, tarrSegments, every } = list.ack(at);
-  const [ours, peers] = [
-    ourSide(list.request(at, 2), pair, list.site),
-    peersSide(list.request(at, 3), pair, list.site),
-  ];
+  const [ours, peers] = [ourSide(list, at, 2, Ext.ACK), peersSide(list.request(at, 3), pair, list.site)];
   const rate = (n: number): AckPair => ({ every: n, divisor: 0 });
   const asked = tarr & TarrFlag.ASKED;
   const taken = tarr & TarrFlag.TAKEN;
@@ -138,11 +143,14 @@ function strategyOf(list: Listed, at: number): Strategy | null {
 /** Undefined when no rule of tcpx has matched the connection. */
 export function negotiated(list: Listed, at: number): Negotiated | undefined {
   if (!(list.flags(at) & ListFlag.KNOWN)) return undefined;
-  const [cc, iw] = [list.request(at, 0), list.request(at, 1)];
+  const said = (index: number, ext: number, meaning: Meaning): Said => ({
+    ours: ourSide(list, at, index, ext),
+    peers: peersSide(list.request(at, index), meaning, list.site),
+  });
   return {
     uto: utoSaid(list, at),
-    "cc-request": { ours: ourSide(cc, algorithm, list.site), peers: peersSide(cc, algorithm, list.site) },
-    iw: { ours: ourSide(iw, segments, list.site), peers: peersSide(iw, segments, list.site) },
+    "cc-request": said(0, Ext.CC_REQUEST, algorithm),
+    iw: said(1, Ext.IW, segments),
     ack: ackSaid(list, at),
     strategy: strategyOf(list, at),
     fallback: list.silent(at) === Silence.SILENCED,

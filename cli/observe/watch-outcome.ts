@@ -43,6 +43,7 @@ const KINDS: Record<number, Kind> = {
   [WatchEvent.DENIED]: kind("denied", "peers", "refused"),
   [WatchEvent.MALFORMED]: kind("malformed", null),
   [WatchEvent.FALLBACK]: kind("fallback", null),
+  [WatchEvent.WITHHELD]: kind("withheld", "ours"),
 };
 const UNKNOWN = kind("?", null);
 
@@ -59,6 +60,7 @@ const REASONS: Record<number, Reason> = {
   [WatchReason.LOSS]: { code: "loss", words: "a segment was lost" },
   [WatchReason.LATE]: { code: "late", words: "data was sent before" },
   [WatchReason.KERNEL]: { code: "kernel", words: "the kernel refused it" },
+  [WatchReason.SIGNED]: { code: "signed", words: "TCP-AO signs the options" },
 };
 
 export interface Outcome {
@@ -80,7 +82,9 @@ function make(list: Watched, of: number): Outcome {
   const { word, event, side, ...has } = KINDS[list.event(of)] ?? UNKNOWN;
   const reason = REASONS[list.reason(of)];
   const name = ext < Ext.COUNT ? extensionById(ext).name : `extension ${ext}`;
-  const wish = has.asked ? meaningOf(ext, asked, site) : null;
+  // TARR is announced, too, where nothing is asked for
+  const isNothing = ext === Ext.ACK && asked === 0 && list.event(of) === WatchEvent.WITHHELD;
+  const wish = has.asked && !isNothing ? meaningOf(ext, asked, site) : null;
   const gift = has.granted ? meaningOf(ext, granted, site) : null;
   const [wished, given] = [wish, gift].map((value) => (value === null ? "" : valueText(value, name)));
   const values = given === "" ? wished : given === wished ? given : `${given} (asked ${wished})`;

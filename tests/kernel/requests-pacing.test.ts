@@ -3,8 +3,9 @@
 // begins, so a window that comes after it lies idle.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import type { Connection } from "../support/lab.ts";
-import { algorithmRequirement, pacedWindow, RequestLab } from "../support/request-lab.ts";
+import { algorithmRequirement, RequestLab } from "../support/request-lab.ts";
 import { describeIf, every, labRequirement } from "../support/requires.ts";
+import { pacedWindow } from "../support/tcp-info.ts";
 import type { Side } from "../support/uto-lab.ts";
 
 const needs = every("all", labRequirement, algorithmRequirement("bbr"));

@@ -139,7 +139,7 @@ describe("families", () => {
   test("counters of the extensions that are used", () => {
     const text = lines([{ state, counters }], undefined);
     expect(text).toContain('tcpx_sent_segments_total{cgroup="/a b",extension="ack"} 1');
-    expect(text).toContain('tcpx_refused_helper_calls_total{cgroup="/a b",extension="ack"} 12');
+    expect(text).toContain('tcpx_refused_helper_calls_total{cgroup="/a b",extension="ack"} 13');
     expect(text).toContain('tcpx_rules{cgroup="/a b",extension="ack",kind="local"} 1');
     expect(text.some((line) => line.includes('extension="uto"'))).toBe(false);
     expect(text).toContain("tcpx_agent_running 0");
