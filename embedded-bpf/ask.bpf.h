@@ -12,10 +12,12 @@
 #include "conn.bpf.h"
 #include "put.bpf.h"
 #include "receive.bpf.h"
+#include "signed.bpf.h"
 #include "watch.bpf.h"
 
 #define TCPX_ASK_SEGMENTS 8
 #define TCPX_ASK_NS 3000000000ULL
+#define TCPX_UNASKED 0x80 /* of `reserved`: the kernel has not asked what to put on the SYN */
 
 /* Until the peer has answered any request: then it has read our first segment, and the option on
  * it. */
@@ -75,41 +77,67 @@ static __always_inline bool ask_any(const struct tcpx_conn *conn)
 	       request_speaks(&conn->requests[3]) || tarr_speaks(conn);
 }
 
+/*
+ * The SYN has gone out, and the kernel has not asked for options: the others have left not a byte.
+ * Global: see count_apart().
+ */
+__noinline int ask_crowded_out(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+
+	if (!conn ||
+	    !(ctx->bpf_sock_ops_cb_flags & TCPX_WRITE)) /* or another program is to blame */
+		return 0;
+	conn->reserved = 0;
+	if (ask_uto(conn))
+		count_apart(TCPX_EXT_UTO, TCPX_COUNTER_NO_ROOM);
+	if (request_speaks(&conn->requests[0]))
+		count_apart(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_NO_ROOM);
+	if (request_speaks(&conn->requests[1]))
+		count_apart(TCPX_EXT_IW, TCPX_COUNTER_NO_ROOM);
+	if (request_speaks(&conn->requests[2]) || tarr_speaks(conn))
+		count_apart(TCPX_EXT_ACK, TCPX_COUNTER_NO_ROOM);
+	return 0;
+}
+
 /* What goes when nothing is left to say. */
 static __always_inline __u32 ask_done(const struct tcpx_conn *conn)
 {
 	return conn->ack.waits ? 0 : TCPX_WRITE;
 }
 
-static __always_inline void ask_fallback(struct tcpx_conn *conn, enum tcpx_ext ext)
+static __always_inline void ask_cut_short(struct tcpx_conn *conn, enum tcpx_ext ext,
+					  enum tcpx_silence why)
 {
-	count_apart(ext, TCPX_COUNTER_FALLBACK);
-	if (conn->silent == TCPX_PLAIN)
+	if (why == TCPX_WITHHELD && conn->written & 1 << ext) /* by a key before this one */
+		return;
+	count_apart(ext, why == TCPX_WITHHELD ? TCPX_COUNTER_WITHHELD : TCPX_COUNTER_FALLBACK);
+	if (why == TCPX_PLAIN)
 		count_apart(ext, TCPX_COUNTER_PATH);
 	conn_news(conn, ext, TCPX_NEWS_FALLBACK);
 }
 
 /* The extensions that had something to say go without it. */
-static __always_inline void ask_fallbacks(struct tcpx_conn *conn)
+static __always_inline void ask_cut_all_short(struct tcpx_conn *conn, enum tcpx_silence why)
 {
 	if (rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]))
-		ask_fallback(conn, TCPX_EXT_UTO);
+		ask_cut_short(conn, TCPX_EXT_UTO, why);
 	if (request_speaks(&conn->requests[0]))
-		ask_fallback(conn, TCPX_EXT_CC_REQUEST);
+		ask_cut_short(conn, TCPX_EXT_CC_REQUEST, why);
 	if (request_speaks(&conn->requests[1]))
-		ask_fallback(conn, TCPX_EXT_IW);
+		ask_cut_short(conn, TCPX_EXT_IW, why);
 	if (request_speaks(&conn->requests[2]) || request_speaks(&conn->requests[3]) ||
 	    tarr_speaks(conn))
-		ask_fallback(conn, TCPX_EXT_ACK);
+		ask_cut_short(conn, TCPX_EXT_ACK, why);
 }
 
-/* Stops talking; `fallback` when a loss, and maybe the option, is the reason. */
+/* Stops talking; `why`: TCPX_SILENT, or what cuts it short. */
 static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
-				     bool fallback)
+				     enum tcpx_silence why)
 {
-	conn->silent = fallback ? TCPX_SILENCED : TCPX_SILENT;
-	if (fallback)
-		ask_fallbacks(conn);
+	conn->silent = why;
+	if (why != TCPX_SILENT)
+		ask_cut_all_short(conn, why);
 	request_stop(conn, TCPX_EXT_CC_REQUEST);
 	request_stop(conn, TCPX_EXT_IW);
 	request_stop(conn, TCPX_EXT_ACK);
@@ -128,6 +156,7 @@ static __always_inline void ask_settled(struct tcpx_conn *conn, bool data)
 static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
 	bool retransmission, done = false;
+	enum tcpx_silence why;
 
 	if (conn->silent || !ask_any(conn)) { /* all is said, or answered */
 		callback_flags(ctx, conn, 0, ask_done(conn));
@@ -143,16 +172,20 @@ static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_con
 		       conn->segments >= TCPX_ASK_SEGMENTS ||
 		       bpf_ktime_get_ns() - conn->since_ns > TCPX_ASK_NS;
 	}
-	if (!retransmission && !done)
+	if (signed_segment(ctx))
+		why = TCPX_WITHHELD;
+	else if (retransmission || done)
+		why = done ? TCPX_SILENT : TCPX_SILENCED;
+	else
 		return true;
-	ask_stop(ctx, conn, retransmission && !done);
+	ask_stop(ctx, conn, why);
 	return false;
 }
 
 /* There is an answer to give in the middle of a connection: as if it was new. */
 static __always_inline void ask_again(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
-	if (conn->silent >= TCPX_SILENCED)
+	if (conn->silent >= TCPX_WITHHELD)
 		return;
 	if (conn->silent) /* what we had to advertise has been said */
 		conn->heard = 1;

@@ -4,6 +4,7 @@
 #define TCPX_LIVE_ASK_BPF_H
 
 #include "live.bpf.h"
+#include "signed.bpf.h"
 
 /* Adds callback flags: 0, or -EINVAL on kernels before 6.12. */
 static __always_inline int live_flags(struct tcp_sock *tp, __u32 set)
@@ -47,7 +48,7 @@ static __always_inline int live_speak(struct tcp_sock *tp, struct tcpx_conn *con
 	struct tcp_sock___live *live = (void *)tp;
 
 	present = live->bpf_sock_ops_cb_flags;
-	if (conn->silent >= TCPX_SILENCED)
+	if (conn->silent >= TCPX_SILENCED || signed_options(tp))
 		return TCPX_LIVE_UNSAID;
 	target->error = live_flags(tp, flags);
 	if (target->error)
@@ -100,6 +101,8 @@ static __always_inline int live_request(struct tcp_sock *tp, struct tcpx_conn *c
 
 	if (conn->silent >= TCPX_SILENCED)
 		return TCPX_LIVE_SILENCED;
+	if (signed_options(tp) && rule_active(&order->ask))
+		return TCPX_LIVE_SIGNED;
 	*ask = order->ask;
 	if (!rule_active(&order->ask))
 		return TCPX_LIVE_CHANGED;

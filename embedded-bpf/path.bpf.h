@@ -93,6 +93,8 @@ __noinline int path_choose(struct bpf_sock_ops *ctx)
 	path = path_find(&key);
 	if (path)
 		conn->silent = TCPX_PLAIN;
+	else
+		conn->reserved = TCPX_UNASKED;
 	/* whether it fails is of interest, unless the matter is settled */
 	if (!path || path->state == TCPX_PATH_SUSPECTED)
 		callback_flags(ctx, conn, TCPX_STATE | (path ? 0 : TCPX_WRITE), 0);
@@ -116,7 +118,7 @@ __noinline int path_came_through(struct bpf_sock_ops *ctx)
 	path = path_find(&key);
 	if (path && path->state == TCPX_PATH_SUSPECTED)
 		path_note(&key, TCPX_PATH_AVOIDED, path->cause);
-	ask_fallbacks(conn);
+	ask_cut_all_short(conn, TCPX_PLAIN);
 	return 0;
 }
 

@@ -12,6 +12,16 @@
 
 #define TCPX_REQUEST_LEN 6
 
+/*
+ * Is this the time for what depends on no peer? Once, before data goes: with Fast Open that is the
+ * SYN, and the third ACK, with which a peer may be granted something, need not come.
+ */
+static __always_inline bool local_now(struct bpf_sock_ops *ctx)
+{
+	return ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB ||
+	       ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
+}
+
 static __always_inline struct tcpx_request_conn *request_of(struct tcpx_conn *conn,
 							    enum tcpx_ext ext)
 {

@@ -8,6 +8,7 @@
 
 #include "put.bpf.h"
 #include "receive.bpf.h"
+#include "signed.bpf.h"
 
 #define TCPX_ENOENT 2
 
@@ -139,7 +140,8 @@ __noinline int ask_syn_ack(struct bpf_sock_ops *ctx)
 		return 0;
 	if (ctx->op == BPF_SOCK_OPS_WRITE_HDR_OPT_CB && handover_is_ours(ctx, h))
 		return ask_syn_ack_write(ctx, h);
-	if (!policy_hits(ctx, TCPX_DIRECTION_FROM, &key, &hits) || ask_syn_ack_again(ctx))
+	if (!policy_hits(ctx, TCPX_DIRECTION_FROM, &key, &hits) || ask_syn_ack_again(ctx) ||
+	    signed_syn(ctx)) /* the connection has a socket, and knows more */
 		return 0;
 /* 5.10 takes no loop whose end falls through to its beginning, as clang lays this one out */
 #pragma clang loop unroll(full)

@@ -56,6 +56,8 @@ static __always_inline void disinherit(struct bpf_sock_ops *ctx)
 /* From here on segments are counted, and a loss means silence. */
 static __always_inline void established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
+	if (conn->reserved & TCPX_UNASKED)
+		ask_crowded_out(ctx);
 	conn->since_ns = bpf_ktime_get_ns();
 	conn->first_byte = ctx->snd_una;
 	conn->retrans = ctx->total_retrans;
@@ -76,8 +78,9 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 
 	if (!conn)
 		return 0;
-	cc_established(ctx, conn);
+	/* the window first: BBR paces its first flight by the one that it finds when it begins */
 	iw_established(ctx, conn);
+	cc_established(ctx, conn);
 	ack_established(ctx, conn);
 	if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB && request_answers(conn))
 		ask_again(ctx, conn);
@@ -85,7 +88,7 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 	/* a SYN-ACK was lost: maybe for its options; data may be lost for other reasons */
 	if (ask && !conn->attempt && ctx->total_retrans &&
 	    ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB) {
-		ask_stop(ctx, conn, true);
+		ask_stop(ctx, conn, TCPX_SILENCED);
 		ask = false;
 	}
 	ask = ask || conn->ack.waits;
@@ -94,10 +97,27 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 	return 0;
 }
 
+/*
+ * Fast Open: the application may answer now, and the third ACK may never come. What a peer was
+ * granted waits for it; what is ours alone does not.
+ */
+__noinline int settle_local(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+
+	if (!conn)
+		return 0;
+	iw_local(ctx, conn);
+	cc_local(ctx, conn);
+	ack_local(ctx, conn);
+	return 0;
+}
+
 /* A handshake is complete, or a later segment has an option that the kernel does not know. */
 __noinline int on_received(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn;
+	bool waits;
 
 	conn = passive(ctx) ? conn_claim(ctx, TCPX_DIRECTION_FROM) : conn_own(ctx);
 	if (!conn && passive(ctx)) {
@@ -120,10 +140,13 @@ __noinline int on_received(struct bpf_sock_ops *ctx)
 	receive(ctx, conn);
 	ask_settled(conn, ctx->rcv_nxt != conn->received);
 	uto_apply(ctx, conn);
-	if (conn->fast_open && passive(ctx)) /* the third ACK is still to come */
-		callback_flags(ctx, conn, TCPX_STATE | TCPX_PARSE, ask_any(conn) ? 0 : TCPX_WRITE);
-	else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || request_pending(conn) ||
-		 conn->ack.tarr & TCPX_TARR_PENDING)
+	if (conn->fast_open && passive(ctx)) { /* the third ACK is still to come */
+		settle_local(ctx);
+		waits = conn->ack.waits;
+		callback_flags(ctx, conn, TCPX_STATE | TCPX_PARSE | (waits ? TCPX_WRITE : 0),
+			       waits || ask_any(conn) ? 0 : TCPX_WRITE);
+	} else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || request_pending(conn) ||
+		   conn->ack.tarr & TCPX_TARR_PENDING)
 		settle(ctx);
 	else if (!receive_wanted(conn))
 		callback_flags(ctx, conn, 0, TCPX_PARSE);

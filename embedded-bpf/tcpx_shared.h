@@ -59,6 +59,7 @@ enum tcpx_counter {
 	TCPX_COUNTER_NO_ROOM,	 /* no space among the 40 option bytes */
 	TCPX_COUNTER_FALLBACK,	 /* a segment was lost, or the path is known: without options */
 	TCPX_COUNTER_PATH,	 /* of these: from the first SYN on, see struct tcpx_path */
+	TCPX_COUNTER_WITHHELD,	 /* TCP-AO signs the options: went without ours */
 	TCPX_COUNTER_ERRORS,	 /* the kernel refused a helper call */
 	TCPX_COUNTER_KEEPALIVE_LOWERED, /* see enum tcpx_keepalive */
 	TCPX_COUNTER_KEEPALIVE_SHORT,
@@ -300,6 +301,7 @@ enum tcpx_tarr_flag {
 enum tcpx_silence {
 	TCPX_SPEAKING,
 	TCPX_SILENT,   /* all is said; a later request may be answered yet */
+	TCPX_WITHHELD, /* TCP-AO signs the options: for good, or until a user asks again */
 	TCPX_SILENCED, /* a segment was lost: for good */
 	TCPX_PLAIN,    /* from the first SYN on, see struct tcpx_path: for good */
 };
@@ -339,7 +341,7 @@ struct tcpx_conn {
 	__u8 segments;	  /* of ours since established, while we ask or listen */
 	__u8 silent;	  /* enum tcpx_silence: asks nothing (more) */
 	__u8 heard;	  /* the peer has answered something on the SYN-ACK: it has read our SYN */
-	__u8 reserved;	  /* bit per extension: space is reserved on this segment */
+	__u8 reserved;	  /* bit per extension: space is reserved on this segment; TCPX_UNASKED */
 	__u8 written;	  /* bit per extension: was on some segment */
 	__u8 fast_open;	  /* accepted with data on the SYN: no grant before the third ACK */
 	__u8 cc_applied;  /* the congestion control is ours */
@@ -412,6 +414,7 @@ enum tcpx_watch_event {
 	TCPX_WATCH_MALFORMED,
 	TCPX_WATCH_FALLBACK,
 	TCPX_WATCH_KEEPALIVE, /* granted: what was set, asked: what the rule says */
+	TCPX_WATCH_WITHHELD,  /* by us: see the reason */
 };
 
 enum tcpx_watch_reason {
@@ -425,6 +428,7 @@ enum tcpx_watch_reason {
 	TCPX_REASON_PATH,	 /* has refused our options before */
 	TCPX_REASON_KEEPALIVE,	 /* ends the connection earlier */
 	TCPX_REASON_SHORT,	 /* too short for a second probe of keep-alive */
+	TCPX_REASON_SIGNED,	 /* the options, by TCP-AO */
 };
 
 /* What has come of one extension. uto: milliseconds; the others: the 16 bits of the option. */
@@ -650,6 +654,7 @@ enum tcpx_live_result {
 	TCPX_LIVE_UNKNOWN_RTT, /* a fraction of nothing */
 	TCPX_LIVE_SILENCED,    /* asks nothing: a segment was lost, or its path is known */
 	TCPX_LIVE_INCAPABLE,   /* the peer has not announced TARR */
+	TCPX_LIVE_SIGNED,      /* TCP-AO signs the options */
 	TCPX_LIVE_FAILED,      /* see error */
 	TCPX_LIVE_RESULT_COUNT,
 };

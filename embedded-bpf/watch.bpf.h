@@ -59,9 +59,14 @@ __noinline int watch_note(struct bpf_sock_ops *ctx, __u32 at, __u32 ext, __u32 n
 	e.ext = ext;
 	if (!news)
 		watch_keepalive(conn, &e);
-	else if (news == TCPX_NEWS_OURS)
+	else if (news == TCPX_NEWS_OURS ||
+		 (news == TCPX_NEWS_FALLBACK && conn->silent == TCPX_WITHHELD)) {
 		watch_ours(conn, ext, &e);
-	else if (news == TCPX_NEWS_PEERS)
+		if (watch_withheld(conn, ext)) {
+			e.event = TCPX_WATCH_WITHHELD;
+			e.reason = TCPX_REASON_SIGNED;
+		}
+	} else if (news == TCPX_NEWS_PEERS)
 		watch_peers(ctx, conn, ext, &e);
 	else
 		e.event = news == TCPX_NEWS_MALFORMED ? TCPX_WATCH_MALFORMED : TCPX_WATCH_FALLBACK;

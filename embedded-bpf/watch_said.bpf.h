@@ -34,6 +34,10 @@ static __always_inline void watch_ours(struct tcpx_conn *conn, __u32 ext,
 		e->asked = conn->ack.tarr_asked ?: 1;
 		return;
 	}
+	if (ext == TCPX_EXT_ACK && tarr_asks(&conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK])) {
+		e->asked = conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK].value[0] & 0xff;
+		return;
+	}
 	r = watch_request(conn, ext - TCPX_EXT_CC_REQUEST);
 	e->asked = r->asked;
 	if (r->state > TCPX_REQUEST_ASKED && r->state <= TCPX_REQUEST_NO_ROOM)
@@ -42,6 +46,12 @@ static __always_inline void watch_ours(struct tcpx_conn *conn, __u32 ext,
 		e->granted = r->answer;
 	if (r->state >= TCPX_REQUEST_UNANSWERED && conn->silent == TCPX_SILENCED)
 		e->reason = TCPX_REASON_LOSS;
+}
+
+/* What TCP-AO kept off our segments: a request, an answer, or what nobody answers. */
+static __always_inline bool watch_withheld(const struct tcpx_conn *conn, __u32 ext)
+{
+	return conn->silent == TCPX_WITHHELD && !(conn->written & 1 << (ext & 7));
 }
 
 /* RFC 5482: adopted within our limits, unless the application has chosen. */

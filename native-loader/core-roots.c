@@ -6,6 +6,9 @@
 
 #include "kernel-btf.h"
 
+/* Behind the name of a struct that kernels may be built without, and then no module has it. */
+#define IF_ANY "___if_any"
+
 /* What libbpf keeps to itself. */
 struct ext_header {
 	uint16_t magic;
@@ -36,10 +39,13 @@ static int add_root(const struct btf *btf, const struct bpf_core_relo *relo, str
 		return -EOPNOTSUPP; /* whatever it means */
 	root.length = flavor ? (size_t)(flavor - name) : strlen(name);
 	root.kind = btf_kind(t);
+	root.needed = !flavor || strcmp(flavor, IF_ANY) != 0;
 	for (r = out->at; r < out->at + out->count; r++)
 		if (r->kind == root.kind && r->length == root.length &&
-		    !memcmp(r->name, name, root.length))
+		    !memcmp(r->name, name, root.length)) {
+			r->needed |= root.needed;
 			return 0;
+		}
 	if (out->count == CORE_ROOTS_MAX)
 		return -E2BIG;
 	out->at[out->count++] = root;

@@ -117,7 +117,7 @@ static int scan(struct kernel *k, struct core_roots *roots)
 			take_if_wanted(k, t, roots);
 	}
 	for (unsigned int i = 0; i < roots->count; i++)
-		if (!roots->at[i].found)
+		if (roots->at[i].needed && !roots->at[i].found)
 			return -ENOENT; /* libbpf looks for it in modules */
 	return k->err;
 }

@@ -20,7 +20,8 @@ struct core_roots {
 		const char *name; /* the object's */
 		size_t length;	  /* without what follows ___ */
 		unsigned int kind;
-		bool found; /* in the kernel */
+		bool needed; /* not every mention of it says that it may be missing: ___if_any */
+		bool found;  /* in the kernel */
 	} at[CORE_ROOTS_MAX];
 	unsigned int count;
 };

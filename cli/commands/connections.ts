@@ -54,7 +54,7 @@ export const connections = leaf({
   ],
   notes: [
     "NEGOTIATED: asked, granted, refused, unanswered = what we wanted of the peer; gave, denied = what the peer " +
-      "wanted of us; set = by our own rule; no room = it fitted on no segment; not asked = the path " +
+      "wanted of us; set = by our own rule; no room = it fitted on no segment; withheld = TCP-AO signs the options; not asked = the path " +
       "did not take our options before, so the connection went out plain; fallback = a segment was lost, and it went " +
       "on without options, or the path (path) is the reason. uto 12s by keep-alive = lower than the rule's, as " +
       "keep-alive finds a dead peer by then; at the first lost keep-alive probe = the rule's is too short for a " +

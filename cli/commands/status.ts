@@ -124,7 +124,7 @@ export const status = leaf({
       "refused = by the peer, or by us; kept = the application's own value left alone; " +
       "malformed = ignored; no room = option space full; fallback = went without options after a loss, or because of " +
       "the path; path = of these, plain from the first SYN on: a reset, an ICMP error or silence was the answer to " +
-      "one with options; errors = refused by the kernel; keep-alive lowered = a user timeout set lower than the " +
+      "one with options; withheld = left out because TCP-AO signs the options; errors = refused by the kernel; keep-alive lowered = a user timeout set lower than the " +
       "rule's, to the time in which keep-alive finds a dead peer; keep-alive short = one so short that the first lost " +
       "probe of keep-alive ends the connection.",
     "ACKs of ack rules: passed, with the reasons; dropped = held back for a later one; flushed = of these, sent " +

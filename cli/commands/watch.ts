@@ -160,6 +160,7 @@ export const watch = leaf({
     "A line: time, local port, > (we opened it) or < (we accepted it), the peer, extension, what happened. " +
       "asked, granted, refused, unanswered, no room = what we wanted of the peer (uto and TARR are only asked: " +
       "nobody answers them); gave, denied = what the peer wanted of us; malformed = its option was ignored; " +
+      "withheld = TCP-AO signs the options, and the connection went without ours; " +
       "fallback = a segment was lost, and the connection went on without options, or it went out without them because " +
       "its path did not take them before.",
     "While nobody watches the kernel's side writes nothing. There can be one watcher per host; a second one ends " +

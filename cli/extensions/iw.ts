@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // `tcpx iw`: a client asks the server for an initial congestion window.
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import * as v from "valibot";
 import { usageError } from "../errors.ts";
 import { Ext } from "../loader/layout.generated.ts";
@@ -11,6 +11,8 @@ import { exemption } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
 const MOST = 1024;
+/** Segments of Linux's own first window: RFC 6928. */
+const USUAL = 10;
 /** Segment size by which Linux rounds its first window down: Ethernet without tunnels. */
 const MSS = 1460;
 
@@ -51,12 +53,25 @@ function windowNotice(n: number): string[] {
   return [`${what}; for more, raise the second value of net.ipv4.tcp_rmem to ${n * MSS * 2}`];
 }
 
+const IDLE = "/proc/sys/net/ipv4/tcp_slow_start_after_idle";
+
+/** Does this kernel go back to its usual window after a pause, in the caller's network namespace? */
+const forgetsWhenIdle = () => existsSync(IDLE) && readFileSync(IDLE, "utf8").trim() !== "0";
+
+/** BPF may set a window before the first data only. */
+function idleNotice(n: number): string[] {
+  if (n <= USUAL || !forgetsWhenIdle()) return [];
+  const when = `after a pause longer than the retransmission timeout Linux goes back to ${USUAL} segments`;
+  const cure = "ip route change ... initcwnd N, or sysctl net.ipv4.tcp_slow_start_after_idle=0";
+  return [`${when}, or to the route's initcwnd; to keep more: ${cure}`];
+}
+
 const set: RuleVerb = {
   summary: "Ask servers to start with a window of N segments, or set our own",
   args: {
     segments: {
       type: "positional",
-      description: `1 to ${MOST}; Linux starts with 10 (RFC 6928); none exempts the selector`,
+      description: `1 to ${MOST}; Linux starts with ${USUAL} (RFC 6928); none exempts the selector`,
     },
     local: {
       type: "boolean",
@@ -67,12 +82,14 @@ const set: RuleVerb = {
     ["tcpx iw set 40 --to 192.0.2.0/24", "Ask those servers for 40 segments"],
     ["tcpx iw set 20 --local --from 10.0.0.0/8", "Start with 20 segments towards our own clients"],
   ],
-  directionNote: "Asking is for connections that this side opens: --from is an error without --local.",
+  directionNote:
+    "Asking is for connections that this side opens: --from is an error without --local. After a pause Linux goes " +
+    "back to its usual window, or to the route's initcwnd, unless net.ipv4.tcp_slow_start_after_idle is 0.",
   draft(args) {
     const input = v.parse(setSchema, args);
     const kind = input.local ? "local" : "ask";
     if (input.segments === "none") return { drafts: [exemption(kind)], notices: [] };
-    const notices = input.local ? [] : windowNotice(input.segments);
+    const notices = input.local ? idleNotice(input.segments) : windowNotice(input.segments);
     return { drafts: [{ kind, none: false, force: false, value: [input.segments, 0] }], notices };
   },
 };
@@ -107,7 +124,8 @@ const accept: RuleVerb = {
       return { drafts: [exemption("accept")], notices: [] };
     }
     if (input.max === undefined) throw usageError("--max is missing", undefined, `accepted is 1 to ${MOST}`);
-    return { drafts: [{ kind: "accept", none: false, force: false, value: [input.max, 0] }], notices: [] };
+    const draft = { kind: "accept", none: false, force: false, value: [input.max, 0] } as const;
+    return { drafts: [draft], notices: idleNotice(input.max) };
   },
 };
 

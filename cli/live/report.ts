@@ -15,6 +15,7 @@ const SKIPPED: Partial<Record<number, readonly [name: string, why: string]>> = {
   [LiveResult.UNKNOWN_RTT]: ["rtt", "RTT not known yet"],
   [LiveResult.SILENCED]: ["silenced", "silent since a loss, or for their path"],
   [LiveResult.INCAPABLE]: ["incapable", "the peer does not speak TARR"],
+  [LiveResult.SIGNED]: ["signed", "TCP-AO signs the options"],
   [LiveResult.FAILED]: ["failed", "refused by the kernel"],
 };
 const EINVAL = 22;

@@ -44,10 +44,11 @@ export const Counter = {
   NO_ROOM: 9,
   FALLBACK: 10,
   PATH: 11,
-  ERRORS: 12,
-  KEEPALIVE_LOWERED: 13,
-  KEEPALIVE_SHORT: 14,
-  COUNT: 15,
+  WITHHELD: 12,
+  ERRORS: 13,
+  KEEPALIVE_LOWERED: 14,
+  KEEPALIVE_SHORT: 15,
+  COUNT: 16,
 } as const;
 
 export const Direction = {
@@ -108,8 +109,9 @@ export const LiveResult = {
   UNKNOWN_RTT: 5,
   SILENCED: 6,
   INCAPABLE: 7,
-  FAILED: 8,
-  RESULT_COUNT: 9,
+  SIGNED: 8,
+  FAILED: 9,
+  RESULT_COUNT: 10,
 } as const;
 
 export const LiveSaid = {
@@ -163,8 +165,9 @@ export const ServedFlag = {
 export const Silence = {
   SPEAKING: 0,
   SILENT: 1,
-  SILENCED: 2,
-  PLAIN: 3,
+  WITHHELD: 2,
+  SILENCED: 3,
+  PLAIN: 4,
 } as const;
 
 export const TarrFlag = {
@@ -206,6 +209,7 @@ export const WatchEvent = {
   MALFORMED: 7,
   FALLBACK: 8,
   KEEPALIVE: 9,
+  WITHHELD: 10,
 } as const;
 
 export const WatchReason = {
@@ -219,6 +223,7 @@ export const WatchReason = {
   PATH: 7,
   KEEPALIVE: 8,
   SHORT: 9,
+  SIGNED: 10,
 } as const;
 
 export const WatchSlot = {
@@ -305,11 +310,11 @@ export const structs = {
     },
   },
   tcpx_counters: {
-    size: 488,
+    size: 520,
     fields: {
-      count: { offset: 0, type: "u64", dims: [4, 15] },
-      error_line: { offset: 480, type: "u32" },
-      error_code: { offset: 484, type: "s32" },
+      count: { offset: 0, type: "u64", dims: [4, 16] },
+      error_line: { offset: 512, type: "u32" },
+      error_code: { offset: 516, type: "s32" },
     },
   },
   tcpx_exids: {

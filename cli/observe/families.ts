@@ -45,6 +45,7 @@ const COUNTERS: Record<Exclude<keyof typeof Counter, "COUNT">, [name: string, un
     "connections",
     "Of these, plain from the first SYN on: a SYN with options had come to nothing there.",
   ],
+  WITHHELD: ["withheld", "options", "Options that were left out because TCP-AO signs the options."],
   ERRORS: ["refused_helper", "calls", "Calls of the program that the kernel refused."],
   KEEPALIVE_LOWERED: [
     "keepalive_lowered",

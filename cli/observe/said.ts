@@ -18,7 +18,16 @@ import type { Listed, Request } from "./listed.ts";
 export type Value = number | string | AckPair;
 
 export interface Side {
-  status: "none" | "asked" | "granted" | "refused" | "unanswered" | "no-room" | "pending" | "not-asked";
+  status:
+    | "none"
+    | "asked"
+    | "granted"
+    | "refused"
+    | "unanswered"
+    | "no-room"
+    | "withheld"
+    | "not-asked"
+    | "pending";
   asked: Value | null;
   granted: Value | null;
 }
@@ -93,9 +102,22 @@ const FALLBACKS: Record<number, Negotiated["fallback"]> = {
   [Silence.PLAIN]: "path",
 };
 
-/** @param plain it went out without options: what it wanted stands as asked */
-function ourSide({ state, asked, answer }: Request, meaning: Meaning, site: Site, plain: boolean): Side {
-  const status = plain && state === RequestState.ASKED ? "not-asked" : OURS[state];
+/** Has TCP-AO kept an extension's option off all segments? */
+const withheld = (list: Listed, at: number, ext: number) =>
+  list.silent(at) === Silence.WITHHELD && !(list.written(at) & (1 << ext));
+
+/** Of a request: with TCP-AO, or on a path that does not take options, it was not made. */
+function ourStatus(list: Listed, at: number, state: number, ext: number): Side["status"] | undefined {
+  if (state === RequestState.ASKED && list.silent(at) === Silence.PLAIN) return "not-asked";
+  if (state === RequestState.NO_ROOM && withheld(list, at, ext)) return "withheld";
+  return OURS[state];
+}
+
+function ourSide(list: Listed, at: number, index: number, ext: number): Side {
+  const { state, asked, answer } = list.request(at, index);
+  const { site } = list;
+  const meaning = MEANINGS[ext]!;
+  const status = ourStatus(list, at, state, ext);
   if (!status) return NONE;
   const granted = status === "granted" ? meaning.value(answer, site) : null;
   return { status, asked: meaning.value(asked, site), granted };
@@ -116,6 +138,7 @@ function peersSide({ state, asked, answer }: Request, meaning: Meaning, site: Si
 /** Of what we advertise. */
 function utoStatus(list: Listed, at: number): Side["status"] {
   if (list.silent(at) === Silence.PLAIN) return "not-asked";
+  if (withheld(list, at, Ext.UTO)) return "withheld";
   // what stood on a SYN-ACK is not noted down, so only the side that opened can know that it had no room
   const opened = list.direction(at) === Direction.TO && list.established(at);
   return opened && !(list.written(at) & (1 << Ext.UTO)) ? "no-room" : "asked";
@@ -146,10 +169,7 @@ function utoSaid(list: Listed, at: number): Said {
 
 function ackSaid(list: Listed, at: number): Said {
   const { tarr, tarrAsked, tarrSegments, every } = list.ack(at);
-  const [ours, peers] = [
-    ourSide(list.request(at, 2), pair, list.site, list.silent(at) === Silence.PLAIN),
-    peersSide(list.request(at, 3), pair, list.site),
-  ];
+  const [ours, peers] = [ourSide(list, at, 2, Ext.ACK), peersSide(list.request(at, 3), pair, list.site)];
   const rate = (n: number): AckPair => ({ every: n, divisor: 0 });
   const asked = tarr & TarrFlag.ASKED;
   const taken = tarr & TarrFlag.TAKEN;
@@ -168,17 +188,16 @@ function strategyOf(list: Listed, at: number): Strategy | null {
 /** Undefined when no rule of tcpx has matched the connection. */
 export function negotiated(list: Listed, at: number): Negotiated | undefined {
   if (!(list.flags(at) & ListFlag.KNOWN)) return undefined;
-  const [cc, iw] = [list.request(at, 0), list.request(at, 1)];
-  const plain = list.silent(at) === Silence.PLAIN;
+  const said = (index: number, ext: number, meaning: Meaning): Said => ({
+    ours: ourSide(list, at, index, ext),
+    peers: peersSide(list.request(at, index), meaning, list.site),
+  });
   return {
     uto: utoSaid(list, at),
     keepalive: keepaliveNote(list, at),
     timeoutMs: list.timeoutMs(at),
-    "cc-request": {
-      ours: ourSide(cc, algorithm, list.site, plain),
-      peers: peersSide(cc, algorithm, list.site),
-    },
-    iw: { ours: ourSide(iw, segments, list.site, plain), peers: peersSide(iw, segments, list.site) },
+    "cc-request": said(0, Ext.CC_REQUEST, algorithm),
+    iw: said(1, Ext.IW, segments),
     ack: ackSaid(list, at),
     strategy: strategyOf(list, at),
     fallback: FALLBACKS[list.silent(at)] ?? null,

@@ -44,6 +44,7 @@ const KINDS: Record<number, Kind> = {
   [WatchEvent.MALFORMED]: kind("malformed", null),
   [WatchEvent.FALLBACK]: kind("fallback", null),
   [WatchEvent.KEEPALIVE]: { ...kind("set", null, "keep-alive", true), asked: true }, // by the rule
+  [WatchEvent.WITHHELD]: kind("withheld", "ours"),
 };
 const UNKNOWN = kind("?", null);
 
@@ -65,6 +66,7 @@ const REASONS: Record<number, Reason> = {
   [WatchReason.PATH]: { code: "path", words: "the path did not take it before" },
   [WatchReason.KEEPALIVE]: { code: "keep-alive", words: "keep-alive ends it then", of: Ext.UTO },
   [WatchReason.SHORT]: { code: "short", words: "the first lost keep-alive probe ends it", of: Ext.UTO },
+  [WatchReason.SIGNED]: { code: "signed", words: "TCP-AO signs the options" },
 };
 
 export interface Outcome {
@@ -86,7 +88,9 @@ function make(list: Watched, of: number): Outcome {
   const { word, event, side, ...has } = KINDS[list.event(of)] ?? UNKNOWN;
   const reason = REASONS[list.reason(of)];
   const name = ext < Ext.COUNT ? extensionById(ext).name : `extension ${ext}`;
-  const wish = has.asked ? meaningOf(ext, asked, site) : null;
+  // TARR is announced, too, where nothing is asked for
+  const isNothing = ext === Ext.ACK && asked === 0 && list.event(of) === WatchEvent.WITHHELD;
+  const wish = has.asked && !isNothing ? meaningOf(ext, asked, site) : null;
   const gift = has.granted ? meaningOf(ext, granted, site) : null;
   const [wished, given] = [wish, gift].map((value) => (value === null ? "" : valueText(value, name)));
   const other = event === "keep-alive" ? `, not ${wished}` : ` (asked ${wished})`;

@@ -213,13 +213,21 @@ static __always_inline void ack_received(struct tcpx_conn *conn)
 	tarr_received(conn, ack_accepts(conn));
 }
 
+static __always_inline void ack_local(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
+{
+	const struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_LOCAL];
+
+	if (rule_active(local) && !conn->ack.rule)
+		ack_adopt(ctx, TCPX_KIND_LOCAL, ack_field(local, TCPX_ACK_EVERY),
+			  ack_field(local, TCPX_ACK_DIVISOR));
+}
+
 /* The handshake is complete, or the peer has asked later. */
 static __always_inline void ack_established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
 	struct tcpx_request_conn *r = request_of_peer(conn, TCPX_EXT_ACK);
 	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_ACK];
 	const struct tcpx_rule *accept = &rules[TCPX_KIND_ACCEPT];
-	const struct tcpx_rule *local = &rules[TCPX_KIND_LOCAL];
 	__u16 granted;
 
 	if (r->state == TCPX_REQUEST_PENDING) {
@@ -234,9 +242,8 @@ static __always_inline void ack_established(struct bpf_sock_ops *ctx, struct tcp
 			count_apart(TCPX_EXT_ACK, TCPX_COUNTER_CLAMPED);
 		ack_adopt(ctx, TCPX_KIND_ACCEPT, granted & 0xff, 0);
 		conn_news(conn, TCPX_EXT_ACK, TCPX_NEWS_PEERS);
-	} else if (rule_active(local) && !conn->ack.rule) {
-		ack_adopt(ctx, TCPX_KIND_LOCAL, ack_field(local, TCPX_ACK_EVERY),
-			  ack_field(local, TCPX_ACK_DIVISOR));
+	} else {
+		ack_local(ctx, conn);
 	}
 	conn->ack.tarr &= ~TCPX_TARR_PENDING;
 }

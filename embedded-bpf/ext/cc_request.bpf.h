@@ -62,26 +62,32 @@ static __always_inline bool cc_is_applications(struct bpf_sock_ops *ctx,
 	struct bpf_sock *sk = ctx->sk;
 	struct inet_connection_sock___cc *icsk;
 
-	if (conn->cc_applied || !sk)
+	if (!sk)
 		return false;
 	icsk = (void *)bpf_skc_to_tcp_sock(sk);
-	return icsk && BPF_CORE_READ_BITFIELD(icsk, icsk_ca_setsockopt);
+	if (!icsk)
+		return false;
+	if (conn->cc_applied) /* which leaves the same mark; with Fast Open both may come after */
+		return cc_in_use(icsk) != conn->before.cc_ours;
+	return BPF_CORE_READ_BITFIELD(icsk, icsk_ca_setsockopt);
 }
 
-static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
-				     const struct tcpx_rule *rule, __u32 algorithm)
+/* `kind`: of the rule that wants it. Returns whether it is set. Global: see receive_judge(). */
+__noinline int cc_apply(struct bpf_sock_ops *ctx, __u32 kind, __u32 algorithm)
 {
+	struct tcpx_conn *conn = conn_of(ctx);
 	struct inet_connection_sock___cc *icsk;
 	char name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
 	struct bpf_sock *sk;
 	bool same = false;
 	int err = 0;
 
-	if (algorithm >= TCPX_ALGORITHMS)
-		return false;
-	if (!(rule->flags & TCPX_RULE_FORCE) && cc_is_applications(ctx, conn)) {
+	if (!conn || kind >= TCPX_KIND_COUNT || algorithm >= TCPX_ALGORITHMS)
+		return 0;
+	if (!(conn->policy.rules[TCPX_EXT_CC_REQUEST][kind].flags & TCPX_RULE_FORCE) &&
+	    cc_is_applications(ctx, conn)) {
 		count_apart(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_KEPT);
-		return false;
+		return 0;
 	}
 	sk = ctx->sk;
 	icsk = sk ? (void *)bpf_skc_to_tcp_sock(sk) : NULL;
@@ -94,7 +100,7 @@ static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn 
 		err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
 	if (err) {
 		TCPX_ERROR(TCPX_EXT_CC_REQUEST, err);
-		return false;
+		return 0;
 	}
 	if (same)
 		conn->before.cc_ours = cc_sum(name);
@@ -102,7 +108,7 @@ static __always_inline bool cc_apply(struct bpf_sock_ops *ctx, struct tcpx_conn 
 		conn->before.cc_ours = cc_in_use(icsk);
 	conn->cc_applied = 1;
 	count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_APPLIED);
-	return true;
+	return 1;
 }
 
 /* What a SYN-ACK says to this ask, before anything could be tried. */
@@ -128,24 +134,32 @@ static __always_inline void cc_received(struct tcpx_conn *conn)
 			    answer == TCPX_CC_REFUSED);
 }
 
+/* Our own wish: as iw_local(), and after it, since some algorithms pace by the window that they
+ * find when they begin. */
+static __always_inline void cc_local(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
+{
+	const struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_LOCAL];
+
+	if (rule_active(local) && !conn->cc_applied && local_now(ctx))
+		cc_apply(ctx, TCPX_KIND_LOCAL, local->value[0]);
+}
+
 /* The handshake is complete: the peer's request goes before our own wish. */
 static __always_inline void cc_established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
 	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_CC_REQUEST);
 	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_CC_REQUEST];
 	const struct tcpx_rule *accept = &rules[TCPX_KIND_ACCEPT];
-	const struct tcpx_rule *local = &rules[TCPX_KIND_LOCAL];
 	bool granted = false;
 
 	if (r->state == TCPX_REQUEST_PENDING) {
 		granted = cc_allowed(accept, r->asked) &&
-			  cc_apply(ctx, conn, accept, cc_algorithm(r->asked));
+			  cc_apply(ctx, TCPX_KIND_ACCEPT, cc_algorithm(r->asked));
 		request_decide(conn, TCPX_EXT_CC_REQUEST, granted ? r->asked : TCPX_CC_REFUSED,
 			       granted, cc_promise(accept, r->asked));
 	}
-	if (!granted && !conn->cc_applied && rule_active(local) &&
-	    ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
-		cc_apply(ctx, conn, local, local->value[0]);
+	if (!granted)
+		cc_local(ctx, conn);
 }
 
 #endif

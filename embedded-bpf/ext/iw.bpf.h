@@ -10,20 +10,29 @@ static __always_inline bool iw_valid(__u16 segments)
 	return segments >= 1 && segments <= TCPX_IW_MAX;
 }
 
-/* After a lost SYN or SYN-ACK the window stays small: RFC 5681 3.1, RFC 6928. */
-static __always_inline bool iw_apply(struct bpf_sock_ops *ctx, int segments)
+/* Has a Fast Open server sent data before the third ACK? What a client has sent is on its SYN. */
+static __always_inline bool iw_late(struct bpf_sock_ops *ctx)
+{
+	return ctx->data_segs_out && ctx->op != BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB;
+}
+
+/*
+ * After a lost SYN or SYN-ACK the window stays small: RFC 5681 3.1, RFC 6928. Returns whether it is
+ * set. Global: see receive_judge().
+ */
+__noinline int iw_apply(struct bpf_sock_ops *ctx, int segments)
 {
 	int err;
 
-	if (ctx->total_retrans || ctx->data_segs_out) /* the latter with Fast Open */
-		return false;
+	if (ctx->total_retrans || iw_late(ctx))
+		return 0;
 	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCP_BPF_IW, &segments, sizeof(segments));
 	if (err) {
 		TCPX_ERROR(TCPX_EXT_IW, err);
-		return false;
+		return 0;
 	}
 	count(TCPX_EXT_IW, TCPX_COUNTER_APPLIED);
-	return true;
+	return 1;
 }
 
 static __always_inline __u16 iw_bounded(const struct tcpx_rule *accept, __u16 asked)
@@ -46,13 +55,21 @@ static __always_inline void iw_received(struct tcpx_conn *conn)
 	request_take_answer(conn, TCPX_EXT_IW, answer && answer <= r->asked, !answer);
 }
 
-/* The handshake is complete, and the congestion control is the one that will stay. */
+/* Our own window, with the end of the handshake or, with Fast Open, its SYN. */
+static __always_inline void iw_local(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
+{
+	const struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_IW][TCPX_KIND_LOCAL];
+
+	if (rule_active(local) && local_now(ctx))
+		iw_apply(ctx, local->value[0]);
+}
+
+/* The handshake is complete. */
 static __always_inline void iw_established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
 	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_IW);
 	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_IW];
 	const struct tcpx_rule *accept = &rules[TCPX_KIND_ACCEPT];
-	const struct tcpx_rule *local = &rules[TCPX_KIND_LOCAL];
 	__u16 segments;
 	bool granted;
 
@@ -62,9 +79,8 @@ static __always_inline void iw_established(struct bpf_sock_ops *ctx, struct tcpx
 		request_decide(conn, TCPX_EXT_IW, granted ? segments : 0, granted, segments);
 		if (granted && segments < r->asked)
 			count_apart(TCPX_EXT_IW, TCPX_COUNTER_CLAMPED);
-	} else if (rule_active(local) && r->state != TCPX_REQUEST_ANSWERED &&
-		   ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB) {
-		iw_apply(ctx, local->value[0]);
+	} else if (r->state != TCPX_REQUEST_ANSWERED) {
+		iw_local(ctx, conn);
 	}
 }
 

@@ -64,6 +64,11 @@ export class Peer extends LineClient {
     await this.request(`setopt ${fd} ${level} ${name} ${value}`);
   }
 
+  /** For options that are buffers. */
+  async setBytes(fd: number, level: number, name: number, value: Uint8Array): Promise<void> {
+    await this.request(`setbytes ${fd} ${level} ${name} ${Buffer.from(value).toString("hex")}`);
+  }
+
   getopt(fd: number, level: number, name: number): Promise<number> {
     return this.number(`getopt ${fd} ${level} ${name}`);
   }

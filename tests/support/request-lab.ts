@@ -2,8 +2,6 @@
 // Two hosts for the tests of `tcpx cc-request` and `tcpx iw`: those of the uto tests, where reno is the
 // default congestion control (every kernel allows it in a namespace), so that cubic is what is asked for.
 import { readFileSync } from "node:fs";
-import { buildSupport } from "./build.ts";
-import { IPPROTO_TCP, TCP_INFO } from "./constants.ts";
 import {
   type Capture,
   type Connection,
@@ -13,8 +11,8 @@ import {
   splitOptions,
 } from "./lab.ts";
 import type { ConnectOptions } from "./peer.ts";
-import { run } from "./process.ts";
 import { requirement } from "./requires.ts";
+import { windowOf } from "./tcp-info.ts";
 import type { TcpxResult } from "./tcpx.ts";
 import { type Side, scopeOf, type Trace, tcpxOk, trace, UtoLab } from "./uto-lab.ts";
 import type { Wire, WirePacket } from "./wire.ts";
@@ -63,13 +61,6 @@ export function requestsIn(packet: WirePacket): string {
 export function optionsOf(packet: Packet, ...kinds: number[]): string {
   const found = packet.optionList.filter(({ kind }) => kinds.includes(kind));
   return found.map(({ hex }) => hex).join(",");
-}
-
-/** The congestion window of another process's socket, from its TCP_INFO. */
-export async function windowOf(pid: number, fd: number): Promise<number> {
-  const { peer } = await buildSupport();
-  const hex = await run([peer, "sockopt", `${pid}`, `${fd}`, `${IPPROTO_TCP}`, `${TCP_INFO}`, "hex"]);
-  return Buffer.from(hex.trim(), "hex").readUInt32LE(80); // tcpi_snd_cwnd
 }
 
 export class RequestLab implements AsyncDisposable {

@@ -192,6 +192,10 @@ describe("negotiations", () => {
     for (const [state, answer, text] of cases) {
       expect(textOf({ requests: requests(request(state, 3, answer)) })).toBe(text);
     }
+    const silent = Silence.WITHHELD;
+    const unsaid = requests(request(RequestState.NO_ROOM, 3));
+    expect(textOf({ silent, requests: unsaid })).toBe("cc-request withheld cubic");
+    expect(textOf({ silent, requests: unsaid, written: 1 << Ext.CC_REQUEST })).toBe("cc-request no room");
     const granted = { requests: requests(NONE, request(RequestState.GRANTED, 40, 32)) };
     expect(textOf(granted)).toBe("iw granted 32 (asked 40)");
   });
@@ -209,6 +213,12 @@ describe("negotiations", () => {
     const written = 1 << Ext.UTO;
     expect(textOf({ uto_ask, written })).toBe("uto asked 30s");
     expect(textOf({ uto_ask })).toBe("uto no room");
+    for (const direction of [Direction.TO, Direction.FROM]) {
+      const silent = Silence.WITHHELD;
+      expect(textOf({ uto_ask, direction, silent })).toBe("uto withheld 30s");
+      expect(textOf({ uto_ask, direction, silent, written })).toBe("uto asked 30s");
+      expect(textOf({ direction, silent })).toBe("");
+    }
     expect(textOf({ uto_ask, direction: Direction.FROM })).toBe("uto asked 30s");
     expect(textOf({ uto_ask, established: 0 })).toBe("uto asked 30s");
     expect(textOf({ uto_ask: { ...uto_ask, flags: RuleFlag.SET | RuleFlag.NONE } })).toBe("");

@@ -117,6 +117,15 @@ describe("one event", () => {
       [{ event: e.GAVE, reason: WatchReason.CLAMPED }, "iw gave 32 (asked 40)"],
       [{ event: e.DENIED, reason: WatchReason.LATE }, "iw denied 40: data was sent before"],
       [{ event: e.DENIED, reason: WatchReason.KERNEL }, "iw denied 40: the kernel refused it"],
+      [{ event: e.WITHHELD, reason: WatchReason.SIGNED }, "iw withheld 40: TCP-AO signs the options"],
+      [
+        { ext: CC_REQUEST, event: e.WITHHELD, asked: 0, reason: WatchReason.SIGNED },
+        "cc-request withheld vegas: TCP-AO signs the options",
+      ],
+      [
+        { ext: ACK, event: e.WITHHELD, asked: 0, reason: WatchReason.SIGNED }, // the announcement of TARR
+        "ack withheld: TCP-AO signs the options",
+      ],
       [{ event: e.MALFORMED }, "iw malformed"],
       [{ ext: ACK, asked: 0x0410, granted: 0x0408 }, "ack granted every 8 rtt/4 (asked every 16 rtt/4)"],
       [{ ext: ACK, event: e.ASKED, asked: 1 }, "ack asked at once"],
@@ -146,6 +155,9 @@ describe("one event", () => {
     expect(json({ event: WatchEvent.NO_ROOM })).toMatchObject({ event: "no-room", side: "ours" });
     expect(json({ event: WatchEvent.FALLBACK, reason: WatchReason.PATH })).toMatchObject({
       ...{ event: "fallback", side: null, asked: null, reason: "path" },
+    });
+    expect(json({ event: WatchEvent.WITHHELD, reason: WatchReason.SIGNED })).toMatchObject({
+      ...{ event: "withheld", side: "ours", asked: 40, granted: null, reason: "signed" },
     });
     expect(json({ event: WatchEvent.MALFORMED })).toMatchObject({ side: null, asked: null, granted: null });
     expect(json({ ext: Ext.ACK, asked: 0x0410, granted: 8 })).toMatchObject({

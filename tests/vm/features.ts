@@ -13,8 +13,9 @@ import { keepalive } from "./keepalive.ts";
 import { live, oldListener } from "./live.ts";
 import { pathRefused } from "./path-refused.ts";
 import { degrades, type Result, works } from "./report.ts";
-import { lateRequests, requests, siteRequests } from "./requests.ts";
+import { bbrWindow, lateRequests, requests, siteRequests } from "./requests.ts";
 import { rootScope } from "./root-scope.ts";
+import { signedSegments } from "./signed.ts";
 import { check, Pair, tcpxOk, Unsupported } from "./support.ts";
 import { watch } from "./watch.ts";
 
@@ -147,6 +148,8 @@ export const features: Feature[] = [
   { name: "requests", run: requests },
   { name: "late requests", run: lateRequests },
   { name: "site's own", run: siteRequests },
+  { name: "BBR's window", run: bbrWindow },
+  { name: "signed segments", run: signedSegments },
   { name: "ack rules", run: ackRules },
   { name: "connections", run: connections },
   { name: "watch", run: watch },

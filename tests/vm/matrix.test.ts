@@ -20,6 +20,7 @@ const DOCUMENTED: Record<string, Record<string, [Outcome, RegExp]>> = {
   "5.10": {
     doctor: ["degrades", /^without namespace cookies, BPF timers, live changes, old listeners$/],
     "ack rules": ["degrades", /^no thinning, with exit 3$/],
+    "signed segments": ["degrades", /^TCP MD5 only$/],
     "root scope": ["degrades", /^all network namespaces, with the warning$/],
     "old listener": ["degrades", /^not armed, learns from the third ACK$/],
     live: ["degrades", /^new connections only, with exit 3$/],
@@ -28,9 +29,11 @@ const DOCUMENTED: Record<string, Record<string, [Outcome, RegExp]>> = {
   },
   "6.1": {
     doctor: ["degrades", /^without old listeners$/],
+    "signed segments": ["degrades", /^TCP MD5 only$/],
     "old listener": ["degrades", /^reads the SYN$/],
     live: ["degrades", /^changed and given back, not announced$/],
   },
+  "6.12": { "signed segments": ["degrades", /^TCP MD5 only$/] },
   "7.x": { requests: ["works", /, with AccECN too$/] },
 };
 

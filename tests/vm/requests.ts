@@ -3,6 +3,7 @@
 
 import { CONTROL, TestControl } from "../support/congestion.ts";
 import { connectPeers } from "../support/lab.ts";
+import { pacedWindow } from "../support/tcp-info.ts";
 import { type Result, works } from "./report.ts";
 import { check, Pair, type Side, tcpxOk } from "./support.ts";
 
@@ -117,4 +118,26 @@ export async function siteRequests(): Promise<Result> {
   const { algorithm } = await negotiate(pair, pair.server.v4);
   check(algorithm !== CONTROL, "the rules are gone, and the grants are not");
   return works("granted, answered, v4 and v6");
+}
+
+/** BBR paces its first flight by the window that it finds when it begins: our own of both, and granted ones. */
+export async function bbrWindow(): Promise<Result> {
+  await using pair = await Pair.create();
+  const scope = ({ cgroup }: Side, cc: string, iw: string) =>
+    `[[scope]]\ncgroup = "${cgroup}"\ncc-request = [{ ${cc} }]\niw = [{ ${iw} }]\n`;
+  const asks = scope(pair.client, 'set = "bbr"', `set = ${ASKED.segments}`);
+  const grants = scope(pair.server, 'accept = "bbr"', `accept = true, max = ${ASKED.most}`);
+  const ours = scope(pair.server, 'set = "bbr", local = true', `set = ${ASKED.most}, local = true`);
+  try {
+    for (const text of [ours, asks + grants]) {
+      await tcpxOk(["apply", "-"], { stdin: text });
+      const { server } = await connectPeers(pair.client.peer, pair.server.peer, pair.server.v4);
+      check((await pair.server.peer.getcc(server)) === "bbr", "BBR is not in use");
+      const paced = await pacedWindow(pair.server.peer.pid, server);
+      check(paced > ASKED.most * 0.9 && paced < ASKED.most * 1.1, `paced by ${paced}: ${text}`);
+    }
+  } finally {
+    await tcpxOk(["apply", "-"], { stdin: "scope = []" });
+  }
+  return works(`paced by ${ASKED.most}`);
 }

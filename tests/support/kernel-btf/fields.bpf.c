@@ -54,6 +54,10 @@ struct sk_buff {
 	unsigned int mark;
 };
 
+struct tcpx_nowhere___if_any {
+	int there;
+};
+
 #pragma clang attribute pop
 
 volatile __u64 out[64];
@@ -96,5 +100,6 @@ SEC("sockops") int fields(void *ctx)
 	out[36] = bpf_core_field_size(skb->cb);
 	ASK(10, skb->pkt_type);
 	ASK(11, skb->mark);
+	out[48] = bpf_core_field_exists(struct tcpx_nowhere___if_any, there);
 	return 1;
 }

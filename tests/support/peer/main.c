@@ -47,8 +47,9 @@ static const struct {
 	{"accept", 1, do_accept},     /* FD [ms] -> FD ADDR PORT */
 	{"sockname", 1, do_name},
 	{"peername", 1, do_name},
-	{"setopt", 4, do_setopt}, /* FD LEVEL NAME INT */
-	{"getopt", 3, do_getopt}, /* FD LEVEL NAME [int|str|hex] */
+	{"setopt", 4, do_setopt},     /* FD LEVEL NAME INT */
+	{"setbytes", 4, do_setbytes}, /* FD LEVEL NAME HEX */
+	{"getopt", 3, do_getopt},     /* FD LEVEL NAME [int|str|hex] */
 	{"setcc", 2, do_setcc},
 	{"getcc", 1, do_getcc},
 	{"send", 2, do_transfer}, /* FD N [ms] -> N HASH */

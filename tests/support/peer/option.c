@@ -12,6 +12,19 @@ void do_setopt(struct call *c)
 	result(c, setsockopt(num(c, 1, -1), num(c, 2, 0), num(c, 3, 0), &v, sizeof(v)));
 }
 
+/* setbytes FD LEVEL NAME HEX: for options that are buffers, such as keys */
+void do_setbytes(struct call *c)
+{
+	const char *text = c->arg[4];
+	unsigned char buf[512];
+	size_t n = 0;
+
+	for (; n < sizeof(buf) && sscanf(text + 2 * n, "%2hhx", &buf[n]) == 1; n++)
+		if (!text[2 * n + 1])
+			break;
+	result(c, setsockopt(num(c, 1, -1), num(c, 2, 0), num(c, 3, 0), buf, n));
+}
+
 static void hex(const unsigned char *p, size_t n, char *out)
 {
 	*out = 0;

@@ -48,6 +48,7 @@ void do_shutdown(struct call *c);
 /* option.c */
 void read_option(struct call *c, int fd, int level, int name, const char *type);
 void do_setopt(struct call *c);
+void do_setbytes(struct call *c);
 void do_getopt(struct call *c);
 void do_setcc(struct call *c);
 void do_getcc(struct call *c);
