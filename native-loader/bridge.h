@@ -182,6 +182,11 @@ TCPX_API int tcpx_confined(uint64_t keep);
  */
 TCPX_API int tcpx_confine(uint64_t keep);
 
+/* --- other processes (process.c) ----------------------------------------------------- */
+/* A descriptor that stands for a process, which tcpx_process_kill() ends with SIGKILL. */
+TCPX_API int tcpx_process_open(int pid);
+TCPX_API int tcpx_process_kill(int pidfd);
+
 /* --- becoming another program (run.c) ----------------------------------------------- */
 /* Lists of strings lie back to back, each with its NUL. */
 /* Remembers what tcpx_exec() gives back: flags of the standard files, and the memlock limit. */

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bridge.h"
@@ -157,6 +158,49 @@ static void clean_up(char *const *argv)
 	syscall(SYS_execve, "/proc/self/exe", argv, env);
 }
 
+/* The clock of the kernel's ticks, which the rate of notifications is measured in. */
+static long ticked_ms(void)
+{
+	struct timespec now = {};
+
+	syscall(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Is there a change since the file was read last? Waits for one without end, or as long as given.
+ */
+static long changed(int events, const struct timespec *most)
+{
+	struct pollfd change = {.fd = events, .events = POLLPRI};
+	struct timespec rest = most ? *most : (struct timespec){};
+
+	return syscall(SYS_ppoll, &change, 1, most ? &rest : NULL, NULL, 0);
+}
+
+/* The kernel tells of changes at most every 10 ms, so the next one comes later; it never comes when
+ * somebody removes the cgroup before, and nothing else tells of a removal. So whoever waits without
+ * end must know that no change is on its way: none was told of for longer than that (the first
+ * file, read once per change), and there are processes now (the second, whose reading takes no
+ * change away from the first). A change from now on is told of at once, before the cgroup can go.
+ */
+static void until_empty(int events, int again)
+{
+	const struct timespec longer = {.tv_nsec = 50000000};
+	const long settled = 40; /* ms */
+
+	while (populated(events)) {
+		long since = ticked_ms(), n;
+
+		do
+			n = changed(events, &longer);
+		while (!n && ticked_ms() - since < settled);
+		if (!n && populated(again))
+			n = changed(events, NULL);
+		if (n < 0 && errno != EINTR)
+			return;
+	}
+}
+
 /* It fails where the cgroup is gone: then nobody is in it. */
 static int open_events(const char *cgroup)
 {
@@ -169,7 +213,6 @@ static void watch(const void *context)
 {
 	const struct run_watch *w = context;
 	int line = (int)syscall(SYS_fcntl, w->line, F_DUPFD, 3);
-	struct pollfd change = {.events = POLLPRI};
 	char word;
 
 	syscall(SYS_dup3, line, 0, 0);
@@ -180,11 +223,7 @@ static void watch(const void *context)
 	guard_forget();
 	if (syscall(SYS_read, 0, &word, 1) > 0)
 		return; /* it could not be made */
-	change.fd = open_events(w->cgroup);
-	while (populated(change.fd)) {
-		if (syscall(SYS_ppoll, &change, 1, NULL, NULL, 0) < 0)
-			break;
-	}
+	until_empty(open_events(w->cgroup), open_events(w->cgroup));
 	clean_up(w->argv);
 }
 
