@@ -9,16 +9,20 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "../native-start/started.h"
 #include "bridge.h"
 #include "guard-process.h"
 
-/* What the runtime changes in its process before anybody can look (measured with Bun 1.4.5). */
+#define SMALLEST_PAGE 4096UL
+
+/* What the runtime ignores in its process before anybody can look (measured with Bun 1.4.5). */
 static const int IGNORED[] = {SIGPIPE, SIGXFSZ};
 
 /* What this command may change before it becomes another program. */
@@ -39,34 +43,49 @@ int tcpx_exec_keep(int fd)
 	return fcntl(fd, F_SETFD, 0) ? -errno : 0;
 }
 
-/* The runtime raises the soft limit to the hard one. Nobody knows what it was but, most likely,
- * the parent.
- */
-static void restore_nofile(void)
+/* How the process was at its start; nothing is known of it in a checkout that Bun runs. */
+static const struct tcpx_started *started(void)
 {
-	struct rlimit own, parents;
+	static const struct tcpx_started unknown = {.directory = -1};
+	const struct tcpx_start_head *head = (void *)(getauxval(AT_ENTRY) & ~(SMALLEST_PAGE - 1));
 
-	if (getrlimit(RLIMIT_NOFILE, &own))
-		return;
-	if (syscall(SYS_prlimit64, syscall(SYS_getppid), RLIMIT_NOFILE, NULL, &parents))
-		return;
-	if (parents.rlim_max == own.rlim_max)
-		setrlimit(RLIMIT_NOFILE, &parents);
+	if (!head || memcmp(head->magic, TCPX_START_MAGIC, sizeof(head->magic)))
+		return &unknown;
+	return (const struct tcpx_started *)head->started;
+}
+
+int tcpx_enter_directory(int fd)
+{
+	int err = fchdir(fd) ? -errno : 0;
+
+	close(fd);
+	return err;
 }
 
 static void restore(void)
 {
-	const struct sigaction fatal = {.sa_handler = SIG_DFL};
+	const struct tcpx_started *start = started();
 
-	for (size_t i = 0; i < sizeof(IGNORED) / sizeof(*IGNORED); i++)
-		sigaction(IGNORED[i], &fatal, NULL);
+	for (size_t i = 0; i < sizeof(IGNORED) / sizeof(*IGNORED); i++) {
+		struct sigaction was = {.sa_handler = SIG_DFL};
+
+		if (start->ignored & (1U << IGNORED[i]))
+			was.sa_handler = SIG_IGN;
+		sigaction(IGNORED[i], &was, NULL);
+	}
 	for (int fd = 0; fd < 3; fd++) {
 		/* of the open file, which others share: a terminal */
 		if (before.stdio[fd] >= 0 && fcntl(fd, F_GETFL) != before.stdio[fd])
 			fcntl(fd, F_SETFL, before.stdio[fd]);
+		if (start->closed & (1U << fd))
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
 	}
 	setrlimit(RLIMIT_MEMLOCK, &before.memlock);
-	restore_nofile();
+	if (start->noted) { /* the runtime raises the soft limit to the hard one */
+		const struct rlimit files = {start->files[0], start->files[1]};
+
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 }
 
 /* Strings that lie back to back, as a vector; the caller frees it. */
