@@ -8,6 +8,7 @@ import type { Command, Group, Leaf } from "./commands/types.ts";
 import { PROGRAM } from "./completion/program.ts";
 import { Exit, type ExitCode, TcpxError, usageError } from "./errors.ts";
 import { Io } from "./output/io.ts";
+import { returnToDirectory } from "./system/working-directory.ts";
 
 function wantsHelp(args: string[]): boolean {
   const end = args.indexOf("--");
@@ -137,6 +138,7 @@ async function main(argv: string[]): Promise<ExitCode> {
   const io = new Io({ json: has("--json"), quiet: has("--quiet", "-q"), verbose: has("--verbose", "-v") });
   ownStrayErrors(io);
   try {
+    await returnToDirectory();
     return await dispatch(argv, io);
   } catch (error) {
     return report(error, io);

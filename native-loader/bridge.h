@@ -182,7 +182,14 @@ TCPX_API int tcpx_confined(uint64_t keep);
  */
 TCPX_API int tcpx_confine(uint64_t keep);
 
+/* --- other processes (process.c) ----------------------------------------------------- */
+/* A descriptor that stands for a process, which tcpx_process_kill() ends with SIGKILL. */
+TCPX_API int tcpx_process_open(int pid);
+TCPX_API int tcpx_process_kill(int pidfd);
+
 /* --- becoming another program (run.c) ----------------------------------------------- */
+/* Makes what the descriptor stands for the working directory, and closes it. */
+TCPX_API int tcpx_enter_directory(int fd);
 /* Lists of strings lie back to back, each with its NUL. */
 /* Remembers what tcpx_exec() gives back: flags of the standard files, and the memlock limit. */
 TCPX_API int tcpx_exec_note(void);

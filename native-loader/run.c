@@ -9,15 +9,20 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "../native-start/started.h"
 #include "bridge.h"
 #include "guard-process.h"
 
-/* What the runtime changes in its process before anybody can look (measured with Bun 1.4.5). */
+#define SMALLEST_PAGE 4096UL
+
+/* What the runtime ignores in its process before anybody can look (measured with Bun 1.4.5). */
 static const int IGNORED[] = {SIGPIPE, SIGXFSZ};
 
 /* What this command may change before it becomes another program. */
@@ -38,34 +43,49 @@ int tcpx_exec_keep(int fd)
 	return fcntl(fd, F_SETFD, 0) ? -errno : 0;
 }
 
-/* The runtime raises the soft limit to the hard one. Nobody knows what it was but, most likely,
- * the parent.
- */
-static void restore_nofile(void)
+/* How the process was at its start; nothing is known of it in a checkout that Bun runs. */
+static const struct tcpx_started *started(void)
 {
-	struct rlimit own, parents;
+	static const struct tcpx_started unknown = {.directory = -1};
+	const struct tcpx_start_head *head = (void *)(getauxval(AT_ENTRY) & ~(SMALLEST_PAGE - 1));
 
-	if (getrlimit(RLIMIT_NOFILE, &own))
-		return;
-	if (syscall(SYS_prlimit64, syscall(SYS_getppid), RLIMIT_NOFILE, NULL, &parents))
-		return;
-	if (parents.rlim_max == own.rlim_max)
-		setrlimit(RLIMIT_NOFILE, &parents);
+	if (!head || memcmp(head->magic, TCPX_START_MAGIC, sizeof(head->magic)))
+		return &unknown;
+	return (const struct tcpx_started *)head->started;
+}
+
+int tcpx_enter_directory(int fd)
+{
+	int err = fchdir(fd) ? -errno : 0;
+
+	close(fd);
+	return err;
 }
 
 static void restore(void)
 {
-	const struct sigaction fatal = {.sa_handler = SIG_DFL};
+	const struct tcpx_started *start = started();
 
-	for (size_t i = 0; i < sizeof(IGNORED) / sizeof(*IGNORED); i++)
-		sigaction(IGNORED[i], &fatal, NULL);
+	for (size_t i = 0; i < sizeof(IGNORED) / sizeof(*IGNORED); i++) {
+		struct sigaction was = {.sa_handler = SIG_DFL};
+
+		if (start->ignored & (1U << IGNORED[i]))
+			was.sa_handler = SIG_IGN;
+		sigaction(IGNORED[i], &was, NULL);
+	}
 	for (int fd = 0; fd < 3; fd++) {
 		/* of the open file, which others share: a terminal */
 		if (before.stdio[fd] >= 0 && fcntl(fd, F_GETFL) != before.stdio[fd])
 			fcntl(fd, F_SETFL, before.stdio[fd]);
+		if (start->closed & (1U << fd))
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
 	}
 	setrlimit(RLIMIT_MEMLOCK, &before.memlock);
-	restore_nofile();
+	if (start->noted) { /* the runtime raises the soft limit to the hard one */
+		const struct rlimit files = {start->files[0], start->files[1]};
+
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
 }
 
 /* Strings that lie back to back, as a vector; the caller frees it. */
@@ -157,6 +177,49 @@ static void clean_up(char *const *argv)
 	syscall(SYS_execve, "/proc/self/exe", argv, env);
 }
 
+/* The clock of the kernel's ticks, which the rate of notifications is measured in. */
+static long ticked_ms(void)
+{
+	struct timespec now = {};
+
+	syscall(SYS_clock_gettime, CLOCK_MONOTONIC_COARSE, &now);
+	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Is there a change since the file was read last? Waits for one without end, or as long as given.
+ */
+static long changed(int events, const struct timespec *most)
+{
+	struct pollfd change = {.fd = events, .events = POLLPRI};
+	struct timespec rest = most ? *most : (struct timespec){};
+
+	return syscall(SYS_ppoll, &change, 1, most ? &rest : NULL, NULL, 0);
+}
+
+/* The kernel tells of changes at most every 10 ms, so the next one comes later; it never comes when
+ * somebody removes the cgroup before, and nothing else tells of a removal. So whoever waits without
+ * end must know that no change is on its way: none was told of for longer than that (the first
+ * file, read once per change), and there are processes now (the second, whose reading takes no
+ * change away from the first). A change from now on is told of at once, before the cgroup can go.
+ */
+static void until_empty(int events, int again)
+{
+	const struct timespec longer = {.tv_nsec = 50000000};
+	const long settled = 40; /* ms */
+
+	while (populated(events)) {
+		long since = ticked_ms(), n;
+
+		do
+			n = changed(events, &longer);
+		while (!n && ticked_ms() - since < settled);
+		if (!n && populated(again))
+			n = changed(events, NULL);
+		if (n < 0 && errno != EINTR)
+			return;
+	}
+}
+
 /* It fails where the cgroup is gone: then nobody is in it. */
 static int open_events(const char *cgroup)
 {
@@ -169,7 +232,6 @@ static void watch(const void *context)
 {
 	const struct run_watch *w = context;
 	int line = (int)syscall(SYS_fcntl, w->line, F_DUPFD, 3);
-	struct pollfd change = {.events = POLLPRI};
 	char word;
 
 	syscall(SYS_dup3, line, 0, 0);
@@ -180,11 +242,7 @@ static void watch(const void *context)
 	guard_forget();
 	if (syscall(SYS_read, 0, &word, 1) > 0)
 		return; /* it could not be made */
-	change.fd = open_events(w->cgroup);
-	while (populated(change.fd)) {
-		if (syscall(SYS_ppoll, &change, 1, NULL, NULL, 0) < 0)
-			break;
-	}
+	until_empty(open_events(w->cgroup), open_events(w->cgroup));
 	clean_up(w->argv);
 }
 

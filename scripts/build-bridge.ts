@@ -27,7 +27,7 @@ const SHARED = resolve(import.meta.dir, "../embedded-bpf/tcpx_shared.h");
 const OWN = [
   ...["object.c", "bpfsys.c", "log.c", "sys.c", "compat.c", "agent.c", "agent-calls.c", "flusher.c"],
   ...["flush.c", "served.c", "served-netns.c", "find-netns.c", "iterate.c", "run.c", "ring.c"],
-  ...["core-roots.c", "kernel-btf.c", "privileges.c", "cgroup.c"],
+  ...["core-roots.c", "kernel-btf.c", "privileges.c", "cgroup.c", "process.c"],
 ];
 const ROUTES = [
   ...["routes.c", "routes-follow.c", "routes-guard.c", "route-copy.c", "route-rules.c", "route-set.c"],

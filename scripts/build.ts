@@ -11,6 +11,7 @@ import { generateLayout } from "./lib/layout.ts";
 import { allLicences } from "./lib/licences.ts";
 import { run } from "./lib/run.ts";
 import { runtimeWithoutNames } from "./lib/runtime.ts";
+import { addStartCode } from "./lib/start-code.ts";
 import { type Arch, hostArch } from "./lib/targets.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
@@ -80,6 +81,7 @@ export async function compile(root: string, to: string, runtime?: Runtime): Prom
   if (runtime) flags.push(`--target=${runtime.target}`);
   flags.push(`--compile-executable-path=${await runtimeWithoutNames(runtime?.path ?? process.execPath)}`);
   await run([process.execPath, "build", ...flags, "cli/main.ts", "--outfile", to], { cwd: root });
+  await addStartCode(to);
 }
 
 /** Puts the executable at `to` in one step, so a running one is never half replaced. */

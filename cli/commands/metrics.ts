@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 
-import { resolve } from "node:path";
 import type { AgentAnswer } from "../agent/health.ts";
 import { ask } from "../agent/socket.ts";
 import { globalArgs, scopeArgs, scopeFlags, textArg } from "../args.ts";
@@ -15,6 +14,7 @@ import { serveMetrics } from "../observe/serve.ts";
 import { writeTextfile } from "../observe/textfile.ts";
 import type { Io } from "../output/io.ts";
 import { becomeConfined } from "../system/confine.ts";
+import { absolutePath } from "../system/working-directory.ts";
 import { type Host, openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
@@ -111,7 +111,11 @@ export const metrics = leaf({
     }
     const families = await read();
     if (output !== undefined) {
-      const file = resolve(output);
+      const file = absolutePath(output);
+      if (file === undefined) {
+        const hint = "give a path that begins with /";
+        throw usageError(`--output '${output}': the working directory is gone`, output, hint);
+      }
       writeTextfile(file, openMetrics(families));
       io.json({ command, output: file, families });
       return Exit.DONE;

@@ -10,10 +10,12 @@ import { findBpffs, unmountOwnBpffs } from "../loader/host.ts";
 import type { Patience } from "../loader/lock.ts";
 import { listPins } from "../loader/maps.ts";
 import { topDir } from "../loader/pins.ts";
+import { endLeftWatchers, leftWatchers } from "../loader/run-watchers.ts";
 import { readRemains, type ScopeState } from "../loader/state.ts";
 import { lock } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
 import { ruleTable } from "../output/rules.ts";
+import { watchersText } from "../output/run-watchers.ts";
 import { siteJson, siteText } from "../output/site.ts";
 import { anyHooks, syncHooks } from "../system/unit-hook.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
@@ -25,18 +27,23 @@ import { leaf } from "./types.ts";
 async function dryRun(io: Io, states: ScopeState[], site: Site): Promise<void> {
   const rules = states.flatMap((scope) => scope.rules.map((rule) => ({ scope, rule })));
   const agent = await agentPid();
+  const watchers = await leftWatchers();
+  const nothing =
+    states.length === 0 && agent === undefined && siteText(site) === "" && watchers.length === 0;
   io.json({
-    changed: states.length > 0 || agent !== undefined || siteText(site) !== "",
+    changed: !nothing,
     dry_run: true,
     scopes: states.map(({ name }) => name),
     rules: rules.length,
     site: siteJson(site),
     agent: agent ?? null,
+    run_watchers: watchers,
   });
   if (agent !== undefined) io.print(`would end the agent, pid ${agent}`);
   if (rules.length > 0) io.print(`would remove:\n${ruleTable(rules, null, site)}`);
   if (siteText(site)) io.print(`would remove ${siteText(site)}`);
-  else if (rules.length === 0 && agent === undefined) io.print("tcpx has nothing on this host");
+  if (watchers.length > 0) io.print(`would end ${watchersText(watchers)}`);
+  if (nothing) io.print("tcpx has nothing on this host");
 }
 
 /** What a reset has found, and removed. */
@@ -48,6 +55,7 @@ interface Removed {
   site: Site;
   agent: Awaited<ReturnType<typeof stopAgent>>;
   leftovers: string[];
+  watchers: number[];
   restored: Awaited<ReturnType<typeof restoreConnections>>;
   unmounted: boolean;
   /** What could not be removed of the pins, and why. */
@@ -71,9 +79,10 @@ async function removeLocked(lib: Bridge, patience: Patience) {
   using held = present ? await lock(lib, patience) : undefined;
   const agent = await stopAgent(lib); // first: what it serves is about to go
   const leftovers = await removeLeftovers();
+  const watchers = await endLeftWatchers(lib);
   const restored = held && (await restoredIfKnown(lib));
   const stuck = held?.removeEverything() ?? [];
-  return { present, agent, leftovers, restored, stuck };
+  return { present, agent, leftovers, watchers, restored, stuck };
 }
 
 async function removeAll(
@@ -89,10 +98,11 @@ async function removeAll(
 }
 
 function resetJson(removed: Removed, proof: Proof): Record<string, unknown> {
-  const { states, present, rules, site, agent, leftovers, restored, unmounted } = removed;
+  const { states, present, rules, site, agent, leftovers, watchers, restored, unmounted } = removed;
   const { routes } = proof;
+  const ended = watchers.length > 0 || agent !== undefined;
   return {
-    changed: present || leftovers.length > 0 || unmounted || agent !== undefined || routes.removed > 0,
+    changed: present || leftovers.length > 0 || unmounted || ended || routes.removed > 0,
     removed: {
       scopes: states.map(({ name }) => name),
       rules,
@@ -100,6 +110,7 @@ function resetJson(removed: Removed, proof: Proof): Record<string, unknown> {
       leftovers,
       agent: agent?.pid ?? null,
       routes: routes.removed,
+      run_watchers: watchers,
     },
     connections: restored ? restoredJson(restored) : null,
     unmounted,
@@ -117,7 +128,7 @@ function resetJson(removed: Removed, proof: Proof): Record<string, unknown> {
 }
 
 function* resetLines({ states, ...removed }: Removed, { routes }: Proof, newer?: string): Generator<string> {
-  const { present, rules, site, agent, leftovers, restored, unmounted } = removed;
+  const { present, rules, site, agent, leftovers, watchers, restored, unmounted } = removed;
   if (agent) yield `ended the agent, pid ${agent.pid}${agent.killed ? ", which had to be killed" : ""}`;
   const what = newer === undefined ? `${rules} rule(s)` : `what tcpx ${newer} had`;
   const unseen = states.filter(({ alive, visible }) => alive && !visible).length;
@@ -126,6 +137,7 @@ function* resetLines({ states, ...removed }: Removed, { routes }: Proof, newer?:
   if (siteText(site)) yield "removed the site's table: experiment identifiers, algorithms";
   if (restored) yield* restoredLines(restored);
   for (const name of leftovers) yield `removed ${name}, left by a killed command`;
+  if (watchers.length > 0) yield `ended ${watchersText(watchers)}`;
   if (routes.removed > 0) yield `removed ${routes.removed} rules and routes that an agent had left`;
   if (unmounted) yield "unmounted /sys/fs/bpf, which tcpx had mounted";
 }
@@ -161,7 +173,7 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
 export const reset = leaf({
   summary:
     "Remove everything that tcpx has put into the running system, and prove it: rules of all scopes and network " +
-    "namespaces, attached programs, pins, leftovers of a killed demo, and the bpffs mount if tcpx made it.",
+    "namespaces, attached programs, pins, leftovers of killed commands, and the bpffs mount if tcpx made it.",
   args: { ...changeArgs, ...globalArgs },
   examples: [
     ["tcpx reset", "Undo everything but tcpx persist"],

@@ -3,9 +3,10 @@
 // a path says so only together with the view that it is of: containers have views of their own.
 
 import { type BigIntStats, realpathSync, statSync } from "node:fs";
-import { join, relative, resolve } from "node:path";
+import { join, relative } from "node:path";
 import { absentError, usageError } from "../errors.ts";
 import { runDevice, serviceOf } from "../system/unit-hook.ts";
+import { absolutePath } from "../system/working-directory.ts";
 import { type Bridge, cstr, Errno, isErrno } from "./bridge.ts";
 import { cgroupRoot, findCgroupRoot, fsType, type Scope } from "./host.ts";
 import { directories } from "./survey.ts";
@@ -91,7 +92,8 @@ export function placeOf(lib: Bridge, id: bigint, recorded?: Recorded): CgroupPla
  */
 export function findScope(lib: Bridge, cgroup: string | undefined): SeenScope {
   const root = cgroupRoot();
-  const seen = viewpoints().map((view) => view.root + resolve(cgroup ?? "/"));
+  const named = absolutePath(cgroup ?? "/");
+  const seen = named === undefined ? [] : viewpoints().map((view) => view.root + named);
   const candidates = cgroup === undefined ? [root] : [...seen, join(root, cgroup)];
   const path = candidates.find((p) => isDirectory(p) && fsType(lib, p) === CGROUP2_MAGIC);
   if (!path) {

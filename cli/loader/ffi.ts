@@ -60,6 +60,9 @@ export const symbols = {
   tcpx_capabilities: { args: [ptr], returns: i32 }, // u64 *effective
   tcpx_confined: { args: [u64], returns: i32 }, // u64 keep
   tcpx_confine: { args: [u64], returns: i32 }, // u64 keep
+  tcpx_process_open: { args: [i32], returns: i32 }, // int pid
+  tcpx_process_kill: { args: [i32], returns: i32 }, // int pidfd
+  tcpx_enter_directory: { args: [i32], returns: i32 }, // int fd
   tcpx_exec_note: { args: [], returns: i32 },
   tcpx_exec_keep: { args: [i32], returns: i32 },
   tcpx_exec: { args: [ptr, u64, ptr, u64], returns: i32 }, // const char *argv, size_t, const char *envp, size_t
