@@ -13,6 +13,7 @@ import {
   selectorWords,
   textArg,
 } from "../args.ts";
+import { meant } from "../did-you-mean.ts";
 import { Exit, type ExitCode, usageError } from "../errors.ts";
 import { placeRules } from "../extensions/place.ts";
 import type { Drafted, Example, Extension, RuleVerb } from "../extensions/types.ts";
@@ -89,11 +90,8 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
 
 function parseKind(value: string | undefined, verb: string): Kind | undefined {
   if (value === undefined || KINDS.includes(value as Kind)) return value as Kind | undefined;
-  throw usageError(
-    `stray argument '${value}'`,
-    value,
-    `${verb} accepts ${KINDS.join(", ")}, or nothing for all three`,
-  );
+  const hint = `${verb} accepts ${KINDS.join(", ")}, or nothing for all three`;
+  throw usageError(`stray argument '${value}'`, value, meant(value, KINDS, hint));
 }
 
 /** What connections may still have of rules that are to go: the present ones, or those at these places. */
