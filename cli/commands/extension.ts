@@ -1,16 +1,7 @@
 // SPDX-License-Identifier: MIT
 // set, accept, show and unset for any extension: what differs between extensions is in extensions/.
 
-import {
-  flagArg,
-  globalArgs,
-  liveArgs,
-  placeArgs,
-  type ScopeFlags,
-  scopeArgs,
-  scopeFlags,
-  selectorWords,
-} from "../args.ts";
+import { flagArg, globalArgs, liveArgs, placeArgs, type ScopeFlags, scopeArgs, scopeFlags } from "../args.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { placeRules } from "../extensions/place.ts";
 import type { Drafted, Extension, RuleVerb } from "../extensions/types.ts";
@@ -21,11 +12,11 @@ import type { Io } from "../output/io.ts";
 import { ruleJson, ruleTable, unitNameOf } from "../output/rules.ts";
 import { setRules } from "../policy/change.ts";
 import { type Netns, type Rule, ruleKey } from "../policy/rule.ts";
-import { parseSelectors } from "../policy/selector.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { changeScope } from "./change-scope.ts";
 import { openHost } from "./host-access.ts";
 import { placesOf } from "./places.ts";
+import { selectorsOf } from "./selectors.ts";
 import { type Group, type Leaf, leaf } from "./types.ts";
 import { unset } from "./unset.ts";
 
@@ -54,7 +45,7 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
     ],
     async run(args, io) {
       const where = placesOf(args, io);
-      const selectors = parseSelectors(selectorWords(args));
+      const { selectors, notices: unclear } = selectorsOf(args, io);
       const site = await siteFor(extension);
       const drafted = verb.draft(args, site);
       if (flagArg(args, "live")) verb.checkLive?.(drafted.drafts);
@@ -65,9 +56,10 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
         setRules(present, placeRules(extension, selectors, drafts, netns));
       const asks = drafts.every(({ kind }) => kind === "ask");
       const wish = { ext: extension.name, live: flagArg(args, "live"), asks };
-      return changeScope(io, `${extension.name} ${name}`, where, plan, wish, () =>
-        verb.prepare?.(drafts, where.dryRun, site),
-      );
+      const prepare = () => verb.prepare?.(drafts, where.dryRun, site);
+      return changeScope(io, `${extension.name} ${name}`, where, plan, wish, prepare, () => ({
+        notices: [...unclear, ...notices],
+      }));
     },
   });
 }

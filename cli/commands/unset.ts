@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // unset for any extension: takes rules back, and says where there is none, and what stands near.
 
-import { type Args, flagArg, globalArgs, placeArgs, selectorWords, textArg } from "../args.ts";
+import { type Args, flagArg, globalArgs, placeArgs, textArg } from "../args.ts";
 import { meant } from "../did-you-mean.ts";
 import { Exit, TcpxError, usageError } from "../errors.ts";
 import type { Example, Extension } from "../extensions/types.ts";
@@ -13,9 +13,10 @@ import { labelOf } from "../output/rules.ts";
 import { type Change, missingPlaces, unsetRules } from "../policy/change.ts";
 import { nearRules, type Wanted } from "../policy/near.ts";
 import { KINDS, type Kind, type Netns, type Rule, type Selector } from "../policy/rule.ts";
-import { formatCidr, formatSelector, parseSelectors } from "../policy/selector.ts";
+import { formatCidr, formatSelector } from "../policy/selector.ts";
 import { changeScope } from "./change-scope.ts";
 import { placesOf } from "./places.ts";
+import { selectorsOf } from "./selectors.ts";
 import { type Leaf, leaf } from "./types.ts";
 
 const undoArgs = {
@@ -208,7 +209,7 @@ export function unset(extension: Extension): Leaf {
       if (args.all && selective) {
         throw usageError(`--all and --${selective} exclude each other`, "--all", "give one of them");
       }
-      const selectors = args.all ? undefined : parseSelectors(selectorWords(args));
+      const { selectors, notices } = args.all ? { notices: [] } : selectorsOf(args, io);
       let own: Netns | null = null;
       let found: ReturnType<typeof missingOf> = { missing: [], count: 0 };
       const wish = {
@@ -228,7 +229,7 @@ export function unset(extension: Extension): Leaf {
           io.messages.info(near === "" ? what : `${what}; ${near}`);
         if (count > MOST_MISSING)
           io.messages.info(`nor at ${count - MOST_MISSING} more place(s) that were named`);
-        return { missing: missing.map(({ json }) => json), missing_count: count };
+        return { notices, missing: missing.map(({ json }) => json), missing_count: count };
       };
       return changeScope(io, `${extension.name} unset`, where, plan, wish, undefined, tell);
     },

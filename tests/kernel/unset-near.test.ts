@@ -107,6 +107,24 @@ describeIf(labRequirement.ok, labRequirement.reason)("unset where there is no su
     expect((await host.tcpx(words("uto unset --port 1,2,3 --strict"))).code).toBe(2);
   });
 
+  test("an address that looks like a network's is read as it stands, with a word about it", async () => {
+    const said =
+      /^tcpx: warning: --to 10\.0\.0\.0 is read as 10\.0\.0\.0\/32, [^\n]+, such as 10\.0\.0\.0\/8\n/;
+    const done = await host.ok(words("uto set 30s --to 10.0.0.0"), { json: true });
+    expect(done.stderr).toMatch(said);
+    expect(done.json).toMatchObject({
+      notices: [expect.stringContaining("10.0.0.0/8")],
+      added: [{ address: "10.0.0.0/32" }, { address: "10.0.0.0/32" }],
+    });
+    expect((await host.ok(words("uto set 30s --to 10.0.0.0 --quiet"))).stderr).toBe("");
+    expect((await host.ok(words("connections --to 10.0.0.0"))).stderr).toMatch(said);
+    expect((await host.ok(words("uto unset --to 10.0.0.0/32"))).stderr).toBe("");
+    await host.ok(words("uto set 30s --to 10.0.0.0/8"));
+    expect((await host.ok(words("uto unset --to 10.0.0.0"))).stderr).toMatch(
+      /there is a rule with --to 10\.0\.0\.0\/8\n$/,
+    );
+  });
+
   test("--strict where there is one", async () => {
     await host.ok(words("uto set 30s --port 1"));
     await host.ok(words("uto unset --port 1 --strict"));
