@@ -3,6 +3,7 @@
 
 import { parseArgs } from "node:util";
 import type { ArgDef, ArgsDef } from "citty";
+import { meantFlag } from "./did-you-mean.ts";
 import { usageError } from "./errors.ts";
 
 /** The hint of a value that may be left out, and else follows "="; undefined for other arguments. */
@@ -56,7 +57,7 @@ export interface Flag {
 export function flagOf(token: OptionToken, word: string, known: Map<string, Flag>, help: string): Flag {
   const exact = token.rawName.startsWith("--") ? token.name.length > 1 : word.length === 2;
   const flag = exact ? known.get(token.name) : undefined;
-  if (!flag) throw usageError(`unknown flag '${word}'`, word, help);
+  if (!flag) throw usageError(`unknown flag '${word}'`, word, meantFlag(word, [...known.keys()], help));
   return flag;
 }
 

@@ -10,7 +10,7 @@ import { durationMs } from "./policy/duration.ts";
 export { aliasesOf, optionalValue } from "./arg-words.ts";
 
 export const globalArgs = {
-  json: { type: "boolean", description: "Print one JSON document" },
+  json: { type: "boolean", alias: "j", description: "Print one JSON document" },
   quiet: { type: "boolean", alias: "q", description: "Print errors only" },
   verbose: {
     type: "boolean",

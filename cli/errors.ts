@@ -38,12 +38,17 @@ export interface ErrorDetails {
   absent?: boolean;
   /** Who has the lock that was waited for; null: that cannot be seen. */
   holder?: Holder | null;
+  /** What else is wrong, and how much more that is not told. */
+  others?: readonly TcpxError[];
+  more?: number;
   cause?: unknown;
 }
 
 export interface FilePlace {
   file: string;
   line: number;
+  /** From 1 on, where it is known. */
+  column?: number;
   /** As `scope[0].uto[1].min`; "" for the file itself. */
   key: string;
 }
@@ -58,6 +63,8 @@ export class TcpxError extends Error {
   readonly place: FilePlace | undefined;
   readonly absent: boolean;
   readonly holder: Holder | null | undefined;
+  readonly others: readonly TcpxError[];
+  readonly more: number;
 
   constructor(code: ExitCode, what: string, details: ErrorDetails = {}) {
     super(what, { cause: details.cause });
@@ -69,6 +76,21 @@ export class TcpxError extends Error {
     this.place = details.place;
     this.absent = details.absent ?? false;
     this.holder = details.holder;
+    this.others = details.others ?? [];
+    this.more = details.more ?? 0;
+  }
+
+  /** This error, and others that are told with it. */
+  together(others: readonly TcpxError[], more: number): TcpxError {
+    const { code, message, value, hint, place, cause } = this;
+    return new TcpxError(code, message, {
+      ...(value !== undefined && { value }),
+      ...(hint !== undefined && { hint }),
+      ...(place && { place }),
+      others,
+      more,
+      cause,
+    });
   }
 }
 

@@ -3,9 +3,9 @@
 
 import { runCommand } from "citty";
 import { aliasesOf, checkArguments, placeArgs, rootArgs } from "./args.ts";
-import { commands, extensionCommands, findCommand } from "./commands/index.ts";
-import type { Command, Group, Leaf } from "./commands/types.ts";
-import { PROGRAM } from "./completion/program.ts";
+import { requireCommand, requireVerb } from "./commands/named.ts";
+import type { Command, Leaf } from "./commands/types.ts";
+import { meantFlag } from "./did-you-mean.ts";
 import { Exit, type ExitCode, TcpxError, usageError } from "./errors.ts";
 import { Io } from "./output/io.ts";
 import { returnToDirectory } from "./system/working-directory.ts";
@@ -15,43 +15,12 @@ function wantsHelp(args: string[]): boolean {
   return args.slice(0, end < 0 ? undefined : end).some((arg) => arg === "--help" || arg === "-h");
 }
 
-async function printHelp(path: string[], command: Command | undefined, io: Io): Promise<void> {
-  const { renderHelp } = await import("./output/help.ts");
-  const summaries = (entries: Record<string, { summary: string }>) =>
-    Object.entries(entries).map(([name, { summary }]): [string, string] => [name, summary]);
-  const groups = command
-    ? command.kind === "group"
-      ? [{ title: "Commands", commands: summaries(command.commands) }]
-      : []
-    : [
-        { title: "Extensions", commands: summaries(await extensionCommands()) },
-        { title: "Commands", commands: summaries(commands) },
-      ];
-  const page = renderHelp({
-    command: path.join(" "),
-    summary: command?.summary ?? PROGRAM.summary,
-    args: command?.kind === "leaf" ? command.args : rootArgs,
-    groups,
-    examples: command?.examples ?? PROGRAM.examples,
-    notes: command?.kind === "leaf" ? (command.notes ?? []) : command ? [] : PROGRAM.notes,
-  });
-  io.page(page);
-}
-
-function findLeaf(path: string[], command: Group, verb: string | undefined): Leaf {
-  const verbs = Object.keys(command.commands).join(", ");
-  const name = path.join(" ");
-  if (verb === undefined)
-    throw usageError(`${name} needs one of: ${verbs}`, undefined, `see \`${name} --help\``);
-  const found = Object.hasOwn(command.commands, verb) ? command.commands[verb] : undefined;
-  if (!found) throw usageError(`${name} has no '${verb}'`, verb, `accepted is ${verbs}`);
-  return found;
-}
-
 /** Every spelling of the flags that may stand before a command. */
 const LEADING = new Set(
   Object.entries(rootArgs).flatMap(([name, def]) => [`--${name}`, ...aliasesOf(def).map((a) => `-${a}`)]),
 );
+
+const LEADING_NAMES = [...LEADING].map((flag) => flag.replace(/^--?/, ""));
 
 /** The next command word; only flags that every command knows may stand before it. */
 function splitCommand(words: string[]): { leading: string[]; name: string | undefined; rest: string[] } {
@@ -61,9 +30,13 @@ function splitCommand(words: string[]): { leading: string[]; name: string | unde
   if (name.startsWith("-")) {
     throw Object.hasOwn(placeArgs, name.replace(/^--|=.*$/g, ""))
       ? usageError(`'${name}' must stand behind the command`, name, "see `tcpx --help`")
-      : usageError(`unknown flag '${name}'`, name, "see `tcpx --help`");
+      : usageError(`unknown flag '${name}'`, name, meantFlag(name, LEADING_NAMES, "see `tcpx --help`"));
   }
   return { leading: words.slice(0, at), name, rest: words.slice(at + 1) };
+}
+
+async function printHelp(path: string[], command: Command | undefined, io: Io): Promise<void> {
+  await (await import("./commands/help.ts")).printHelp(path, command, io);
 }
 
 async function runLeaf(path: string[], found: Leaf, words: string[], io: Io): Promise<ExitCode> {
@@ -91,8 +64,7 @@ async function dispatch(argv: string[], io: Io): Promise<ExitCode> {
     await printHelp(["tcpx"], undefined, io);
     return Exit.DONE;
   }
-  const command = await findCommand(name);
-  if (!command) throw usageError(`unknown command '${name}'`, name, "see `tcpx --help`");
+  const command = await requireCommand(name);
   if (command.kind === "leaf") return runLeaf(["tcpx", name], command, [...leading, ...rest], io);
   const verb = splitCommand(rest);
   const before = [...leading, ...verb.leading];
@@ -100,7 +72,7 @@ async function dispatch(argv: string[], io: Io): Promise<ExitCode> {
     await printHelp(["tcpx", name], command, io);
     return Exit.DONE;
   }
-  const found = findLeaf(["tcpx", name], command, verb.name);
+  const found = await requireVerb(["tcpx", name], command, verb.name);
   return runLeaf(["tcpx", name, verb.name!], found, [...before, ...verb.rest], io);
 }
 
@@ -135,7 +107,11 @@ function ownStrayErrors(io: Io): void {
 async function main(argv: string[]): Promise<ExitCode> {
   const before = argv.slice(0, argv.includes("--") ? argv.indexOf("--") : undefined);
   const has = (...spellings: string[]) => before.some((word) => spellings.includes(word));
-  const io = new Io({ json: has("--json"), quiet: has("--quiet", "-q"), verbose: has("--verbose", "-v") });
+  const io = new Io({
+    json: has("--json", "-j"),
+    quiet: has("--quiet", "-q"),
+    verbose: has("--verbose", "-v"),
+  });
   ownStrayErrors(io);
   try {
     await returnToDirectory();

@@ -15,6 +15,7 @@ import { LONGEST_WAIT_MS, parseDuration } from "../policy/duration.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
 import { type Policy, parsePolicy } from "../policy-file/parse.ts";
 import { Fitting, placeScope } from "../policy-file/place.ts";
+import { Problems } from "../policy-file/problem.ts";
 import { type PlacedScope, resolveScopes } from "../policy-file/resolve.ts";
 import { settle } from "../policy-file/site.ts";
 import { collectAfter } from "../system/garbage.ts";
@@ -65,16 +66,20 @@ interface Wanted {
 interface Wish {
   scopes: Wanted[];
   site: Site;
+  notices: string[];
 }
 
 /** All that can be wrong with the rules is told before anything is touched. */
 function placeAll(lib: Bridge, policy: Policy, placed: PlacedScope[], fitting: Fitting, io: Io): Wanted[] {
   const host = { netns: () => currentNetns(lib) };
-  return placed.map(({ wanted, scope }) => {
+  const problems = new Problems();
+  const wanted = placed.map(({ wanted, scope }) => {
     const here = wanted.entries.some(({ allNetns }) => !allNetns);
     const netns = here ? netnsFor(host, scope, false, io) : null;
-    return { scope, rules: placeScope(policy, wanted, netns, fitting) };
+    return { scope, rules: placeScope(policy, wanted, netns, fitting, problems) };
   });
+  problems.end();
+  return wanted;
 }
 
 /** Scopes in force that the file does not name: those that it is about all the same, and the others. */
@@ -139,7 +144,8 @@ async function wantedRules(
   };
   collectAfter(policy.scopes.reduce((sum, { entries }) => sum + entries.length, 0));
   const placed = await resolveScopes(policy, resolver(lib, args, io, missed), patience, waiting);
-  return { scopes: placeAll(lib, policy, placed, fitting, io), site: policy.site };
+  const scopes = placeAll(lib, policy, placed, fitting, io);
+  return { scopes, site: policy.site, notices: policy.notices };
 }
 
 async function run(args: Args, io: Io) {
@@ -153,7 +159,8 @@ async function run(args: Args, io: Io) {
   const host = await openHost();
   lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
   progress.clear();
-  for (const notice of fitting.notices()) io.messages.warn(notice);
+  const notices = [...wanted.notices, ...fitting.notices()];
+  for (const notice of notices) io.messages.warn(notice);
   tellUnseen(lib, io);
   collectAfter(wanted.scopes.reduce((sum, { rules }) => sum + rules.size, 0));
   const { changes, site, agent, live } = await changeScopes(io, host, {
@@ -167,7 +174,7 @@ async function run(args: Args, io: Io) {
   });
   progress.clear();
   const changed = changes.some(isWork) || !sameSite(site.present, site.wanted);
-  if (io.flags.json) io.json(applyJson(changes, { dryRun, changed, site, agent, live }));
+  if (io.flags.json) io.json(applyJson(changes, { dryRun, changed, site, agent, live, notices }));
   const full = dryRun || io.flags.verbose;
   await io.parts(io.flags.json ? [] : applyLines(changes, site, host.netns(), full));
   for (const line of live.flatMap(({ lines }) => lines)) io.print(line);

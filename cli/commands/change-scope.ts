@@ -5,6 +5,7 @@ import type { AgentReport, ScopeChange } from "../agent/told.ts";
 import type { ScopeFlags } from "../args.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import type { LiveReport, LiveWish } from "../live/hook.ts";
+import type { Bridge } from "../loader/bridge.ts";
 import type { Scope } from "../loader/host.ts";
 import type { Patience } from "../loader/lock.ts";
 import type { Io } from "../output/io.ts";
@@ -23,7 +24,7 @@ export interface Places {
   patience: Patience;
 }
 
-export type Plan = (present: Rule[], netns: Netns | null) => Change;
+export type Plan = (present: Rule[], netns: Netns | null, scope: Scope, lib: Bridge) => Change;
 
 /** The namespace that new rules are for: the caller's in the root scope, all of them elsewhere. */
 export function netnsFor(host: Pick<Host, "netns">, scope: Scope, allNetns: boolean, io: Io): Netns | null {
@@ -41,9 +42,13 @@ function report(
   done: ScopeChange,
   places: Places,
   { netns, site }: { netns: Netns | null; site: Site },
-  told: { agent?: AgentReport | undefined; live?: LiveReport | undefined } = {},
+  told: {
+    agent?: AgentReport | undefined;
+    live?: LiveReport | undefined;
+    more?: Record<string, unknown> | undefined;
+  } = {},
 ): void {
-  const { agent, live } = told;
+  const { agent, live, more } = told;
   const { scope, change, reload } = done;
   const changed = isWork(done);
   const json = (rule: Rule) => ruleJson(rule, site);
@@ -57,6 +62,7 @@ function report(
     removed: change.removed.map(json),
     unchanged: change.unchanged.map(json),
     ...(reload && { reloaded: true }),
+    ...more,
     ...live?.json,
     ...(agent && { agent: agent.json }),
   });
@@ -70,6 +76,7 @@ function report(
 /**
  * Applies a plan to the scope that the flags name.
  * @param wish what connections that exist shall notice of it
+ * @param tell says what else there is to say of a plan that was carried out, and returns it for scripts
  * @throws TcpxError with the documented codes; nothing is changed then
  */
 export async function changeScope(
@@ -79,13 +86,14 @@ export async function changeScope(
   plan: Plan,
   wish: LiveWish,
   prepare: () => Promise<void> | undefined = () => undefined,
+  tell: () => Record<string, unknown> | undefined = () => undefined,
 ): Promise<ExitCode> {
   const host = await openHost(places.scope);
   host.lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
   const scope = host.scope();
   for (const notice of scope.notices) io.messages.warn(notice);
   const netns = netnsFor(host, scope, places.allNetns, io);
-  const target = { scope, plan: (present: Rule[]) => plan(present, netns) };
+  const target = { scope, plan: (present: Rule[]) => plan(present, netns, scope, host.lib) };
   const { dryRun, patience } = places;
   const work = { dryRun, patience, prepare, wish, targets: () => [target], everywhere: () => netns === null };
   const { changes, site, agent, live } = await changeScopes(io, host, work);
@@ -94,7 +102,7 @@ export async function changeScope(
   const notice = named ? notKept(scope.name) : undefined;
   if (notice) io.messages.warn(notice);
   const around = { netns, site: site.wanted };
-  report(io, command, changes[0]!, places, around, { agent, live: live[0] });
+  report(io, command, changes[0]!, places, around, { agent, live: live[0], more: tell() });
   if (dryRun && wish.live) io.print("connections that exist would be changed, too (--live)");
   return agent?.failed ? Exit.FAILED : Exit.DONE;
 }

@@ -5,6 +5,7 @@ import { bashScript } from "../completion/bash.ts";
 import { fishScript } from "../completion/fish.ts";
 import { commandTree, type Node } from "../completion/tree.ts";
 import { zshScript } from "../completion/zsh.ts";
+import { meant } from "../did-you-mean.ts";
 import { Exit, usageError } from "../errors.ts";
 import { leaf } from "./types.ts";
 
@@ -42,7 +43,8 @@ export const completion = leaf({
   async run(args, io) {
     const shell = textArg(args, "shell") ?? "";
     if (!Object.hasOwn(SCRIPTS, shell)) {
-      throw usageError(`SHELL '${shell}' is not known`, shell, `accepted is ${SHELLS.join(", ")}`);
+      const hint = meant(shell, SHELLS, `accepted is ${SHELLS.join(", ")}`);
+      throw usageError(`SHELL '${shell}' is not known`, shell, hint);
     }
     const script = SCRIPTS[shell]!(await commandTree());
     io.json({ shell, script });

@@ -1,24 +1,15 @@
 // SPDX-License-Identifier: MIT
 
-import {
-  flagArg,
-  globalArgs,
-  netnsArgs,
-  scopeArgs,
-  scopeFlags,
-  selectorArgs,
-  selectorWords,
-  textArg,
-} from "../args.ts";
+import { flagArg, globalArgs, netnsArgs, scopeArgs, scopeFlags, selectorArgs, textArg } from "../args.ts";
 import { Exit } from "../errors.ts";
 import { listSockets } from "../observe/iterate.ts";
 import { connectionDocument } from "../observe/json.ts";
 import { connectionTable } from "../observe/rows.ts";
 import { parseStates, pick } from "../observe/select.ts";
 import { type Io, SCHEMA } from "../output/io.ts";
-import { parseSelectors } from "../policy/selector.ts";
 import { type Namespace, namespaces, ownNamespace } from "../system/netns.ts";
 import { openHost } from "./host-access.ts";
+import { selectorsOf } from "./selectors.ts";
 import { leaf } from "./types.ts";
 
 /** The root scope is the caller's namespace; a named one is in all that its processes use. */
@@ -65,7 +56,7 @@ export const connections = leaf({
       "not listed: see ss.",
   ],
   async run(args, io) {
-    const selectors = parseSelectors(selectorWords(args));
+    const { selectors } = selectorsOf(args, io);
     const states = parseStates(textArg(args, "state"));
     const host = await openHost(scopeFlags(args));
     const scope = host.scope();

@@ -1,48 +1,24 @@
 // SPDX-License-Identifier: MIT
 // set, accept, show and unset for any extension: what differs between extensions is in extensions/.
 
-import {
-  type Args,
-  flagArg,
-  globalArgs,
-  liveArgs,
-  placeArgs,
-  type ScopeFlags,
-  scopeArgs,
-  scopeFlags,
-  selectorWords,
-  textArg,
-} from "../args.ts";
-import { Exit, type ExitCode, usageError } from "../errors.ts";
+import { flagArg, globalArgs, liveArgs, placeArgs, type ScopeFlags, scopeArgs, scopeFlags } from "../args.ts";
+import { Exit, type ExitCode } from "../errors.ts";
 import { placeRules } from "../extensions/place.ts";
-import type { Drafted, Example, Extension, RuleVerb } from "../extensions/types.ts";
+import type { Drafted, Extension, RuleVerb } from "../extensions/types.ts";
 import { bridge, unwrap } from "../loader/bridge.ts";
 import { siteIfReadable } from "../loader/site.ts";
 import type { ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
 import { ruleJson, ruleTable, unitNameOf } from "../output/rules.ts";
-import { type Change, isChange, setRules, unsetRules } from "../policy/change.ts";
-import { KINDS, type Kind, type Netns, type Rule, ruleKey, type Selector } from "../policy/rule.ts";
-import { parseSelectors } from "../policy/selector.ts";
+import { setRules } from "../policy/change.ts";
+import { type Netns, type Rule, ruleKey } from "../policy/rule.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
-import { changeScope, type Places } from "./change-scope.ts";
+import { changeScope } from "./change-scope.ts";
 import { openHost } from "./host-access.ts";
-import { patienceOf } from "./patience.ts";
+import { placesOf } from "./places.ts";
+import { selectorsOf } from "./selectors.ts";
 import { type Group, type Leaf, leaf } from "./types.ts";
-
-const undoArgs = {
-  live: {
-    type: "boolean",
-    description: "Give connections that exist back what they had, where the value is still ours",
-  },
-} as const;
-
-const places = (args: Args, io: Io): Places => ({
-  scope: scopeFlags(args),
-  allNetns: flagArg(args, "all-netns"),
-  dryRun: flagArg(args, "dry-run"),
-  patience: patienceOf(args, io),
-});
+import { unset } from "./unset.ts";
 
 /** The drafts as this kernel can do them. */
 export async function fitted(verb: RuleVerb, { drafts, notices }: Drafted): Promise<Drafted> {
@@ -69,8 +45,8 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
       ...(verb.notes ?? []),
     ],
     async run(args, io) {
-      const where = places(args, io);
-      const selectors = parseSelectors(selectorWords(args));
+      const where = placesOf(args, io);
+      const { selectors, notices: unclear } = selectorsOf(args, io);
       const site = await siteFor(extension);
       const drafted = verb.draft(args, site);
       if (flagArg(args, "live")) verb.checkLive?.(drafted.drafts);
@@ -81,88 +57,10 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
         setRules(present, placeRules(extension, selectors, drafts, netns));
       const asks = drafts.every(({ kind }) => kind === "ask");
       const wish = { ext: extension.name, live: flagArg(args, "live"), asks };
-      return changeScope(io, `${extension.name} ${name}`, where, plan, wish, () =>
-        verb.prepare?.(drafts, where.dryRun, site),
-      );
-    },
-  });
-}
-
-function parseKind(value: string | undefined, verb: string): Kind | undefined {
-  if (value === undefined || KINDS.includes(value as Kind)) return value as Kind | undefined;
-  throw usageError(
-    `stray argument '${value}'`,
-    value,
-    `${verb} accepts ${KINDS.join(", ")}, or nothing for all three`,
-  );
-}
-
-/** What connections may still have of rules that are to go: the present ones, or those at these places. */
-function undone(
-  extension: Extension,
-  selectors: Selector[] | undefined,
-  change: Change,
-  netns: Netns | null,
-) {
-  const draft = { kind: "local", none: false, force: false, value: [0, 0] } as const;
-  const there = selectors?.map((selector) => ({ ext: extension.name, selector, netns, ...draft }));
-  return [...change.removed.filter(({ kind }) => kind === "local"), ...(there ?? [])];
-}
-
-function unset(extension: Extension): Leaf {
-  const hasLive = Object.values(extension.verbs).some(({ checkLive }) => checkLive);
-  const command = `tcpx ${extension.name} unset`;
-  return leaf({
-    summary: "Remove rules: those at exactly this selector, as it was given to set or accept.",
-    args: {
-      kind: {
-        type: "positional",
-        required: false,
-        valueHint: "ask|local|accept",
-        description: "Only this kind: ask, local or accept; default: all three",
-      },
-      all: {
-        type: "boolean",
-        description: `All ${extension.name} rules of the scope, in every network namespace`,
-      },
-      ...placeArgs,
-      ...(hasLive && undoArgs),
-      ...globalArgs,
-    },
-    examples: [
-      ...(hasLive
-        ? ([[`${command} --all --live`, "Also give connections back what they had"]] as Example[])
-        : []),
-      [`${command} --to 10.0.0.0/8`, "Take back the rule for 10.0.0.0/8"],
-      [command, "Take back the rule that was set without a selector"],
-      [`${command} --all`, `Take back every ${extension.name} rule of the root scope`],
-    ],
-    async run(args, io) {
-      const where = places(args, io);
-      const kind = parseKind(textArg(args, "kind"), command);
-      const selective = ["to", "from", "port"].find((flag) => args[flag] !== undefined);
-      if (args.all && selective) {
-        throw usageError(`--all and --${selective} exclude each other`, "--all", "give one of them");
-      }
-      const selectors = args.all ? undefined : parseSelectors(selectorWords(args));
-      let own: Netns | null = null;
-      const wish = {
-        ext: extension.name,
-        live: flagArg(args, "live"),
-        undo: (change: Change) => (kind && kind !== "local" ? [] : undone(extension, selectors, change, own)),
-      };
-      const plan = (present: Rule[], netns: Netns | null) => {
-        own = netns;
-        const change = unsetRules(present, { ext: extension.name, kind, selectors, netns });
-        const left = change.rules.filter((rule) => rule.ext === extension.name).length;
-        if (!isChange(change) && left > 0) {
-          io.messages.info(
-            `${left} other ${extension.name} rule(s) stand in this scope; see \`tcpx ${extension.name} show\``,
-          );
-        }
-        return change;
-      };
-      return changeScope(io, `${extension.name} unset`, where, plan, wish);
+      const prepare = () => verb.prepare?.(drafts, where.dryRun, site);
+      return changeScope(io, `${extension.name} ${name}`, where, plan, wish, prepare, () => ({
+        notices: [...unclear, ...notices],
+      }));
     },
   });
 }

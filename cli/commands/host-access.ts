@@ -2,10 +2,12 @@
 // What most commands begin with: the bridge, and the permission to use it.
 
 import type { ScopeFlags } from "../args.ts";
+import { Exit, TcpxError } from "../errors.ts";
 import { type Bridge, bridge } from "../loader/bridge.ts";
 import { currentNetns, requireCapabilities } from "../loader/host.ts";
 import { siteSeen } from "../loader/site.ts";
 import { readScope, readScopes, type ScopeState } from "../loader/state.ts";
+import { unseenError } from "../loader/unseen.ts";
 import type { Netns } from "../policy/rule.ts";
 import { type FoundScope, resolveScope } from "../system/scope.ts";
 import type { Site } from "../wire/site.ts";
@@ -22,6 +24,18 @@ export interface Host {
   netns(): Netns | null;
 }
 
+/** @throws TcpxError: there is no such scope, or one that cannot be seen from here */
+function located(lib: Bridge, flags: ScopeFlags): FoundScope {
+  try {
+    return resolveScope(lib, flags);
+  } catch (error) {
+    // what is mounted over a cgroup hides it, too
+    const isUsage = error instanceof TcpxError && error.code === Exit.USAGE;
+    if (isUsage && (error.absent || flags.cgroup !== undefined)) throw unseenError(lib, flags) ?? error;
+    throw error;
+  }
+}
+
 /**
  * Opens the host for reading and changing rules.
  * @param flags name a scope; they are checked before the permission is
@@ -30,7 +44,7 @@ export interface Host {
 export async function openHost(flags: ScopeFlags = {}): Promise<Host> {
   const lib = await bridge();
   const isNamed = Object.values(flags).some((value) => value !== undefined);
-  const named = isNamed ? resolveScope(lib, flags) : undefined;
+  const named = isNamed ? located(lib, flags) : undefined;
   requireCapabilities(lib);
   return {
     lib,

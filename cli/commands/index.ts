@@ -5,12 +5,19 @@ import type { Command } from "./types.ts";
 
 interface Entry {
   summary: string;
+  /** The command that this is another name of. */
+  alias?: string;
   load(): Promise<Command>;
 }
 
 export const commands: Record<string, Entry> = {
   status: {
     summary: "Scopes, rules, what is attached, counters",
+    load: async () => (await import("./status.ts")).status,
+  },
+  show: {
+    summary: "Another name of `status`",
+    alias: "status",
     load: async () => (await import("./status.ts")).status,
   },
   connections: {
@@ -61,6 +68,10 @@ export const commands: Record<string, Entry> = {
     summary: "What lets bash, zsh or fish complete these commands",
     load: async () => (await import("./completion.ts")).completion,
   },
+  help: {
+    summary: "The help of a command: `tcpx help uto set`",
+    load: async () => (await import("./help.ts")).help,
+  },
   version: {
     summary: "Version, and what is inside",
     load: async () => (await import("./version.ts")).versionCommand,
@@ -86,6 +97,10 @@ export async function extensionCommands(): Promise<Record<string, Entry>> {
   });
   return Object.fromEntries(entries);
 }
+
+/** All names that are for people. */
+export const commandNames = async (): Promise<string[]> =>
+  Object.keys({ ...(await extensionCommands()), ...commands });
 
 /** The command of this name, or undefined. */
 export async function findCommand(name: string): Promise<Command | undefined> {

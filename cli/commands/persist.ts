@@ -89,11 +89,14 @@ const off = leaf({
   summary: `Rules end with the next start of the system: removes ${UNIT}. Those in force and ${POLICY} stay.`,
   args: { ...globalArgs },
   examples: [["tcpx persist off", "Keep nothing from now on"]],
+  notes: ["Without systemd there is nothing to end, and a unit that lies there all the same is removed."],
   async run(_args, io) {
-    requireSystemd();
     await openHost();
-    const changed = files.disable();
-    const left = files.read(POLICY) !== undefined;
+    const done = files.disable();
+    const changed = done === "removed";
+    const left = files.exists(POLICY);
+    if (done === "foreign")
+      io.messages.warn(`${UNIT_FILE} was not made by \`tcpx persist on\`: it is left alone`);
     io.json({ command: "persist off", changed, policy: left ? POLICY : null });
     io.print(changed ? `removed ${UNIT}` : "no change");
     if (left) io.print(`${POLICY} is left`);

@@ -16,6 +16,7 @@ import { cgroupOfProcess } from "../system/scope.ts";
 import { self } from "../system/self.ts";
 import { openHost } from "./host-access.ts";
 import { placedRun } from "./internal-run.ts";
+import { selectorsOf } from "./selectors.ts";
 import { leaf } from "./types.ts";
 
 const ELSEWHERE = "start it from another cgroup, for example with: systemd-run --scope -- tcpx run ...";
@@ -148,9 +149,10 @@ export const run = leaf({
       "cgroup in which they were created, and the rules are not for them.",
   ],
   failure: RunExit.FAILED,
-  async run(args) {
+  async run(args, io) {
     const files = inheritedFiles();
     const command = process.argv.slice(process.argv.indexOf("--") + 1);
+    selectorsOf(args, io);
     placedRun(args, draftRun(args, siteIfReadable(await bridge())), null); // all that can be wrong with the flags is told before anything else
     requireCommand(command[0]!);
     const { lib } = await openHost();

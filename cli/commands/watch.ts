@@ -9,7 +9,6 @@ import {
   scopeArgs,
   scopeFlags,
   selectorArgs,
-  selectorWords,
   textArg,
 } from "../args.ts";
 import { Exit } from "../errors.ts";
@@ -23,10 +22,10 @@ import { RING, Watcher, type Wish } from "../observe/watching.ts";
 import type { Io } from "../output/io.ts";
 import { Outlet, Pause } from "../output/outlet.ts";
 import type { Selector } from "../policy/rule.ts";
-import { parseSelectors } from "../policy/selector.ts";
 import { ownNamespace } from "../system/netns.ts";
 import type { FoundScope } from "../system/scope.ts";
 import { openHost } from "./host-access.ts";
+import { selectorsOf } from "./selectors.ts";
 import { leaf } from "./types.ts";
 
 /** Milliseconds between two looks: at least, and at most. */
@@ -115,9 +114,9 @@ async function follow(
   return true;
 }
 
-function parse(args: Args) {
+function parse(args: Args, io: Io) {
   return {
-    wanted: { selectors: parseSelectors(selectorWords(args)), count: parseCount(textArg(args, "count")) },
+    wanted: { selectors: selectorsOf(args, io).selectors, count: parseCount(textArg(args, "count")) },
     extensions: parseExtensions(textArg(args, "ext")),
   };
 }
@@ -168,7 +167,7 @@ export const watch = leaf({
       "Ctrl-C or SIGTERM ends it with exit code 0.",
   ],
   async run(args, io) {
-    const { wanted, extensions } = parse(args);
+    const { wanted, extensions } = parse(args, io);
     const host = await openHost(scopeFlags(args));
     const scope = host.scope();
     for (const notice of scope.notices) io.messages.warn(notice);

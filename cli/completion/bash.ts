@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Completion for bash 4.3 and newer, with or without the package bash-completion.
 
-import { PIDS, quoted, UNITS, valueWords } from "./shell.ts";
-import { type Flag, type Node, nodesOf, spellings } from "./tree.ts";
+import { PIDS, placesOf, quoted, UNITS, valueWords } from "./shell.ts";
+import { askedNodes, type Flag, type Node, spellings } from "./tree.ts";
 
 /** "--quiet|-q", or "--cgroup= directory": spellings, and what the value is. */
 function flagWord(flag: Flag): string {
@@ -14,8 +14,10 @@ function nodeCase(node: Node): string {
   const lines = [
     node.next.length > 0 ? `next=(${node.next.map(({ path }) => path.at(-1)).join(" ")})` : "",
     ["flags=(", ...node.flags.map((flag) => `    ${flagWord(flag)}`), ")"].join("\n"),
-    node.places.length > 0
-      ? `places=(${node.places.map(({ value }) => quoted(valueWords(value))).join(" ")})`
+    placesOf(node).length > 0
+      ? `places=(${placesOf(node)
+          .map(({ value }) => quoted(valueWords(value)))
+          .join(" ")})`
       : "",
     node.runs ? "runs=1" : "",
   ];
@@ -155,7 +157,7 @@ complete -F _tcpx tcpx
 
 /** The script. Its table is data; the functions below it are the same for every table. */
 export function bashScript(root: Node): string {
-  const cases = nodesOf(root).map(nodeCase).join("\n");
+  const cases = askedNodes(root).map(nodeCase).join("\n");
   return `# bash completion for tcpx, written by \`tcpx completion bash\`
 # shellcheck disable=SC2046,SC2086 # lists of words
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Completion for fish 3 and newer.
 
-import { PIDS, UNITS, valueWords } from "./shell.ts";
-import { type Flag, type Node, nodesOf, spellings } from "./tree.ts";
+import { PIDS, placesOf, UNITS, valueWords } from "./shell.ts";
+import { askedNodes, type Flag, type Node, spellings } from "./tree.ts";
 
 /** A word of fish. */
 function quoted(text: string): string {
@@ -18,7 +18,7 @@ function flagLine(flag: Flag): string {
 function nodeCase(node: Node): string {
   const lines = [
     ...node.next.map(({ path, title }) => ["c", path.at(-1)!, title].map(quoted).join("\\t")),
-    ...node.places.map(({ value, description }) =>
+    ...placesOf(node).map(({ value, description }) =>
       ["p", valueWords(value), description].map(quoted).join("\\t"),
     ),
     ...node.flags.map(flagLine),
@@ -166,7 +166,7 @@ complete -c tcpx -f -a '(__tcpx)'
 
 /** The script: to be sourced, or to be found as tcpx.fish. */
 export function fishScript(root: Node): string {
-  const cases = nodesOf(root).map(nodeCase).join("\n");
+  const cases = askedNodes(root).map(nodeCase).join("\n");
   return `# fish completion for tcpx, written by \`tcpx completion fish\`
 
 # __tcpx_node 'uto set': what may stand behind these words, one line each: a command (c), a word (p),

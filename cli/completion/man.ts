@@ -4,7 +4,7 @@
 import { globalArgs } from "../args.ts";
 import { wrap } from "../output/help.ts";
 import { EXIT_CODES, PROGRAM } from "./program.ts";
-import { type Flag, type Node, nodesOf, type Place } from "./tree.ts";
+import { type Flag, isLeaf, type Node, nodesOf, type Place } from "./tree.ts";
 
 const WIDTH = 78;
 
@@ -100,7 +100,8 @@ function leafLines(node: Node): string[] {
 }
 
 function nodeLines(node: Node): string[] {
-  if (node.next.length === 0) return leafLines(node);
+  if (node.alias) return [`.SS "${roff(commandOf(node))}"`, usage(node), ".PP", prose(`${node.title}.`)];
+  if (isLeaf(node)) return leafLines(node);
   const group = [`.SS "${roff(commandOf(node))}"`, prose(node.summary), ...exampleLines(node.examples)];
   return [...group, ...node.next.flatMap(nodeLines)];
 }
@@ -110,7 +111,7 @@ function nodeLines(node: Node): string[] {
  * @param version for its foot; there is no date, so that the same sources give the same page
  */
 export function manPage(root: Node, version: string): string {
-  const leaves = nodesOf(root).filter((node) => node.next.length === 0);
+  const leaves = nodesOf(root).filter(isLeaf);
   const global = root.flags.filter(isGlobal);
   const what = PROGRAM.summary.replace(/^tcpx (.*)\.$/, "$1");
   const lines = [

@@ -43,6 +43,8 @@ export interface Node {
   next: Node[];
   flags: Flag[];
   places: Place[];
+  /** The command that this is another name of. */
+  alias?: string;
   /** Are the words behind "--" another program's? */
   runs: boolean;
   examples: readonly (readonly [command: string, what: string])[];
@@ -78,6 +80,16 @@ function placesOf(args: ArgsDef): Place[] {
     return [{ value: hintedValue(name, def), description, optional: required === false }];
   });
 }
+
+const BARE = { flags: [], places: [], runs: false, examples: [], notes: [] };
+
+/** What may stand behind `help`: the same words, without anything behind them. */
+function helpWords({ path, title, summary, next }: Node): Node {
+  return { ...BARE, path: ["help", ...path], title, summary, next: next.map(helpWords) };
+}
+
+/** Is it a command that does something? `help` is one, although words may follow. */
+export const isLeaf = ({ next, places }: Node): boolean => next.length === 0 || places.length > 0;
 
 function leafNode(path: string[], leaf: Leaf, title = leaf.summary.split(". ")[0]!): Node {
   const { summary, args, examples, notes = [] } = leaf;
@@ -118,8 +130,13 @@ export function commandNode(name: string, title: string, command: Command): Node
 export async function commandTree(): Promise<Node> {
   const entries = Object.entries({ ...(await extensionCommands()), ...commands });
   const next = await Promise.all(
-    entries.map(async ([name, { summary }]) => commandNode(name, summary, (await findCommand(name))!)),
+    entries.map(async ([name, { summary, alias }]): Promise<Node> => {
+      const node = commandNode(name, summary, (await findCommand(name))!);
+      return alias === undefined ? node : { ...node, alias };
+    }),
   );
+  const help = next.find(({ path }) => path[0] === "help")!;
+  help.next = next.filter(({ alias }) => alias === undefined).map(helpWords);
   const { summary, examples, notes } = PROGRAM;
   return {
     path: [],
@@ -134,7 +151,13 @@ export async function commandTree(): Promise<Node> {
   };
 }
 
-/** The node and all below it, in the order of the help. */
+/** The node and all commands below it, in the order of the help. */
 export function nodesOf(node: Node): Node[] {
-  return [node, ...node.next.flatMap(nodesOf)];
+  return [node, ...(isLeaf(node) ? [] : node.next.flatMap(nodesOf))];
 }
+
+const allBelow = (node: Node): Node[] => [node, ...node.next.flatMap(allBelow)];
+
+/** What scripts need a line for: those with something behind them. */
+export const askedNodes = (root: Node): Node[] =>
+  allBelow(root).filter(({ next, flags, places }) => next.length + flags.length + places.length > 0);

@@ -24,7 +24,7 @@ const SOURCES: Record<string, Source> = {
   UNIT: "unit",
   PID: "pid",
   CMD: "program",
-  COMMAND: "program",
+  "COMMAND...": "program",
 };
 
 const WORDS: Record<string, readonly string[]> = { ALGORITHM: ALGORITHMS, ALG: ALGORITHMS };
@@ -46,7 +46,8 @@ export function hintedValue(name: string, def: ArgDef): Value {
     ...parts.flatMap((part) => WORDS[part] ?? (LITERAL.test(part) ? [part] : [])),
     ...(allowsNone(def) ? ["none"] : []),
   ];
-  const source = parts.map((part) => SOURCES[part.split(" ")[0]!]).find((known) => known) ?? "free";
+  const source =
+    SOURCES[hint] ?? parts.map((part) => SOURCES[part.split(" ")[0]!]).find((known) => known) ?? "free";
   return { hint, source, words: [...new Set(words)], list: /,\s*\.\.\.$/.test(hint) && words.length > 0 };
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Completion for zsh's compinit.
 
-import { PIDS, quoted, UNITS } from "./shell.ts";
-import { type Flag, type Node, nodesOf, type Place, spellings } from "./tree.ts";
+import { PIDS, placesOf, quoted, UNITS } from "./shell.ts";
+import { askedNodes, type Flag, type Node, type Place, spellings } from "./tree.ts";
 import type { Value } from "./values.ts";
 
 /** For text inside [ ] and between colons of a spec of _arguments. */
@@ -48,8 +48,8 @@ function placeSpec({ value, optional }: Place, index: number): string {
 
 /** A leaf that runs a program without saying so in its arguments has it behind "--". */
 function specs(node: Node): string[] {
-  const program = node.runs && node.places.length === 0 ? [quoted("*:::program: _normal")] : [];
-  return [...node.flags.flatMap(flagSpecs), ...node.places.map(placeSpec), ...program];
+  const program = node.runs && placesOf(node).length === 0 ? [quoted("*:::program: _normal")] : [];
+  return [...node.flags.flatMap(flagSpecs), ...placesOf(node).map(placeSpec), ...program];
 }
 
 function nodeCase(node: Node): string {
@@ -115,7 +115,7 @@ fi
 
 /** The script: to be sourced, or to be found as _tcpx on the fpath. */
 export function zshScript(root: Node): string {
-  const cases = nodesOf(root).map(nodeCase).join("\n");
+  const cases = askedNodes(root).map(nodeCase).join("\n");
   return `#compdef tcpx
 # zsh completion for tcpx, written by \`tcpx completion zsh\`
 

@@ -2,7 +2,7 @@
 // What `tcpx ack` takes behind its flags.
 
 import { usageError } from "../errors.ts";
-import { durationMs } from "../policy/duration.ts";
+import { durationMs, hintedDuration } from "../policy/duration.ts";
 
 /** The kernel's TCP_DELACK_MAX: it never delays an ACK longer. */
 export const MOST_DELAY_MS = 200;
@@ -41,11 +41,8 @@ function parseFraction(text: string, what: string, accepted: string): number | u
 export function parseDelayMs(text: string, what: string, also = ""): number {
   const ms = durationMs(text);
   if (ms === undefined) {
-    throw usageError(
-      `${what} '${text}' is not a delay`,
-      text,
-      `accepted is ${DURATION}, such as 20ms${also}`,
-    );
+    const hint = hintedDuration(text, 1, MOST_DELAY_MS, `accepted is ${DURATION}, such as 20ms${also}`, 1);
+    throw usageError(`${what} '${text}' is not a delay`, text, hint);
   }
   if (ms >= 1 && ms <= MOST_DELAY_MS) return ms;
   const why = ms > 0 ? "; the kernel never delays an ACK longer than 200 ms" : "";

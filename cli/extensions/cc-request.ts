@@ -2,6 +2,7 @@
 // `tcpx cc-request`: a client asks the server for a congestion control.
 
 import * as v from "valibot";
+import { meant } from "../did-you-mean.ts";
 import { usageError } from "../errors.ts";
 import { Ext } from "../loader/layout.generated.ts";
 import { requireAlgorithms } from "../system/algorithms.ts";
@@ -23,8 +24,9 @@ function parseAlgorithm(name: string, site: Site): number {
   const id = algorithmId(name, site);
   if (id >= 0) return id;
   if (name === "none") throw usageError("'none' stands alone", name, "it exempts from all algorithms");
-  const accepted = algorithmNames(site).join(", ");
-  throw usageError(`ALGORITHM '${name}' is not known`, name, `accepted is ${accepted}, or none`);
+  const names = algorithmNames(site);
+  const hint = meant(name, [...names, "none"], `accepted is ${names.join(", ")}, or none`);
+  throw usageError(`ALGORITHM '${name}' is not known`, name, hint);
 }
 
 const setSchema = (site: Site) =>

@@ -3,6 +3,7 @@
 
 import type { ArgsDef } from "citty";
 import { type Args, flagArg, textArg } from "../args.ts";
+import { meant } from "../did-you-mean.ts";
 import { TcpxError, usageError } from "../errors.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { ack } from "./ack.ts";
@@ -29,7 +30,9 @@ function ackArguments(text: string): Args {
     if (!ACK_KEYS.includes(key) || found[key] !== undefined) {
       const why = found[key] === undefined ? "is not KEY=VALUE of a known key" : "is there twice";
       const hint = `accepted is ${ACK_KEYS.map((k) => `${k}=...`).join(", ")}, or none`;
-      throw usageError(`'${member}' ${why}`, member, hint);
+      const [typed = ""] = member.split("=");
+      const near = found[key] === undefined ? meant(typed.trim(), ACK_KEYS, hint) : hint;
+      throw usageError(`'${member}' ${why}`, member, near);
     }
     found[key] = value;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Which of the listed sockets are wanted, in which order.
 
+import { meant } from "../did-you-mean.ts";
 import { usageError } from "../errors.ts";
 import { Direction } from "../loader/layout.generated.ts";
 import { inPrefix } from "../policy/prefix.ts";
@@ -15,8 +16,9 @@ export function parseStates(text: string | undefined): Set<number> | undefined {
     text.split(",").map((word) => {
       const found = names.find(([, name]) => name === word.trim().toLowerCase());
       if (found) return Number(found[0]);
-      const accepted = names.map(([, name]) => name).join(", ");
-      throw usageError(`--state '${text}' has '${word}', which is none`, text, `accepted is ${accepted}`);
+      const accepted = names.map(([, name]) => name);
+      const hint = meant(word.trim(), accepted, `accepted is ${accepted.join(", ")}`);
+      throw usageError(`--state '${text}' has '${word}', which is none`, text, hint);
     }),
   );
 }

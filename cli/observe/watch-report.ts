@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // From events to the lines of `tcpx watch`: chosen, put into words, counted.
 
+import { meant } from "../did-you-mean.ts";
 import { usageError } from "../errors.ts";
 import { extensions } from "../extensions/index.ts";
 import type { Selector } from "../policy/rule.ts";
@@ -16,7 +17,8 @@ export function parseExtensions(text: string | undefined): Set<number> | undefin
   const found = text.split(",").map((word) => {
     const extension = extensions.find(({ name }) => name === word);
     if (extension) return extension.id;
-    throw usageError(`--ext '${text}' has '${word}', which is none`, text, `accepted is ${NAMES.join(", ")}`);
+    const hint = meant(word, NAMES, `accepted is ${NAMES.join(", ")}`);
+    throw usageError(`--ext '${text}' has '${word}', which is none`, text, hint);
   });
   return new Set(found);
 }

@@ -19,12 +19,13 @@ interface Result {
   agent: AgentReport | undefined;
   /** In the order of the changes; none of a dry run. */
   live: LiveReport[];
+  notices: string[];
 }
 
 /** The document for scripts. */
 export function applyJson(
   changes: readonly ScopeChange[],
-  { dryRun, changed, site, agent, live }: Result,
+  { dryRun, changed, site, agent, live, notices }: Result,
 ): Record<string, unknown> {
   const { present, wanted } = site;
   const was = (rule: Rule) => ruleJson(rule, present);
@@ -32,6 +33,7 @@ export function applyJson(
     command: "apply",
     changed,
     dry_run: dryRun,
+    notices,
     ...(!sameSite(present, wanted) && { site: { before: siteJson(present), after: siteJson(wanted) } }),
     scopes: changes.map(({ scope, change, reload }, i) => ({
       ...scopeJson(scope),

@@ -56,6 +56,15 @@ function* inChunks(texts: Iterable<string>): Generator<string> {
   if (held !== "") yield held;
 }
 
+const errorJson = (error: TcpxError): Record<string, unknown> => ({
+  code: error.code,
+  what: error.message,
+  value: error.value ?? null,
+  hint: error.hint ?? null,
+  ...error.place,
+  ...(error.holder !== undefined && { holder: error.holder }),
+});
+
 /** stdout and stderr of one command. */
 export class Io {
   readonly messages: ConsolaInstance;
@@ -115,18 +124,13 @@ export class Io {
     this.messages.debug(shortened(visible(head), LONGEST) + frames);
   }
 
-  /** One line on stderr, and the error document with --json. */
+  /** One line on stderr for each thing that is wrong, and the error document with --json. */
   fail(error: TcpxError): void {
-    this.json({
-      error: {
-        code: error.code,
-        what: error.message,
-        value: error.value ?? null,
-        hint: error.hint ?? null,
-        ...error.place,
-        ...(error.holder !== undefined && { holder: error.holder }),
-      },
-    });
-    this.messages.error(error.hint ? `${error.message}; ${error.hint}` : error.message);
+    const { others, more } = error;
+    const all = [error, ...others];
+    const several = others.length > 0 && { errors: all.map((one) => errorJson(one)), more };
+    this.json({ error: { ...errorJson(error), ...several } });
+    for (const { message, hint } of all) this.messages.error(hint ? `${message}; ${hint}` : message);
+    if (more > 0) this.messages.error(`and ${more} more`);
   }
 }

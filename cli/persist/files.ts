@@ -1,21 +1,34 @@
 // SPDX-License-Identifier: MIT
 // What `tcpx persist` has on disk, and what systemd knows of it.
 
-import { existsSync, lstatSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, lstatSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
 import { childEnvironment, programOf } from "../system/child.ts";
 import { makeDirectories, replaceFile, sweepDrafts } from "../system/files.ts";
-import { UNIT, UNIT_FILE } from "./unit.ts";
+import { NoPlainFile, readPlain } from "../system/plain-file.ts";
+import { isOwnUnit, UNIT, UNIT_FILE, UNIT_LINK } from "./unit.ts";
+
+/** As much as `apply` takes. */
+const MOST_BYTES = 32 << 20;
+
+export const exists = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 
 /** Undefined: it is not there. */
 export function read(path: string): string | undefined {
   try {
-    return readFileSync(path, "utf8");
+    const bytes = readPlain(path, MOST_BYTES);
+    if (bytes) return new TextDecoder().decode(bytes);
+    throw new NoPlainFile("is too long");
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw new TcpxError(Exit.FAILED, `${path} cannot be read (${code})`, { value: path, cause: error });
+    const why = error instanceof NoPlainFile ? error.message : `cannot be read (${code})`;
+    throw new TcpxError(Exit.FAILED, `${path} ${why}`, {
+      value: path,
+      hint: "look at it, then mend or remove it",
+      cause: error,
+    });
   }
 }
 
@@ -73,14 +86,28 @@ export function enable(text: string): boolean {
   return true;
 }
 
-/** Disables and removes the unit; false when there was none. Rules in force stay. */
-export function disable(): boolean {
-  if (!existsSync(UNIT_FILE)) return false;
-  must("disable", "--quiet", "--now", UNIT);
-  rmSync(UNIT_FILE);
+/** The link that enables a unit which is not there; anything else of that name is not ours. */
+function hasLeftLink(): boolean {
+  return Boolean(lstatSync(UNIT_LINK, { throwIfNoEntry: false })?.isSymbolicLink()) && !existsSync(UNIT_LINK);
+}
+
+/**
+ * Disables and removes the unit, also where systemd does not run: what lies there would start with it. Rules in
+ * force stay.
+ * @returns none: there was no unit; foreign: one that we have not written, which is left alone
+ */
+export function disable(): "removed" | "none" | "foreign" {
+  const info = lstatSync(UNIT_FILE, { throwIfNoEntry: false });
+  if (!info && !hasLeftLink()) return "none";
+  const text = info?.isFile() ? read(UNIT_FILE) : undefined;
+  if (info && !isOwnUnit(text ?? "")) return "foreign";
+  const runs = hasSystemd();
+  if (runs && text !== undefined) must("disable", "--quiet", "--now", UNIT);
+  rmSync(UNIT_FILE, { force: true });
   sweepDrafts(UNIT_FILE);
-  must("daemon-reload");
-  return true;
+  if (hasLeftLink()) rmSync(UNIT_LINK);
+  if (runs) must("daemon-reload");
+  return "removed";
 }
 
 /** How the unit's last run ended: "success", "exit-code"...; undefined when it has not run since boot. */

@@ -7,10 +7,17 @@ import { commandLine } from "../system/unit-hook.ts";
 export const POLICY = "/etc/tcpx/policy.toml";
 export const UNIT = "tcpx.service";
 export const UNIT_FILE = `/etc/systemd/system/${UNIT}`;
+/** What enabling makes of WantedBy= below. */
+export const UNIT_LINK = `/etc/systemd/system/sysinit.target.wants/${UNIT}`;
+
+const MARK = "# Made by `tcpx persist on`";
+
+/** Has `persist on` of any version written this unit? */
+export const isOwnUnit = (text: string): boolean => text.startsWith(MARK);
 
 /** Early: before the network is there, and before every service that does not ask for an earlier place. */
 export function unitText(argv: readonly string[]): string {
-  return `# Made by \`tcpx persist on\`; \`tcpx persist off\` removes it.
+  return `${MARK}; \`tcpx persist off\` removes it.
 [Unit]
 Description=tcpx: rules of ${POLICY}
 DefaultDependencies=no

@@ -4,11 +4,12 @@
 import type { ArgDef } from "citty";
 import type { TomlTable, TomlValue } from "smol-toml";
 import type { Args } from "../args.ts";
+import { meant } from "../did-you-mean.ts";
 import { TcpxError } from "../errors.ts";
 import { placeRules } from "../extensions/place.ts";
 import type { Drafted, Extension, RuleVerb } from "../extensions/types.ts";
 import { type Direction, KINDS, type Kind, type Selector } from "../policy/rule.ts";
-import { parseSelectors } from "../policy/selector.ts";
+import { parseSelectors, selectorNotices } from "../policy/selector.ts";
 import type { Site } from "../wire/site.ts";
 import { flagsOf, RULE_KEYS, SELECTOR_KEYS, shapeOf, standsAlone, verbNames, wordOf } from "./keys.ts";
 import type { Path } from "./locate.ts";
@@ -34,6 +35,9 @@ export interface Entry {
 /** So many sets of arguments are remembered: policies repeat few of them, hostile ones many. */
 const MOST_REMEMBERED = 4096;
 const TICK_EVERY = 1024;
+/** So many notices are told with their lines. */
+const MOST_NOTICES = 3;
+const NETWORK_END = /(?:\.0|:)\s*(?:,|$)/;
 
 type Scalar = string | number | bigint;
 
@@ -47,6 +51,9 @@ interface Allowed {
 }
 
 export class EntryReader {
+  /** What is to be said about rules, and where they stand; and how much more there is. */
+  readonly notices: { path: Path; text: string }[] = [];
+  unsaid = 0;
   private readonly drafts = new Map<string, Draft>();
   private readonly allowed = new Map<RuleVerb, Allowed>();
   /** Directions that are known to be right. */
@@ -54,7 +61,7 @@ export class EntryReader {
   private count = 0;
 
   constructor(
-    private readonly source: Source,
+    readonly source: Source,
     private readonly site: Site,
     private readonly tick: Tick,
   ) {}
@@ -71,7 +78,7 @@ export class EntryReader {
     return { draft, selectors, allNetns: table["all-netns"] === true, index };
   }
 
-  private verbOf(extension: Extension, table: TomlTable, path: () => Path): string {
+  verbOf(extension: Extension, table: TomlTable, path: () => Path): string {
     const names = verbNames(extension);
     const [verb, second] = names.filter((name) => table[name] !== undefined);
     const [first = "set"] = names;
@@ -98,21 +105,28 @@ export class EntryReader {
     return made;
   }
 
-  private knows(extension: Extension, key: string): boolean {
+  knows(extension: Extension, key: string): boolean {
     const verbs = Object.entries(extension.verbs);
     return RULE_KEYS.includes(key) || verbs.some(([name, verb]) => this.allowedIn(name, verb).keys.has(key));
   }
 
   private unknown(extension: Extension, verbs: string[], key: string, path: () => Path): TcpxError {
     const keys = verbs.flatMap((name) => [name, ...this.allowedIn(name, extension.verbs[name]!).keys.keys()]);
-    const accepted = [...new Set([...keys, ...RULE_KEYS])].join(", ");
+    const accepted = [...new Set([...keys, ...RULE_KEYS])];
     const negated =
       key.startsWith("no-") && keys.includes(key.slice(3)) ? `${key.slice(3)} = false, or ` : "";
-    return problem(this.source, [...path(), key], "unknown key", `accepted is ${negated}${accepted}`, key);
+    const hint = `accepted is ${negated}${accepted.join(", ")}`;
+    const near = negated === "" ? meant(key, accepted, hint) : hint;
+    return problem(this.source, [...path(), key], "unknown key", near, key);
+  }
+
+  /** @throws TcpxError for a key that no verb has */
+  refuseKey(extension: Extension, key: string, path: () => Path): never {
+    throw this.unknown(extension, verbNames(extension), key, path);
   }
 
   /** The table as the arguments that the command's parser would give. */
-  private argsOf(extension: Extension, name: string, table: TomlTable, path: () => Path): Args {
+  argsOf(extension: Extension, name: string, table: TomlTable, path: () => Path): Args {
     const verb = extension.verbs[name]!;
     const { keys, word } = this.allowedIn(name, verb);
     const args: Record<string, unknown> = {};
@@ -151,21 +165,39 @@ export class EntryReader {
     throw problem(this.source, at, kindOf(wrong < 0 ? value : members[wrong]), hint);
   }
 
+  /** The words of a selector's flag. */
+  selectorShape(key: string, value: TomlValue, path: () => Path): string {
+    return this.text(value, path, key, { type: "string", valueHint: "CIDR,..." });
+  }
+
   private selectorsOf(table: TomlTable, path: () => Path): Selector[] {
     const args: Record<string, string> = {};
-    const list = { type: "string", valueHint: "CIDR,..." } as const;
     for (const key of SELECTOR_KEYS) {
       const value = table[key];
-      if (value !== undefined) args[key] = this.text(value, path, key, list);
+      if (value !== undefined) args[key] = this.selectorShape(key, value, path);
     }
     try {
-      return parseSelectors(args);
+      const selectors = parseSelectors(args);
+      this.notice(args, path);
+      return selectors;
     } catch (error) {
       throw this.blamed(error, table, path, SELECTOR_KEYS[0]!);
     }
   }
 
-  private draftOf(extension: Extension, name: string, args: Args, table: TomlTable, path: () => Path): Draft {
+  /** Addresses that look like those of networks; few end so. */
+  private notice(args: Record<string, string>, path: () => Path): void {
+    for (const key of ["to", "from"] as const) {
+      const words = args[key];
+      if (words === undefined || !NETWORK_END.test(words)) continue;
+      for (const text of selectorNotices({ [key]: words })) {
+        if (this.notices.length < MOST_NOTICES) this.notices.push({ path: [...path(), key], text });
+        else this.unsaid++;
+      }
+    }
+  }
+
+  draftOf(extension: Extension, name: string, args: Args, table: TomlTable, path: () => Path): Draft {
     const key = `${extension.name} ${name} ${table.only ?? ""} ${JSON.stringify(args)}`;
     const known = this.drafts.get(key);
     if (known) return known;

@@ -15,13 +15,16 @@ const BLANK = /(?:[ \t\r\n]|#[^\n]*)*/y;
 const PLAIN = /[^,\]}\s#]+(?: \d[^,\]}\s#]*)?/y;
 const STRINGS = [/"""(?:[^\\]|\\[\s\S])*?"{3,5}/y, /'''[\s\S]*?'{3,5}/y, /"(?:[^"\\]+|\\.)*"/y, /'[^']*'/y];
 
+/** Not on the way to the wanted place: its one part is no key and no index. */
+const ELSEWHERE: Path = [Number.NaN];
+
 class Locator {
   private at = 0;
   /** How many of the wanted path's parts the best place so far has. */
   private best = -1;
   private found = 0;
-  /** Elements so far of the arrays of tables, by path. */
-  private readonly elements = new Map<string, number>();
+  /** Elements so far of the arrays of tables that lead to the wanted place, by the lengths of their paths. */
+  private readonly elements = new Map<number, number>();
 
   constructor(
     private readonly text: string,
@@ -59,8 +62,7 @@ class Locator {
   }
 
   private note(path: Path, at: number): void {
-    if (path.length <= this.best || path.length > this.wanted.length) return;
-    if (path.some((part, i) => part !== this.wanted[i])) return;
+    if (path === ELSEWHERE || path.length <= this.best || !this.leads(path)) return;
     this.best = path.length;
     this.found = at;
   }
@@ -84,33 +86,47 @@ class Locator {
     return parts;
   }
 
-  /** [a.b] or [[a.b]]; returns the path of what follows. */
+  /** Is it the beginning of the wanted path? */
+  private leads(path: Path): boolean {
+    return path.length <= this.wanted.length && path.every((part, i) => part === this.wanted[i]);
+  }
+
+  /**
+   * [a.b] or [[a.b]]; returns the path of what follows, or ELSEWHERE. Paths that do not lead to the wanted place
+   * are not followed: keys of 100,000 parts would take minutes.
+   */
   private header(): Path {
     const start = this.at;
     const isElement = this.text[this.at + 1] === "[";
     this.at += isElement ? 2 : 1;
     const keys = this.key();
-    this.at = this.text.indexOf("]", this.at) + (isElement ? 2 : 1);
+    const end = this.text.indexOf("]", this.at);
+    this.at = end < 0 ? this.text.length : end + (isElement ? 2 : 1);
     const path: (string | number)[] = [];
     for (const [i, key] of keys.entries()) {
       path.push(key);
-      const name = JSON.stringify(path);
-      const count = this.elements.get(name);
+      if (!this.leads(path)) return ELSEWHERE;
+      this.note([...path], start);
+      // what leads there is told by its length
+      const count = this.elements.get(path.length);
       if (isElement && i === keys.length - 1) {
         path.push(count ?? 0);
-        this.elements.set(name, (count ?? 0) + 1);
+        this.elements.set(path.length - 1, (count ?? 0) + 1);
       } else if (count !== undefined) path.push(count - 1);
     }
     this.note(path, start);
-    return path;
+    return this.leads(path) ? path : ELSEWHERE;
   }
 
   private pair(table: Path): void {
     this.blank();
     const start = this.at;
-    const path = [...table, ...this.key()];
-    for (let length = table.length + 1; length <= path.length; length++) {
-      this.note(path.slice(0, length), start);
+    const keys = this.key();
+    let path: Path = table;
+    for (const key of keys) {
+      path = path === ELSEWHERE ? ELSEWHERE : [...path, key];
+      if (!this.leads(path)) path = ELSEWHERE;
+      this.note(path, start);
     }
     this.takes("=");
     this.value(path);
@@ -121,8 +137,9 @@ class Locator {
     if (this.takes("[")) {
       for (let i = 0; !this.takes("]"); i++) {
         this.blank();
-        this.note([...path, i], this.at);
-        this.value([...path, i]);
+        const element = path === ELSEWHERE ? ELSEWHERE : [...path, i];
+        this.note(element, this.at);
+        this.value(element);
         this.takes(",");
       }
     } else if (this.takes("{")) {
@@ -143,10 +160,16 @@ function unescaped(quoted: string): string {
   });
 }
 
-/** The line, from 1 on, on which a place of a valid TOML text stands, or the nearest one around it. */
-export function lineOf(text: string, path: Path): number {
+/** Where a place of a valid TOML text stands, or the nearest one around it; both from 1 on. */
+export function positionOf(text: string, path: Path): { line: number; column: number } {
   const offset = new Locator(text, path).locate();
   let line = 1;
-  for (let at = text.indexOf("\n"); at >= 0 && at < offset; at = text.indexOf("\n", at + 1)) line++;
-  return line;
+  let start = 0;
+  for (let at = text.indexOf("\n"); at >= 0 && at < offset; at = text.indexOf("\n", at + 1)) {
+    line++;
+    start = at + 1;
+  }
+  return { line, column: offset - start + 1 };
 }
+
+export const lineOf = (text: string, path: Path): number => positionOf(text, path).line;

@@ -4,15 +4,20 @@
 
 import type { TomlTable, TomlValue } from "smol-toml";
 import { type ScopeFlags, scopeFlags } from "../args.ts";
-import { Exit, TcpxError } from "../errors.ts";
+import { meant } from "../did-you-mean.ts";
+import { TcpxError } from "../errors.ts";
 import { extensions } from "../extensions/index.ts";
+import type { Extension } from "../extensions/types.ts";
 import { parseUnit } from "../system/unit-name.ts";
-import type { Site } from "../wire/site.ts";
+import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { type Entry, EntryReader } from "./entry.ts";
+import { entryProblems } from "./entry-problems.ts";
 import { DOCUMENT_KEYS, extensionNames, FORMAT, SCOPE_KEYS } from "./keys.ts";
-import type { Path } from "./locate.ts";
-import { problem, problemAt, type Source } from "./problem.ts";
+import { lineOf, type Path } from "./locate.ts";
+import { duplicates } from "./place.ts";
+import { Problems, problem, problemAt, type Source } from "./problem.ts";
 import { NOTHING_PRESENT, readTables, type SiteTables, settle } from "./site.ts";
+import { parseToml } from "./syntax.ts";
 import { isTable } from "./toml.ts";
 
 export interface PolicyScope {
@@ -28,25 +33,12 @@ export interface Policy {
   /** The table that its rules were read with. */
   site: Site;
   scopes: PolicyScope[];
+  /** What may not be meant as it stands. */
+  notices: string[];
 }
 
 /** Is told how many rules have been read. */
 export type Tick = (count: number) => void;
-
-async function parseToml({ name, text }: Source): Promise<TomlTable> {
-  const { parse, TomlError } = await import("smol-toml");
-  try {
-    return parse(text);
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error;
-    const { line, column } = error;
-    const why = error.message.split("\n")[0]!.replace(/^Invalid TOML document: /, "");
-    throw new TcpxError(Exit.USAGE, `${name}:${line}: column ${column} is not TOML: ${why}`, {
-      place: { file: name, line, key: "" },
-      hint: "accepted is TOML 1.0 (https://toml.io), as `tcpx export` prints it",
-    });
-  }
-}
 
 class PolicyReader {
   private readonly entries: EntryReader;
@@ -55,27 +47,41 @@ class PolicyReader {
     private readonly source: Source,
     site: Site,
     tick: Tick,
+    private readonly problems: Problems,
   ) {
     this.entries = new EntryReader(source, site, tick);
   }
 
+  notices(): string[] {
+    const { notices, unsaid } = this.entries;
+    const said = notices.map(
+      ({ path, text }) => `${this.source.name}:${lineOf(this.source.text, path)}: ${text}`,
+    );
+    return unsaid > 0 ? [...said, `and ${unsaid} more such addresses`] : said;
+  }
+
   read(document: TomlTable): PolicyScope[] {
-    for (const [key, value] of Object.entries(document)) {
-      if (key === "schema" && value !== FORMAT) {
-        const hint = `accepted is ${FORMAT}, or nothing; a newer tcpx may have written it`;
-        throw problem(this.source, [key], "is not a version of this format", hint, String(value));
-      }
-      if (!DOCUMENT_KEYS.includes(key)) {
-        const hint = "accepted is [[scope]], [exid], [algorithms] and schema";
-        throw problem(this.source, [key], "unknown key", hint, key);
-      }
+    for (const [key, value] of Object.entries(document)) this.problems.try(() => this.key(key, value));
+    if (document.scope === undefined && this.problems.any) return []; // it may be what is misspelt
+    const scopes = this.problems.try(() => this.scopesOf(document)) ?? [];
+    return scopes.map((table, i) => this.scope(table, ["scope", i]));
+  }
+
+  private key(key: string, value: TomlValue): void {
+    if (key === "schema" && value !== FORMAT) {
+      const hint = `accepted is ${FORMAT}, or nothing; a newer tcpx may have written it`;
+      throw problem(this.source, [key], "is not a version of this format", hint, String(value));
     }
-    if (document.scope === undefined) {
-      const what = this.source.text.trim() === "" ? "the file is empty" : "there is no [[scope]] in the file";
-      const hint = "a policy without any rules says `scope = []`; `tcpx export` prints what is in force";
-      throw problem(this.source, [], what, hint);
-    }
-    return this.tables(document.scope, ["scope"]).map((table, i) => this.scope(table, ["scope", i]));
+    if (DOCUMENT_KEYS.includes(key)) return;
+    const hint = meant(key, DOCUMENT_KEYS, "accepted is [[scope]], [exid], [algorithms] and schema");
+    throw problem(this.source, [key], "unknown key", hint, key);
+  }
+
+  private scopesOf(document: TomlTable): TomlTable[] {
+    if (document.scope !== undefined) return this.tables(document.scope, ["scope"]);
+    const what = this.source.text.trim() === "" ? "the file is empty" : "there is no [[scope]] in the file";
+    const hint = "a policy without any rules says `scope = []`; `tcpx export` prints what is in force";
+    throw problem(this.source, [], what, hint);
   }
 
   /** An array of tables. */
@@ -94,21 +100,26 @@ class PolicyReader {
     const names: Record<string, string> = {};
     for (const [key, value] of Object.entries(table)) {
       if (extensionNames.includes(key)) continue;
-      const at = [...path, key];
-      if (key === "pid") {
-        const hint = "name the scope by cgroup or unit";
-        throw problem(this.source, at, "a process does not last as long as a policy", hint, key);
-      }
-      if (!(SCOPE_KEYS as readonly string[]).includes(key)) {
-        const accepted = [...SCOPE_KEYS, ...extensionNames.map((name) => `[[scope.${name}]]`)].join(", ");
-        throw problem(this.source, at, "unknown key", `accepted is ${accepted}`, key);
-      }
-      if (typeof value !== "string" || value === "") {
-        throw problem(this.source, at, "is not a name", `accepted is a text, such as "nginx.service"`);
-      }
-      names[key] = value;
+      const name = this.problems.try(() => this.name(key, value, [...path, key]));
+      if (name !== undefined) names[key] = name;
     }
-    return { flags: this.flags(names, path), path, entries: this.rules(table, path) };
+    const flags = this.problems.try(() => this.flags(names, path)) ?? {};
+    return { flags, path, entries: this.rules(table, path) };
+  }
+
+  /** What a key of a scope says. */
+  private name(key: string, value: TomlValue, at: Path): string {
+    if (key === "pid") {
+      const hint = "name the scope by cgroup or unit";
+      throw problem(this.source, at, "a process does not last as long as a policy", hint, key);
+    }
+    if (!(SCOPE_KEYS as readonly string[]).includes(key)) {
+      const accepted = [...SCOPE_KEYS, ...extensionNames.map((name) => `[[scope.${name}]]`)].join(", ");
+      const hint = meant(key, [...SCOPE_KEYS, ...extensionNames], `accepted is ${accepted}`);
+      throw problem(this.source, at, "unknown key", hint, key);
+    }
+    if (typeof value === "string" && value !== "") return value;
+    throw problem(this.source, at, "is not a name", `accepted is a text, such as "nginx.service"`);
   }
 
   private rules(table: TomlTable, path: Path): Entry[] {
@@ -117,10 +128,23 @@ class PolicyReader {
       const value = table[extension.name];
       if (value === undefined) continue;
       const at = [...path, extension.name];
-      const tables = this.tables(value, at);
-      for (let i = 0; i < tables.length; i++) entries.push(this.entries.read(extension, tables[i]!, at, i));
+      const tables = this.problems.try(() => this.tables(value, at)) ?? [];
+      for (let i = 0; i < tables.length; i++) {
+        const entry = this.entry(extension, tables[i]!, at, i);
+        if (entry) entries.push(entry);
+      }
     }
     return entries;
+  }
+
+  private entry(extension: Extension, table: TomlTable, list: Path, index: number): Entry | undefined {
+    try {
+      return this.entries.read(extension, table, list, index);
+    } catch (error) {
+      if (this.problems.isFull()) this.problems.add(error);
+      else entryProblems(this.entries, this.problems, error, { extension, table, path: [...list, index] });
+      return undefined;
+    }
   }
 
   private flags(names: Record<string, string>, path: Path): ScopeFlags {
@@ -138,18 +162,47 @@ class PolicyReader {
   }
 }
 
+/** The host's tables; when something is wrong with them, what is left of them. */
+function tablesOf(source: Source, document: TomlTable, problems: Problems): SiteTables {
+  try {
+    return readTables(source, document);
+  } catch {
+    const good: TomlTable = {};
+    for (const name of ["exid", "algorithms"]) {
+      const table = document[name];
+      if (!isTable(table)) {
+        problems.try(() => readTables(source, { [name]: table! }));
+        continue;
+      }
+      const kept = Object.entries(table).filter(([key, value]) =>
+        problems.try(() => readTables(source, { [name]: { [key]: value } })),
+      );
+      good[name] = Object.fromEntries(kept);
+    }
+    return readTables(source, good);
+  }
+}
+
 /**
  * Reads a policy; nothing is looked up on this host.
  * @param siteOf what the file's tables make of those of this host: rules refer to it
- * @throws TcpxError (usage) with file, line and key
+ * @throws TcpxError (usage) with file, line and key, of all that is wrong
  */
 export async function parsePolicy(
-  source: Source,
+  given: Source,
   tick: Tick = () => {},
-  siteOf = (tables: SiteTables) => settle(source, tables, NOTHING_PRESENT, false),
+  siteOf = (tables: SiteTables) => settle(given, tables, NOTHING_PRESENT, false),
 ): Promise<Policy> {
-  const document = await parseToml(source);
-  const tables = readTables(source, document);
-  const site = siteOf(tables);
-  return { source, tables, site, scopes: new PolicyReader(source, site, tick).read(document) };
+  const problems = new Problems();
+  const read = await parseToml(given, problems);
+  if (!read) problems.end();
+  const { document, text } = read!;
+  const source: Source = { name: given.name, text, isFull: problems.isFull };
+  const tables = tablesOf(source, document, problems);
+  const site = problems.try(() => siteOf(tables)) ?? DEFAULT_SITE;
+  const reader = new PolicyReader(source, site, tick, problems);
+  const scopes = reader.read(document);
+  if (problems.any) for (const scope of scopes) duplicates(source, scope, problems);
+  problems.end();
+  return { source: given, tables, site, scopes, notices: reader.notices() };
 }

@@ -9,7 +9,7 @@ import type { Site } from "../wire/site.ts";
 import type { Draft, Entry } from "./entry.ts";
 import { lineOf, type Path, pathText } from "./locate.ts";
 import type { Policy, PolicyScope } from "./parse.ts";
-import { problem } from "./problem.ts";
+import { Problems, problem, type Source } from "./problem.ts";
 
 /** What the drafts of a policy become on this host. */
 export class Fitting {
@@ -48,20 +48,21 @@ const entryPath = (scope: PolicyScope, { draft, index }: Entry): Path => [
   index,
 ];
 
-function rulesOf({ draft, selectors, allNetns }: Entry, netns: Netns | null, fitting: Fitting): Rule[] {
+function rulesOf(
+  { draft, selectors, allNetns }: Entry,
+  netns: Netns | null,
+  fitting: Pick<Fitting, "of">,
+): Rule[] {
   return placeRules(draft.extension, selectors, fitting.of(draft).drafts, allNetns ? null : netns);
 }
 
-/**
- * The rules of a scope.
- * @param netns whose rules they are that do not say all-netns; null: everybody's
- * @throws TcpxError (usage) for two rules at one place
- */
-export function placeScope(
-  policy: Policy,
+/** Places the rules of a scope; of two at one place the second is a problem. */
+function place(
+  source: Source,
   scope: PolicyScope,
   netns: Netns | null,
-  fitting: Fitting,
+  fitting: Pick<Fitting, "of">,
+  problems: Problems,
 ): RuleMap {
   const rules = new Map<string, Rule>();
   for (const entry of scope.entries) {
@@ -71,16 +72,45 @@ export function placeScope(
       if (rules.size > size) continue;
       const isOwner = (other: Entry) =>
         rulesOf(other, netns, fitting).some((r) => ruleKey(r) === ruleKey(rule));
-      throw duplicate(policy, scope, entry, scope.entries.find(isOwner)!, rule);
+      const owner = problems.isFull() ? entry : scope.entries.find(isOwner)!;
+      problems.add(duplicate(source, scope, entry, owner, rule));
+      break; // its other kinds stand there twice, too
     }
   }
   return rules;
 }
 
-function duplicate(policy: Policy, scope: PolicyScope, entry: Entry, owner: Entry, rule: Rule) {
-  const { source } = policy;
+/**
+ * The rules of a scope.
+ * @param netns whose rules they are that do not say all-netns; null: everybody's
+ * @param problems gets two rules at one place; when it is left out, they are thrown
+ * @throws TcpxError (usage) for two rules at one place
+ */
+export function placeScope(
+  policy: Policy,
+  scope: PolicyScope,
+  netns: Netns | null,
+  fitting: Fitting,
+  problems?: Problems,
+): RuleMap {
+  const own = problems ?? new Problems();
+  const rules = place({ ...policy.source, isFull: own.isFull }, scope, netns, fitting, own);
+  if (!problems) own.end();
+  return rules;
+}
+
+/** Stands for the namespace of whoever will apply the file: nobody has it. */
+const SOME_NETNS: Netns = { cookie: 0n, inode: 0 };
+
+/** Two rules at one place of a scope, as far as the file alone tells. */
+export function duplicates(source: Source, scope: PolicyScope, problems: Problems): void {
+  place(source, scope, SOME_NETNS, { of: ({ drafted }) => drafted }, problems);
+}
+
+function duplicate(source: Source, scope: PolicyScope, entry: Entry, owner: Entry, rule: Rule) {
   const first = entryPath(scope, owner);
-  const what = `duplicate rule: ${pathText(first)} (line ${lineOf(source.text, first)}) stands at the same place`;
+  const line = source.isFull?.() ? "" : ` (line ${lineOf(source.text, first)})`;
+  const what = `duplicate rule: ${pathText(first)}${line} stands at the same place`;
   const hint = `a selector has one ${rule.ext} ${rule.kind} rule: leave one out`;
   return problem(source, entryPath(scope, entry), what, hint);
 }

@@ -7,7 +7,7 @@ import type { Scope } from "../loader/host.ts";
 import type { FoundScope } from "../system/scope.ts";
 import { lineOf, pathText } from "./locate.ts";
 import type { Policy, PolicyScope } from "./parse.ts";
-import { problem, problemAt } from "./problem.ts";
+import { Problems, problem, problemAt } from "./problem.ts";
 
 export interface PlacedScope {
   wanted: PolicyScope;
@@ -26,7 +26,7 @@ function nameKey(flags: ScopeFlags): string | undefined {
  * @param resolve undefined: go on without this one
  * @param patience milliseconds
  * @param waiting is told once that something is waited for
- * @throws TcpxError (usage) with file, line and key when there is none of that name, or two are the same
+ * @throws TcpxError (usage) with file, line and key where there is none of that name, or two are the same
  */
 export async function resolveScopes(
   policy: Policy,
@@ -36,6 +36,8 @@ export async function resolveScopes(
 ): Promise<PlacedScope[]> {
   const end = performance.now() + patience;
   const placed = new Map<bigint, PlacedScope>();
+  const problems = new Problems();
+  const source = { ...policy.source, isFull: problems.isFull };
   let told = false;
   for (const wanted of policy.scopes) {
     const key = nameKey(wanted.flags);
@@ -47,7 +49,10 @@ export async function resolveScopes(
         break;
       } catch (error) {
         if (!(error instanceof TcpxError)) throw error;
-        if (!error.absent || performance.now() >= end) throw problemAt(policy.source, at, hinted(error));
+        if (!error.absent || performance.now() >= end) {
+          problems.add(problemAt(source, at, hinted(error)));
+          break;
+        }
         if (!told) waiting(error.message);
         told = true;
         await Bun.sleep(POLL_MS);
@@ -57,11 +62,14 @@ export async function resolveScopes(
     const other = placed.get(scope.id);
     if (other) {
       const { path } = other.wanted;
-      const what = `names the same cgroup as ${pathText(path)} (line ${lineOf(policy.source.text, path)})`;
-      throw problem(policy.source, at, what, "put its rules together", scope.name);
+      const line = problems.isFull() ? "" : ` (line ${lineOf(source.text, path)})`;
+      const what = `names the same cgroup as ${pathText(path)}${line}`;
+      problems.add(problem(source, at, what, "put its rules together", scope.name));
+      continue;
     }
     placed.set(scope.id, { wanted, scope });
   }
+  problems.end();
   return [...placed.values()];
 }
 

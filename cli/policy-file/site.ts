@@ -2,6 +2,7 @@
 // [exid] and [algorithms] of a policy file: read, made the table of a host, and printed.
 
 import type { TomlTable, TomlValue } from "smol-toml";
+import { meant } from "../did-you-mean.ts";
 import {
   ALGORITHMS,
   changedExids,
@@ -50,8 +51,10 @@ function exidsOf(source: Source, table: TomlTable): Map<ExidName, number> {
   const found = new Map<ExidName, number>();
   for (const [key, value] of Object.entries(table)) {
     const name = EXID_NAMES.find((known) => known === key);
-    if (!name)
-      throw problem(source, ["exid", key], "unknown key", `accepted is ${EXID_NAMES.join(", ")}`, key);
+    if (!name) {
+      const hint = meant(key, EXID_NAMES, `accepted is ${EXID_NAMES.join(", ")}`);
+      throw problem(source, ["exid", key], "unknown key", hint, key);
+    }
     found.set(name, numberIn(source, ["exid", key], value, 1, EXID_MOST));
   }
   return found;

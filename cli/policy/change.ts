@@ -80,6 +80,14 @@ function placeOf({ selector, netns }: Pick<Rule, "selector" | "netns">): string 
   return placeKey({ netns, selector: selector.family === 0 ? { ...selector, direction: "both" } : selector });
 }
 
+/** Of the places that are to be unset, those without a rule. */
+export function missingPlaces(present: readonly Rule[], unset: Unset): Selector[] {
+  const { ext, kind, netns, selectors = [] } = unset;
+  const asked = present.filter((rule) => rule.ext === ext && (kind === undefined || rule.kind === kind));
+  const held = new Set(asked.map(placeOf));
+  return selectors.filter((selector) => !held.has(placeOf({ selector, netns })));
+}
+
 /** Removes matching rules; what is not there is no error. */
 export function unsetRules(present: Rule[], unset: Unset): Change {
   const { netns, selectors } = unset;

@@ -3,6 +3,7 @@
 
 import ipaddr from "ipaddr.js";
 import { type TcpxError, usageError } from "../errors.ts";
+import { meantCidr, networkBits } from "./address-hint.ts";
 import { type Direction, placeKey, type Selector } from "./rule.ts";
 
 const ACCEPTED =
@@ -38,11 +39,13 @@ function notAnAddress(text: string, flag: string): TcpxError {
       "leave it out: rules do not look at interfaces",
     );
   }
+  const near = meantCidr(text);
+  const hint = near === undefined ? ACCEPTED : `did you mean ${near}? ${ACCEPTED}`;
   const name = /^[a-z0-9-]+(\.[a-z0-9-]+)*\.?$/i.test(host) && /[a-z][a-z0-9-]*\.?$/i.test(host);
   return usageError(
     `${flag} '${text}' is ${name ? "a host name, not an address" : "not an address or CIDR"}`,
     text,
-    ACCEPTED,
+    hint,
   );
 }
 
@@ -72,7 +75,9 @@ export function parseCidr(text: string, flag: string): Pick<Selector, "family" |
   const most = family === 4 ? 32 : 128;
   const prefix = length === undefined ? most : /^\d{1,3}$/.test(length) ? Number(length) : -1;
   if (prefix < 0 || prefix > most) {
-    throw usageError(`${flag} '${text}' has no valid prefix length`, text, `accepted is /0 to /${most}`);
+    const near = family === 4 ? meantCidr(text) : undefined;
+    const hint = `${near === undefined ? "" : `did you mean ${near}? `}accepted is /0 to /${most}`;
+    throw usageError(`${flag} '${text}' has no valid prefix length`, text, hint);
   }
   const address = mapped(parsed.bytes);
   const bits = family === 4 ? prefix + 96 : prefix;
@@ -92,7 +97,8 @@ export function parseCidr(text: string, flag: string): Pick<Selector, "family" |
 export function parsePort(text: string): number {
   const port = /^\d{1,6}$/.test(text) ? Number(text) : 0;
   if (port < 1 || port > 65535) {
-    throw usageError(`--port '${text}' is not a port number`, text, "accepted is 1 to 65535");
+    const range = /^\d+\s*(?:[-:]|\.\.)\s*\d+$/.test(text) ? ", several by commas; there are no ranges" : "";
+    throw usageError(`--port '${text}' is not a port number`, text, `accepted is 1 to 65535${range}`);
   }
   return port;
 }
@@ -138,9 +144,34 @@ export function formatAddress({ family, address }: Pick<Selector, "family" | "ad
   return new ipaddr.IPv6([...address]).toRFC5952String();
 }
 
-/** 10.0.0.0/8, or the bare address of a single host. */
+/** The bytes of an address of that family. */
+const ownBytes = (family: 4 | 6, address: Uint8Array) => (family === 4 ? address.subarray(12) : address);
+
+/**
+ * What is to be said about addresses without a prefix length that are written as those of networks are.
+ * @param args after parseSelectors() has taken them
+ */
+export function selectorNotices(args: SelectorArgs): string[] {
+  return (["to", "from"] as const).flatMap((direction) =>
+    (args[direction] ?? "").split(",").flatMap((member) => {
+      const text = member.trim();
+      if (text === "" || text.includes("/")) return [];
+      const { family, address } = parseCidr(text, `--${direction}`);
+      const bits = family === 0 ? undefined : networkBits(family, ownBytes(family, address));
+      if (bits === undefined) return [];
+      const length = family === 4 ? 32 : 128;
+      return [
+        `--${direction} ${text} is read as ${text}/${length}, a single address; a network is written with its prefix length, such as ${text}/${bits}`,
+      ];
+    }),
+  );
+}
+
+/** 10.0.0.0/8, or the bare address of a single host, unless that looks like a network's. */
 export function formatCidr(selector: Selector): string {
-  const host = selector.prefix === (selector.family === 4 ? 32 : 128);
+  const { family, address, prefix } = selector;
+  const bare = prefix === (family === 4 ? 32 : 128);
+  const host = bare && family !== 0 && networkBits(family, ownBytes(family, address)) === undefined;
   return host ? formatAddress(selector) : `${formatAddress(selector)}/${selector.prefix}`;
 }
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Text that a user hands us, from a file or stdin, of which nothing is known yet.
 
-import { closeSync, openSync, readSync } from "node:fs";
 import { Exit, TcpxError, usageError } from "../errors.ts";
-
-const CHUNK = 1 << 20;
+import { NoPlainFile, readPlain } from "./plain-file.ts";
 
 function cannotRead(name: string, error: unknown): TcpxError {
   const code = (error as NodeJS.ErrnoException).code ?? String(error);
@@ -13,47 +11,24 @@ function cannotRead(name: string, error: unknown): TcpxError {
     EISDIR: "is a directory",
     EACCES: "may not be read",
   };
+  const what = error instanceof NoPlainFile ? error.message : why[code];
   return usageError(
-    `${name} ${why[code] ?? `cannot be read (${code})`}`,
+    `${name} ${what ?? `cannot be read (${code})`}`,
     name,
     "accepted is a file, or - for stdin",
   );
 }
 
-/** Waits where somebody has made stdin one that does not. */
-function readSome(fd: number, into: Uint8Array): number {
-  for (;;) {
-    try {
-      return readSync(fd, into);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
-      Bun.sleepSync(5);
-    }
-  }
-}
-
 /** At most `most` bytes. @throws TcpxError (usage) when there are more */
 function readBytes(path: string, name: string, most: number): Uint8Array {
-  const chunks: Uint8Array[] = [];
-  let total = 0;
-  let fd: number | undefined;
+  let bytes: Uint8Array | undefined;
   try {
-    fd = path === "-" ? 0 : openSync(path, "r");
-    for (;;) {
-      const chunk = new Uint8Array(CHUNK);
-      const n = readSome(fd, chunk);
-      if (n === 0) return Buffer.concat(chunks, total);
-      chunks.push(chunk.subarray(0, n));
-      total += n;
-      if (total > most) break;
-    }
+    bytes = readPlain(path, most);
   } catch (error) {
     throw cannotRead(name, error);
-  } finally {
-    if (fd !== undefined && fd > 0) closeSync(fd);
   }
-  const limit = `accepted is up to ${most >> 20} MB`;
-  throw usageError(`${name} is too long`, name, limit);
+  if (bytes) return bytes;
+  throw usageError(`${name} is too long`, name, `accepted is up to ${most >> 20} MB`);
 }
 
 /** The first line that is no UTF-8. */

@@ -119,7 +119,10 @@ describe("flags", () => {
     "--__proto__",
   ])("%s is unknown", (word) => {
     const flag = word.split("=")[0]!;
-    expectRefused(["30s", word], { message: expect.stringContaining(`unknown flag '${flag}`), hint: HELP });
+    expectRefused(["30s", word], {
+      message: expect.stringContaining(`unknown flag '${flag}`),
+      hint: expect.stringContaining(HELP),
+    });
   });
 
   test.each(["--q", "--v", "--h", "--q=1"])("%s is no spelling that any help page names", (word) => {

@@ -54,7 +54,11 @@ describe("cc-request set", () => {
   test.each([...UNKNOWN, "bbr,cubic", "none,bbr"])(
     "%j is refused, and the accepted ones are named",
     (text) => {
-      const error = refused({ message: `ALGORITHM '${text}' is not known`, value: text, hint: HINT });
+      const error = refused({
+        message: `ALGORITHM '${text}' is not known`,
+        value: text,
+        hint: expect.stringContaining(HINT),
+      });
       expect(() => set({ algorithm: text })).toThrow(error);
       expect(() => set({ algorithm: text, local: true, force: true })).toThrow(error);
     },
@@ -112,7 +116,11 @@ describe("cc-request accept", () => {
     ["bbr,toString", "toString"],
   ])("%j is refused by the member %j", (algorithms, member) => {
     expect(() => accept({ algorithms })).toThrow(
-      refused({ message: `ALGORITHM '${member}' is not known`, value: member, hint: HINT }),
+      refused({
+        message: `ALGORITHM '${member}' is not known`,
+        value: member,
+        hint: expect.stringContaining(HINT),
+      }),
     );
   });
 

@@ -2,7 +2,7 @@
 // Durations on the command line.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { formatDuration, parseDuration } from "../../cli/policy/duration.ts";
+import { formatDuration, meantDuration, parseDuration } from "../../cli/policy/duration.ts";
 import { UTO_MAX_MS } from "../../cli/wire/uto.ts";
 
 const UNITS = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 } as const;
@@ -126,7 +126,7 @@ describe("parseDuration", () => {
         code: 2,
         value: text,
         message: `--min '${text}' is not a duration`,
-        hint: "accepted is 1ms to 32767min, such as 500ms, 30s, 2min, 1h",
+        hint: expect.stringMatching(/accepted is 1ms to 32767min, such as 500ms, 30s, 2min, 1h$/),
       }),
     );
   });
@@ -144,5 +144,38 @@ describe("parseDuration", () => {
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+describe("did you mean", () => {
+  test.each([
+    ["30", "30s"],
+    ["5m", "5min"],
+    ["30sec", "30s"],
+    ["30 s", "30s"],
+    ["30S", "30s"],
+    ["1.5h", "90min"],
+    ["0.5s", "500ms"],
+    ["1h30min", "90min"],
+    ["2d", "48h"],
+    ["20msec", "20ms"],
+  ])("%s: %s", (text, meant) => {
+    expect(() => parse(text)).toThrow(
+      expect.objectContaining({ hint: expect.stringContaining(`did you mean ${meant}? accepted is 1ms to`) }),
+    );
+    expect(parse(meant)).toBeGreaterThan(0);
+  });
+
+  test.each(["", "s", "1e3", "-5", "30us", "0.0001s", "99999 days", "0", "9".repeat(100_000)])(
+    "%s suggests nothing",
+    (text) =>
+      expect(() => parse(text)).toThrow(
+        expect.objectContaining({ hint: expect.stringMatching(/^accepted/) }),
+      ),
+  );
+
+  test("a number alone is in the unit of what it is for", () => {
+    expect(meantDuration("5", 1, 200, 1)).toBe("5ms");
+    expect(meantDuration("300", 1, 200, 1)).toBeUndefined();
   });
 });

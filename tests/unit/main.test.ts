@@ -134,6 +134,41 @@ describe("help", () => {
   });
 });
 
+describe("tcpx help", () => {
+  test.each<{ words: string[] }>([
+    { words: [] },
+    { words: ["uto"] },
+    { words: ["uto", "set"] },
+    { words: ["status"] },
+    { words: ["help"] },
+    { words: ["persist", "off"] },
+  ])("$words is what --help prints there", async ({ words }) => {
+    const wanted = await tcpx(...words, "--help");
+    expect(wanted.code).toBe(0);
+    expect(await tcpx("help", ...words)).toEqual(wanted);
+    expect(await tcpx("-j", "help", ...words)).toEqual(wanted);
+  });
+});
+
+test("a key of `run --ack`: did you mean", async () => {
+  const { code, err } = await tcpx("run", "--ack", "evry=8", "--", "true");
+  expect(code).toBe(125);
+  expect(err).toMatch(/'evry=8' is not KEY=VALUE of a known key; did you mean every\?/);
+});
+
+test("-j is --json, before and behind the command", async () => {
+  const wanted = await tcpx("version", "--json");
+  expect(await tcpx("version", "-j")).toEqual(wanted);
+  expect(await tcpx("-j", "version")).toEqual(wanted);
+  expect(await tcpx("version", "-j", "--json")).toMatchObject({ code: 2 });
+  expect(JSON.parse((await tcpx("bogus", "-j")).out)).toMatchObject({ error: { value: "bogus" } });
+});
+
+test("show is another name of status", async () => {
+  const [status, show] = await Promise.all([tcpx("status", "--help"), tcpx("show", "--help")]);
+  expect(show.out).toBe(status.out.replace("Usage: tcpx status", "Usage: tcpx show"));
+});
+
 describe("mistakes", () => {
   const cases: [words: string[], what: RegExp, value: string | null][] = [
     [["bogus"], /unknown command 'bogus'.*tcpx --help/, "bogus"],
@@ -142,6 +177,26 @@ describe("mistakes", () => {
     [["toString"], /unknown command 'toString'/, "toString"],
     [["uto"], /tcpx uto needs one of: set, accept, show, unset/, null],
     [["uto", "sett"], /tcpx uto has no 'sett'.*set, accept, show, unset/, "sett"],
+    [["stauts"], /unknown command 'stauts'; did you mean status\? see `tcpx --help`/, "stauts"],
+    [["hlep"], /did you mean help\?/, "hlep"],
+    [["conn"], /did you mean connections\?/, "conn"],
+    [["set"], /did you mean one of tcpx uto set, .*tcpx ack set\?/, "set"],
+    [["uto", "sett"], /did you mean set\?/, "sett"],
+    [["uto", "help"], /did you mean `tcpx uto --help`\?/, "help"],
+    [["help", "stauts"], /unknown command 'stauts'; did you mean status\?/, "stauts"],
+    [["help", "uto", "sett"], /tcpx uto has no 'sett'; did you mean set\?/, "sett"],
+    [["help", "status", "x"], /stray argument 'x'.*has no verbs/, "x"],
+    [["help", "uto", "set", "x"], /stray argument 'x'/, "x"],
+    [["help", "--bogus"], /unknown flag '--bogus'/, "--bogus"],
+    [["--verson"], /did you mean --version\?/, "--verson"],
+    [["version", "-qv"], /unknown flag '-qv'; did you mean -q -v\?/, "-qv"],
+    [["version", "-J"], /did you mean -j\?/, "-J"],
+    [["uto", "set", "30s", "--prot", "80"], /did you mean --port\?/, "--prot"],
+    [["uto", "set", "30s", "-t", "::1"], /did you mean --to\?/, "-t"],
+    [["uto", "unset", "locl"], /did you mean local\?/, "locl"],
+    [["cc-request", "set", "bbrr"], /did you mean bbr\?/, "bbrr"],
+    [["connections", "--state", "estab"], /did you mean established\?/, "estab"],
+    [["watch", "--ext", "utoo"], /did you mean uto\?/, "utoo"],
     [["uto", "constructor"], /tcpx uto has no 'constructor'/, "constructor"],
     [["uto", "set"], /DURATION is missing.*tcpx uto set --help/, null],
     [["uto", "set", "5m"], /DURATION '5m' is not a duration.*2min/, "5m"],
@@ -158,7 +213,7 @@ describe("mistakes", () => {
     [["uto", "unset", "--all", "--to", "10.0.0.0/8"], /--all and --to exclude each other/, "--all"],
     [
       ["cc-request", "set", "BBR", "--dry-run"],
-      /ALGORITHM 'BBR' is not known; accepted is .*bbr.* none$/m,
+      /ALGORITHM 'BBR' is not known; did you mean bbr\? accepted is .*bbr.* none$/m,
       "BBR",
     ],
     [["cc-request", "set", "bbr", "--force", "--dry-run"], /--force is for --local and accept/, "--force"],

@@ -131,7 +131,7 @@ const uto = (lines: string) => `[[scope]]\n\n[[scope.uto]]\n${lines}`;
 const REFUSED: [what: string, text: string, said: RegExp][] = [
   ["nothing", "", /^p\.toml:1: the file is empty; .*scope = \[\]/],
   ["comments only", "# nothing\n", /^p\.toml:1: there is no \[\[scope\]\]/],
-  ["no TOML", "[[scope]]\na = \n", /^p\.toml:2: column \d+ is not TOML: .*accepted is TOML/],
+  ["no TOML", "[[scope]]\na = \n", /^p\.toml:2: column \d+ is not TOML: .*a value is missing/],
   ["a NUL", "[[scope]]\n\0", /^p\.toml:2: column 1 is not TOML/],
   [
     "an unknown key",
@@ -144,7 +144,7 @@ const REFUSED: [what: string, text: string, said: RegExp][] = [
   [
     "an unknown key of a scope",
     '[[scope]]\ncgruop = "/x"\n',
-    /^p\.toml:2: scope\[0\]\.cgruop: unknown key; accepted is cgroup, unit, user, \[\[scope\.uto\]\]/,
+    /^p\.toml:2: scope\[0\]\.cgruop: unknown key; did you mean cgroup\? accepted is cgroup, unit, user, \[\[scope\.uto\]\]/,
   ],
   ["a pid", "[[scope]]\npid = 1\n", /^p\.toml:2: scope\[0\]\.pid: a process does not last/],
   [
@@ -177,12 +177,12 @@ const REFUSED: [what: string, text: string, said: RegExp][] = [
   [
     "an unknown verb",
     uto('sett = "1s"\n'),
-    /^p\.toml:4: scope\[0\]\.uto\[0\]\.sett: unknown key; accepted is set, advertise/,
+    /^p\.toml:4: scope\[0\]\.uto\[0\]\.sett: unknown key; did you mean set\? accepted is set, advertise/,
   ],
   [
     "an unknown flag",
     uto('accept = true\nmim = "1s"\n'),
-    /^p\.toml:5: scope\[0\]\.uto\[0\]\.mim: unknown key; accepted is accept, min, max/,
+    /^p\.toml:5: scope\[0\]\.uto\[0\]\.mim: unknown key; did you mean min\? accepted is accept, min, max/,
   ],
   [
     "a flag of another verb",

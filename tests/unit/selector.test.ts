@@ -141,7 +141,7 @@ describe("parsePort", () => {
         code: 2,
         value: text,
         message: `--port '${text}' is not a port number`,
-        hint: "accepted is 1 to 65535",
+        hint: expect.stringMatching(/^accepted is 1 to 65535/),
       }),
     );
   });
