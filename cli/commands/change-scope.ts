@@ -7,8 +7,10 @@ import { Exit, type ExitCode } from "../errors.ts";
 import type { LiveReport, LiveWish } from "../live/hook.ts";
 import type { Scope } from "../loader/host.ts";
 import type { Patience } from "../loader/lock.ts";
+import { listOf } from "../output/document.ts";
+import { each } from "../output/each.ts";
 import type { Io } from "../output/io.ts";
-import { changeLines, reloadLine, ruleJson, scopeJson } from "../output/rules.ts";
+import { eachChangeLine, reloadLine, ruleJson, scopeJson } from "../output/rules.ts";
 import { type Change, isWork } from "../policy/change.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
 import { notKept } from "../system/unit-hook.ts";
@@ -35,32 +37,34 @@ export function netnsFor(host: Pick<Host, "netns">, scope: Scope, allNetns: bool
   return netns;
 }
 
-function report(
+async function report(
   io: Io,
   command: string,
   done: ScopeChange,
   places: Places,
   { netns, site }: { netns: Netns | null; site: Site },
   told: { agent?: AgentReport | undefined; live?: LiveReport | undefined } = {},
-): void {
+): Promise<void> {
   const { agent, live } = told;
   const { scope, change, reload } = done;
   const changed = isWork(done);
   const json = (rule: Rule) => ruleJson(rule, site);
-  io.json({
+  await io.document({
     command,
     changed,
     dry_run: places.dryRun,
     scope: scopeJson(scope),
-    added: change.added.map(json),
-    replaced: change.replaced.map(json),
-    removed: change.removed.map(json),
-    unchanged: change.unchanged.map(json),
+    added: listOf(change.added, json),
+    replaced: listOf(change.replaced, json),
+    removed: listOf(change.removed, json),
+    unchanged: listOf(change.unchanged, json),
     ...(reload && { reloaded: true }),
     ...live?.json,
     ...(agent && { agent: agent.json }),
   });
-  for (const line of changeLines(change, { scope: scope.name, current: netns, site })) io.print(line);
+  await io.rows(
+    each(eachChangeLine(change, { scope: scope.name, current: netns, site }), (line) => `${line}\n`),
+  );
   if (reload) io.print(reloadLine(scope.name));
   for (const line of live?.lines ?? []) io.print(line);
   if (!changed) io.print("no change");
@@ -94,7 +98,7 @@ export async function changeScope(
   const notice = named ? notKept(scope.name) : undefined;
   if (notice) io.messages.warn(notice);
   const around = { netns, site: site.wanted };
-  report(io, command, changes[0]!, places, around, { agent, live: live[0] });
+  await report(io, command, changes[0]!, places, around, { agent, live: live[0] });
   if (dryRun && wish.live) io.print("connections that exist would be changed, too (--live)");
   return agent?.failed ? Exit.FAILED : Exit.DONE;
 }

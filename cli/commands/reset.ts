@@ -13,7 +13,7 @@ import { topDir } from "../loader/pins.ts";
 import { readRemains, type ScopeState } from "../loader/state.ts";
 import { lock } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
-import { ruleTable } from "../output/rules.ts";
+import { ruleRows } from "../output/rules.ts";
 import { siteJson, siteText } from "../output/site.ts";
 import { anyHooks, syncHooks } from "../system/unit-hook.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
@@ -34,7 +34,10 @@ async function dryRun(io: Io, states: ScopeState[], site: Site): Promise<void> {
     agent: agent ?? null,
   });
   if (agent !== undefined) io.print(`would end the agent, pid ${agent}`);
-  if (rules.length > 0) io.print(`would remove:\n${ruleTable(rules, null, site)}`);
+  if (rules.length > 0) {
+    io.print("would remove:");
+    await io.rows(ruleRows(rules, null, site));
+  }
   if (siteText(site)) io.print(`would remove ${siteText(site)}`);
   else if (rules.length === 0 && agent === undefined) io.print("tcpx has nothing on this host");
 }

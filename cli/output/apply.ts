@@ -6,6 +6,7 @@ import type { LiveReport } from "../live/hook.ts";
 import { isWork } from "../policy/change.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
 import { type Site, sameSite } from "../wire/site.ts";
+import { listOf } from "./document.ts";
 import { eachChangeLine, reloadLine, ruleJson, scopeJson } from "./rules.ts";
 import { siteJson, siteLines } from "./site.ts";
 
@@ -37,9 +38,9 @@ export function applyJson(
       ...scopeJson(scope),
       changed: isWork({ change, reload }),
       ...(reload && { reloaded: true }),
-      added: change.added.map((rule) => ruleJson(rule, wanted)),
-      replaced: change.replaced.map(was),
-      removed: change.removed.map(was),
+      added: listOf(change.added, (rule) => ruleJson(rule, wanted)),
+      replaced: listOf(change.replaced, was),
+      removed: listOf(change.removed, was),
       unchanged: change.unchanged.length,
       ...live[i]?.json,
     })),
