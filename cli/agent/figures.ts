@@ -51,10 +51,10 @@ export function figuresOf(
   );
 }
 
-/** For `ack` in JSON documents. */
+/** For `ack_rules` in JSON documents. */
 export function figuresJson(figures: Figures[]): Record<string, unknown>[] {
   return figures.map(({ scope, rule, passed, dropped, flushed, reasons }) => ({
-    scope,
+    cgroup: scope,
     ...ruleJson(rule, DEFAULT_SITE),
     counters: { passed, dropped, flushed, reasons },
   }));

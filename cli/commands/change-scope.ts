@@ -57,7 +57,7 @@ async function report(
     added: listOf(change.added, json),
     replaced: listOf(change.replaced, json),
     removed: listOf(change.removed, json),
-    unchanged: listOf(change.unchanged, json),
+    unchanged: change.unchanged.length,
     ...(reload && { reloaded: true }),
     ...live?.json,
     ...(agent && { agent: agent.json }),

@@ -187,12 +187,12 @@ async function perform(io: Io, stage: Stage): Promise<ExitCode> {
     },
     ends: results.map(({ end, flavour, view, gaveUpMs, code }) => ({
       end,
-      tcpx: flavour === "tcpx",
+      with_tcpx: flavour === "tcpx",
       user_timeout_ms: view?.userTimeoutMs || null,
       congestion_control: view?.congestionControl ?? null,
       cwnd: view?.cwnd ?? null,
       gave_up_after_ms: gaveUpMs,
-      error: code,
+      errno: code,
     })),
   });
   if (!ok) io.messages.error("this is not what should have happened; see `tcpx doctor`");

@@ -189,7 +189,7 @@ async function showRules(extension: Extension, flags: ScopeFlags, io: Io): Promi
   const figures = extension.needsAgent ? await figuresFor(states, io) : undefined;
   await io.document({
     rules: listOf(rows, ({ scope, rule }) => ({
-      scope: scope.name,
+      cgroup: scope.name,
       scope_id: scope.id,
       unit: unitNameOf(scope),
       alive: scope.alive,

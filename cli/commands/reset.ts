@@ -13,7 +13,7 @@ import { topDir } from "../loader/pins.ts";
 import { readRemains, type ScopeState } from "../loader/state.ts";
 import { lock } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
-import { ruleRows } from "../output/rules.ts";
+import { ruleRows, scopeJson } from "../output/rules.ts";
 import { siteJson, siteText } from "../output/site.ts";
 import { anyHooks, syncHooks } from "../system/unit-hook.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
@@ -28,10 +28,10 @@ async function dryRun(io: Io, states: ScopeState[], site: Site): Promise<void> {
   io.json({
     changed: states.length > 0 || agent !== undefined || siteText(site) !== "",
     dry_run: true,
-    scopes: states.map(({ name }) => name),
-    rules: rules.length,
+    scopes: states.map(scopeJson),
+    rule_count: rules.length,
     site: siteJson(site),
-    agent: agent ?? null,
+    agent_pid: agent ?? null,
   });
   if (agent !== undefined) io.print(`would end the agent, pid ${agent}`);
   if (rules.length > 0) {
@@ -96,15 +96,14 @@ function resetJson(removed: Removed, proof: Proof): Record<string, unknown> {
   const { routes } = proof;
   return {
     changed: present || leftovers.length > 0 || unmounted || agent !== undefined || routes.removed > 0,
-    removed: {
-      scopes: states.map(({ name }) => name),
-      rules,
-      site: siteJson(site),
-      leftovers,
-      agent: agent?.pid ?? null,
-      routes: routes.removed,
-    },
-    connections: restored ? restoredJson(restored) : null,
+    dry_run: false,
+    scopes: states.map(scopeJson),
+    rule_count: rules,
+    site: siteJson(site),
+    agent_pid: agent?.pid ?? null,
+    routes_removed: routes.removed,
+    leftovers,
+    given_back: restored ? restoredJson(restored) : null,
     unmounted,
     proof: {
       cgroups_checked: proof.cgroups,

@@ -5,6 +5,7 @@ import { Direction, ListFlag } from "../loader/layout.generated.ts";
 import { addressText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
 import { type Negotiated, perNegotiation, type Said, type Side, type Strategy } from "./said.ts";
+import { sideJson } from "./value-json.ts";
 
 const NOTHING: Side = { status: "none", asked: null, granted: null };
 const SILENT: Said = { ours: NOTHING, peers: NOTHING };
@@ -15,12 +16,16 @@ function strategyJson(strategy: Strategy | null | undefined) {
   return { every: every || null, divisor: divisor || null, delay_us: delayUs || null };
 }
 
+function saidJson(extension: string, { ours, peers }: Said = SILENT) {
+  return { ours: sideJson(extension, ours), peers: sideJson(extension, peers) };
+}
+
 function extensionsJson(said: Negotiated | undefined) {
   return {
-    uto: said?.uto ?? SILENT,
-    "cc-request": said?.["cc-request"] ?? SILENT,
-    iw: said?.iw ?? SILENT,
-    ack: { ...(said?.ack ?? SILENT), strategy: strategyJson(said?.strategy) },
+    uto: saidJson("uto", said?.uto),
+    "cc-request": saidJson("cc-request", said?.["cc-request"]),
+    iw: saidJson("iw", said?.iw),
+    ack: { ...saidJson("ack", said?.ack), strategy: strategyJson(said?.strategy) },
   };
 }
 

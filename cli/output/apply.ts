@@ -33,7 +33,7 @@ export function applyJson(
     command: "apply",
     changed,
     dry_run: dryRun,
-    ...(!sameSite(present, wanted) && { site: { before: siteJson(present), after: siteJson(wanted) } }),
+    ...(!sameSite(present, wanted) && { site_before: siteJson(present), site_after: siteJson(wanted) }),
     scopes: changes.map(({ scope, change, reload }, i) => ({
       ...scopeJson(scope),
       changed: isWork({ change, reload }),

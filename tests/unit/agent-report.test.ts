@@ -106,7 +106,7 @@ describe("figures", () => {
   test("JSON and text", () => {
     const figures = figuresOf(states, { counters: [[ruleId(9n, rule), count]] });
     expect(figuresJson(figures)[0]).toMatchObject({
-      scope: "/a",
+      cgroup: "/a",
       extension: "ack",
       every: 8,
       counters: { dropped: 10, flushed: 11, reasons: { time: 2 } },

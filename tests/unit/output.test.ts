@@ -88,14 +88,14 @@ describe("Io", () => {
 
   test("--json prints the document and no text; messages stay on stderr", () => {
     const { out, err } = everything({ json: true });
-    expect(out).toBe('{"schema":1,"a":1}\n');
+    expect(out).toBe('{"schema":2,"a":1}\n');
     expect(err).toBe("tcpx: error\ntcpx: warning: warn\ntcpx: info\n");
   });
 
   test("--quiet prints errors only, but a document that was asked for", () => {
     expect(everything({ quiet: true })).toEqual({ out: "", err: "tcpx: error\n" });
     written = { out: "", err: "" };
-    expect(everything({ quiet: true, json: true }).out).toBe('{"schema":1,"a":1}\n');
+    expect(everything({ quiet: true, json: true }).out).toBe('{"schema":2,"a":1}\n');
   });
 
   test("--verbose adds what is for debugging", () => {
@@ -109,13 +109,13 @@ describe("Io", () => {
 
   test("a 64-bit number is a string in JSON: JavaScript and jq would round it", () => {
     io({ json: true }).json({ cookie: HERE.cookie, list: [1n] });
-    expect(JSON.parse(written.out)).toEqual({ schema: 1, cookie: "1152921504606846976", list: ["1"] });
+    expect(JSON.parse(written.out)).toEqual({ schema: 2, cookie: "1152921504606846976", list: ["1"] });
   });
 
   test("a failure is one line, and one document with --json", () => {
     io({ json: true }).fail(usageError("--to 'x' is wrong", "x", "accepted is y"));
     expect(JSON.parse(written.out)).toEqual({
-      schema: 1,
+      schema: 2,
       error: { code: 2, what: "--to 'x' is wrong", value: "x", hint: "accepted is y" },
     });
     expect(written.err).toBe("tcpx: --to 'x' is wrong; accepted is y\n");
@@ -124,7 +124,7 @@ describe("Io", () => {
   test("a failure without value and hint has them as null", () => {
     io({ json: true, quiet: true }).fail(new TcpxError(1, "it broke"));
     expect(JSON.parse(written.out)).toEqual({
-      schema: 1,
+      schema: 2,
       error: { code: 1, what: "it broke", value: null, hint: null },
     });
     expect(written.err).toBe("tcpx: it broke\n");
@@ -218,7 +218,8 @@ describe("rules", () => {
       direction: "to",
       address: "10.0.0.0/8",
       port: null,
-      netns: { inode: 4_026_531_840, cookie: 2n ** 60n },
+      netns: 4_026_531_840,
+      netns_cookie: 2n ** 60n,
       none: false,
       force: true,
       timeout_ms: 30_000,
@@ -228,6 +229,7 @@ describe("rules", () => {
       address: null,
       port: null,
       netns: null,
+      netns_cookie: null,
     });
   });
 
