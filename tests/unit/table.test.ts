@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, describe, expect, spyOn, test } from "bun:test";
 import { documentParts, listOf } from "../../cli/output/document.ts";
 import { table, tableRows } from "../../cli/output/table.ts";
-import { terminalWidth } from "../../cli/output/terminal.ts";
+import { cutTo, terminalWidth } from "../../cli/output/terminal.ts";
 import { wrapped } from "../../cli/output/wrap.ts";
 
 const { stdout, env } = process;
@@ -149,6 +149,16 @@ describe("on a terminal", () => {
     terminal(true, 18);
     expect(table(["A", "PATH"], [["one", "/日本語のグ/ab/"]]).split("\n")).toHaveLength(3);
   });
+});
+
+test("a line is cut where it ends, and no wide character in two", () => {
+  expect([cutTo("abc", 3), cutTo("abcd", 3), cutTo("日本語", 5), cutTo("", 0), cutTo("a", 0)]).toEqual([
+    "abc",
+    "abc",
+    "日本",
+    "",
+    "",
+  ]);
 });
 
 test("a word that is wider than its place stays whole", () => {
