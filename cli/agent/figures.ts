@@ -51,10 +51,10 @@ export function figuresOf(
   );
 }
 
-/** For `ack` in JSON documents. */
+/** For `ack_rules` in JSON documents. */
 export function figuresJson(figures: Figures[]): Record<string, unknown>[] {
   return figures.map(({ scope, rule, passed, dropped, flushed, reasons }) => ({
-    scope,
+    cgroup: scope,
     ...ruleJson(rule, DEFAULT_SITE),
     counters: { passed, dropped, flushed, reasons },
   }));
@@ -69,13 +69,16 @@ function because(reasons: Record<string, number>): string {
     .join(", ");
 }
 
-/** A table; with `reasons` a second line per rule says why ACKs passed. */
+/** Rows of a table; with `reasons` a column says why ACKs passed. */
 export function figuresTable(figures: Figures[], reasons: boolean): string {
-  const rows = figures.flatMap((f) => {
-    const { describe } = extensionOf(f.rule);
-    const name = `${f.rule.kind} ${describe(f.rule, DEFAULT_SITE)} ${formatSelector(f.rule.selector)}, ${f.scope}`;
-    const why = reasons ? because(f.reasons) : "";
-    return [[name, f.passed, f.dropped, f.flushed], ...(why ? [[`  ${why}`, "", "", ""]] : [])];
-  });
-  return table(["ACKS", "PASSED", "DROPPED", "FLUSHED"], rows, [1, 2, 3]);
+  const rows = figures.map((f) => [
+    `${f.rule.kind} ${extensionOf(f.rule).describe(f.rule, DEFAULT_SITE)} ${formatSelector(f.rule.selector)}`,
+    f.scope,
+    f.passed,
+    f.dropped,
+    f.flushed,
+    ...(reasons ? [because(f.reasons)] : []),
+  ]);
+  const head = ["ACKS", "SCOPE", "PASSED", "DROPPED", "FLUSHED", ...(reasons ? ["PASSED BECAUSE"] : [])];
+  return table(head, rows, [2, 3, 4], { below: reasons ? [5, 1] : [1] });
 }

@@ -61,7 +61,7 @@ export function healthJson(answer: AgentAnswer | undefined): Record<string, unkn
     layout: answer.layout,
     since: new Date(answer.since).toISOString(),
     thinning: answer.thinning,
-    scopes: answer.scopes,
+    cgroups: answer.scopes,
     mark_bits: answer.mark_bits,
     cpu_ms: answer.cpu_ms,
     flushed: thread?.flushed ?? 0,

@@ -9,7 +9,7 @@ import { ask } from "./socket.ts";
 import { anyNeedsAgent } from "./wish.ts";
 
 export interface AgentSection {
-  json: { agent: Record<string, unknown>; ack: Record<string, unknown>[] };
+  json: { agent: Record<string, unknown>; ack_rules: Record<string, unknown>[] };
   /** "" when there is no agent and no rule for it. */
   text: string;
 }
@@ -44,5 +44,5 @@ export async function agentSection(
     ...(full && (answer || needed) ? [healthText(answer)] : []),
     ...(answer && figures.length > 0 ? [figuresTable(figures, full)] : []),
   ];
-  return { json: { agent: healthJson(answer), ack: figuresJson(figures) }, text: parts.join("\n\n") };
+  return { json: { agent: healthJson(answer), ack_rules: figuresJson(figures) }, text: parts.join("\n\n") };
 }

@@ -94,6 +94,6 @@ export async function toldAgent(
     const { message } = error as Error;
     const hint = error instanceof TcpxError && error.hint ? `; ${error.hint}` : "";
     io.messages.warn(`${message}${hint}${wanted ? "; until it runs the rule is not in effect" : ""}`);
-    return { json: { ...healthJson(undefined), error: message }, failed: wanted };
+    return { json: { ...healthJson(undefined), reason: message }, failed: wanted };
   }
 }

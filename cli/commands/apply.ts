@@ -174,9 +174,9 @@ async function run(args: Args, io: Io) {
   });
   progress.clear();
   const changed = changes.some(isWork) || !sameSite(site.present, site.wanted);
-  if (io.flags.json) io.json(applyJson(changes, { dryRun, changed, site, agent, live, notices }));
+  await io.document(applyJson(changes, { dryRun, changed, site, agent, live, notices }));
   const full = dryRun || io.flags.verbose;
-  await io.parts(io.flags.json ? [] : applyLines(changes, site, host.netns(), full));
+  await io.rows(applyLines(changes, site, host.netns(), full));
   for (const line of live.flatMap(({ lines }) => lines)) io.print(line);
   if (!changed) io.print("no change");
   else if (dryRun) io.print("nothing was changed (--dry-run)");

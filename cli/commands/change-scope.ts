@@ -8,8 +8,10 @@ import type { LiveReport, LiveWish } from "../live/hook.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import type { Scope } from "../loader/host.ts";
 import type { Patience } from "../loader/lock.ts";
+import { listOf } from "../output/document.ts";
+import { each } from "../output/each.ts";
 import type { Io } from "../output/io.ts";
-import { changeLines, reloadLine, ruleJson, scopeJson } from "../output/rules.ts";
+import { eachChangeLine, reloadLine, ruleJson, scopeJson } from "../output/rules.ts";
 import { type Change, isWork } from "../policy/change.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
 import { notKept } from "../system/unit-hook.ts";
@@ -36,7 +38,7 @@ export function netnsFor(host: Pick<Host, "netns">, scope: Scope, allNetns: bool
   return netns;
 }
 
-function report(
+async function report(
   io: Io,
   command: string,
   done: ScopeChange,
@@ -47,26 +49,28 @@ function report(
     live?: LiveReport | undefined;
     more?: Record<string, unknown> | undefined;
   } = {},
-): void {
+): Promise<void> {
   const { agent, live, more } = told;
   const { scope, change, reload } = done;
   const changed = isWork(done);
   const json = (rule: Rule) => ruleJson(rule, site);
-  io.json({
+  await io.document({
     command,
     changed,
     dry_run: places.dryRun,
     scope: scopeJson(scope),
-    added: change.added.map(json),
-    replaced: change.replaced.map(json),
-    removed: change.removed.map(json),
-    unchanged: change.unchanged.map(json),
+    added: listOf(change.added, json),
+    replaced: listOf(change.replaced, json),
+    removed: listOf(change.removed, json),
+    unchanged: change.unchanged.length,
     ...(reload && { reloaded: true }),
     ...more,
     ...live?.json,
     ...(agent && { agent: agent.json }),
   });
-  for (const line of changeLines(change, { scope: scope.name, current: netns, site })) io.print(line);
+  await io.rows(
+    each(eachChangeLine(change, { scope: scope.name, current: netns, site }), (line) => `${line}\n`),
+  );
   if (reload) io.print(reloadLine(scope.name));
   for (const line of live?.lines ?? []) io.print(line);
   if (!changed) io.print("no change");
@@ -102,7 +106,7 @@ export async function changeScope(
   const notice = named ? notKept(scope.name) : undefined;
   if (notice) io.messages.warn(notice);
   const around = { netns, site: site.wanted };
-  report(io, command, changes[0]!, places, around, { agent, live: live[0], more: tell() });
+  await report(io, command, changes[0]!, places, around, { agent, live: live[0], more: tell() });
   if (dryRun && wish.live) io.print("connections that exist would be changed, too (--live)");
   return agent?.failed ? Exit.FAILED : Exit.DONE;
 }

@@ -59,7 +59,7 @@ async function compareAcks(stage: Stage, io: Io): Promise<Downloads> {
     [THIN.words, tcpx.segments, tcpx.acks, per100(tcpx)],
   ];
   io.print("\nA download: segments that the server sent, ACKs that came back\n");
-  io.print(table(["", "SEGMENTS", "ACKS", "ACKS PER 100"], rows, [1, 2, 3]));
+  io.print(table(["RULE", "SEGMENTS", "ACKS", "ACKS PER 100"], rows, [1, 2, 3]));
   return { plain, tcpx };
 }
 
@@ -120,7 +120,7 @@ function resultTable(results: Result[]): string {
       ? `still trying after ${WATCH_MS / 1000} s`
       : `gave up after ${(gaveUpMs / 1000).toFixed(1)} s`,
   ]);
-  return table(["END", "", "USER TIMEOUT", "CONGESTION", "CWND", "AFTER THE CUT"], rows, [4]);
+  return table(["END", "RULES", "USER TIMEOUT", "CONGESTION", "CWND", "AFTER THE CUT"], rows, [4]);
 }
 
 /** Options of ours, or of nobody's that Linux sends by itself. */
@@ -187,12 +187,12 @@ async function perform(io: Io, stage: Stage): Promise<ExitCode> {
     },
     ends: results.map(({ end, flavour, view, gaveUpMs, code }) => ({
       end,
-      tcpx: flavour === "tcpx",
+      with_tcpx: flavour === "tcpx",
       user_timeout_ms: view?.userTimeoutMs || null,
       congestion_control: view?.congestionControl ?? null,
       cwnd: view?.cwnd ?? null,
       gave_up_after_ms: gaveUpMs,
-      error: code,
+      errno: code,
     })),
   });
   if (!ok) io.messages.error("this is not what should have happened; see `tcpx doctor`");

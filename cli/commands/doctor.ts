@@ -34,7 +34,7 @@ function features(checks: Check[]): Feature[] {
 function report(checks: Check[], list: Feature[]): string {
   const rows = checks.map(({ name, verdict, detail }) => [name, styled(COLOURS[verdict], verdict), detail]);
   const lines = list.map(({ name, works }) => `  ${works ? "yes" : "no "}  ${name}`);
-  return `${table(["CHECK", "", "DETAIL"], rows)}\n\nFeatures here:\n${lines.join("\n")}`;
+  return `${table(["CHECK", "VERDICT", "DETAIL"], rows, [], { prose: true })}\n\nFeatures here:\n${lines.join("\n")}`;
 }
 
 function exitCode(checks: Check[], permitted: boolean): ExitCode {

@@ -8,10 +8,11 @@ import type { Drafted, Extension, RuleVerb } from "../extensions/types.ts";
 import { bridge, unwrap } from "../loader/bridge.ts";
 import { siteIfReadable } from "../loader/site.ts";
 import type { ScopeState } from "../loader/state.ts";
+import { listOf } from "../output/document.ts";
 import type { Io } from "../output/io.ts";
-import { ruleJson, ruleTable, unitNameOf } from "../output/rules.ts";
+import { ruleJson, ruleRows, unitNameOf } from "../output/rules.ts";
 import { setRules } from "../policy/change.ts";
-import { type Netns, type Rule, ruleKey } from "../policy/rule.ts";
+import { comparePlaces, type Netns, type Rule } from "../policy/rule.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { changeScope } from "./change-scope.ts";
 import { openHost } from "./host-access.ts";
@@ -71,27 +72,34 @@ async function figuresFor(states: ScopeState[], io: Io) {
   return agentSection(states, io, false);
 }
 
-async function showRules(extension: Extension, flags: ScopeFlags, io: Io): Promise<ExitCode> {
-  const host = await openHost(flags);
-  const states = host.states();
+/** The rules of an extension, in the order of their places. */
+function rowsOf(states: readonly ScopeState[], extension: Extension) {
   const rows = states.flatMap((scope) =>
     scope.rules.filter((rule) => rule.ext === extension.name).map((rule) => ({ scope, rule })),
   );
-  rows.sort((a, b) => (ruleKey(a.rule) < ruleKey(b.rule) ? -1 : 1));
+  return rows.sort((a, b) => comparePlaces(a.rule, b.rule));
+}
+
+async function showRules(extension: Extension, flags: ScopeFlags, io: Io): Promise<ExitCode> {
+  const host = await openHost(flags);
+  const states = host.states();
+  const site = host.site();
+  const rows = rowsOf(states, extension);
   const figures = extension.needsAgent ? await figuresFor(states, io) : undefined;
-  io.json({
-    rules: rows.map(({ scope, rule }) => ({
-      scope: scope.name,
+  await io.document({
+    rules: listOf(rows, ({ scope, rule }) => ({
+      cgroup: scope.name,
       scope_id: scope.id,
       unit: unitNameOf(scope),
       alive: scope.alive,
       visible: scope.visible,
       waiting: scope.waiting,
-      ...ruleJson(rule, host.site()),
+      ...ruleJson(rule, site),
     })),
     ...figures?.json,
   });
-  io.print(rows.length > 0 ? ruleTable(rows, host.netns(), host.site()) : `no ${extension.name} rules`);
+  if (rows.length > 0) await io.rows(ruleRows(rows, host.netns(), site));
+  else io.print(`no ${extension.name} rules`);
   if (figures?.text) io.print(`\n${figures.text}`);
   return Exit.DONE;
 }

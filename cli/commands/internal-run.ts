@@ -34,6 +34,7 @@ export function placedRun(args: Args, drafts: RunDraft[], netns: Netns | null): 
 function silent(io: Io): Io {
   const own = new Io({ ...io.flags, json: false });
   own.print = () => {};
+  own.rows = async () => {};
   if (!io.flags.verbose && !io.flags.quiet) own.messages.level = 1;
   return own;
 }

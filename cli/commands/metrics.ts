@@ -9,7 +9,7 @@ import { readCounters } from "../loader/counters.ts";
 import { type Capability, capabilities } from "../loader/host.ts";
 import { familiesOf } from "../observe/families.ts";
 import { formatListen, type Listen, parseListen } from "../observe/listen.ts";
-import { type Family, openMetrics } from "../observe/openmetrics.ts";
+import { type Family, familiesJson, openMetrics } from "../observe/openmetrics.ts";
 import { serveMetrics } from "../observe/serve.ts";
 import { writeTextfile } from "../observe/textfile.ts";
 import type { Io } from "../output/io.ts";
@@ -117,10 +117,10 @@ export const metrics = leaf({
         throw usageError(`--output '${output}': the working directory is gone`, output, hint);
       }
       writeTextfile(file, openMetrics(families));
-      io.json({ command, output: file, families });
+      io.json({ command, output: file, families: familiesJson(families) });
       return Exit.DONE;
     }
-    io.json({ command, families });
+    io.json({ command, families: familiesJson(families) });
     io.print(openMetrics(families).trimEnd());
     return Exit.DONE;
   },

@@ -63,7 +63,15 @@ const on = leaf({
     const policy = await present(io);
     const unit = unitText(self());
     if (flagArg(args, "dry-run")) {
-      io.json({ command: "persist on", changed: false, dry_run: true, policy, unit });
+      const texts = { policy_text: policy, unit_text: unit };
+      io.json({
+        command: "persist on",
+        changed: false,
+        dry_run: true,
+        policy: POLICY,
+        unit_file: UNIT_FILE,
+        ...texts,
+      });
       io.print(`# ${POLICY}\n${policy}\n# ${UNIT_FILE}\n${unit}`);
       return Exit.DONE;
     }
@@ -75,7 +83,7 @@ const on = leaf({
       changed: changed || enabled,
       dry_run: false,
       policy: POLICY,
-      unit: UNIT_FILE,
+      unit_file: UNIT_FILE,
     });
     if (old) io.print(`kept the file that was there as ${OLD}`);
     if (changed) io.print(`wrote the rules in force to ${POLICY}`);

@@ -14,7 +14,7 @@ import { endLeftWatchers, leftWatchers } from "../loader/run-watchers.ts";
 import { readRemains, type ScopeState } from "../loader/state.ts";
 import { lock } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
-import { ruleTable } from "../output/rules.ts";
+import { ruleRows, scopeJson } from "../output/rules.ts";
 import { watchersText } from "../output/run-watchers.ts";
 import { siteJson, siteText } from "../output/site.ts";
 import { anyHooks, syncHooks } from "../system/unit-hook.ts";
@@ -33,14 +33,17 @@ async function dryRun(io: Io, states: ScopeState[], site: Site): Promise<void> {
   io.json({
     changed: !nothing,
     dry_run: true,
-    scopes: states.map(({ name }) => name),
-    rules: rules.length,
+    scopes: states.map(scopeJson),
+    rule_count: rules.length,
     site: siteJson(site),
-    agent: agent ?? null,
+    agent_pid: agent ?? null,
     run_watchers: watchers,
   });
   if (agent !== undefined) io.print(`would end the agent, pid ${agent}`);
-  if (rules.length > 0) io.print(`would remove:\n${ruleTable(rules, null, site)}`);
+  if (rules.length > 0) {
+    io.print("would remove:");
+    await io.rows(ruleRows(rules, null, site));
+  }
   if (siteText(site)) io.print(`would remove ${siteText(site)}`);
   if (watchers.length > 0) io.print(`would end ${watchersText(watchers)}`);
   if (nothing) io.print("tcpx has nothing on this host");
@@ -103,16 +106,15 @@ function resetJson(removed: Removed, proof: Proof): Record<string, unknown> {
   const ended = watchers.length > 0 || agent !== undefined;
   return {
     changed: present || leftovers.length > 0 || unmounted || ended || routes.removed > 0,
-    removed: {
-      scopes: states.map(({ name }) => name),
-      rules,
-      site: siteJson(site),
-      leftovers,
-      agent: agent?.pid ?? null,
-      routes: routes.removed,
-      run_watchers: watchers,
-    },
-    connections: restored ? restoredJson(restored) : null,
+    dry_run: false,
+    scopes: states.map(scopeJson),
+    rule_count: rules,
+    site: siteJson(site),
+    agent_pid: agent?.pid ?? null,
+    routes_removed: routes.removed,
+    run_watchers: watchers,
+    leftovers,
+    given_back: restored ? restoredJson(restored) : null,
     unmounted,
     proof: {
       cgroups_checked: proof.cgroups,

@@ -9,8 +9,9 @@ import { Counter, Ext, LAYOUT_VERSION } from "../loader/layout.generated.ts";
 import { leftWatchers } from "../loader/run-watchers.ts";
 import type { ScopeState } from "../loader/state.ts";
 import { isWatched } from "../observe/watching.ts";
-import { wrap } from "../output/help.ts";
-import { ruleJson, ruleTable, unitNameOf } from "../output/rules.ts";
+import { listOf } from "../output/document.ts";
+import { each } from "../output/each.ts";
+import { ruleJson, ruleRows, unitNameOf } from "../output/rules.ts";
 import { watchersText } from "../output/run-watchers.ts";
 import { siteJson, siteText } from "../output/site.ts";
 import { table } from "../output/table.ts";
@@ -44,7 +45,7 @@ function scopeJson({ state, counters }: ScopeReport, site: Site): Record<string,
     version: state.version,
     layout: state.layout,
     outdated: isOutdated(state, site),
-    rules: state.rules.map((rule) => ruleJson(rule, site)),
+    rules: listOf(state.rules, (rule) => ruleJson(rule, site)),
     counters: Object.fromEntries(named),
     last_error: counters?.error ?? null,
   };
@@ -62,7 +63,7 @@ function keepaliveNotice(counters: Counters | undefined): string[] {
   const text =
     `notice: ${count} user timeout(s) of these rules were set on connections with keep-alive, and are so short ` +
     "that its first lost probe ends them; `tcpx connections` shows those that are there";
-  return [wrap(text, 80).join("\n")];
+  return [text];
 }
 
 /** What is unusual about a scope. */
@@ -75,42 +76,59 @@ function standing({ alive, visible, waiting, id }: ScopeState): string {
   return notes.length > 0 ? ` (${notes.join("; ")})` : "";
 }
 
-function scopeText({ state, counters }: ScopeReport, netns: Netns | null, site: Site): string {
-  if (state.damaged) {
-    return `cgroup ${state.name}: attached, but its pins were removed by hand; \`tcpx reset\` detaches it`;
-  }
+function attachedText(state: ScopeState, site: Site): string {
   const older = state.layout < LAYOUT_VERSION ? ", to be taken over by the next change" : "";
   const outdated = isOutdated(state, site)
     ? "; with another table of the site: its next change, or apply, loads it anew"
     : "";
-  const attached = `sock_ops program ${state.progId}, link ${state.linkId}, by tcpx ${state.version}${older}${outdated}`;
-  const rows = state.rules.map((rule) => ({ scope: state, rule }));
-  const unit = state.visible ? unitText(state.name) : null;
-  const sections = [
-    `${unit ? `${unit}, ` : ""}cgroup ${state.name}${standing(state)}:\n${attached}`,
-    ruleTable(rows, netns, site, false),
-  ];
+  return `sock_ops program ${state.progId}, link ${state.linkId}, by tcpx ${state.version}${older}${outdated}`;
+}
+
+function counterText({ counters }: ScopeReport): string {
   const used = extensions.filter(({ id }) => counters?.count[id]?.some((n) => n > 0));
-  if (used.length > 0) {
-    const rows = COUNTER_NAMES.map((counter, i) => [
-      COUNTER_TITLES[counter] ?? counter.replace("_", " "),
-      ...used.map(({ id }) => counters!.count[id]![i]!),
-    ]);
-    sections.push(
-      table(
-        ["COUNTER", ...used.map(({ name }) => name)],
-        rows,
-        [...used.keys()].map((i) => i + 1),
-      ),
-    );
+  if (used.length === 0) return "";
+  const rows = COUNTER_NAMES.map((counter, i) => [
+    COUNTER_TITLES[counter] ?? counter.replace("_", " "),
+    ...used.map(({ id }) => counters!.count[id]![i]!),
+  ]);
+  const numeric = [...used.keys()].map((i) => i + 1);
+  const text = table(["COUNTER", ...used.map(({ name }) => name)], rows, numeric);
+  return [text, ...keepaliveNotice(counters)].map((part) => `\n${part}\n`).join("");
+}
+
+function* scopeRows(report: ScopeReport, netns: Netns | null, site: Site): Generator<string> {
+  const { state, counters } = report;
+  if (state.damaged) {
+    yield `cgroup ${state.name}: attached, but its pins were removed by hand; \`tcpx reset\` detaches it\n`;
+    return;
   }
-  sections.push(...keepaliveNotice(counters));
+  const unit = state.visible ? unitText(state.name) : null;
+  yield `${unit ? `${unit}, ` : ""}cgroup ${state.name}${standing(state)}:\n${attachedText(state, site)}\n\n`;
+  const rows = each(state.rules, (rule) => ({ scope: state, rule }));
+  yield* ruleRows(rows, netns, site, false);
+  yield counterText(report);
   if (counters?.error) {
-    sections.push(
-      `last error: errno ${-counters.error.code} at line ${counters.error.line} of the BPF program`,
-    );
+    yield `\nlast error: errno ${-counters.error.code} at line ${counters.error.line} of the BPF program\n`;
   }
-  return sections.join("\n\n");
+}
+
+/** Everything, a blank line between its parts. */
+function* allRows(
+  reports: ScopeReport[],
+  netns: Netns | null,
+  site: Site,
+  more: string[],
+): Generator<string> {
+  let separator = "";
+  for (const report of reports) {
+    yield separator;
+    yield* scopeRows(report, netns, site);
+    separator = "\n";
+  }
+  for (const text of more.filter(Boolean)) {
+    yield `${separator}${text}\n`;
+    separator = "\n";
+  }
 }
 
 export const status = leaf({
@@ -142,16 +160,19 @@ export const status = leaf({
     const watched = isWatched(host.lib);
     const left = await leftWatchers();
     const site = host.site();
-    const scopes = reports.map((report) => scopeJson(report, site));
-    const active = reports.length > 0;
-    io.json({ active, watched, site: siteJson(site), scopes, run_watchers: left, ...agent.json });
-    const netns = host.netns();
-    const text = reports.map((report) => scopeText(report, netns, site));
-    const nothing = !agent.text && left.length === 0;
-    if (!active) text.push(nothing ? "tcpx has nothing on this host" : "there are no rules");
+    await io.document({
+      active: reports.length > 0,
+      watched,
+      site: siteJson(site),
+      scopes: listOf(reports, (report) => scopeJson(report, site)),
+      run_watchers: left,
+      ...agent.json,
+    });
+    const nothing = agent.text || left.length > 0 ? "there are no rules" : "tcpx has nothing on this host";
     const watch = watched ? "a `tcpx watch` is open" : "";
     const unended = left.length > 0 ? `${watchersText(left)}: \`tcpx reset\` ends them` : "";
-    io.print([...text, siteText(site), watch, agent.text, unended].filter(Boolean).join("\n\n"));
+    const more = [reports.length === 0 ? nothing : "", siteText(site), watch, agent.text, unended];
+    await io.rows(allRows(reports, host.netns(), site, more));
     return Exit.DONE;
   },
 });

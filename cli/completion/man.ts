@@ -2,7 +2,7 @@
 // The manual page tcpx(1), in the man macros that groff and mandoc both know.
 
 import { globalArgs } from "../args.ts";
-import { wrap } from "../output/help.ts";
+import { wrapped } from "../output/wrap.ts";
 import { EXIT_CODES, PROGRAM } from "./program.ts";
 import { type Flag, isLeaf, type Node, nodesOf, type Place } from "./tree.ts";
 
@@ -31,7 +31,7 @@ function prose(text: string): string {
   const parts = text.split("`").map((part, i) => (i % 2 === 1 ? bold(part) : roff(part)));
   const sentences = parts.join("").split(/(?<=\.) (?=[A-Z])/);
   return sentences
-    .flatMap((sentence) => wrap(sentence, WIDTH))
+    .flatMap((sentence) => wrapped(sentence, WIDTH))
     .map((line) => line.replace(/^\./, "\\&."))
     .join("\n");
 }

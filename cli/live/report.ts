@@ -120,7 +120,7 @@ export function outcomeJson(outcome: Outcome): Record<string, unknown> {
   return {
     namespaces_checked: seen,
     namespaces,
-    changed,
+    changed_connections: changed,
     same,
     skipped: Object.fromEntries(skipped),
     announced: said,

@@ -50,5 +50,5 @@ export function restoredLines({ supported, settings }: Restored): string[] {
 
 export function restoredJson({ supported, namespaces, settings }: Restored): Record<string, unknown> {
   const rows = settings.map(({ extension, ...counts }) => [extension, counts]);
-  return { supported, namespaces, ...Object.fromEntries(rows) };
+  return { supported, namespaces, extensions: Object.fromEntries(rows) };
 }

@@ -12,6 +12,7 @@ import {
   type Side,
   type Strategy,
 } from "./said.ts";
+import { sideJson } from "./value-json.ts";
 
 const NOTHING: Side = { status: "none", asked: null, granted: null };
 const SILENT: Said = { ours: NOTHING, peers: NOTHING };
@@ -22,12 +23,16 @@ function strategyJson(strategy: Strategy | null | undefined) {
   return { every: every || null, divisor: divisor || null, delay_us: delayUs || null };
 }
 
+function saidJson(extension: string, { ours, peers }: Said = SILENT) {
+  return { ours: sideJson(extension, ours), peers: sideJson(extension, peers) };
+}
+
 function extensionsJson(said: Negotiated | undefined) {
   return {
-    uto: said?.uto ?? SILENT,
-    "cc-request": said?.["cc-request"] ?? SILENT,
-    iw: said?.iw ?? SILENT,
-    ack: { ...(said?.ack ?? SILENT), strategy: strategyJson(said?.strategy) },
+    uto: saidJson("uto", said?.uto),
+    "cc-request": saidJson("cc-request", said?.["cc-request"]),
+    iw: saidJson("iw", said?.iw),
+    ack: { ...saidJson("ack", said?.ack), strategy: strategyJson(said?.strategy) },
   };
 }
 

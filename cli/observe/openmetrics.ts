@@ -59,3 +59,10 @@ export function openMetrics(families: readonly Family[]): string {
   const lines = families.filter(({ samples }) => samples.length > 0).flatMap(familyLines);
   return [...lines, "# EOF", ""].join("\n");
 }
+
+export function familiesJson(families: readonly Family[]): Record<string, unknown>[] {
+  return families.map(({ samples, ...family }) => ({
+    ...family,
+    samples: samples.map(({ labels, value }) => ({ labels, reading: value })),
+  }));
+}

@@ -6,6 +6,7 @@ import { Ext, WatchEvent, WatchReason } from "../loader/layout.generated.ts";
 import { DEFAULT_SITE, type Site, sameSite } from "../wire/site.ts";
 import { valueText } from "./rows.ts";
 import { meaningOf } from "./said.ts";
+import { valueJson } from "./value-json.ts";
 import type { Watched } from "./watched.ts";
 
 /** cc-request */
@@ -97,7 +98,10 @@ function make(list: Watched, of: number): Outcome {
   const values = given === "" ? wished : given === wished ? given : given + other;
   const why = reason?.words && (reason.of === ext || given === "") ? `: ${reason.words}` : "";
   const said = `${word}${values === "" ? "" : ` ${values}`}${why}`;
-  const members = { extension: name, event, side, asked: wish, granted: gift, reason: reason?.code ?? null };
+  const members = {
+    ...{ extension: name, event, side },
+    ...{ asked: valueJson(name, wish), granted: valueJson(name, gift), reason: reason?.code ?? null },
+  };
   return {
     asked,
     granted,

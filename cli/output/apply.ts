@@ -6,6 +6,7 @@ import type { LiveReport } from "../live/hook.ts";
 import { isWork } from "../policy/change.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
 import { type Site, sameSite } from "../wire/site.ts";
+import { listOf } from "./document.ts";
 import { eachChangeLine, reloadLine, ruleJson, scopeJson } from "./rules.ts";
 import { siteJson, siteLines } from "./site.ts";
 
@@ -34,14 +35,14 @@ export function applyJson(
     changed,
     dry_run: dryRun,
     notices,
-    ...(!sameSite(present, wanted) && { site: { before: siteJson(present), after: siteJson(wanted) } }),
+    ...(!sameSite(present, wanted) && { site_before: siteJson(present), site_after: siteJson(wanted) }),
     scopes: changes.map(({ scope, change, reload }, i) => ({
       ...scopeJson(scope),
       changed: isWork({ change, reload }),
       ...(reload && { reloaded: true }),
-      added: change.added.map((rule) => ruleJson(rule, wanted)),
-      replaced: change.replaced.map(was),
-      removed: change.removed.map(was),
+      added: listOf(change.added, (rule) => ruleJson(rule, wanted)),
+      replaced: listOf(change.replaced, was),
+      removed: listOf(change.removed, was),
       unchanged: change.unchanged.length,
       ...live[i]?.json,
     })),

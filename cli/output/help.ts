@@ -6,8 +6,14 @@ import type { ArgsDef } from "citty";
 import { aliasesOf, isCommandArg, optionalValue } from "../args.ts";
 import type { Example } from "../extensions/types.ts";
 import { styled } from "./io.ts";
+import { terminalWidth } from "./terminal.ts";
+import { wrapped } from "./wrap.ts";
 
-const WIDTH = 80;
+/** Longer lines of prose are hard to read, however wide the terminal. */
+const MOST = 100;
+const USUAL = 80;
+/** On a narrower terminal what a flag does stands below it. */
+const LEAST_BESIDE = 60;
 
 export interface HelpPage {
   /** Words that lead here: "tcpx uto set". */
@@ -21,23 +27,12 @@ export interface HelpPage {
   notes: string[];
 }
 
-/** Lines of this many columns. */
-export function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(" ")) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= width)
-      lines[lines.length - 1] = `${last} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
-}
-
 /** Two columns; a long left cell gets a line of its own. */
-function columns(rows: [string, string][]): string[] {
-  const indent = Math.min(26, Math.max(...rows.map(([left]) => left.length)) + 4);
+function columns(rows: [string, string][], width: number): string[] {
+  const longest = Math.max(...rows.map(([left]) => left.length)) + 4;
+  const indent = width < LEAST_BESIDE ? 6 : Math.min(26, longest);
   return rows.flatMap(([left, right]) => {
-    const lines = wrap(right, WIDTH - indent);
+    const lines = wrapped(right, width - indent);
     const fits = left.length + 4 <= indent;
     const first = fits ? `  ${left.padEnd(indent - 2)}${lines.shift() ?? ""}` : `  ${left}`;
     return [first, ...lines.map((line) => " ".repeat(indent) + line)];
@@ -72,22 +67,30 @@ function usage(page: HelpPage): string {
   return [page.command, ...(takesCommand ? ["[FLAGS]", ...words] : [...words, "[FLAGS]"])].join(" ");
 }
 
-/** The help page as text, 80 columns wide. */
+/** The help page as text: 80 columns wide, on a terminal as it has them. */
 export function renderHelp(page: HelpPage): string {
+  const width = Math.min(terminalWidth() ?? USUAL, MOST);
   const heading = (text: string) => styled("bold", text);
-  const sections: string[][] = [wrap(page.summary, WIDTH), [`${heading("Usage:")} ${usage(page)}`]];
+  const list = (title: string, rows: [string, string][]) => [heading(`${title}:`), ...columns(rows, width)];
+  const sections: string[][] = [wrapped(page.summary, width), [`${heading("Usage:")} ${usage(page)}`]];
   const words = positionals(page.args);
-  if (words.length > 0) sections.push([heading("Arguments:"), ...columns(words.map(([n, t]) => [n, t]))]);
-  for (const { title, commands } of page.groups) sections.push([heading(`${title}:`), ...columns(commands)]);
+  if (words.length > 0)
+    sections.push(
+      list(
+        "Arguments",
+        words.map(([n, t]) => [n, t]),
+      ),
+    );
+  for (const { title, commands } of page.groups) sections.push(list(title, commands));
   const flags = flagRows(page.args);
-  if (flags.length > 0) sections.push([heading("Flags:"), ...columns(flags)]);
+  if (flags.length > 0) sections.push(list("Flags", flags));
   if (page.examples.length > 0) {
     const lines = page.examples.flatMap(([command, what]) => [
       `  ${command}`,
-      ...wrap(what, WIDTH - 6).map((l) => `      ${l}`),
+      ...wrapped(what, width - 6).map((l) => `      ${l}`),
     ]);
     sections.push([heading("Examples:"), ...lines]);
   }
-  for (const note of page.notes) sections.push(wrap(note, WIDTH));
+  for (const note of page.notes) sections.push(wrapped(note, width));
   return sections.map((lines) => lines.join("\n")).join("\n\n");
 }

@@ -4,10 +4,11 @@
 
 import { type ConsolaInstance, createConsola } from "consola/core";
 import { Exit, TcpxError } from "../errors.ts";
+import { documentParts, documentText } from "./document.ts";
 import { inJson, marked, painted, type Style, shortened, visible } from "./safe.ts";
 
-/** Version of the JSON documents. */
-export const SCHEMA = 1;
+/** Version of the JSON documents; docs/json.md says what it promises. */
+export const SCHEMA = 2;
 
 export interface IoFlags {
   json: boolean;
@@ -31,8 +32,7 @@ export const styled = (style: Style, text: string, stream = process.stdout as No
 
 /** One JSON document, on a line. */
 export function writeDocument(document: Record<string, unknown>): void {
-  const replacer = (_: string, value: unknown) => (typeof value === "bigint" ? value.toString() : value);
-  process.stdout.write(`${inJson(JSON.stringify(document, replacer))}\n`);
+  process.stdout.write(`${inJson(documentText(document))}\n`);
 }
 
 function writeMessage(type: string, text: string): void {
@@ -89,6 +89,16 @@ export class Io {
   /** The result for scripts; silent without --json. */
   json(document: Record<string, unknown>): void {
     if (this.flags.json) writeDocument({ schema: SCHEMA, ...document });
+  }
+
+  /** As json() for a document with long lists: each part is written before the next one is made. */
+  async document(document: Record<string, unknown>): Promise<void> {
+    if (this.flags.json) await this.parts(documentParts({ schema: SCHEMA, ...document }));
+  }
+
+  /** As print() for many rows, each with its line break. */
+  async rows(texts: Iterable<string>): Promise<void> {
+    if (!this.flags.json && !this.flags.quiet) await this.parts(texts);
   }
 
   /**

@@ -3,6 +3,7 @@
 
 import type { Io } from "./io.ts";
 import { visible } from "./safe.ts";
+import { cutTo, terminalWidth } from "./terminal.ts";
 
 const PATIENCE_MS = 1000;
 const BETWEEN_MS = 100;
@@ -21,7 +22,8 @@ export class Progress implements Disposable {
   step(text: () => string): void {
     if (!this.wanted || performance.now() < this.next) return;
     this.next = performance.now() + BETWEEN_MS;
-    process.stderr.write(`${CLEAR}${visible(text())}`);
+    const width = terminalWidth(process.stderr) ?? 0;
+    process.stderr.write(`${CLEAR}${cutTo(visible(text()), width - 1)}`); // two lines could not be cleared
     this.shown = true;
   }
 

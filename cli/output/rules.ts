@@ -8,7 +8,8 @@ import { type Netns, type Rule, samePlace } from "../policy/rule.ts";
 import { formatCidr, formatSelector } from "../policy/selector.ts";
 import { unitOf, unitText } from "../system/unit-name.ts";
 import type { Site } from "../wire/site.ts";
-import { table } from "./table.ts";
+import { each } from "./each.ts";
+import { tableRows } from "./table.ts";
 
 /** A rule as a JSON object; durations are integer milliseconds. */
 export function ruleJson(rule: Rule, site: Site): Record<string, unknown> {
@@ -19,7 +20,8 @@ export function ruleJson(rule: Rule, site: Site): Record<string, unknown> {
     direction: selector.direction,
     address: selector.family === 0 ? null : formatCidr(selector),
     port: selector.port || null,
-    netns: rule.netns && { inode: rule.netns.inode, cookie: rule.netns.cookie },
+    netns: rule.netns?.inode ?? null,
+    netns_cookie: rule.netns?.cookie ?? null,
     none: rule.none,
     force: rule.force,
     ...extensionOf(rule).json(rule, site),
@@ -76,8 +78,6 @@ export function* eachChangeLine(change: Change, around: Around): Generator<strin
 /** Of a scope whose rules say the same, in other bytes. */
 export const reloadLine = (scope: string) => `~ loaded anew with the site's table, cgroup ${scope}`;
 
-export const changeLines = (change: Change, around: Around): string[] => [...eachChangeLine(change, around)];
-
 /** Where a rule stands. */
 export type ScopeMark = Pick<ScopeHead, "name" | "alive" | "visible" | "waiting">;
 
@@ -105,31 +105,27 @@ export function scopeText(scope: ScopeMark): string {
   return marks.length > 0 ? `${text} (${marks.join(", ")})` : text;
 }
 
-const WIDTH = 80;
 const SELECTOR = 3;
-
-/** The table, with the selectors below their rows where it would be too wide: IPv6 addresses are long. */
-function fitted(head: string[], cells: string[][]): string {
-  const whole = table(head, cells);
-  if (whole.split("\n").every((line) => Bun.stringWidth(line) <= WIDTH)) return whole;
-  const rest = (row: string[]) => row.toSpliced(SELECTOR, 1);
-  const [first, ...lines] = table(rest(head), cells.map(rest)).split("\n");
-  return [first, ...lines.flatMap((line, i) => [line, `    ${cells[i]![SELECTOR]}`])].join("\n");
-}
+const SCOPE = 5;
 
 /**
- * The rules as a table.
+ * The rules as rows of a table. Addresses of IPv6 are long: on a terminal selectors go below their rows first.
  * @param scopes whether the rules are of several scopes
  */
-export function ruleTable(rows: RuleRow[], current: Netns | null, site: Site, scopes = true): string {
+export function ruleRows(
+  rows: Iterable<RuleRow>,
+  current: Netns | null,
+  site: Site,
+  scopes = true,
+): Generator<string> {
   const head = ["EXT", "KIND", "VALUE", "SELECTOR", "NETNS", ...(scopes ? ["SCOPE"] : [])];
-  const cells = rows.map(({ scope, rule }) => [
+  const cellsOf = ({ scope, rule }: RuleRow) => [
     rule.ext,
     rule.kind,
     extensionOf(rule).describe(rule, site),
     formatSelector(rule.selector),
     netnsText(rule, current),
     ...(scopes ? [scopeText(scope)] : []),
-  ]);
-  return fitted(head, cells);
+  ];
+  return tableRows(head, each(rows, cellsOf), { below: scopes ? [SELECTOR, SCOPE] : [SELECTOR] });
 }

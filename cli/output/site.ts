@@ -7,7 +7,7 @@ import { changedExids, DEFAULT_SITE, hex, type Site, sameSite, siteAlgorithms } 
 export function siteJson(site: Site): Record<string, unknown> | null {
   if (sameSite(site, DEFAULT_SITE)) return null;
   const algorithms = siteAlgorithms(site).map(({ name, number }) => [name, number]);
-  return { exid: site.exids, algorithms: Object.fromEntries(algorithms) };
+  return { exid: site.exids, algorithm_numbers: Object.fromEntries(algorithms) };
 }
 
 /** What a change adds (+) and removes (-). */

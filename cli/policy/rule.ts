@@ -67,6 +67,23 @@ export function samePlace(a: Place, b: Place): boolean {
   );
 }
 
+const DIRECTIONS: readonly Direction[] = ["both", "to", "from"];
+
+/** For sorting by places: extension, kind, direction, address, prefix, port, namespace. Makes no texts. */
+export function comparePlaces(a: Place, b: Place): number {
+  const [s, t] = [a.selector, b.selector];
+  if (a.ext !== b.ext) return a.ext < b.ext ? -1 : 1;
+  return (
+    KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) ||
+    DIRECTIONS.indexOf(s.direction) - DIRECTIONS.indexOf(t.direction) ||
+    s.family - t.family ||
+    Buffer.compare(s.address, t.address) ||
+    s.prefix - t.prefix ||
+    s.port - t.port ||
+    Number((a.netns?.cookie ?? 0n) - (b.netns?.cookie ?? 0n))
+  );
+}
+
 /** Do these say the same, wherever they stand? */
 export function sameEffect(
   a: Omit<Rule, "selector" | "netns">,

@@ -30,6 +30,8 @@ async function addProgram(root: string, path: string, to: string): Promise<void>
 async function addTests(root: string): Promise<void> {
   for (const dir of ["tests/support", "tests/vm", "tests/bench", "scripts/lib"])
     await cp(join(ROOT, dir), join(root, "tcpx", dir), { recursive: true });
+  await mkdir(join(root, "tcpx/docs"), { recursive: true });
+  await copyFile(join(ROOT, "docs/json.md"), join(root, "tcpx/docs/json.md")); // what documents are compared with
   const programs = await supportFolder();
   await cp(programs, join(root, "tcpx/cache/build", basename(programs)), { recursive: true });
 }

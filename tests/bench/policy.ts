@@ -15,19 +15,19 @@ const RULES = 100_000;
 const REPEATS = 5;
 
 /** `n` rules for as many addresses, none of them the loop's; and one that is. */
-function policy(cgroup: string, n: number, segments: number, net = 10): string {
+export function policy(cgroup: string, n: number, segments: number, net = 10): string {
   const address = (i: number) => `${net}.${(i >> 16) & 255}.${(i >> 8) & 255}.${i & 255}`;
   const one = (to: string) => `\n[[scope.iw]]\nset = ${segments}\nto = "${to}"\n`;
   const rules = Array.from({ length: n - 1 }, (_, i) => one(address(i)));
   return `[[scope]]\ncgroup = "${cgroup}"\n${one("127.0.0.0/8")}${rules.join("")}`;
 }
 
-interface Cost {
+export interface Cost {
   ms: number;
   mb: number;
 }
 
-async function cost(host: PrivateHost, args: string[]): Promise<Cost> {
+export async function cost(host: PrivateHost, args: string[]): Promise<Cost> {
   const start = performance.now();
   const child = Bun.spawn([...host.wrap, tcpxPath(), ...args], { stdout: "ignore", stderr: "pipe" });
   const [said, code] = await Promise.all([child.stderr.text(), child.exited]);

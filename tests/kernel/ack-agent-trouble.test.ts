@@ -84,7 +84,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("an ACK agent in trouble", 
     await host.sh(`kill -CONT ${pid}`);
     const { agent } = (await a.ack("set --every 8")).json;
     expect(agent).toMatchObject({ running: true, problems: [] });
-    expect(agent.scopes).toHaveLength(1);
+    expect(agent.cgroups).toHaveLength(1);
   });
 
   test("a removed cgroup's rules do not keep it", async () => {

@@ -31,13 +31,13 @@ describeIf(labRequirement.ok, labRequirement.reason)("the ACK agent", () => {
     expect((await a.agents()).map((agent) => agent.pid)).toEqual([pid]);
     expect((await a.ack("set --every 16")).json.agent.pid).toBe(pid);
     expect((await a.ack("set --every 1", inner)).json.agent).toMatchObject({ pid, mark_bits: 1 << 13 });
-    expect((await a.ack("unset --all")).json.agent).toMatchObject({ running: true, pid, scopes: [] });
+    expect((await a.ack("unset --all")).json.agent).toMatchObject({ running: true, pid, cgroups: [] });
     expect((await a.ack("unset --all", inner)).json.agent).toMatchObject({ running: false });
     expect(await a.remains()).toEqual([]);
   });
 
   test("it is attached to the topmost scopes only", async () => {
-    const scopes = async () => (await a.agent()).scopes.map((name: string) => name.split("/").at(-1));
+    const scopes = async () => (await a.agent()).cgroups.map((name: string) => name.split("/").at(-1));
     await a.ack("set --every 8", inner);
     expect(await scopes()).toEqual(["inner"]);
     await a.ack("set --every 4");
@@ -117,7 +117,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the ACK agent", () => {
     // how many are held back depends on how busy the machine is
     const thinned = async () => {
       await bulk(c);
-      return (await host.ok(["status"], { json: true })).json.ack[0];
+      return (await host.ok(["status"], { json: true })).json.ack_rules[0];
     };
     const isEvery = (of: Awaited<ReturnType<typeof thinned>>) => of.counters.reasons.every > 0;
     const figures = await attempts(8, thinned, isEvery);
@@ -127,9 +127,9 @@ describeIf(labRequirement.ok, labRequirement.reason)("the ACK agent", () => {
     expect(reasons.every).toBeGreaterThan(0);
     expect((await a.agent()).namespaces).toBe(1);
     expect(Object.values<number>(reasons).reduce((sum, n) => sum + n, 0)).toBe(passed);
-    expect((await a.ack("show")).json.ack[0].counters.dropped).toBeGreaterThanOrEqual(dropped);
+    expect((await a.ack("show")).json.ack_rules[0].counters.dropped).toBeGreaterThanOrEqual(dropped);
     expect((await host.ok(["status"])).stdout).toMatch(
-      /\nlocal every 8, min 0\/rtt all connections, .* \d+ +\d+ +\d+\n {2}.*every \d+/,
+      /\nlocal every 8, min 0\/rtt all connections .* \d+ +\d+ +\d+ .*every \d+/,
     );
     await a.kill();
     await bulk(c);
@@ -151,7 +151,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the ACK agent", () => {
     const made = await Promise.all(cgroups.map(set));
     expect(new Set(made.map(({ json }) => json.agent.pid)).size).toBe(1);
     await until(async () => (await a.agents()).length === 1);
-    expect((await a.agent()).scopes).toHaveLength(4);
+    expect((await a.agent()).cgroups).toHaveLength(4);
     const unset = (cgroup: string) => host.ok(["ack", "unset", "--all", "--wait", "--cgroup", cgroup]);
     await Promise.all(cgroups.map(unset));
     expect(await a.remains()).toEqual([]);
@@ -167,7 +167,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the ACK agent", () => {
       expect(set.json.agent.running).toBe(true);
       expect((await a.agent()).running).toBe(true);
       await Promise.all([a.ack("set --every 8 --wait"), a.ack("unset --all --wait", inner)]);
-      expect(await a.agent()).toMatchObject({ running: true, scopes: [expect.stringMatching(/outer$/)] });
+      expect(await a.agent()).toMatchObject({ running: true, cgroups: [expect.stringMatching(/outer$/)] });
     }
   });
 
@@ -211,10 +211,11 @@ describeIf(labRequirement.ok, labRequirement.reason)("the ACK agent", () => {
     const alone = await PrivateHost.create(lab);
     const { pid } = (await alone.ok(["ack", "set", "--every", "8", "--cgroup", outer], { json: true })).json
       .agent;
-    expect((await alone.ok(["reset", "--dry-run"], { json: true })).json).toMatchObject({ agent: pid });
+    expect((await alone.ok(["reset", "--dry-run"], { json: true })).json).toMatchObject({ agent_pid: pid });
     const { json } = await alone.tcpx(["reset"], { json: true });
     expect(json).toMatchObject({
-      removed: { agent: pid, rules: 1 },
+      agent_pid: pid,
+      rule_count: 1,
       proof: { agent_left: false, namespaces_with_routes_left: 0, pins_left: [] },
     });
     expect(

@@ -111,7 +111,7 @@ describeIf(needs.ok, needs.reason)("thinned downloads", () => {
     expect(held).toEqual([true, true, true]);
     const agent = await h.a.agent();
     expect(agent).toMatchObject({ running: true, namespaces: 3, problems: [] });
-    expect(agent.scopes).toHaveLength(3);
+    expect(agent.cgroups).toHaveLength(3);
     expect(await h.a.agents()).toHaveLength(1);
   });
 

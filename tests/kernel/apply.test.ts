@@ -70,7 +70,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("policies", () => {
   test("all extensions, in two scopes: applied, shown, and the second time there is nothing to do", async () => {
     const text = scope(a, ALL) + scope(below(b), uto("1min", "198.51.100.0/24"));
     const dry = await apply(text, "--dry-run");
-    expect(dry.json).toMatchObject({ schema: 1, command: "apply", changed: true, dry_run: true });
+    expect(dry.json).toMatchObject({ schema: 2, command: "apply", changed: true, dry_run: true });
     expect(await host.pins()).toEqual([]);
     const done = await apply(text);
     expect(done.json).toMatchObject({ changed: true, dry_run: false });

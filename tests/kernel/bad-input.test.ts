@@ -143,7 +143,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("bad input", () => {
     expect(stdout.split("\n")).toHaveLength(2);
     expect(Object.keys(json ?? JSON.parse(stdout))).toEqual(["schema", "error"]);
     const { error, schema } = JSON.parse(stdout);
-    expect(schema).toBe(1);
+    expect(schema).toBe(2);
     expect(Object.keys(error).sort()).toEqual(["code", "hint", "value", "what"]);
     expect(error.code).toBe(code);
     expect(human.stderr).toBe(`tcpx: ${error.what}${error.hint ? `; ${error.hint}` : ""}\n`);

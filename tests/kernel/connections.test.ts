@@ -112,9 +112,12 @@ describeIf(needs.ok, needs.reason)("tcpx connections", () => {
       congestion_control: "reno",
     });
     expect(client.extensions).toEqual({
-      uto: { ours: { status: "asked", asked: 30_000, granted: null }, peers: NOTHING },
-      "cc-request": { ours: { status: "granted", asked: "cubic", granted: "cubic" }, peers: NOTHING },
-      iw: { ours: { status: "granted", asked: 40, granted: 32 }, peers: NOTHING },
+      uto: { ours: { status: "asked", asked: { timeout_ms: 30_000 }, granted: null }, peers: NOTHING },
+      "cc-request": {
+        ours: { status: "granted", asked: { algorithm: "cubic" }, granted: { algorithm: "cubic" } },
+        peers: NOTHING,
+      },
+      iw: { ours: { status: "granted", asked: { segments: 40 }, granted: { segments: 32 } }, peers: NOTHING },
       ack: {
         ours: {
           status: "granted",
@@ -133,9 +136,15 @@ describeIf(needs.ok, needs.reason)("tcpx connections", () => {
     });
     expect(server.delayed_ack_max_us).toBe(40_000);
     expect(server.extensions).toMatchObject({
-      uto: { ours: NOTHING, peers: { status: "granted", asked: 30_000, granted: 40_000 } },
-      "cc-request": { ours: NOTHING, peers: { status: "granted", asked: "cubic", granted: "cubic" } },
-      iw: { ours: NOTHING, peers: { status: "granted", asked: 40, granted: 32 } },
+      uto: {
+        ours: NOTHING,
+        peers: { status: "granted", asked: { timeout_ms: 30_000 }, granted: { timeout_ms: 40_000 } },
+      },
+      "cc-request": {
+        ours: NOTHING,
+        peers: { status: "granted", asked: { algorithm: "cubic" }, granted: { algorithm: "cubic" } },
+      },
+      iw: { ours: NOTHING, peers: { status: "granted", asked: { segments: 40 }, granted: { segments: 32 } } },
       ack: { ours: NOTHING, peers: { status: "granted" }, strategy: { every: 8, delay_us: 40_000 } },
     });
   });
@@ -147,8 +156,12 @@ describeIf(needs.ok, needs.reason)("tcpx connections", () => {
     const c = await r.open();
     await r.exchange(c);
     const { extensions } = await only(r.client, c);
-    expect(extensions["cc-request"].ours).toEqual({ status: "refused", asked: "cubic", granted: null });
-    expect(extensions.iw.ours).toEqual({ status: "unanswered", asked: 20, granted: null });
+    expect(extensions["cc-request"].ours).toEqual({
+      status: "refused",
+      asked: { algorithm: "cubic" },
+      granted: null,
+    });
+    expect(extensions.iw.ours).toEqual({ status: "unanswered", asked: { segments: 20 }, granted: null });
     expect((await only(r.server, c)).extensions["cc-request"].peers.status).toBe("refused");
     await r.clear();
     await r.rule(r.client, "iw set 20");
@@ -168,7 +181,11 @@ describeIf(needs.ok, needs.reason)("tcpx connections", () => {
     ]);
     const row = await only(r.server, { listener: fd, port: at, client, server: accepted.fd });
     expect(row.user_timeout_ms).toBe(12_345);
-    expect(row.extensions.uto.peers).toEqual({ status: "refused", asked: 30_000, granted: null });
+    expect(row.extensions.uto.peers).toEqual({
+      status: "refused",
+      asked: { timeout_ms: 30_000 },
+      granted: null,
+    });
   });
 
   test("a scope has the connections of the scopes below it, and no others", async () => {

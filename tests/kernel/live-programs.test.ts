@@ -135,11 +135,11 @@ describeIf(needs.ok, needs.reason)("programs that were there before", () => {
     const [one, other] = [r.lab.cgroup("one"), r.lab.cgroup("other")];
     const children = await downloads(one, other);
     const { json } = await r.rule(r.server, `cc-request set cubic --local --from ${r.client.v4} --live`);
-    expect(json.live).toMatchObject({ changed: 2, namespaces: 1 });
+    expect(json.live).toMatchObject({ changed_connections: 2, namespaces: 1 });
     expect(algorithms(await sockets(r.server))).toEqual(["cubic", "cubic"]);
     expect(algorithms(await sockets(r.client))).toEqual([DEFAULT.cc, DEFAULT.cc]);
     expect((await r.rule(one, "cc-request set cubic --local --live")).json.live).toMatchObject({
-      changed: 1,
+      changed_connections: 1,
     });
     expect(algorithms(await sockets(r.client))).toEqual(["cubic", DEFAULT.cc]);
     await r.rule(r.server, `cc-request unset --from ${r.client.v4} --live`);
@@ -175,7 +175,7 @@ describeIf(needs.ok, needs.reason)("programs that were there before", () => {
     ];
     expect(await settings()).toEqual([0, DEFAULT.cc, [DEFAULT.cc]]);
     for (const words of ["uto set 33s", "cc-request set cubic --local"]) {
-      expect((await r.rule(cgroup, `${words} --live`)).json.live).toMatchObject({ changed: 1 });
+      expect((await r.rule(cgroup, `${words} --live`)).json.live).toMatchObject({ changed_connections: 1 });
     }
     expect(await settings()).toEqual([33_000, "cubic", ["cubic"]]);
     expect(curl!.exitCode).toBeNull();
@@ -190,7 +190,7 @@ describeIf(needs.ok, needs.reason)("programs that were there before", () => {
     const children = await downloads(r.client.cgroup);
     const before = (await sockets(r.server))[0]!;
     expect((await r.rule(r.server, "uto set 2s --no-advertise --live")).json.live).toMatchObject({
-      changed: 1,
+      changed_connections: 1,
     });
     expect(before.state).toBe("ESTAB");
     await r.filter(r.client, `tcp sport ${PORT} drop`);
@@ -213,11 +213,13 @@ describeIf(needs.ok, needs.reason)("programs that were there before", () => {
     await run("uto", "set", "30s", "--live", ...place);
     expect(algorithms(await sockets(r.server))).toEqual(["cubic"]);
     await r.server.peer.setopt(own, IPPROTO_TCP, TCP_USER_TIMEOUT, 7000); // the application's, from now on
-    const { connections } = (await host.reset([], inside)).json;
-    expect(connections).toMatchObject({
+    const { given_back } = (await host.reset([], inside)).json;
+    expect(given_back).toMatchObject({
       supported: true,
-      uto: { restored: 1, kept: 1, failed: 0 },
-      "cc-request": { restored: 2, kept: 0, failed: 0 },
+      extensions: {
+        uto: { restored: 1, kept: 1, failed: 0 },
+        "cc-request": { restored: 2, kept: 0, failed: 0 },
+      },
     });
     expect(await r.u.timeout(r.server, own)).toBe(7000);
     expect(algorithms(await sockets(r.server))).toEqual([DEFAULT.cc]);

@@ -97,10 +97,12 @@ describeIf(needs.ok, needs.reason)("requests on connections that exist", () => {
     const [c, six] = [await l.opened(), await l.opened("v6")];
     const change = async () => {
       const { json } = await r.rule(r.client, `ack request --every 3 --to ${r.server.v4}`);
-      expect(json.live).toMatchObject({ changed: 1, announced: 1 });
+      expect(json.live).toMatchObject({ changed_connections: 1, announced: 1 });
     };
     expect((await said(c, change)).client).toEqual([ackAsk(3)]);
-    expect((await r.rule(r.client, "ack request --every 8")).json.live).toMatchObject({ changed: 1 });
+    expect((await r.rule(r.client, "ack request --every 8")).json.live).toMatchObject({
+      changed_connections: 1,
+    });
     expect(await said(c, async () => {})).toEqual(SILENCE);
     expect((await said(six, async () => {})).client).toEqual([ackAsk(8)]);
   });
@@ -111,10 +113,11 @@ describeIf(needs.ok, needs.reason)("requests on connections that exist", () => {
     expect(await said(c, () => r.rule(r.client, "ack request --every 10"))).toEqual(SILENCE);
     expect(await said(c, () => r.rule(r.client, "ack request --every 7"))).toEqual(SILENCE);
     const live = async () => (await r.rule(r.client, "ack request --every 7 --live")).json.live;
-    const first = async () => expect(await live()).toMatchObject({ changed: 1, announced: 1 });
+    const first = async () => expect(await live()).toMatchObject({ changed_connections: 1, announced: 1 });
     expect(await said(c, first)).toEqual({ client: [ackAsk(7)], server: [ackAnswer(7)] });
     expect(await noted(r.client, c.port)).toMatchObject({ direction: "opened", ours: { status: "granted" } });
-    const again = async () => expect(await live()).toMatchObject({ changed: 0, same: 1, announced: 0 });
+    const again = async () =>
+      expect(await live()).toMatchObject({ changed_connections: 0, same: 1, announced: 0 });
     expect(await said(c, again)).toEqual(SILENCE);
   });
 
@@ -138,7 +141,7 @@ describeIf(needs.ok, needs.reason)("requests on connections that exist", () => {
     expect(await said(c, change)).toEqual(SILENCE);
     const live = async () => {
       const { json } = await r.rule(r.client, "ack request --every 4 --tarr --live");
-      expect(json.live).toMatchObject({ changed: 0, same: 1 });
+      expect(json.live).toMatchObject({ changed_connections: 0, same: 1 });
     };
     expect(await said(c, live)).toEqual(SILENCE);
     await r.rule(r.client, "ack unset");

@@ -30,15 +30,17 @@ describeIf(needs.ok, needs.reason)("which connections that exist", () => {
       const fds = [a.client, b.client, six.client];
       return await Promise.all(fds.map((fd) => r.u.timeout(r.client, fd)));
     };
-    expect(await l.live(r.client, "uto set 10s --from 0.0.0.0/0")).toMatchObject({ changed: 0 });
+    expect(await l.live(r.client, "uto set 10s --from 0.0.0.0/0")).toMatchObject({ changed_connections: 0 });
     expect(await l.live(r.client, `uto set 20s --to ${r.server.v4} --port 7101`)).toMatchObject({
-      changed: 1,
+      changed_connections: 1,
     });
     expect(await client()).toEqual([20_000, 0, 0]);
     await r.rule(r.client, `uto set none --to ${r.server.v6}`);
-    expect(await l.live(r.client, "uto set 30s")).toMatchObject({ changed: 1 }); // not the one with a narrower rule
+    expect(await l.live(r.client, "uto set 30s")).toMatchObject({ changed_connections: 1 }); // not the one with a narrower rule
     expect(await client()).toEqual([20_000, 30_000, 0]);
-    expect(await l.live(r.server, "uto set 40s --from 10.0.0.0/8 --port 7102")).toMatchObject({ changed: 1 });
+    expect(await l.live(r.server, "uto set 40s --from 10.0.0.0/8 --port 7102")).toMatchObject({
+      changed_connections: 1,
+    });
     expect(await r.u.timeout(r.server, b.server)).toBe(40_000);
     expect(await r.u.timeout(r.server, a.server)).toBe(0);
     for (const c of [a, b, six]) await r.exchange(c, 1);
@@ -57,11 +59,11 @@ describeIf(needs.ok, needs.reason)("which connections that exist", () => {
       await l.opened(),
     ];
     await r.rule(inner, "uto set 11s");
-    expect(await l.live(outer, "uto set 30s")).toMatchObject({ changed: 1 });
+    expect(await l.live(outer, "uto set 30s")).toMatchObject({ changed_connections: 1 });
     expect(await r.u.timeout({ peer: inside }, x.client)).toBe(0);
     expect(await r.u.timeout({ peer: between }, y.client)).toBe(30_000);
     expect(await l.settings(r.client, other.client)).toEqual(STOCK);
-    expect(await l.live(outer, "cc-request set cubic --local")).toMatchObject({ changed: 2 }); // no such rule inside
+    expect(await l.live(outer, "cc-request set cubic --local")).toMatchObject({ changed_connections: 2 }); // no such rule inside
     await l.live(outer, "cc-request unset");
     await l.live(outer, "uto unset");
     expect(await r.u.timeout({ peer: between }, y.client)).toBe(0);
@@ -73,7 +75,7 @@ describeIf(needs.ok, needs.reason)("which connections that exist", () => {
     const there = await r.lab.peer(r.server.netns, cgroup);
     const c = await connectPeers(here, there, r.server.v4);
     expect(await l.live(cgroup, "uto set 30s")).toMatchObject({
-      changed: 2,
+      changed_connections: 2,
       namespaces: 2,
       namespaces_checked: 3,
     });
@@ -98,7 +100,7 @@ describeIf(needs.ok, needs.reason)("which connections that exist", () => {
   test("a mark of the application's own is nobody's business", async () => {
     const c = await l.opened();
     await r.client.peer.setopt(c.client, SOL_SOCKET, SO_MARK, DEFAULT_MARK | 5);
-    expect(await l.live(r.client, "ack set --delay 40ms")).toMatchObject({ changed: 1 });
+    expect(await l.live(r.client, "ack set --delay 40ms")).toMatchObject({ changed_connections: 1 });
     expect(await markOf(r.client, c.client)).toBe(DEFAULT_MARK | 5);
     await l.live(r.client, "ack unset");
     expect([await markOf(r.client, c.client), await capOf(r.client, c.client)]).toEqual([
@@ -114,7 +116,7 @@ describeIf(needs.ok, needs.reason)("which connections that exist", () => {
       [r.server, "accepted"],
     ] as const) {
       const words = `uto set 30s --no-advertise --port ${c.port}`;
-      expect(await l.live(side, words)).toMatchObject({ changed: 1 });
+      expect(await l.live(side, words)).toMatchObject({ changed_connections: 1 });
       const args = ["connections", "--cgroup", side.cgroup, "--port", `${c.port}`];
       const { json } = await tcpx(args, { netns: side.netns, json: true });
       expect(json.connections).toMatchObject([{ direction, user_timeout_ms: 30_000 }]);

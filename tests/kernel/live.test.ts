@@ -29,23 +29,32 @@ describeIf(needs.ok, needs.reason)("connections that exist", () => {
     async (family) => {
       const c = await l.opened(family);
       expect(await l.live(r.client, "uto set 30s")).toMatchObject({
-        changed: 1,
+        changed_connections: 1,
         namespaces: 1,
         announced: 1,
       });
-      expect(await l.live(r.client, "cc-request set cubic --local")).toMatchObject({ changed: 1 });
-      expect(await l.live(r.client, "ack set --delay 40ms")).toMatchObject({ changed: 1 });
+      expect(await l.live(r.client, "cc-request set cubic --local")).toMatchObject({
+        changed_connections: 1,
+      });
+      expect(await l.live(r.client, "ack set --delay 40ms")).toMatchObject({ changed_connections: 1 });
       expect(await l.settings(r.client, c.client)).toEqual([30_000, "cubic", 40_000]);
       expect(await l.settings(r.server, c.server)).toEqual(STOCK);
       for (const words of ["uto set 30s", "cc-request set cubic --local", "ack set --delay 40ms"]) {
-        expect(await l.live(r.client, words)).toMatchObject({ changed: 0, same: 1, announced: 0 });
+        expect(await l.live(r.client, words)).toMatchObject({
+          changed_connections: 0,
+          same: 1,
+          announced: 0,
+        });
       }
       await r.exchange(c);
       for (const name of ["uto", "cc-request", "ack"]) {
-        expect(await l.live(r.client, `${name} unset`)).toMatchObject({ changed: 1, namespaces: 1 });
+        expect(await l.live(r.client, `${name} unset`)).toMatchObject({
+          changed_connections: 1,
+          namespaces: 1,
+        });
       }
       expect(await l.settings(r.client, c.client)).toEqual(STOCK);
-      expect(await l.live(r.client, "uto unset")).toMatchObject({ changed: 0, same: 0 });
+      expect(await l.live(r.client, "uto unset")).toMatchObject({ changed_connections: 0, same: 0 });
       await r.exchange(c);
     },
   );
@@ -57,7 +66,7 @@ describeIf(needs.ok, needs.reason)("connections that exist", () => {
     const c = await l.opened();
     expect(await l.settings(r.client, c.client)).toEqual([30_000, "cubic", 40_000]);
     for (const name of ["uto", "cc-request", "ack"]) {
-      expect(await l.live(r.client, `${name} unset --all`)).toMatchObject({ changed: 1 });
+      expect(await l.live(r.client, `${name} unset --all`)).toMatchObject({ changed_connections: 1 });
     }
     expect(await l.settings(r.client, c.client)).toEqual(STOCK);
   });
@@ -66,13 +75,18 @@ describeIf(needs.ok, needs.reason)("connections that exist", () => {
     const c = await l.opened();
     await r.client.peer.setopt(c.client, IPPROTO_TCP, TCP_USER_TIMEOUT, OWN);
     await r.client.peer.setcc(c.client, "cubic");
-    expect(await l.live(r.client, "uto set 30s")).toMatchObject({ changed: 0, skipped: { application: 1 } });
-    expect(await l.live(r.client, "cc-request set reno --local")).toMatchObject({
-      changed: 0,
+    expect(await l.live(r.client, "uto set 30s")).toMatchObject({
+      changed_connections: 0,
       skipped: { application: 1 },
     });
-    expect(await l.live(r.client, "uto set 30s --force")).toMatchObject({ changed: 1 });
-    expect(await l.live(r.client, "cc-request set reno --local --force")).toMatchObject({ changed: 1 });
+    expect(await l.live(r.client, "cc-request set reno --local")).toMatchObject({
+      changed_connections: 0,
+      skipped: { application: 1 },
+    });
+    expect(await l.live(r.client, "uto set 30s --force")).toMatchObject({ changed_connections: 1 });
+    expect(await l.live(r.client, "cc-request set reno --local --force")).toMatchObject({
+      changed_connections: 1,
+    });
     expect(await l.settings(r.client, c.client)).toEqual([30_000, "reno", DEFAULT_CAP]);
     await l.live(r.client, "uto unset");
     await l.live(r.client, "cc-request unset");
@@ -87,7 +101,7 @@ describeIf(needs.ok, needs.reason)("connections that exist", () => {
     await r.client.peer.setcc(c.client, "reno");
     for (const name of ["uto", "cc-request"]) {
       expect(await l.live(r.client, `${name} unset`)).toMatchObject({
-        changed: 0,
+        changed_connections: 0,
         skipped: { application: 1 },
       });
     }
@@ -99,7 +113,7 @@ describeIf(needs.ok, needs.reason)("connections that exist", () => {
     await r.rule(r.client, "uto set 20s");
     const c = await l.opened();
     const capture = await r.u.capture();
-    expect(await l.live(r.client, "uto set 30s")).toMatchObject({ changed: 1, announced: 1 });
+    expect(await l.live(r.client, "uto set 30s")).toMatchObject({ changed_connections: 1, announced: 1 });
     await Bun.sleep(3500); // longer than a new connection asks
     await r.exchange(c, 4);
     await capture.stop();
@@ -124,7 +138,7 @@ describeIf(needs.ok, needs.reason)("connections that exist", () => {
     await r.rule(r.client, "cc-request set cubic");
     const c = await l.opened();
     expect(await l.live(r.server, "cc-request unset local")).toMatchObject({
-      changed: 0,
+      changed_connections: 0,
       skipped: { granted: 1 },
     });
     expect(await congestionOf(r.server.peer.pid, c.server)).toBe("cubic");
@@ -137,13 +151,13 @@ describeIf(needs.ok, needs.reason)("connections that exist", () => {
     const c = await l.opened();
     expect(await marksOf(r, c, [DEFAULT_MARK, 0])).toEqual([DEFAULT_MARK, 0]);
     await r.client.peer.setopt(c.client, SOL_SOCKET, SO_MARK, DEFAULT_MARK | 5);
-    expect(await l.live(r.client, "ack unset")).toMatchObject({ changed: 1 });
+    expect(await l.live(r.client, "ack unset")).toMatchObject({ changed_connections: 1 });
     expect(await markOf(r.client, c.client)).toBe(5);
   });
 
   test("a fraction of the round-trip time", async () => {
     const c = await l.opened();
-    expect(await l.live(r.client, "ack set --delay rtt/4")).toMatchObject({ changed: 1 });
+    expect(await l.live(r.client, "ack set --delay rtt/4")).toMatchObject({ changed_connections: 1 });
     expect(await capOf(r.client, c.client)).toBeLessThan(DEFAULT_CAP);
   });
 

@@ -166,7 +166,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("two commands at once", () 
       const { code, stdout, stderr } = await uto("set 40s --no-wait");
       expect([code, stdout, stderr]).toEqual([5, "", `${busy("")}for it with --wait\n`]);
       expect((await uto("set 40s --no-wait", true)).json).toMatchObject({
-        schema: 1,
+        schema: 2,
         error: { code: 5, holder: { pid: first.pid, command: "cat -u", state: "running" } },
       });
     });

@@ -183,10 +183,10 @@ describeIf(needs.ok, needs.reason)("tcpx metrics", () => {
     const rules = json.families.find(({ name }: { name: string }) => name === "tcpx_rules");
     expect(rules).toMatchObject({
       type: "gauge",
-      samples: [{ labels: { extension: "uto" }, value: 1 }, {}, {}],
+      samples: [{ labels: { extension: "uto" }, reading: 1 }, {}, {}],
     });
     const { said } = await listening("9101", "--json");
-    expect(JSON.parse(said)).toMatchObject({ schema: 1, listening: "127.0.0.1:9101", url: URL });
+    expect(JSON.parse(said)).toMatchObject({ schema: 2, listening: "127.0.0.1:9101", url: URL });
   });
 
   test("what is wrong is named in one line", async () => {

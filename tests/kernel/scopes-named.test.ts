@@ -183,6 +183,6 @@ describeIf(labRequirement.ok, labRequirement.reason)("named scopes", () => {
     expect(status.stdout).toStartWith(`${unit}, cgroup ${below(service)}:\n`);
     expect((await tcpxOk(["uto", "show", ...flags])).stdout).toMatch(new RegExp(` ${unit}$`, "m"));
     const shown = await tcpxOk(["uto", "show", ...flags], { json: true });
-    expect(shown.json.rules[0]).toMatchObject({ scope: below(service), unit });
+    expect(shown.json.rules[0]).toMatchObject({ cgroup: below(service), unit });
   });
 });

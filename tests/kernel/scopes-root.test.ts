@@ -46,16 +46,14 @@ describeIf(labRequirement.ok, labRequirement.reason)("the root scope", () => {
       }
       const left = (await tcpxOk(["uto", "show"], { json: true })).json.rules;
       const inodes = [inode(u.client), inode(u.server)];
-      expect(
-        left.filter((rule: { netns?: { inode: number } }) => inodes.includes(rule.netns?.inode ?? 0)),
-      ).toEqual([]);
+      expect(left.filter((rule: { netns: number | null }) => inodes.includes(rule.netns ?? 0))).toEqual([]);
     }
   }
 
   test("without --cgroup a rule is for the caller's network namespace alone", () =>
     undone(async () => {
       const made = await root(u.client, "set 20s");
-      expect(made.json.added).toMatchObject([{ netns: { inode: inode(u.client) } }, { kind: "ask" }]);
+      expect(made.json.added).toMatchObject([{ netns: inode(u.client) }, { kind: "ask" }]);
       expect(await seconds()).toEqual([20, 0]);
       await root(u.server, "set 30s");
       expect(await seconds()).toEqual([20, 30]);
@@ -110,7 +108,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the root scope", () => {
     const host = await PrivateHost.create(u.lab, { ownRun: false });
     const made = await netnsExec("set 20s", host.wrap, true);
     expect(made).toMatchObject({ code: 0, stderr: "" });
-    expect(made.json.added).toMatchObject([{ netns: { inode: inode(u.client) } }, {}]);
+    expect(made.json.added).toMatchObject([{ netns: inode(u.client) }, {}]);
     expect(await seconds()).toEqual([20, 0]);
     const outside = (await host.ok(["uto", "show"], { json: true })).json.rules;
     expect((await netnsExec("show", host.wrap, true)).json.rules).toEqual(outside);

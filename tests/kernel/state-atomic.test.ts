@@ -139,7 +139,7 @@ describeIf(needs.ok, needs.reason)("changes of the state", () => {
     expect(busy).toMatchObject({ code: 5, stdout: "" });
     expect(busy.stderr).toMatch(/^tcpx: another tcpx .*--wait\n$/);
     const json = (await host.tcpx(["uto", "unset", "--no-wait", ...scope], { json: true })).json;
-    expect(json).toMatchObject({ schema: 1, error: { code: 5 } });
+    expect(json).toMatchObject({ schema: 2, error: { code: 5 } });
     // what changes nothing needs no lock
     expect((await uto("set 30s")).json.changed).toBe(false);
     expect((await uto("set 40s --dry-run")).json.changed).toBe(true);

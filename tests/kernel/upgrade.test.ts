@@ -194,7 +194,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("upgrade", () => {
     expect((await host.ok(["export"], { program })).stdout).toBe(policy);
     await newer("uto set 10s", elsewhere);
     const { site, scopes } = (await newer("status")).json;
-    expect(site).toMatchObject({ exid: { "cc-ask": 0x7d00 }, algorithms: { mycc: 0x8001 } });
+    expect(site).toMatchObject({ exid: { "cc-ask": 0x7d00 }, algorithm_numbers: { mycc: 0x8001 } });
     const outdated = scopes.map((scope: { outdated: boolean }) => scope.outdated);
     expect(outdated).toEqual(withRules ? [false, false] : [false]);
     const [asked] = (await newer("cc-request set mycc --dry-run", elsewhere)).json.added;
@@ -207,6 +207,6 @@ describeIf(labRequirement.ok, labRequirement.reason)("upgrade", () => {
     await newer("uto set 10s", elsewhere);
     const { agent } = (await newer("status")).json;
     expect(agent).toMatchObject({ running: true, version: NEWER, problems: [] });
-    expect(agent.scopes).toHaveLength(1);
+    expect(agent.cgroups).toHaveLength(1);
   });
 });

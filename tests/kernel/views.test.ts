@@ -293,7 +293,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("views of cgroups", () => {
     const again = await host.ok(["ack", "set", "--every", "9"], { wrap: container(box), json: true });
     expect(again).toMatchObject({ stderr: "", json: { agent: { running: true, pid } } });
     await host.ok(["ack", "unset", "--all"], { wrap: container(box) });
-    expect((await agent()).scopes).toEqual([below(other)]);
+    expect((await agent()).cgroups).toEqual([below(other)]);
     // the host's ack rule is none of this one's
     const elsewhere = [...container(box), ...ownRun];
     const alone = await host.ok(["uto", "set", "9s"], { wrap: elsewhere });

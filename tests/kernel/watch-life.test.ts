@@ -55,7 +55,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx watch as a process", 
       expect(await until(ready, 30_000)).toBe(true);
       await h.connect();
       const [line, code] = (await new Response(child.stdout as ReadableStream).text()).trim().split("\n");
-      expect(line).toContain(flag ? '"asked":30000' : "asked 30s");
+      expect(line).toContain(flag ? '"asked":{"timeout_ms":30000}' : "asked 30s");
       expect(code).toBe("0");
       expect((await Bun.file(log).text()).trim().split("\n")).toHaveLength(1);
       expect(h.wish("WANTED").until_ns).toBe(0n);

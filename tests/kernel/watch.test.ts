@@ -155,7 +155,7 @@ describeIf(needs.ok, needs.reason)("the events of tcpx watch", () => {
       address: r.client.v6,
       port: (await r.client.peer.sockName(c.client)).port,
     });
-    expect(event).toMatchObject({ schema: 1, direction: "opened", family: 6 });
+    expect(event).toMatchObject({ schema: 2, direction: "opened", family: 6 });
     expect(r.client.cgroup).toEndWith(event.cgroup);
     expect(event.scope_id).toBe(`${(await Bun.file(r.client.cgroup).stat()).ino}`);
     expect(event.netns).toBe((await Bun.file(`/run/netns/${r.client.netns}`).stat()).ino);

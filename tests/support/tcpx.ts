@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Runs the built executable as a user would: one process, arguments in, exit code and text out.
 import { join } from "node:path";
+import { page } from "./json-page.ts";
 import { enter } from "./lab.ts";
 
 export interface TcpxOptions {
@@ -13,7 +14,7 @@ export interface TcpxOptions {
   env?: Record<string, string | undefined>;
   /** Another executable than the one under test. */
   program?: string;
-  /** Adds --json and parses stdout. */
+  /** Adds --json, parses stdout, and compares it with docs/json.md. */
   json?: boolean;
   stdin?: string;
   timeoutMs?: number;
@@ -56,7 +57,11 @@ export async function tcpx(args: readonly string[], options: TcpxOptions = {}): 
   const finished = Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
   const [stdout, stderr, code] = await Promise.race([finished, late]);
   clearTimeout(timer);
-  return { code, stdout, stderr, json: options.json ? parse(stdout) : undefined };
+  const json = options.json ? parse(stdout) : undefined;
+  // another executable has fields of its own
+  const wrong = json === undefined || options.program !== undefined ? [] : page.problems(args, json);
+  if (wrong.length > 0) throw new Error(wrong.join("\n"));
+  return { code, stdout, stderr, json };
 }
 
 /** What follows "--" belongs to the command that tcpx runs. */

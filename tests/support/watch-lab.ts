@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A `tcpx watch` under way, and what it has said so far.
+import { page } from "./json-page.ts";
 import { type Child, type Lab, until } from "./lab.ts";
 import { tcpxPath } from "./tcpx.ts";
 
@@ -61,12 +62,18 @@ export class Watch {
   }
 
   get events(): Event[] {
-    return this.lines.map((line) => JSON.parse(line));
+    const events = this.lines.map((line) => JSON.parse(line));
+    const wrong = events.flatMap((event) => page.problems(["watch"], event));
+    if (wrong.length > 0) throw new Error(wrong.join("\n"));
+    return events;
   }
 
   /** Those of one connection, in short: "iw granted 40 32". */
   of(port: number): string[] {
-    const text = (value: unknown) => (typeof value === "object" ? JSON.stringify(value) : String(value));
+    const text = (value: object | null) => {
+      const numbers = Object.values(value ?? {});
+      return numbers.length === 1 ? String(numbers[0]) : JSON.stringify(value);
+    };
     return this.events
       .filter((e) => e.local?.port === port || e.peer?.port === port)
       .map((e) => {

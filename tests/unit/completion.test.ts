@@ -228,7 +228,7 @@ describe("the command", () => {
   test("--json", async () => {
     const { out, code } = await tcpx("fish", "--json");
     expect(code).toBe(0);
-    expect(JSON.parse(out)).toMatchObject({ schema: 1, shell: "fish", script: fishScript(real) });
+    expect(JSON.parse(out)).toMatchObject({ schema: 2, shell: "fish", script: fishScript(real) });
   });
 
   test("the help has the line for each shell's startup file", async () => {

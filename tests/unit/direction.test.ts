@@ -9,7 +9,7 @@ import { iw } from "../../cli/extensions/iw.ts";
 import { placeRules } from "../../cli/extensions/place.ts";
 import type { Extension, RuleDraft } from "../../cli/extensions/types.ts";
 import { uto } from "../../cli/extensions/uto.ts";
-import { changeLines, ruleJson } from "../../cli/output/rules.ts";
+import { eachChangeLine, ruleJson } from "../../cli/output/rules.ts";
 import { isChange, setRules, unsetRules } from "../../cli/policy/change.ts";
 import { KINDS, type Kind, type Rule } from "../../cli/policy/rule.ts";
 import { formatSelector, inDirection, parseSelectors } from "../../cli/policy/selector.ts";
@@ -162,7 +162,9 @@ describe("on paper", () => {
         NETNS,
       ),
     ];
-    expect(changeLines(setRules([], rules), { scope: "/", current: NETNS, site: DEFAULT_SITE })).toEqual([
+    expect([
+      ...eachChangeLine(setRules([], rules), { scope: "/", current: NETNS, site: DEFAULT_SITE }),
+    ]).toEqual([
       "+ cc-request accept bbr,cubic all connections, netns all",
       "+ iw ask 10 segments --port 443, netns this",
     ]);

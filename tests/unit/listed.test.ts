@@ -406,9 +406,12 @@ describe("output", () => {
       fallback: true,
       fallback_reason: "loss",
       extensions: {
-        uto: { ours: { status: "asked", asked: 86_399_999 }, peers: { status: "granted", granted: 900_000 } },
-        "cc-request": { ours: { status: "unanswered", asked: "highspeed" } },
-        iw: { ours: { status: "granted", asked: 1024, granted: 1000 } },
+        uto: {
+          ours: { status: "asked", asked: { timeout_ms: 86_399_999 } },
+          peers: { status: "granted", granted: { timeout_ms: 900_000 } },
+        },
+        "cc-request": { ours: { status: "unanswered", asked: { algorithm: "highspeed" } } },
+        iw: { ours: { status: "granted", asked: { segments: 1024 }, granted: { segments: 1000 } } },
         ack: { peers: { status: "granted", asked: { every: 255, divisor: 255 } } },
       },
     });

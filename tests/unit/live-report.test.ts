@@ -51,7 +51,7 @@ test("what became of connections, for people and for scripts", () => {
   expect(outcomeJson(sum)).toMatchObject({
     namespaces_checked: 3,
     namespaces: 2,
-    changed: 4,
+    changed_connections: 4,
     same: 2,
     skipped: { application: 2, failed: 2, gone: 0 },
     announced: 2,

@@ -29,7 +29,7 @@ describe("version", () => {
     const { code, out, err } = await tcpx("version", "--json");
     expect([code, err]).toEqual([0, ""]);
     expect(JSON.parse(out)).toMatchObject({
-      schema: 1,
+      schema: 2,
       version,
       bun: Bun.version,
       libraries: { libbpf: expect.any(String) },
@@ -267,7 +267,7 @@ describe("mistakes", () => {
     expect(json.code).toBe(2);
     expect(json.err).toBe(plain.err);
     expect(JSON.parse(json.out)).toEqual({
-      schema: 1,
+      schema: 2,
       error: { code: 2, what: expect.any(String), value, hint: expect.any(String) },
     });
     expect((await tcpx(...words, "-q")).err).toBe(plain.err);

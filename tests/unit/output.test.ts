@@ -3,16 +3,28 @@
 import { afterEach, beforeEach, describe, expect, spyOn, test } from "bun:test";
 import { TcpxError, usageError } from "../../cli/errors.ts";
 import { Io, type IoFlags, useColour } from "../../cli/output/io.ts";
-import { changeLines, labelOf, ruleJson, ruleTable, scopeText, unitNameOf } from "../../cli/output/rules.ts";
+import {
+  eachChangeLine,
+  labelOf,
+  type RuleRow,
+  ruleJson,
+  ruleRows,
+  scopeText,
+  unitNameOf,
+} from "../../cli/output/rules.ts";
 import { table } from "../../cli/output/table.ts";
 import { setRules, unsetRules } from "../../cli/policy/change.ts";
 import type { Rule } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
 import { DEFAULT_SITE } from "../../cli/wire/site.ts";
 
+const changeLines = (...args: Parameters<typeof eachChangeLine>) => [...eachChangeLine(...args)];
+const ruleTable = (rows: RuleRow[], scopes = true) =>
+  [...ruleRows(rows, HERE, DEFAULT_SITE, scopes)].join("").trimEnd();
+
 const ANSI = "\x1b";
 const HERE = { cookie: 2n ** 60n, inode: 4_026_531_840 };
-const ENVIRONMENT = ["NO_COLOR", "TERM"] as const;
+const ENVIRONMENT = ["NO_COLOR", "TERM", "COLUMNS"] as const;
 
 let written: { out: string; err: string };
 let restore: (() => void)[] = [];
@@ -38,6 +50,7 @@ beforeEach(() => {
     () => terminal(...tty),
   ];
   delete process.env.NO_COLOR;
+  delete process.env.COLUMNS;
   process.env.TERM = "xterm";
   terminal(false, false);
 });
@@ -75,14 +88,14 @@ describe("Io", () => {
 
   test("--json prints the document and no text; messages stay on stderr", () => {
     const { out, err } = everything({ json: true });
-    expect(out).toBe('{"schema":1,"a":1}\n');
+    expect(out).toBe('{"schema":2,"a":1}\n');
     expect(err).toBe("tcpx: error\ntcpx: warning: warn\ntcpx: info\n");
   });
 
   test("--quiet prints errors only, but a document that was asked for", () => {
     expect(everything({ quiet: true })).toEqual({ out: "", err: "tcpx: error\n" });
     written = { out: "", err: "" };
-    expect(everything({ quiet: true, json: true }).out).toBe('{"schema":1,"a":1}\n');
+    expect(everything({ quiet: true, json: true }).out).toBe('{"schema":2,"a":1}\n');
   });
 
   test("--verbose adds what is for debugging", () => {
@@ -96,13 +109,13 @@ describe("Io", () => {
 
   test("a 64-bit number is a string in JSON: JavaScript and jq would round it", () => {
     io({ json: true }).json({ cookie: HERE.cookie, list: [1n] });
-    expect(JSON.parse(written.out)).toEqual({ schema: 1, cookie: "1152921504606846976", list: ["1"] });
+    expect(JSON.parse(written.out)).toEqual({ schema: 2, cookie: "1152921504606846976", list: ["1"] });
   });
 
   test("a failure is one line, and one document with --json", () => {
     io({ json: true }).fail(usageError("--to 'x' is wrong", "x", "accepted is y"));
     expect(JSON.parse(written.out)).toEqual({
-      schema: 1,
+      schema: 2,
       error: { code: 2, what: "--to 'x' is wrong", value: "x", hint: "accepted is y" },
     });
     expect(written.err).toBe("tcpx: --to 'x' is wrong; accepted is y\n");
@@ -111,7 +124,7 @@ describe("Io", () => {
   test("a failure without value and hint has them as null", () => {
     io({ json: true, quiet: true }).fail(new TcpxError(1, "it broke"));
     expect(JSON.parse(written.out)).toEqual({
-      schema: 1,
+      schema: 2,
       error: { code: 1, what: "it broke", value: null, hint: null },
     });
     expect(written.err).toBe("tcpx: it broke\n");
@@ -205,7 +218,8 @@ describe("rules", () => {
       direction: "to",
       address: "10.0.0.0/8",
       port: null,
-      netns: { inode: 4_026_531_840, cookie: 2n ** 60n },
+      netns: 4_026_531_840,
+      netns_cookie: 2n ** 60n,
       none: false,
       force: true,
       timeout_ms: 30_000,
@@ -215,6 +229,7 @@ describe("rules", () => {
       address: null,
       port: null,
       netns: null,
+      netns_cookie: null,
     });
   });
 
@@ -233,7 +248,7 @@ describe("rules", () => {
       },
       rule,
     }));
-    const text = ruleTable(rows, HERE, DEFAULT_SITE);
+    const text = ruleTable(rows);
     expect(text).toBe(
       [
         "EXT  KIND    VALUE     SELECTOR         NETNS  SCOPE",
@@ -243,9 +258,7 @@ describe("rules", () => {
         "uto  local   30s       --to 192.0.2.7   all    web.service (waiting)",
       ].join("\n"),
     );
-    expect(ruleTable(rows, HERE, DEFAULT_SITE, false).split("\n")[0]).toBe(
-      "EXT  KIND    VALUE     SELECTOR         NETNS",
-    );
+    expect(ruleTable(rows, false).split("\n")[0]).toBe("EXT  KIND    VALUE     SELECTOR         NETNS");
   });
 
   test("scopes that are not visible are marked, and no unit of ours is seen in their paths", () => {
@@ -262,13 +275,22 @@ describe("rules", () => {
     expect(labelOf({ ...label, visible: false })).toBe(`${scope.name} (id 7, not visible)`);
   });
 
-  test("as a table whose selectors are long: they stand below, in 80 columns", () => {
+  test("as a table whose selectors are long: a row is a line, and on a narrow terminal they stand below", () => {
     const long = "2001:db8:1111:2222:3333:4444:5555:6666";
     const rows = [rule(long, { netns: HERE }), rule("10.0.0.0/8")].map((rule) => ({
       scope: { name: "/system.slice/nginx.service", alive: true, visible: true, waiting: false },
       rule,
     }));
-    expect(ruleTable(rows, HERE, DEFAULT_SITE)).toBe(
+    expect(ruleTable(rows)).toBe(
+      [
+        "EXT  KIND   VALUE  SELECTOR                                     NETNS  SCOPE",
+        `uto  local  30s    --to ${long}  this   nginx.service`,
+        "uto  local  30s    --to 10.0.0.0/8                              all    nginx.service",
+      ].join("\n"),
+    );
+    terminal(true, false);
+    process.env.NO_COLOR = "1";
+    expect(ruleTable(rows)).toBe(
       [
         "EXT  KIND   VALUE  NETNS  SCOPE",
         "uto  local  30s    this   nginx.service",

@@ -311,7 +311,7 @@ describe("told", () => {
     expect(siteText(SITE)).toContain("\n  exid cc-ask 0x7d00\n");
     expect(siteJson(SITE)).toMatchObject({
       exid: SITE.exids,
-      algorithms: { mycc: 0x8000, "my.cc-2": 0x8001 },
+      algorithm_numbers: { mycc: 0x8000, "my.cc-2": 0x8001 },
     });
   });
 

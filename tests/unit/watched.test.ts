@@ -140,17 +140,24 @@ describe("one event", () => {
   test("as a document", () => {
     const document = json({ ...longest, reason: WatchReason.CLAMPED });
     expect(document).toEqual({
-      schema: 1,
+      schema: 2,
       time: "1970-01-01T00:00:01.500Z",
       direction: "opened",
       family: 6,
       local: { address: `${LONG}:6666`, port: 65_535 },
       peer: { address: `${LONG}:7777`, port: 65_535 },
-      ...{ extension: "iw", event: "granted", side: "ours", asked: 40, granted: 32, reason: "clamped" },
+      ...{
+        extension: "iw",
+        event: "granted",
+        side: "ours",
+        asked: { segments: 40 },
+        granted: { segments: 32 },
+        reason: "clamped",
+      },
       ...{ netns: 7, scope_id: "1099511627783", cgroup: "/a" },
     });
     expect(json({ event: WatchEvent.DENIED })).toMatchObject({
-      ...{ event: "refused", side: "peers", asked: 40, granted: null },
+      ...{ event: "refused", side: "peers", asked: { segments: 40 }, granted: null },
     });
     expect(json({ event: WatchEvent.NO_ROOM })).toMatchObject({ event: "no-room", side: "ours" });
     expect(json({ event: WatchEvent.FALLBACK, reason: WatchReason.PATH })).toMatchObject({
@@ -247,10 +254,10 @@ describe("a report", () => {
         .map((l) => JSON.parse(l))
         .map((e) => [e.peer.port, e.extension, e.event, e.asked, e.granted]);
     const all = [
-      [443, "iw", "granted", 40, 32],
-      [443, "uto", "asked", 30_000, null],
-      [443, "iw", "granted", 40, 40],
-      [80, "iw", "granted", 40, 32],
+      [443, "iw", "granted", { segments: 40 }, { segments: 32 }],
+      [443, "uto", "asked", { timeout_ms: 30_000 }, null],
+      [443, "iw", "granted", { segments: 40 }, { segments: 40 }],
+      [80, "iw", "granted", { segments: 40 }, { segments: 32 }],
     ];
     expect(documents(report().events(list))).toEqual(all);
     const short = report({ count: 2 }); // it may end within a record
@@ -314,7 +321,7 @@ describe("a report", () => {
     const r = report();
     r.note({ event: "lost", lost: 5 });
     expect(JSON.parse(r.note({ event: "lost", lost: 2 }))).toEqual({
-      ...{ schema: 1, time: "1970-01-01T00:00:03.000Z", event: "lost", lost: 2, lost_total: 7 },
+      ...{ schema: 2, time: "1970-01-01T00:00:03.000Z", event: "lost", lost: 2, lost_total: 7 },
     });
     expect(JSON.parse(r.note({ event: "paused", ms: 9 }))).toMatchObject({ event: "paused", ms: 9 });
     expect([r.lost, r.shown]).toEqual([7, 0]);

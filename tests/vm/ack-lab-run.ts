@@ -155,7 +155,7 @@ export class AckLab implements AsyncDisposable {
     for (const [{ cgroup }, commands] of this.ends(old)) {
       if (commands.length === 0) continue;
       const { json } = await tcpxOk(["status", "--cgroup", cgroup]);
-      console.log(`guest: ${JSON.stringify(json.ack)} ${JSON.stringify(json.agent)}`);
+      console.log(`guest: ${JSON.stringify(json.ack_rules)} ${JSON.stringify(json.agent)}`);
       await tcpxOk(["ack", "unset", "--all", "--cgroup", cgroup]);
     }
     // half of them may be there when it fails, and then have to go

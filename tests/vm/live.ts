@@ -44,7 +44,10 @@ export async function live(): Promise<Result> {
     check(json.rules.length === 0, "the rule was set all the same");
     return degrades("new connections only, with exit 3");
   }
-  check(set.code === 0 && set.json.live.changed === 1, `exit ${set.code}: ${set.stderr} ${set.stdout}`);
+  check(
+    set.code === 0 && set.json.live.changed_connections === 1,
+    `exit ${set.code}: ${set.stderr} ${set.stdout}`,
+  );
   await pair.client.peer.exchange(c.client, 3, 100);
   const announced = set.json.live.announced === 1;
   check(announced === anew, `announced: ${announced}, a changed request: ${anew}`);
@@ -53,7 +56,7 @@ export async function live(): Promise<Result> {
   check((await pair.client.peer.getcc(c.client)) === "reno", "the congestion control has not changed");
   for (const name of ["uto", "cc-request"]) {
     const { json } = await tcpxOk([name, "unset", "--live", ...place]);
-    check(json.live.changed === 1, `${name} unset --live: ${JSON.stringify(json.live)}`);
+    check(json.live.changed_connections === 1, `${name} unset --live: ${JSON.stringify(json.live)}`);
   }
   check((await pair.client.peer.getopt(c.client, IPPROTO_TCP, TCP_USER_TIMEOUT)) === 0, "not given back");
   check((await pair.client.peer.getcc(c.client)) !== "reno", "the congestion control is not given back");

@@ -41,7 +41,10 @@ export async function persist(): Promise<Result> {
   await tcpxOk(["ack", "set", "--every", "8", "--unit", "nginx"]);
 
   const dry = (await tcpxOk(["persist", "on", "--dry-run"])).json;
-  check(!existsSync(POLICY) && dry.unit.includes("ExecStart="), "--dry-run has written, or shows no unit");
+  check(
+    !existsSync(POLICY) && dry.unit_text.includes("ExecStart="),
+    "--dry-run has written, or shows no unit",
+  );
   check((await tcpxOk(["persist", "on"])).json.changed === true, "on says that nothing changed");
   chmodSync(dirname(POLICY), 0o777);
   const open = await tcpx(["persist", "on"], { timeoutMs: 80_000 });

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+
+/** Lines of at most so many columns where words allow it: a longer word stays whole, to be copied. Pure. */
+export function wrapped(text: string, width: number): string[] {
+  if (Bun.stringWidth(text) <= width) return [text];
+  const lines: string[] = [];
+  let used = 0;
+  for (const word of text.split(" ")) {
+    const size = Bun.stringWidth(word);
+    if (lines.length > 0 && used + 1 + size <= width) {
+      lines[lines.length - 1] += ` ${word}`;
+      used += 1 + size;
+    } else {
+      lines.push(word);
+      used = size;
+    }
+  }
+  return lines;
+}
