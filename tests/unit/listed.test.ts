@@ -301,8 +301,8 @@ describe("negotiations", () => {
     expect(document.connections[0]).toMatchObject({
       ...{ fallback: true, fallback_reason: "path" },
       extensions: {
-        uto: { ours: { status: "not-asked", asked: 30_000, granted: null } },
-        "cc-request": { ours: { status: "not-asked", asked: "cubic", granted: null } },
+        uto: { ours: { status: "not-asked", asked: { timeout_ms: 30_000 }, granted: null } },
+        "cc-request": { ours: { status: "not-asked", asked: { algorithm: "cubic" }, granted: null } },
         iw: { ours: { status: "none" } },
       },
     });

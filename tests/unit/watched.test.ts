@@ -164,7 +164,7 @@ describe("one event", () => {
       ...{ event: "fallback", side: null, asked: null, reason: "path" },
     });
     expect(json({ event: WatchEvent.WITHHELD, reason: WatchReason.SIGNED })).toMatchObject({
-      ...{ event: "withheld", side: "ours", asked: 40, granted: null, reason: "signed" },
+      ...{ event: "withheld", side: "ours", asked: { segments: 40 }, granted: null, reason: "signed" },
     });
     expect(json({ event: WatchEvent.MALFORMED })).toMatchObject({ side: null, asked: null, granted: null });
     expect(json({ ext: Ext.ACK, asked: 0x0410, granted: 8 })).toMatchObject({
