@@ -128,7 +128,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("an ACK agent in trouble", 
       });
       expect(code).toBe(1);
       expect(stderr).toMatch(/^tcpx: warning: \/run\/tcpx is not a directory of ours alone; .*\n$/);
-      expect(json).toMatchObject({ agent: { running: false, error: expect.stringContaining("/run/tcpx") } });
+      expect(json).toMatchObject({ agent: { running: false, reason: expect.stringContaining("/run/tcpx") } });
       expect((await host.tcpx(["agent"])).code).toBe(4);
       expect((await host.tcpx(["agent", "--stop"])).code).toBe(4);
       expect(await host.sh("ls -ldn /run/tcpx")).toBe(before);

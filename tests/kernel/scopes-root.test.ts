@@ -112,7 +112,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the root scope", () => {
     expect(await seconds()).toEqual([20, 0]);
     const outside = (await host.ok(["uto", "show"], { json: true })).json.rules;
     expect((await netnsExec("show", host.wrap, true)).json.rules).toEqual(outside);
-    expect(outside).toMatchObject([{ scope: "/", kind: "ask", timeout_ms: 20_000 }, { kind: "local" }]);
+    expect(outside).toMatchObject([{ cgroup: "/", kind: "ask", timeout_ms: 20_000 }, { kind: "local" }]);
     const named = await netnsExec(`set 30s --cgroup ${u.server.cgroup}`, host.wrap, true);
     expect(named).toMatchObject({
       code: 0,

@@ -287,9 +287,9 @@ describeIf(labRequirement.ok, labRequirement.reason)("views of cgroups", () => {
     expect(set).toMatchObject({ stderr: "", json: { agent: { running: true } } });
     await host.ok(["ack", "set", "--every", "8", "--cgroup", other]);
     // the container's agent has given way to one that sees all
-    const { pid, scopes, problems } = await agent();
+    const { pid, cgroups, problems } = await agent();
     expect(pid).not.toBe(set.json.agent.pid);
-    expect([scopes.sort(), problems]).toEqual([[below(box), below(other)].sort(), []]);
+    expect([cgroups.sort(), problems]).toEqual([[below(box), below(other)].sort(), []]);
     const again = await host.ok(["ack", "set", "--every", "9"], { wrap: container(box), json: true });
     expect(again).toMatchObject({ stderr: "", json: { agent: { running: true, pid } } });
     await host.ok(["ack", "unset", "--all"], { wrap: container(box) });

@@ -135,7 +135,7 @@ export class ThinnedHost implements AsyncDisposable {
 
   /** Of the only rule of a scope. */
   async counts(r: Receiver): Promise<Counts> {
-    return (await this.a.ack("show", r.cgroup)).json.ack[0].counters;
+    return (await this.a.ack("show", r.cgroup)).json.ack_rules[0].counters;
   }
 
   /** A counter of the sender's TCP, such as TcpExtTCPTimeouts. */

@@ -99,9 +99,9 @@ async function synCookies(): Promise<Result> {
 async function demo(): Promise<Result> {
   const { json } = await tcpxOk(["demo"]);
   check(json?.ok === true, "the document does not say ok");
-  const ends: { end: string; tcpx: boolean; gave_up_after_ms: number }[] = json.ends;
+  const ends: { end: string; with_tcpx: boolean; gave_up_after_ms: number }[] = json.ends;
   const times = ends
-    .filter(({ tcpx }) => tcpx)
+    .filter(({ with_tcpx }) => with_tcpx)
     .map((e) => `${e.end} ${(e.gave_up_after_ms / 1000).toFixed(1)} s`);
   return works(times.join(", "));
 }

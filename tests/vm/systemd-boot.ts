@@ -22,7 +22,7 @@ export async function persistedBoot(): Promise<Result> {
   // a module, which the unit is not allowed to load
   const grants = scopes[0].rules.filter((rule: { extension: string }) => rule.extension === "cc-request");
   check(grants.length === 1, "the grant of bbr is missing");
-  check(agent.running && agent.scopes.includes(NGINX), `the agent: ${JSON.stringify(agent)}`);
+  check(agent.running && agent.cgroups.includes(NGINX), `the agent: ${JSON.stringify(agent)}`);
   // before the service's program, of which systemd knows when it began
   const [applied, began] = [await when(UNIT, "ExecMainExit"), await when("nginx.service", "ExecMainStart")];
   check(applied > 0 && applied < began, `nginx began ${(applied - began) / 1e6} s before it had its rules`);

@@ -120,7 +120,7 @@ function programsOf(pid: number): number[] {
 interface AgentJson {
   running: boolean;
   pid: number;
-  scopes: string[];
+  cgroups: string[];
   problems: string[];
 }
 
@@ -145,7 +145,7 @@ async function agentUnit(): Promise<Result> {
   const pid = Number(await property(AGENT, "MainPID"));
   const agent = await agentNow();
   check(agent.running && agent.pid === pid, `status says ${JSON.stringify(agent)}, systemd pid ${pid}`);
-  check(agent.scopes.includes(NGINX) && agent.problems.length === 0, `it says ${JSON.stringify(agent)}`);
+  check(agent.cgroups.includes(NGINX) && agent.problems.length === 0, `it says ${JSON.stringify(agent)}`);
   check(readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(`/system.slice/${AGENT}`), "it is elsewhere");
   check((await systemctl("status", AGENT)).includes("tcpx: agent for ACKs"), "systemctl does not know it");
   const confined = confinement(pid);
@@ -159,7 +159,7 @@ async function agentUnit(): Promise<Result> {
   check(await until(() => left().length === 0, 20_000), `programs of the killed agent are left: ${left()}`);
   const again = async () => {
     const now = await agentNow();
-    return now.running && now.pid !== pid && now.scopes.includes(NGINX);
+    return now.running && now.pid !== pid && now.cgroups.includes(NGINX);
   };
   check(await until(again, 40_000), "systemd has not started the agent again");
   check((await property(AGENT, "NRestarts")) === "1", "systemd counts no restart");

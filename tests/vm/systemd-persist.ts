@@ -26,7 +26,7 @@ async function startAsAtBoot(): Promise<void> {
   check(rules.join(", ") === "/ 2, nginx.service 3", `after the start of the unit there are: ${rules}`);
   await systemctl("start", "nginx");
   await expectTimeout(NGINX, PORT, 30_000, "after the service's start");
-  check(agent.running && agent.scopes.includes(NGINX), `the agent: ${JSON.stringify(agent)}`);
+  check(agent.running && agent.cgroups.includes(NGINX), `the agent: ${JSON.stringify(agent)}`);
   const cgroup = readFileSync(`/proc/${agent.pid}/cgroup`, "utf8");
   check(cgroup.includes("/tcpx-agent.service"), `the agent is in ${cgroup}`);
 }

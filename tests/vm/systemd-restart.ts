@@ -140,7 +140,7 @@ export async function agentReturns(): Promise<Result> {
   await tcpxOk(["agent", "--stop"]);
   await systemctl("start", "nginx");
   const now = await agent();
-  check(now.running && now.scopes.includes("/system.slice/nginx.service"), `it says ${JSON.stringify(now)}`);
+  check(now.running && now.cgroups.includes("/system.slice/nginx.service"), `it says ${JSON.stringify(now)}`);
   check(
     readFileSync(`/proc/${now.pid}/cgroup`, "utf8").includes("/tcpx-agent.service"),
     "the agent is elsewhere",
