@@ -174,7 +174,7 @@ async function run(args: Args, io: Io) {
   });
   progress.clear();
   const changed = changes.some(isWork) || !sameSite(site.present, site.wanted);
-  await io.document(applyJson(changes, { dryRun, changed, site, agent, live, notices }));
+  await io.document(applyJson(changes, { dryRun, changed, site, agent, live, warnings: notices }));
   const full = dryRun || io.flags.verbose;
   await io.rows(applyLines(changes, site, host.netns(), full));
   for (const line of live.flatMap(({ lines }) => lines)) io.print(line);

@@ -38,7 +38,8 @@ export const completion = leaf({
     "install.sh installs all three. Otherwise, for one user: in ~/.bashrc `source <(tcpx completion bash)`, in " +
       "~/.zshrc, after compinit, `source <(tcpx completion zsh)`, in ~/.config/fish/config.fish " +
       "`tcpx completion fish | source`.",
-    "The text does not change until tcpx itself does, and tcpx is not started when you press TAB.",
+    "The text does not change until tcpx itself does. TAB behind --cgroup, and behind a selector of unset, starts " +
+      "tcpx to look for cgroups and rules; rules are for root only, and else nothing is offered.",
   ],
   async run(args, io) {
     const shell = textArg(args, "shell") ?? "";

@@ -60,7 +60,7 @@ function ruleVerb(extension: Extension, name: string, verb: RuleVerb): Leaf {
       const wish = { ext: extension.name, live: flagArg(args, "live"), asks };
       const prepare = () => verb.prepare?.(drafts, where.dryRun, site);
       return changeScope(io, `${extension.name} ${name}`, where, plan, wish, prepare, () => ({
-        notices: [...unclear, ...notices],
+        warnings: [...unclear, ...notices],
       }));
     },
   });

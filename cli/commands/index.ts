@@ -82,6 +82,7 @@ export const commands: Record<string, Entry> = {
 const internal: Record<string, Entry["load"]> = {
   "internal-agent": async () => (await import("./agent.ts")).internalAgent,
   "internal-run-rules": async () => (await import("./internal-run.ts")).internalRunRules,
+  "internal-complete": async () => (await import("./internal-complete.ts")).internalComplete,
   "internal-run-end": async () => (await import("./internal-run.ts")).internalRunEnd,
   "internal-unit-start": async () => (await import("./internal-unit.ts")).internalUnitStart,
   "internal-man": async () => (await import("./internal-man.ts")).internalMan,

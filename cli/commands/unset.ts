@@ -69,7 +69,8 @@ const placeJson = (selector: Selector, netns: Netns | null) => ({
   direction: selector.direction,
   address: selector.family === 0 ? null : formatCidr(selector),
   port: selector.port || null,
-  netns: netns && { inode: netns.inode, cookie: netns.cookie },
+  netns: netns?.inode ?? null,
+  netns_cookie: netns?.cookie ?? null,
 });
 
 /** Scopes but this one, read when they are asked for. */
@@ -107,7 +108,7 @@ function otherScopes(names: string[]): string {
 function missingAll({ extension, kind }: Unset, scope: Scope, names: string[]): Missing {
   const ext = extension.name;
   const what = `there is no ${[ext, kind].filter(Boolean).join(" ")} rule in ${scopeName(scope.name)}`;
-  const json = { extension: ext, kind: kind ?? null, near: [], scopes: names };
+  const json = { extension: ext, kind: kind ?? null, near: [], cgroups: names };
   return { what, near: otherScopes(names), value: "--all", json };
 }
 
@@ -143,7 +144,7 @@ function missingOf(
         kind: kind ?? null,
         ...placeJson(selector, netns),
         near: close.near.map((one) => ({ kinds: one.kinds, ...placeJson(one.selector, one.netns) })),
-        scopes: names,
+        cgroups: names,
       },
     };
   });
@@ -229,7 +230,7 @@ export function unset(extension: Extension): Leaf {
           io.messages.info(near === "" ? what : `${what}; ${near}`);
         if (count > MOST_MISSING)
           io.messages.info(`nor at ${count - MOST_MISSING} more place(s) that were named`);
-        return { notices, missing: missing.map(({ json }) => json), missing_count: count };
+        return { warnings: notices, missing: missing.map(({ json }) => json), missing_count: count };
       };
       return changeScope(io, `${extension.name} unset`, where, plan, wish, undefined, tell);
     },

@@ -68,6 +68,27 @@ _tcpx_program() {
     fi
 }
 
+# _tcpx_asked WHAT PREFIX: what tcpx itself knows of; it only reads, and is silent where it may not
+_tcpx_asked() {
+    local program=tcpx piece=\${COMP_WORDS[COMP_CWORD]} head='' line
+    [[ \${words[0]} == */* && -x \${words[0]} ]] && program=\${words[0]}
+    # readline completes what stands behind the last = or : only
+    [[ $piece == [=:]* ]] && piece=''
+    [[ $2 == *"$piece" ]] && head=\${2%"$piece"}
+    [[ $1 != cgroup ]] || compopt -o nospace 2>/dev/null
+    # not -o filenames: it leaves $ and \` as they are, and names of cgroups are chosen by others
+    while IFS= read -r line; do
+        case $2 in
+        \\'*) [[ $line != *\\'* ]] || continue ;;
+        \\"*)
+            line=\${line//\\\\/\\\\\\\\} line=\${line//\\"/\\\\\\"} line=\${line//\\$/\\\\\\$} line=\${line//\\\`/\\\\\\\`}
+            ;;
+        *) printf -v line %q "$line" ;;
+        esac
+        COMPREPLY+=("\${line#"$head"}")
+    done < <("$program" internal-complete -- raw "$1" "$2" "\${words[@]:1}" 2>/dev/null </dev/null)
+}
+
 # _tcpx_value SOURCE WORDS... PREFIX
 _tcpx_value() {
     local source=$1 cur=\${*: -1} known=' ' head='' word
@@ -81,7 +102,20 @@ _tcpx_value() {
             mapfile -t COMPREPLY < <(compgen -d -- "$cur")
         fi
         ;;
-    unit) set -- "$@" $(${UNITS}) ;;
+    cgroup)
+        _tcpx_asked cgroup "$cur"
+        return
+        ;;
+    rule)
+        _tcpx_asked "$1" "$cur"
+        return
+        ;;
+    unit)
+        # names of units may have backslashes
+        while IFS= read -r word; do
+            set -- "$@" "\${word//\\/\\\\}"
+        done < <(${UNITS})
+        ;;
     pid) set -- "$@" $(${PIDS}) ;;
     list)
         [[ $cur == *,* ]] && head=\${cur%,*}, known=" \${head//,/ } none "

@@ -29,6 +29,26 @@ function nodeCase(node: Node): string {
 }
 
 const FUNCTIONS = `
+# __tcpx_plain WORD: without its quotes, which may not be closed yet
+function __tcpx_plain
+    for end in '' "'" '"'
+        string unescape -- "$argv[1]$end" 2>/dev/null; and return
+    end
+    printf '%s\n' $argv[1]
+end
+
+# __tcpx_asked WHAT PREFIX: what tcpx itself knows of; it only reads, and is silent where it may not
+function __tcpx_asked
+    set -l words (commandline -cpo)
+    while set -q words[1]; and not string match -q -r '(^|/)tcpx$' -- $words[1]
+        set -e words[1]
+    end
+    set -l program tcpx
+    string match -q '*/*' -- $words[1]; and test -x $words[1]; and set program $words[1]
+    set -e words[1]
+    $program internal-complete -- plain $argv $words 2>/dev/null </dev/null
+end
+
 # __tcpx_value SOURCE [WORD...] PREFIX DESCRIPTION: values that may follow the prefix ("--cgroup=")
 function __tcpx_value
     set -l source $argv[1]
@@ -40,6 +60,10 @@ function __tcpx_value
             set words $words (__fish_complete_directories "$cur" '' | string trim)
         case file
             set words $words (__fish_complete_path "$cur" '' | string trim)
+        case cgroup
+            set words (__tcpx_asked cgroup (__tcpx_plain "$cur"))
+        case rule
+            set words (__tcpx_asked $words[1] (__tcpx_plain "$cur"))
         case unit
             set words $words (${UNITS})
         case pid

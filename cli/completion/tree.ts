@@ -3,11 +3,11 @@
 // definitions that parse and that print the help: there is no second list of commands or flags.
 
 import type { ArgDef, ArgsDef } from "citty";
-import { aliasesOf, globalArgs, optionalValue, rootArgs } from "../args.ts";
+import { aliasesOf, globalArgs, optionalValue, rootArgs, selectorArgs } from "../args.ts";
 import { commands, extensionCommands, findCommand } from "../commands/index.ts";
 import type { Command, Leaf } from "../commands/types.ts";
 import { PROGRAM } from "./program.ts";
-import { hintedValue, isProgram, type Value } from "./values.ts";
+import { hintedValue, isProgram, ruleValue, type Value } from "./values.ts";
 
 export interface Flag {
   /** As it is offered: "--to", "--no-advertise". */
@@ -67,6 +67,14 @@ function flagOf(name: string, def: ArgDef): Flag {
   return def.type === "boolean" ? flag : { ...flag, value: hintedValue(name, def) };
 }
 
+/** What is unset is there: its selectors complete. */
+function unsetFlag(flag: Flag): Flag {
+  const name = flag.name.slice(2);
+  return flag.value && Object.hasOwn(selectorArgs, name)
+    ? { ...flag, value: ruleValue(name, flag.value.hint) }
+    : flag;
+}
+
 function flagsOf(args: ArgsDef): Flag[] {
   return Object.entries(args).flatMap(([name, def]) =>
     def.type === "positional" ? [] : [flagOf(name, def)],
@@ -100,7 +108,7 @@ function leafNode(path: string[], leaf: Leaf, title = leaf.summary.split(". ")[0
     title: title.replace(/\.$/, ""),
     summary,
     next: [],
-    flags: flagsOf(args),
+    flags: path.at(-1) === "unset" ? flagsOf(args).map(unsetFlag) : flagsOf(args),
     places,
     runs,
     examples,

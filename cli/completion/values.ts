@@ -3,10 +3,14 @@
 // PATH is a directory, "ask|local|accept" are three words, "ALGORITHM,..." is a list, N is free.
 
 import type { ArgDef } from "citty";
+import { STATES } from "../observe/listed.ts";
 import { ALGORITHMS } from "../wire/site.ts";
 
-/** free: nothing is known of it, and nothing is offered but its words. */
-export type Source = "free" | "directory" | "file" | "unit" | "pid" | "program";
+/**
+ * free: nothing is known of it, and nothing is offered but its words. cgroup, rule: tcpx itself is asked, for a rule
+ * with the flag that the word names.
+ */
+export type Source = "free" | "cgroup" | "rule" | "directory" | "file" | "unit" | "pid" | "program";
 
 export interface Value {
   /** As in the help: "CIDR,...". */
@@ -18,7 +22,7 @@ export interface Value {
 }
 
 const SOURCES: Record<string, Source> = {
-  PATH: "directory",
+  PATH: "cgroup",
   DIR: "directory",
   FILE: "file",
   UNIT: "unit",
@@ -27,7 +31,11 @@ const SOURCES: Record<string, Source> = {
   "COMMAND...": "program",
 };
 
-const WORDS: Record<string, readonly string[]> = { ALGORITHM: ALGORITHMS, ALG: ALGORITHMS };
+const WORDS: Record<string, readonly string[]> = {
+  ALGORITHM: ALGORITHMS,
+  ALG: ALGORITHMS,
+  STATE: Object.values(STATES),
+};
 
 const LITERAL = /^[a-z][a-z0-9-]*$/;
 
@@ -50,6 +58,14 @@ export function hintedValue(name: string, def: ArgDef): Value {
     SOURCES[hint] ?? parts.map((part) => SOURCES[part.split(" ")[0]!]).find((known) => known) ?? "free";
   return { hint, source, words: [...new Set(words)], list: /,\s*\.\.\.$/.test(hint) && words.length > 0 };
 }
+
+/** A selector of rules that are there. */
+export const ruleValue = (flag: string, hint: string): Value => ({
+  hint,
+  source: "rule",
+  words: [flag],
+  list: false,
+});
 
 export function isProgram({ source }: Value): boolean {
   return source === "program";

@@ -16,6 +16,10 @@ function action(value: Value): string {
   const words = value.words.join(" ");
   if (value.list) return `:${message}: _tcpx_list ${message} ${words}`;
   switch (value.source) {
+    case "cgroup":
+      return `:${message}:_tcpx_asked cgroup`;
+    case "rule":
+      return `:${message}:_tcpx_asked ${words}`;
     case "directory":
       return `:${message}:_files -/`;
     case "file":
@@ -68,6 +72,17 @@ _tcpx_units() {
 
 _tcpx_pids() {
     compadd "$@" -- \${(f)"$(${PIDS})"}
+}
+
+# _tcpx_asked FLAGS... WHAT: what tcpx itself knows of; it only reads, and is silent where it may not
+_tcpx_asked() {
+    local program=tcpx what=$@[-1]
+    local -a found flags
+    flags=("\${(@)@[1,-2]}")
+    [[ $words[1] == */* && -x $words[1] ]] && program=$words[1]
+    [[ $what == cgroup ]] && flags+=(-S '')
+    found=(\${(f)"$("$program" internal-complete -- plain $what "\${(Q)PREFIX}" \${=node} "\${(@Q)words[2,CURRENT-1]}" 2>/dev/null </dev/null)"})
+    compadd "$flags[@]" -- "$found[@]"
 }
 
 # several words by commas, but for none, which stands alone

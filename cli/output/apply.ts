@@ -20,13 +20,13 @@ interface Result {
   agent: AgentReport | undefined;
   /** In the order of the changes; none of a dry run. */
   live: LiveReport[];
-  notices: string[];
+  warnings: string[];
 }
 
 /** The document for scripts. */
 export function applyJson(
   changes: readonly ScopeChange[],
-  { dryRun, changed, site, agent, live, notices }: Result,
+  { dryRun, changed, site, agent, live, warnings }: Result,
 ): Record<string, unknown> {
   const { present, wanted } = site;
   const was = (rule: Rule) => ruleJson(rule, present);
@@ -34,7 +34,7 @@ export function applyJson(
     command: "apply",
     changed,
     dry_run: dryRun,
-    notices,
+    warnings,
     ...(!sameSite(present, wanted) && { site_before: siteJson(present), site_after: siteJson(wanted) }),
     scopes: changes.map(({ scope, change, reload }, i) => ({
       ...scopeJson(scope),

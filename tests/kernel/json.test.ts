@@ -21,6 +21,7 @@ const ELSEWHERE: [field: RegExp, where: string][] = [
   [/^tcpx metrics\.(listening|url)$/, "tests/kernel/metrics.test.ts"],
   [/^tcpx watch\.(lost|lost_total|ms)$/, "tests/kernel/watch-ring.test.ts"],
   [/^tcpx EXT set\.reloaded$/, "tests/kernel/site.test.ts"],
+  [/^Connection\.keepalive\./, "tests/kernel/uto-keepalive.test.ts"],
   [/^Value\.bits$/, "a newer tcpx"],
 ];
 
@@ -95,6 +96,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("--json", () => {
     );
     expect((await said(`uto set 40s ${scope}`)).json.unchanged).toBe(2);
     expect((await said(`uto set 50s --port 22 ${scope}`)).json.replaced).toHaveLength(2);
+    await said(`uto unset --port 23 ${scope}`); // where there is none, and one stands near
     for (const extension of ["uto", "cc-request", "iw", "ack"]) await said(`${extension} show`);
     await said("status");
     await said("export");
@@ -207,6 +209,8 @@ describeIf(labRequirement.ok, labRequirement.reason)("--json", () => {
     await refused(`metrics --output ${missing}/file`);
     const place = (await refused("apply -", "[[scope]]\ncgroup = 5\n")).json.error;
     expect(place).toMatchObject({ code: 2, file: "stdin", line: 2, key: "scope[0].cgroup" });
+    const mistakes = `[[scope]]\ncgroup = "${cgroup}"\n${"[[scope.uto]]\nset = 'x'\n".repeat(30)}`;
+    expect((await refused("apply -", mistakes)).json.error.more).toBeGreaterThan(0);
     await refused(`apply ${missing}`);
     await refused("persist on"); // without systemd
     const { json } = await host.tcpx(["run", "--uto", "x", "--", "true"], { json: true });

@@ -82,7 +82,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("unset where there is no su
           address: null,
           port: 5433,
           near: [{ kinds: ["local", "ask"], address: null, port: 5432 }],
-          scopes: [],
+          cgroups: [],
         },
       ],
     });
@@ -113,7 +113,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("unset where there is no su
     const done = await host.ok(words("uto set 30s --to 10.0.0.0"), { json: true });
     expect(done.stderr).toMatch(said);
     expect(done.json).toMatchObject({
-      notices: [expect.stringContaining("10.0.0.0/8")],
+      warnings: [expect.stringContaining("10.0.0.0/8")],
       added: [{ address: "10.0.0.0/32" }, { address: "10.0.0.0/32" }],
     });
     expect((await host.ok(words("uto set 30s --to 10.0.0.0 --quiet"))).stderr).toBe("");
@@ -142,7 +142,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("unset where there is no su
       expect((await host.tcpx(words(`${line} --strict`))).code).toBe(2);
     }
     const { json } = await host.ok(words("uto unset --all"), { json: true });
-    expect(json.missing).toMatchObject([{ extension: "uto", near: [], scopes: [below(two)] }]);
+    expect(json.missing).toMatchObject([{ extension: "uto", near: [], cgroups: [below(two)] }]);
     expect((await host.ok(words("iw unset --all"))).stderr).not.toContain("such a rule");
   });
 
