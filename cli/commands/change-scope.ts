@@ -45,7 +45,7 @@ function report(
 ): void {
   const { agent, live } = told;
   const { scope, change, reload } = done;
-  const changed = isWork(done);
+  const changed = isWork(done) || live?.changed === true;
   const json = (rule: Rule) => ruleJson(rule, site);
   io.json({
     command,

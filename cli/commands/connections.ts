@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import {
+  type Args,
   flagArg,
   globalArgs,
   netnsArgs,
@@ -10,16 +11,33 @@ import {
   selectorWords,
   textArg,
 } from "../args.ts";
-import { Exit } from "../errors.ts";
+import { Exit, usageError } from "../errors.ts";
 import { listSockets } from "../observe/iterate.ts";
 import { connectionDocument } from "../observe/json.ts";
+import { connectionLines } from "../observe/oneline.ts";
 import { connectionTable } from "../observe/rows.ts";
 import { parseStates, pick } from "../observe/select.ts";
 import { type Io, SCHEMA } from "../output/io.ts";
+import { terminalWidth } from "../output/terminal.ts";
 import { parseSelectors } from "../policy/selector.ts";
 import { type Namespace, namespaces, ownNamespace } from "../system/netns.ts";
 import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
+
+const formArgs = {
+  oneline: {
+    type: "boolean",
+    description: "A line per connection, for grep and awk; default where stdout is no terminal",
+  },
+  table: { type: "boolean", description: "The table, where stdout is no terminal, too" },
+} as const;
+
+/** A line each? @throws TcpxError (usage) */
+function isOneline(args: Args): boolean {
+  const [oneline, table] = [flagArg(args, "oneline"), flagArg(args, "table")];
+  if (oneline && table) throw usageError("--oneline and --table exclude each other", "--table", "give one");
+  return oneline || (!table && terminalWidth() === undefined);
+}
 
 /** The root scope is the caller's namespace; a named one is in all that its processes use. */
 function wherever(isRoot: boolean, everywhere: boolean, cgroup: string, io: Io): Namespace[] {
@@ -41,12 +59,14 @@ export const connections = leaf({
     },
     ...scopeArgs,
     ...netnsArgs,
+    ...formArgs,
     ...globalArgs,
   },
   examples: [
     ["tcpx connections", "All connections of this network namespace"],
     ["tcpx connections --from 10.0.0.0/8 --port 443", "Those that our web server has accepted from 10/8"],
     ["tcpx connections --unit nginx.service", "Those of one service, in all its namespaces"],
+    ["tcpx connections | grep ' iw refused'", "A line each, in a pipe: what servers have refused"],
     [
       "tcpx connections --json | jq '.connections[] | select(.fallback)'",
       "Those that went on without options after a loss",
@@ -54,13 +74,17 @@ export const connections = leaf({
   ],
   notes: [
     "NEGOTIATED: asked, granted, refused, unanswered = what we wanted of the peer; gave, denied = what the peer " +
-      "wanted of us; set = by our own rule; no room = it fitted on no segment; fallback = a segment was lost, and " +
+      "wanted of us; set = by our own rule, not set = it failed, kept = the application's own choice or what the " +
+      "peer was granted stays; no room = it fitted on no segment; fallback = a segment was lost, and " +
       "it went on without options. DELACK is the longest delay of an ACK.",
+    "A line: state, local end, > (we opened it) or < (we accepted it), the peer, then netns, timeout, congestion, cwnd, " +
+      "rtt and delack, each with its value (- is none); what was negotiated follows, with a comma before each.",
     "A connection that was there before its rule counts as accepted when a socket listens on its local port. " +
       "Sockets belong to the cgroup they were made in. Handshakes under way at a listener, and TIME-WAIT, are " +
       "not listed: see ss.",
   ],
   async run(args, io) {
+    const oneline = isOneline(args);
     const selectors = parseSelectors(selectorWords(args));
     const states = parseStates(textArg(args, "state"));
     const host = await openHost(scopeFlags(args));
@@ -72,6 +96,8 @@ export const connections = leaf({
     const picked = pick(list, selectors, states);
     const head = { schema: SCHEMA, cgroup: scope.name, namespaces: where.length, count: picked.length };
     if (io.flags.json) await io.parts(connectionDocument(list, picked, head));
+    else if (oneline && picked.length > 0) await io.parts(connectionLines(list, picked));
+    else if (oneline) io.messages.info("no connections");
     else if (picked.length > 0) await io.parts(connectionTable(list, picked, where.length > 1));
     else io.print("no connections");
     return Exit.DONE;

@@ -23,6 +23,8 @@ export interface LiveReport {
   /** For the JSON document. */
   json: Record<string, unknown>;
   lines: string[];
+  /** Sockets have something that they had not before. */
+  changed: boolean;
 }
 
 /** Rules by which listeners of this side have something to read or to say. */
@@ -39,6 +41,7 @@ function tellRefused(refused: number, io: Io): void {
 
 function say(report: LiveReport, io: Io, done: string, outcome: Outcome): void {
   report.json.live = outcomeJson(outcome);
+  report.changed ||= outcome.changed + outcome.said > 0;
   report.lines.push(...outcomeLines(done, outcome));
   tellRefused(outcome.refused, io);
   if (outcome.mute) {
@@ -50,6 +53,7 @@ function say(report: LiveReport, io: Io, done: string, outcome: Outcome): void {
 async function arm(job: Job, report: LiveReport, io: Io): Promise<void> {
   const armed = await armListeners(job);
   report.json.listeners = armedJson(armed);
+  report.changed ||= armed.armed > 0;
   report.lines.push(...armedLines(armed));
   tellRefused(armed.refused, io);
   if (!armed.supported) {
@@ -74,7 +78,7 @@ async function tellAgain(job: Job, change: Change, report: LiveReport, io: Io): 
 
 /** Call it after the rules are in force; undoing only needs the state from before. */
 export async function tellSockets(job: Job, change: Change, wish: LiveWish, io: Io): Promise<LiveReport> {
-  const report: LiveReport = { json: {}, lines: [] };
+  const report: LiveReport = { json: {}, lines: [], changed: false };
   if (wish.undo) {
     if (!wish.live) return report;
     const ids = new Set(wish.undo(change).map((rule) => ruleId(job.scope.id, rule)));

@@ -40,7 +40,11 @@ class Lister implements Disposable {
     programs: readonly string[],
   ): Promise<Lister> {
     lib.tcpx_raise_memlock();
-    const config = encode("tcpx_list_config", { scope, conns_id: conns ? mapId(lib, conns.fd) : 0 });
+    const config = encode("tcpx_list_config", {
+      scope,
+      conns_id: conns ? mapId(lib, conns.fd) : 0,
+      jiffy_us: unwrap("tick", lib.tcpx_jiffy_us()),
+    });
     let result = 0;
     for (const program of programs) {
       const lister = new Lister(lib, await openObject(lib, "list"), program);

@@ -4,10 +4,11 @@
 import { Direction, ListFlag } from "../loader/layout.generated.ts";
 import { addressText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
-import { type Negotiated, perNegotiation, type Said, type Side, type Strategy } from "./said.ts";
+import { type Local, type LocalValue, NO_LOCAL, type Strategy } from "./local.ts";
+import { type Negotiated, perNegotiation, type Said, type Side } from "./said.ts";
 
 const NOTHING: Side = { status: "none", asked: null, granted: null };
-const SILENT: Said = { ours: NOTHING, peers: NOTHING };
+const SILENT: Said = { ours: NOTHING, peers: NOTHING, local: NO_LOCAL };
 
 function strategyJson(strategy: Strategy | null | undefined) {
   if (!strategy) return null;
@@ -15,12 +16,23 @@ function strategyJson(strategy: Strategy | null | undefined) {
   return { every: every || null, divisor: divisor || null, delay_us: delayUs || null };
 }
 
+const valueJson = (value: LocalValue | null) => (typeof value === "object" ? strategyJson(value) : value);
+
+const localJson = ({ status, rule, applied, reason }: Local) => ({
+  status,
+  rule: valueJson(rule),
+  applied: valueJson(applied),
+  reason,
+});
+
+const saidJson = ({ ours, peers, local }: Said = SILENT) => ({ ours, peers, local: localJson(local) });
+
 function extensionsJson(said: Negotiated | undefined) {
   return {
-    uto: said?.uto ?? SILENT,
-    "cc-request": said?.["cc-request"] ?? SILENT,
-    iw: said?.iw ?? SILENT,
-    ack: { ...(said?.ack ?? SILENT), strategy: strategyJson(said?.strategy) },
+    uto: saidJson(said?.uto),
+    "cc-request": saidJson(said?.["cc-request"]),
+    iw: saidJson(said?.iw),
+    ack: { ...saidJson(said?.ack), strategy: strategyJson(said?.strategy) },
   };
 }
 

@@ -13,6 +13,7 @@ import {
 import { type AckPair, decodeAck, decodeTarr } from "../wire/ack.ts";
 import { DEFAULT_SITE, numberName, type Site } from "../wire/site.ts";
 import type { Listed, Request } from "./listed.ts";
+import { type Local, localOf, type Strategy } from "./local.ts";
 
 /** uto: milliseconds; cc-request: a name; iw: segments; ack: both numbers. */
 export type Value = number | string | AckPair;
@@ -23,17 +24,14 @@ export interface Side {
   granted: Value | null;
 }
 
+/** What one extension has done. */
 export interface Said {
   /** What we ask of the peer. */
   ours: Side;
   /** What the peer asks of us. */
   peers: Side;
-}
-
-/** How this side acknowledges, by a rule. */
-export interface Strategy extends AckPair {
-  /** Longest delay, microseconds; 0: no such limit. */
-  delayUs: number;
+  /** What we set ourselves. */
+  local: Local;
 }
 
 export interface Negotiated {
@@ -98,7 +96,9 @@ function peersSide({ state, asked, answer }: Request, meaning: Meaning, site: Si
   };
 }
 
-function utoSaid(list: Listed, at: number): Said {
+type Sides = Pick<Said, "ours" | "peers">;
+
+function utoSaid(list: Listed, at: number): Sides {
   const { remoteMs, appliedMs } = list.uto(at);
   const { flags, ms } = list.utoAsk(at);
   // what stood on a SYN-ACK is not noted down, so only the side that opened can know that it had no room
@@ -114,7 +114,7 @@ function utoSaid(list: Listed, at: number): Said {
   };
 }
 
-function ackSaid(list: Listed, at: number): Said {
+function ackSaid(list: Listed, at: number): Sides {
   const { tarr, tarrAsked, tarrSegments, every } = list.ack(at);
   const [ours, peers] = [
     ourSide(list.request(at, 2), pair, list.site),
@@ -122,7 +122,7 @@ function ackSaid(list: Listed, at: number): Said {
   ];
   const rate = (n: number): AckPair => ({ every: n, divisor: 0 });
   const asked = tarr & TarrFlag.ASKED;
-  const taken = tarr & TarrFlag.TAKEN;
+  const taken = tarr & TarrFlag.RULES;
   return {
     // nobody answers TARR
     ours: asked ? { status: "asked", asked: rate(decodeTarr(tarrAsked)), granted: null } : ours,
@@ -138,12 +138,19 @@ function strategyOf(list: Listed, at: number): Strategy | null {
 /** Undefined when no rule of tcpx has matched the connection. */
 export function negotiated(list: Listed, at: number): Negotiated | undefined {
   if (!(list.flags(at) & ListFlag.KNOWN)) return undefined;
-  const [cc, iw] = [list.request(at, 0), list.request(at, 1)];
+  const of = (ext: number, sides: Sides): Said => ({ ...sides, local: localOf(list, at, ext) });
+  const sides = (index: number, meaning: Meaning): Sides => {
+    const request = list.request(at, index);
+    return {
+      ours: ourSide(request, meaning, list.site),
+      peers: peersSide(request, meaning, list.site),
+    };
+  };
   return {
-    uto: utoSaid(list, at),
-    "cc-request": { ours: ourSide(cc, algorithm, list.site), peers: peersSide(cc, algorithm, list.site) },
-    iw: { ours: ourSide(iw, segments, list.site), peers: peersSide(iw, segments, list.site) },
-    ack: ackSaid(list, at),
+    uto: of(Ext.UTO, utoSaid(list, at)),
+    "cc-request": of(Ext.CC_REQUEST, sides(0, algorithm)),
+    iw: of(Ext.IW, sides(1, segments)),
+    ack: of(Ext.ACK, ackSaid(list, at)),
     strategy: strategyOf(list, at),
     fallback: list.silent(at) === Silence.SILENCED,
   };

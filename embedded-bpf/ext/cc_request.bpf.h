@@ -23,14 +23,6 @@ static __always_inline void cc_name(const struct inet_connection_sock___cc *icsk
 	bpf_core_read(name, TCPX_CA_NAME_MAX, &icsk->icsk_ca_ops->name);
 }
 
-/* A name in 8 bytes; the kernel's differ in it. Nothing stands behind the NUL. */
-static __always_inline __u64 cc_sum(const char *name)
-{
-	const __u64 *words = (const __u64 *)name;
-
-	return words[0] ^ words[1] * 3;
-}
-
 static __always_inline bool cc_same(const char *name, const char *other)
 {
 	const __u64 *words = (const __u64 *)name, *others = (const __u64 *)other;
@@ -128,6 +120,18 @@ static __always_inline void cc_received(struct tcpx_conn *conn)
 			    answer == TCPX_CC_REFUSED);
 }
 
+static __always_inline void cc_local(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+				     const struct tcpx_rule *local)
+{
+	enum tcpx_outcome outcome = TCPX_OUTCOME_APPLIED;
+
+	if (!cc_apply(ctx, conn, local, local->value[0]))
+		outcome = !(local->flags & TCPX_RULE_FORCE) && cc_is_applications(ctx, conn)
+				  ? TCPX_OUTCOME_APPLICATION
+				  : TCPX_OUTCOME_KERNEL;
+	conn_outcome(conn, TCPX_EXT_CC_REQUEST, outcome);
+}
+
 /* The handshake is complete: the peer's request goes before our own wish. */
 static __always_inline void cc_established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
@@ -143,9 +147,12 @@ static __always_inline void cc_established(struct bpf_sock_ops *ctx, struct tcpx
 		request_decide(conn, TCPX_EXT_CC_REQUEST, granted ? r->asked : TCPX_CC_REFUSED,
 			       granted, cc_promise(accept, r->asked));
 	}
-	if (!granted && !conn->cc_applied && rule_active(local) &&
-	    ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
-		cc_apply(ctx, conn, local, local->value[0]);
+	if (!rule_active(local))
+		return;
+	if (granted)
+		conn_outcome(conn, TCPX_EXT_CC_REQUEST, TCPX_OUTCOME_GRANTED);
+	else if (!conn->cc_applied && ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
+		cc_local(ctx, conn, local);
 }
 
 #endif

@@ -26,6 +26,14 @@ static __always_inline bool iw_apply(struct bpf_sock_ops *ctx, int segments)
 	return true;
 }
 
+/* Why iw_apply() has not. */
+static __always_inline enum tcpx_outcome iw_refusal(struct bpf_sock_ops *ctx)
+{
+	if (ctx->total_retrans)
+		return TCPX_OUTCOME_LOSS;
+	return ctx->data_segs_out ? TCPX_OUTCOME_LATE : TCPX_OUTCOME_KERNEL;
+}
+
 static __always_inline __u16 iw_bounded(const struct tcpx_rule *accept, __u16 asked)
 {
 	return asked < accept->value[0] ? asked : accept->value[0];
@@ -60,11 +68,13 @@ static __always_inline void iw_established(struct bpf_sock_ops *ctx, struct tcpx
 		segments = iw_bounded(accept, r->asked);
 		granted = iw_apply(ctx, segments);
 		request_decide(conn, TCPX_EXT_IW, granted ? segments : 0, granted, segments);
+		conn_outcome(conn, TCPX_EXT_IW, granted ? TCPX_OUTCOME_GRANTED : iw_refusal(ctx));
 		if (granted && segments < r->asked)
 			count_apart(TCPX_EXT_IW, TCPX_COUNTER_CLAMPED);
 	} else if (rule_active(local) && r->state != TCPX_REQUEST_ANSWERED &&
 		   ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB) {
-		iw_apply(ctx, local->value[0]);
+		granted = iw_apply(ctx, local->value[0]);
+		conn_outcome(conn, TCPX_EXT_IW, granted ? TCPX_OUTCOME_APPLIED : iw_refusal(ctx));
 	}
 }
 

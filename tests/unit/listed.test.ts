@@ -229,7 +229,7 @@ describe("negotiations", () => {
       "ack granted every 4 rtt/4 (asked every 8 rtt/4); ack gave every 8",
     );
     expect(textOf(ack({ tarr: TarrFlag.ASKED, tarr_asked: 0 }))).toBe("ack asked at once");
-    expect(textOf(ack({ tarr: TarrFlag.TAKEN, tarr_segments: 16, every: 8, rule: 1 }))).toBe(
+    expect(textOf(ack({ tarr: TarrFlag.TAKEN | TarrFlag.RULES, tarr_segments: 16, every: 8, rule: 1 }))).toBe(
       "ack gave every 8 (asked every 16)",
     );
   });
