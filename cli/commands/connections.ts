@@ -14,6 +14,7 @@ import {
 import { Exit, usageError } from "../errors.ts";
 import { listSockets } from "../observe/iterate.ts";
 import { connectionDocument } from "../observe/json.ts";
+import type { Listed } from "../observe/listed.ts";
 import { connectionLines } from "../observe/oneline.ts";
 import { connectionTable } from "../observe/rows.ts";
 import { parseStates, pick } from "../observe/select.ts";
@@ -43,9 +44,21 @@ function isOneline(args: Args): boolean {
 function wherever(isRoot: boolean, everywhere: boolean, cgroup: string, io: Io): Namespace[] {
   if (isRoot && !everywhere) return [ownNamespace()];
   const { found, hidden } = namespaces(everywhere ? undefined : cgroup);
-  if (hidden > 0)
-    io.messages.warn(`the network namespaces of ${hidden} processes may not be looked at from here`);
+  if (hidden > 0) {
+    const what = `the network namespaces of ${hidden} processes may not be looked at from here`;
+    io.messages.warn(`${what}: that needs CAP_SYS_PTRACE`);
+  }
   return found;
+}
+
+/** What is missing from the list, for want of rights. */
+function tellLacks({ refused, blind }: Listed["lacks"], io: Io): void {
+  if (refused > 0) {
+    io.messages.warn(`${refused} network namespaces could not be entered: that needs CAP_SYS_ADMIN`);
+  }
+  if (blind) {
+    io.messages.warn("what was negotiated, and what rules have set, only root may read: it is left out");
+  }
 }
 
 export const connections = leaf({
@@ -87,14 +100,19 @@ export const connections = leaf({
     const oneline = isOneline(args);
     const selectors = parseSelectors(selectorWords(args));
     const states = parseStates(textArg(args, "state"));
-    const host = await openHost(scopeFlags(args));
+    const host = await openHost(scopeFlags(args), "list");
     const scope = host.scope();
     for (const notice of scope.notices) io.messages.warn(notice);
     const isRoot = scope.name === "/";
     const where = wherever(isRoot, flagArg(args, "all-netns"), scope.path, io);
     const list = await listSockets(host.lib, isRoot ? 0n : scope.id, where);
     const picked = pick(list, selectors, states);
-    const head = { schema: SCHEMA, cgroup: scope.name, namespaces: where.length, count: picked.length };
+    const { refused, blind } = list.lacks;
+    tellLacks(list.lacks, io);
+    const head = {
+      ...{ schema: SCHEMA, cgroup: scope.name, namespaces: where.length - refused },
+      ...{ namespaces_refused: refused, rules_readable: !blind, count: picked.length },
+    };
     if (io.flags.json) await io.parts(connectionDocument(list, picked, head));
     else if (oneline && picked.length > 0) await io.parts(connectionLines(list, picked));
     else if (oneline) io.messages.info("no connections");

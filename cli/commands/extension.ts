@@ -173,7 +173,7 @@ async function figuresFor(states: ScopeState[], io: Io) {
 }
 
 async function showRules(extension: Extension, flags: ScopeFlags, io: Io): Promise<ExitCode> {
-  const host = await openHost(flags);
+  const host = await openHost(flags, "read");
   const states = host.states();
   const rows = states.flatMap((scope) =>
     scope.rules.filter((rule) => rule.ext === extension.name).map((rule) => ({ scope, rule })),

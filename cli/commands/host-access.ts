@@ -3,7 +3,7 @@
 
 import type { ScopeFlags } from "../args.ts";
 import { type Bridge, bridge } from "../loader/bridge.ts";
-import { currentNetns, requireCapabilities } from "../loader/host.ts";
+import { currentNetns, requireCapabilities, type Work } from "../loader/host.ts";
 import { siteSeen } from "../loader/site.ts";
 import { readScope, readScopes, type ScopeState } from "../loader/state.ts";
 import type { Netns } from "../policy/rule.ts";
@@ -23,15 +23,16 @@ export interface Host {
 }
 
 /**
- * Opens the host for reading and changing rules.
+ * Opens the host.
  * @param flags name a scope; they are checked before the permission is
+ * @param work what is to be done: others may need less
  * @throws TcpxError (usage) when there is no such scope, (permission)
  */
-export async function openHost(flags: ScopeFlags = {}): Promise<Host> {
+export async function openHost(flags: ScopeFlags = {}, work: Work = "change"): Promise<Host> {
   const lib = await bridge();
   const isNamed = Object.values(flags).some((value) => value !== undefined);
   const named = isNamed ? resolveScope(lib, flags) : undefined;
-  requireCapabilities(lib);
+  requireCapabilities(lib, work);
   return {
     lib,
     scope: () => named ?? resolveScope(lib, {}),

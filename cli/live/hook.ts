@@ -25,6 +25,8 @@ export interface LiveReport {
   lines: string[];
   /** Sockets have something that they had not before. */
   changed: boolean;
+  /** It has been said that some namespaces could not be entered. */
+  refused?: boolean;
 }
 
 /** Rules by which listeners of this side have something to read or to say. */
@@ -34,16 +36,20 @@ function concernsListeners(change: Change): boolean {
   );
 }
 
-function tellRefused(refused: number, io: Io): void {
-  if (refused === 0) return;
-  io.messages.warn("some network namespaces could not be entered: CAP_SYS_ADMIN is needed for that");
+/** Once, however many steps have met it. */
+function tellRefused(refused: number, report: LiveReport, io: Io): void {
+  if (refused === 0 || report.refused) return;
+  report.refused = true;
+  io.messages.warn(
+    "some network namespaces could not be entered: CAP_SYS_ADMIN is needed for that, and CAP_SYS_PTRACE to find them",
+  );
 }
 
 function say(report: LiveReport, io: Io, done: string, outcome: Outcome): void {
   report.json.live = outcomeJson(outcome);
   report.changed ||= outcome.changed + outcome.said > 0;
   report.lines.push(...outcomeLines(done, outcome));
-  tellRefused(outcome.refused, io);
+  tellRefused(outcome.refused, report, io);
   if (outcome.mute) {
     io.messages.warn("this kernel announces nothing on connections that exist (Linux 6.12 does)");
   }
@@ -55,7 +61,7 @@ async function arm(job: Job, report: LiveReport, io: Io): Promise<void> {
   report.json.listeners = armedJson(armed);
   report.changed ||= armed.armed > 0;
   report.lines.push(...armedLines(armed));
-  tellRefused(armed.refused, io);
+  tellRefused(armed.refused, report, io);
   if (!armed.supported) {
     io.messages.info(
       "this kernel cannot arm listeners that exist (Linux 5.15 can): they learn from the third ACK",

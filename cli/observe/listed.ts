@@ -40,11 +40,13 @@ export class Listed {
   /**
    * @param tickUs the kernel's tick
    * @param site whose names numbers have
+   * @param lacks what could not be looked at: so many namespaces, and what tcpx knows of connections
    */
   constructor(
     readonly bytes: Uint8Array,
     private readonly tickUs: number,
     readonly site: Site = DEFAULT_SITE,
+    readonly lacks = { refused: 0, blind: false },
   ) {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
