@@ -7,7 +7,6 @@
 #include "segment.bpf.h"
 
 #define TCPX_CALLBACK_NS 1000000 /* the programs of one callback run within this */
-#define TCPX_CALLBACK_TICKS 1
 
 /* Takes the rules that no inner scope has taken; 1: this scope contributed one. Global, see
  * count_apart(). */
@@ -46,6 +45,13 @@ __noinline int claim(struct bpf_sock_ops *ctx, int direction)
 	if (!conn->scope)
 		conn->scope = config.scope;
 	return 1;
+}
+
+/* What has come of a local rule, for `tcpx connections`. */
+static __always_inline void conn_outcome(struct tcpx_conn *conn, enum tcpx_ext ext,
+					 enum tcpx_outcome outcome)
+{
+	conn->policy.rules[ext][TCPX_KIND_LOCAL].outcome = outcome;
 }
 
 /* A watcher, should there be one, is told at the end of the callback: watch.bpf.h. */
@@ -128,58 +134,6 @@ static __always_inline struct tcpx_conn *conn_connect(struct bpf_sock_ops *ctx,
 		conn->attempt_ns = bpf_ktime_get_ns();
 	}
 	return conn;
-}
-
-static __always_inline struct tcpx_handover *handover_slot(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&handover, &zero);
-}
-
-static __always_inline bool handover_same(struct bpf_sock_ops *ctx, const struct tcpx_handover *h,
-					  const __u32 *remote)
-{
-	return h->ports == (ctx->remote_port ^ ctx->local_port << 16) &&
-	       h->remote[0] == remote[0] && h->remote[1] == remote[1] &&
-	       h->remote[2] == remote[2] && h->remote[3] == remote[3] &&
-	       bpf_jiffies64() - h->at <= TCPX_CALLBACK_TICKS;
-}
-
-/* Is what stands there what this scope has just reserved for this SYN-ACK? */
-static __always_inline bool handover_is_ours(struct bpf_sock_ops *ctx,
-					     const struct tcpx_handover *h)
-{
-	__u32 remote[4] = {};
-
-	policy_address(ctx, remote);
-	return h->scope == config.scope && h->op == BPF_SOCK_OPS_HDR_OPT_LEN_CB &&
-	       handover_same(ctx, h, remote);
-}
-
-/*
- * The slots of a SYN-ACK that inner scopes have decided; adds ours. Without
- * this an inner `none` would not keep an outer scope from asking.
- */
-static __always_inline __u32 handover_slots(struct bpf_sock_ops *ctx, struct tcpx_handover *h,
-					    const struct tcpx_policy_key *key, __u32 slots)
-{
-	const __u32 *remote = (const __u32 *)key->address;
-	__u32 decided = 0;
-
-	if (h->op == ctx->op && handover_same(ctx, h, remote))
-		decided = h->slots;
-	h->at = bpf_jiffies64();
-	h->op = ctx->op;
-	h->ports = ctx->remote_port ^ ctx->local_port << 16;
-	__builtin_memcpy(h->remote, remote, sizeof(h->remote));
-	h->slots = decided | slots;
-	h->scope = config.scope;
-	__builtin_memset(h->options, 0, sizeof(h->options));
-	__builtin_memset(h->asks, 0, sizeof(h->asks));
-	h->tarr = 0;
-	h->syn.fast_open = 0;
-	return decided;
 }
 
 #endif

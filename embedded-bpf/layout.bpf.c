@@ -11,6 +11,7 @@ enum tcpx_counter counter;
 enum tcpx_exid exid;
 enum tcpx_algorithm algorithm;
 enum tcpx_request_state request_state;
+enum tcpx_outcome outcome;
 enum tcpx_ack_field ack_field;
 enum tcpx_thin_counter thin_counter;
 struct tcpx_policy_key policy_key;

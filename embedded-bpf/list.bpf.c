@@ -13,6 +13,7 @@
 #include "cgroups.bpf.h"
 #include "conns.bpf.h"
 #include "keepalive.bpf.h"
+#include "list_local.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -102,6 +103,7 @@ static __always_inline void list_conn(struct tcpx_listed *r, const struct tcpx_c
 	bpf_probe_read_kernel(r->requests, sizeof(r->requests), conn->requests);
 	r->established = since > TCPX_SINCE_NEXT; /* else it has yet to speak */
 	r->direction = conn_direction(attempt, received);
+	list_local(r, conn, config.jiffy_us);
 }
 
 static __always_inline int list_socket(struct bpf_iter__tcp *ctx, bool by_hand)

@@ -6,17 +6,30 @@
 
 #include "live_ask.bpf.h"
 
-static __always_inline int live_failed(struct tcpx_live_target *target, __u32 ext, int err)
+static __always_inline int live_failed(struct tcpx_conn *conn, struct tcpx_live_target *target,
+				       enum tcpx_ext ext, int err)
 {
 	TCPX_ERROR(ext, err);
 	target->error = err;
+	conn_outcome(conn, ext, TCPX_OUTCOME_KERNEL);
 	return TCPX_LIVE_FAILED;
 }
 
-static __always_inline int live_kept(__u32 ext)
+/* The application has chosen itself: the connection has the rule, as after a set-up under it. */
+static __always_inline int live_kept(struct tcpx_conn *conn, const struct tcpx_live_order *order,
+				     enum tcpx_ext ext)
 {
+	conn->policy.rules[ext][TCPX_KIND_LOCAL] = order->local;
+	conn_outcome(conn, ext, TCPX_OUTCOME_APPLICATION);
 	count_apart(ext, TCPX_COUNTER_KEPT);
 	return TCPX_LIVE_KEPT;
+}
+
+/* Has the connection this very rule, and what it says? */
+static __always_inline bool live_has(const struct tcpx_rule *rule, const struct tcpx_rule *other)
+{
+	return rule_active(rule) && rule->id == other->id && rule->value[0] == other->value[0] &&
+	       rule->value[1] == other->value[1];
 }
 
 static __always_inline __u32 live_jiffies(__u32 us)
@@ -54,32 +67,38 @@ static __always_inline int live_ack(struct tcp_sock *tp, struct tcpx_conn *conn,
 				    const struct tcpx_live_order *order,
 				    struct tcpx_live_target *target)
 {
+	struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_LOCAL];
 	struct tcpx_ack_conn as = conn->ack;
 	__u32 present = live_delay(tp), us;
 	int err;
 
 	if (live_ack_granted(conn))
 		return TCPX_LIVE_PEERS;
+	/* a fraction of the RTT is taken once, or every repetition would be a change */
+	if (as.applied_us && present == live_jiffies(as.applied_us) && as.rule == order->local.id &&
+	    live_has(local, &order->local))
+		return TCPX_LIVE_SAME;
 	conn->ack.delay_us = order->local.value[1];
 	conn->ack.divisor = ack_field(&order->local, TCPX_ACK_DIVISOR);
 	us = ack_delay_us(conn, ((struct tcp_sock___live *)tp)->srtt_us >> 3);
 	if (!us || (present != live_jiffies(as.applied_us ?: TCPX_DELAY_MOST_US) &&
 		    present != live_jiffies(us))) {
 		conn->ack = as;
-		return us ? live_kept(TCPX_EXT_ACK) : TCPX_LIVE_UNKNOWN_RTT;
+		return us ? live_kept(conn, order, TCPX_EXT_ACK) : TCPX_LIVE_UNKNOWN_RTT;
 	}
-	conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_LOCAL] = order->local;
+	*local = order->local;
+	local->outcome = TCPX_OUTCOME_APPLIED;
 	conn->ack.rule = order->local.id;
 	conn->ack.every = 0;
 	err = live_unmark(tp, conn);
 	if (err)
-		return live_failed(target, TCPX_EXT_ACK, err);
+		return live_failed(conn, target, TCPX_EXT_ACK, err);
 	if (present == live_jiffies(us))
 		return TCPX_LIVE_SAME;
 	err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCP_BPF_DELACK_MAX, &us, sizeof(us));
 	if (err) {
 		conn->ack = as;
-		return live_failed(target, TCPX_EXT_ACK, err);
+		return live_failed(conn, target, TCPX_EXT_ACK, err);
 	}
 	if (!as.applied_us)
 		conn->before.delack_us = present * config.jiffy_us;

@@ -109,7 +109,7 @@ static __always_inline int live_request(struct tcp_sock *tp, struct tcpx_conn *c
 	if (tarr_asks(&order->ask)) {
 		if (!(tarr & TCPX_TARR_PEER))
 			return TCPX_LIVE_INCAPABLE;
-		if (same && tarr & TCPX_TARR_ASKED)
+		if (same && (tarr & TCPX_TARR_ASKED || !conn->silent)) /* or about to be */
 			return TCPX_LIVE_SAME;
 		conn->ack.tarr &= ~TCPX_TARR_ASKED;
 		if (r->state == TCPX_REQUEST_ASKED)
@@ -120,6 +120,7 @@ static __always_inline int live_request(struct tcp_sock *tp, struct tcpx_conn *c
 		r->asked = order->ask.value[0];
 		r->answer = 0;
 		r->state = TCPX_REQUEST_ASKED;
+		conn->ack.tarr &= ~TCPX_TARR_ASKED; /* what counts is what was asked last */
 	}
 	target->said = live_speak(tp, conn, TCPX_EXT_ACK, target);
 	if (target->said == TCPX_LIVE_SAID)

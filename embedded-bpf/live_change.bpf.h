@@ -17,8 +17,9 @@ static __always_inline int live_uto(struct tcp_sock *tp, struct tcpx_conn *conn,
 
 	if (!(order->local.flags & TCPX_RULE_FORCE) && present != conn->uto.applied_ms &&
 	    present != order->local.value[0])
-		return live_kept(TCPX_EXT_UTO);
+		return live_kept(conn, order, TCPX_EXT_UTO);
 	*local = order->local;
+	local->outcome = TCPX_OUTCOME_APPLIED;
 	timeout = uto_timeout(conn);
 	keepalive = uto_keepalive(tp, &timeout);
 	target->keepalive = keepalive;
@@ -29,7 +30,7 @@ static __always_inline int live_uto(struct tcp_sock *tp, struct tcpx_conn *conn,
 	}
 	err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 	if (err)
-		return live_failed(target, TCPX_EXT_UTO, err);
+		return live_failed(conn, target, TCPX_EXT_UTO, err);
 	if (!conn->uto.applied_ms)
 		conn->before.uto_ms = present;
 	conn->uto.applied_ms = timeout;
@@ -61,10 +62,11 @@ static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 				   const struct tcpx_live_order *order,
 				   struct tcpx_live_target *target)
 {
+	struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_LOCAL];
 	struct inet_connection_sock___cc *icsk = (void *)tp;
 	char now[TCPX_CA_NAME_MAX], name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
 	__u32 algorithm = order->local.value[0];
-	bool own;
+	bool own, done;
 	int err;
 
 	if (algorithm >= TCPX_ALGORITHMS)
@@ -74,19 +76,23 @@ static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 			       : BPF_CORE_READ_BITFIELD(icsk, icsk_ca_setsockopt);
 	cc_named(algorithm, name);
 	if (own && !(order->local.flags & TCPX_RULE_FORCE) && !cc_same(now, name))
-		return live_kept(TCPX_EXT_CC_REQUEST);
+		return live_kept(conn, order, TCPX_EXT_CC_REQUEST);
 	if (live_cc_granted(conn))
 		return TCPX_LIVE_PEERS;
-	conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_LOCAL] = order->local;
-	if (cc_same(now, name))
+	/* what we have set may have another name by now: dctcp without ECN is dctcp-reno */
+	done = cc_same(now, name) ||
+	       (conn->cc_applied && !own && rule_active(local) && local->value[0] == algorithm);
+	*local = order->local;
+	local->outcome = TCPX_OUTCOME_APPLIED;
+	if (done)
 		return TCPX_LIVE_SAME;
 	err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
 	if (err)
-		return live_failed(target, TCPX_EXT_CC_REQUEST, err);
+		return live_failed(conn, target, TCPX_EXT_CC_REQUEST, err);
 	if (!conn->cc_applied)
 		__builtin_memcpy(conn->before.cc, now, sizeof(now));
 	live_cc_name(tp, now);
-	conn->before.cc_ours = cc_sum(now); /* dctcp without ECN is dctcp-reno */
+	conn->before.cc_ours = cc_sum(now);
 	conn->cc_applied = 1;
 	count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_APPLIED);
 	return TCPX_LIVE_CHANGED;

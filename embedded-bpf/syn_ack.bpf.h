@@ -6,6 +6,7 @@
 #ifndef TCPX_SYN_ACK_BPF_H
 #define TCPX_SYN_ACK_BPF_H
 
+#include "handover.bpf.h"
 #include "put.bpf.h"
 #include "receive.bpf.h"
 #include "signed.bpf.h"
@@ -86,7 +87,7 @@ static __always_inline void ask_see(struct tcpx_handover *h, const __u8 *option)
 }
 
 /* What was reserved a moment ago. */
-static __always_inline int ask_syn_ack_write(struct bpf_sock_ops *ctx, struct tcpx_handover *h)
+static __always_inline void ask_syn_ack_write(struct bpf_sock_ops *ctx, struct tcpx_handover *h)
 {
 	union tcpx_option o;
 
@@ -97,7 +98,6 @@ static __always_inline int ask_syn_ack_write(struct bpf_sock_ops *ctx, struct tc
 		if (o.all)
 			ask_write(ctx, ext, &o);
 	}
-	return 0;
 }
 
 /* What the SYN asks for. Global: see receive_judge(). */
@@ -108,6 +108,8 @@ __noinline int ask_syn(struct bpf_sock_ops *ctx)
 	if (!h)
 		return 0;
 	header_of_syn(ctx, &h->syn);
+	if (h->syn.len)
+		h->sequence = *(__u32 *)&h->syn.bytes[4];
 	header_walk(&h->syn);
 	for (int i = 0; i < TCPX_EXPERIMENTS_MAX && i < h->syn.experiments; i++)
 		ask_see(h, header_option(&h->syn, h->syn.experiment_at[i]));
@@ -126,30 +128,24 @@ static __always_inline const struct tcpx_rule *ask_syn_ack_rule(const struct tcp
 	return tarr_asks(ask) ? ask : rule;
 }
 
-/* HDR_OPT_LEN and WRITE_HDR_OPT of a SYN-ACK: a request socket, which has no storage. */
-__noinline int ask_syn_ack(struct bpf_sock_ops *ctx)
+/* What this SYN-ACK says is decided, and room for it is taken. */
+static __always_inline void ask_syn_ack_decide(struct bpf_sock_ops *ctx, struct tcpx_handover *h)
 {
-	struct tcpx_handover *h = handover_slot();
 	struct tcpx_policy_key key;
 	union tcpx_option o;
 	struct tcpx_hits hits;
 	__u32 slots = 0, decided;
 
-	/* with SYN cookies every repetition is a first one: our data will have to say it */
-	if (!h || ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE)
-		return 0;
-	if (ctx->op == BPF_SOCK_OPS_WRITE_HDR_OPT_CB && handover_is_ours(ctx, h))
-		return ask_syn_ack_write(ctx, h);
 	if (!policy_hits(ctx, TCPX_DIRECTION_FROM, &key, &hits) || ask_syn_ack_again(ctx) ||
 	    signed_syn(ctx)) /* the connection has a socket, and knows more */
-		return 0;
+		return;
 /* 5.10 takes no loop whose end falls through to its beginning, as clang lays this one out */
 #pragma clang loop unroll(full)
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
 		if (ask_syn_ack_rule(&hits, ext))
 			slots |= 1 << ext;
 	}
-	decided = handover_slots(ctx, h, &key, slots);
+	decided = handover_slots(ctx, h, slots);
 	barrier();
 	slots = h->slots & ~decided; /* in memory verifiers do not follow them: see passive() */
 	if (slots & ~(1 << TCPX_EXT_UTO))
@@ -163,6 +159,23 @@ __noinline int ask_syn_ack(struct bpf_sock_ops *ctx)
 		if (o.all && ask_put(ctx, ext, &o))
 			h->options[ext] = o.all;
 	}
+}
+
+/* HDR_OPT_LEN and WRITE_HDR_OPT of a SYN-ACK: a request socket, which has no storage. */
+__noinline int ask_syn_ack(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_handover *h = handover_slot();
+
+	/* with SYN cookies every repetition is a first one: our data will have to say it */
+	if (!h || ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE)
+		return 0;
+	if (handover_enter(h)) {
+		if (ctx->op == BPF_SOCK_OPS_WRITE_HDR_OPT_CB && handover_is_ours(ctx, h))
+			ask_syn_ack_write(ctx, h);
+		else
+			ask_syn_ack_decide(ctx, h);
+	}
+	handover_leave(h);
 	return 0;
 }
 

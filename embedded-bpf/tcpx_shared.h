@@ -131,11 +131,24 @@ enum tcpx_request_state {
  * TCPX_ACK_* fields, value[1] = longest delay in microseconds
  */
 struct tcpx_rule {
-	__u8 flags;  /* enum tcpx_rule_flag; 0: no rule */
-	__u8 prefix; /* length of the selector's prefix, as written: 0..32 or 0..128 */
-	__u16 reserved;
+	__u8 flags;   /* enum tcpx_rule_flag; 0: no rule */
+	__u8 prefix;  /* length of the selector's prefix, as written: 0..32 or 0..128 */
+	__u8 outcome; /* of a local rule, in a connection's copy of it: enum tcpx_outcome */
+	__u8 reserved;
 	__u32 id; /* under which the thinner counts */
 	__u32 value[2];
+};
+
+/* What has come of a local rule on one connection. */
+enum tcpx_outcome {
+	TCPX_OUTCOME_NONE,	  /* not tried yet */
+	TCPX_OUTCOME_APPLIED,	  /* the connection has the value */
+	TCPX_OUTCOME_APPLICATION, /* it has chosen itself: kept */
+	TCPX_OUTCOME_GRANTED,	  /* the peer was granted something else: kept */
+	TCPX_OUTCOME_LOSS,	  /* a segment of the handshake was lost */
+	TCPX_OUTCOME_LATE,	  /* data was sent before */
+	TCPX_OUTCOME_KERNEL,	  /* did not take it */
+	TCPX_OUTCOME_ROUTES,	  /* for acknowledging at once are not there */
 };
 
 /* Fields of value[0] of an ack rule, by their lowest bit. */
@@ -296,6 +309,7 @@ enum tcpx_tarr_flag {
 	TCPX_TARR_ASKED = 2,   /* we have asked */
 	TCPX_TARR_TAKEN = 4,   /* the peer has asked */
 	TCPX_TARR_PENDING = 8, /* and that is not applied yet */
+	TCPX_TARR_RULES = 16,  /* and it was what the peer has asked for last: that holds */
 };
 
 enum tcpx_silence {
@@ -550,12 +564,17 @@ struct tcpx_thin_config {
  * through a per-CPU slot.
  */
 struct tcpx_handover {
-	__u64 at; /* jiffies */
+	__u64 at;    /* jiffies */
+	__u64 netns; /* its cookie; 0: no rule looks at it */
 	__u32 remote[4];
-	__u32 ports; /* remote ^ local << 16 */
+	__u32 local[4];
+	__u32 ports;	/* remote ^ local << 16 */
+	__u32 sequence; /* of the SYN, as it travels; 0: not looked at */
 	__u32 op;
+	__u32 users; /* programs that are in the middle of it: see handover_enter() */
 	__u32 slots; /* bit per extension: decided what it says on the SYN-ACK */
 	__u32 pad;
+	__u64 first; /* the scope whose program was called first */
 	__u64 scope; /* whose these are: reserved, and to be written in a moment */
 	__u64 options[TCPX_EXT_COUNT]; /* 0: none */
 	/* the SYN, and how often a request stands there: 2 and more, it is malformed */
@@ -570,7 +589,7 @@ struct tcpx_handover {
 struct tcpx_list_config {
 	__u64 scope;	/* cgroup id; 0: every socket */
 	__u32 conns_id; /* of the map, for kernels that have to look for it by hand */
-	__u32 reserved;
+	__u32 jiffy_us; /* the kernel's tick */
 };
 
 enum tcpx_list_flag {
@@ -607,6 +626,7 @@ struct tcpx_listed {
 	__u8 keepalive; /* enum tcpx_keepalive, as it was when the timeout was set */
 	struct tcpx_uto_conn uto;
 	struct tcpx_rule uto_ask;
+	struct tcpx_rule local_rules[TCPX_EXT_COUNT]; /* `outcome` is that of now */
 	struct tcpx_ack_conn ack;
 	struct tcpx_request_conn requests[TCPX_REQUESTS];
 };

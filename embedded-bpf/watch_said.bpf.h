@@ -113,7 +113,7 @@ static __always_inline void watch_peers(struct bpf_sock_ops *ctx, struct tcpx_co
 		watch_uto(conn, e);
 		return;
 	}
-	if (ext == TCPX_EXT_ACK && conn->ack.tarr & TCPX_TARR_TAKEN) {
+	if (ext == TCPX_EXT_ACK && conn->ack.tarr & TCPX_TARR_RULES) {
 		e->asked = conn->ack.tarr_segments ?: 1;
 		e->granted = conn->ack.every;
 	} else {

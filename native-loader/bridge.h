@@ -163,7 +163,7 @@ TCPX_API int tcpx_sockopt_set(int pid, int fd, int level, int name, const void *
 TCPX_API int tcpx_algorithm_load(const char *name);
 /* Raw frames of one interface, non-blocking; nothing of another interface ever arrives. */
 TCPX_API int tcpx_packet_socket(const char *ifname);
-/* Nanoseconds since boot, as bpf_ktime_get_ns() has them. */
+/* Nanoseconds since boot, as bpf_ktime_get_ns() has them: in a time namespace, too. */
 TCPX_API int tcpx_monotonic(uint64_t *out);
 /* Can PIPE_BUF bytes be written without waiting? 0: not now; -EPIPE: nobody reads any more. */
 TCPX_API int tcpx_writable(int fd);

@@ -7,7 +7,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bridge.h"
@@ -78,18 +77,6 @@ void tcpx_ring_close(void *ring)
 		return;
 	ring_buffer__free(r->buffer);
 	free(r);
-}
-
-int tcpx_monotonic(uint64_t *out)
-{
-	struct timespec now;
-
-	if (!out)
-		return -EINVAL;
-	if (clock_gettime(CLOCK_MONOTONIC, &now))
-		return -errno;
-	*out = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-	return 0;
 }
 
 int tcpx_writable(int fd)

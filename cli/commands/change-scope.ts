@@ -52,7 +52,7 @@ async function report(
 ): Promise<void> {
   const { agent, live, more } = told;
   const { scope, change, reload } = done;
-  const changed = isWork(done);
+  const changed = isWork(done) || live?.changed === true;
   const json = (rule: Rule) => ruleJson(rule, site);
   await io.document({
     command,

@@ -61,7 +61,7 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
     await io.parts(io.flags.json ? [] : [schemaText()]);
     return Exit.DONE;
   }
-  const host = await openHost();
+  const host = await openHost({}, "read");
   const own = host.netns();
   const scopes = host.states().flatMap((state) => printed(host.lib, state, own, io));
   const texts = printPolicy(scopes, { tickUs: unwrap("tick", host.lib.tcpx_jiffy_us()) }, host.site());

@@ -81,7 +81,7 @@ function rowsOf(states: readonly ScopeState[], extension: Extension) {
 }
 
 async function showRules(extension: Extension, flags: ScopeFlags, io: Io): Promise<ExitCode> {
-  const host = await openHost(flags);
+  const host = await openHost(flags, "read");
   const states = host.states();
   const site = host.site();
   const rows = rowsOf(states, extension);

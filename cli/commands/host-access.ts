@@ -4,7 +4,7 @@
 import type { ScopeFlags } from "../args.ts";
 import { Exit, TcpxError } from "../errors.ts";
 import { type Bridge, bridge } from "../loader/bridge.ts";
-import { currentNetns, requireCapabilities } from "../loader/host.ts";
+import { currentNetns, requireCapabilities, type Work } from "../loader/host.ts";
 import { siteSeen } from "../loader/site.ts";
 import { readScope, readScopes, type ScopeState } from "../loader/state.ts";
 import { unseenError } from "../loader/unseen.ts";
@@ -37,15 +37,16 @@ function located(lib: Bridge, flags: ScopeFlags): FoundScope {
 }
 
 /**
- * Opens the host for reading and changing rules.
+ * Opens the host.
  * @param flags name a scope; they are checked before the permission is
+ * @param work what is to be done: others may need less
  * @throws TcpxError (usage) when there is no such scope, (permission)
  */
-export async function openHost(flags: ScopeFlags = {}): Promise<Host> {
+export async function openHost(flags: ScopeFlags = {}, work: Work = "change"): Promise<Host> {
   const lib = await bridge();
   const isNamed = Object.values(flags).some((value) => value !== undefined);
   const named = isNamed ? located(lib, flags) : undefined;
-  requireCapabilities(lib);
+  requireCapabilities(lib, work);
   return {
     lib,
     scope: () => named ?? resolveScope(lib, {}),

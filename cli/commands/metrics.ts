@@ -102,7 +102,7 @@ export const metrics = leaf({
       throw usageError("--listen and --output exclude each other", address, "give one of them");
     }
     const where = address === undefined ? undefined : parseListen(address);
-    const host = await openHost(scopeFlags(args));
+    const host = await openHost(scopeFlags(args), "read");
     const { lib } = host;
     const read = reader(host, io);
     if (where) {

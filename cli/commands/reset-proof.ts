@@ -5,9 +5,9 @@ import { existsSync } from "node:fs";
 import { type RouteSurvey, removeRoutesLeft } from "../agent/routes-left.ts";
 import { checkRunDir, RUN_DIR } from "../agent/run-dir.ts";
 import { agentPid } from "../agent/start.ts";
-import { Exit, type ExitCode } from "../errors.ts";
-import type { Bridge } from "../loader/bridge.ts";
-import { findBpffs } from "../loader/host.ts";
+import { Exit, type ExitCode, TcpxError } from "../errors.ts";
+import { type Bridge, isErrno } from "../loader/bridge.ts";
+import { capabilities, findBpffs } from "../loader/host.ts";
 import { linkInfo, listPins, openPin } from "../loader/maps.ts";
 import { type Owner, ownersOf } from "../loader/owners.ts";
 import { allScopeDirs, topDir } from "../loader/pins.ts";
@@ -77,7 +77,12 @@ async function survey(
  */
 export async function prove(lib: Bridge, own: ReadonlySet<number>, stuck: string[]): Promise<Proof> {
   const bpffs = findBpffs(lib);
-  const found = await survey(lib, own);
+  const found = await survey(lib, own).catch((cause: unknown) => {
+    if (!isErrno(cause, "EPERM") || capabilities(lib)("SYS_ADMIN")) throw cause;
+    const what =
+      "what else is attached may not be looked at, only the rules were removed: CAP_SYS_ADMIN missing";
+    throw new TcpxError(Exit.PERMISSION, what, { hint: "run it as root, for example with sudo", cause });
+  });
   const pins = bpffs === undefined ? [] : listPins(topDir(bpffs));
   const thinned = found.others.some(({ name }) => name !== "tcpx");
   const routes = removeRoutesLeft(lib, thinned);

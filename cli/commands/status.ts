@@ -151,7 +151,7 @@ export const status = leaf({
       "by the agent when their time came.",
   ],
   async run(args, io) {
-    const host = await openHost(scopeFlags(args));
+    const host = await openHost(scopeFlags(args), "read");
     const reports = host
       .states()
       .map((state) => ({ state, counters: readCounters(host.lib, state.id, state.layout) }));

@@ -168,7 +168,7 @@ export const watch = leaf({
   ],
   async run(args, io) {
     const { wanted, extensions } = parse(args, io);
-    const host = await openHost(scopeFlags(args));
+    const host = await openHost(scopeFlags(args), "read");
     const scope = host.scope();
     for (const notice of scope.notices) io.messages.warn(notice);
     const netns = ownNamespace().inode;

@@ -23,6 +23,10 @@ export interface LiveReport {
   /** For the JSON document. */
   json: Record<string, unknown>;
   lines: string[];
+  /** Sockets have something that they had not before. */
+  changed: boolean;
+  /** It has been said that some namespaces could not be entered. */
+  refused?: boolean;
 }
 
 /** Rules by which listeners of this side have something to read or to say. */
@@ -32,15 +36,20 @@ function concernsListeners(change: Change): boolean {
   );
 }
 
-function tellRefused(refused: number, io: Io): void {
-  if (refused === 0) return;
-  io.messages.warn("some network namespaces could not be entered: CAP_SYS_ADMIN is needed for that");
+/** Once, however many steps have met it. */
+function tellRefused(refused: number, report: LiveReport, io: Io): void {
+  if (refused === 0 || report.refused) return;
+  report.refused = true;
+  io.messages.warn(
+    "some network namespaces could not be entered: CAP_SYS_ADMIN is needed for that, and CAP_SYS_PTRACE to find them",
+  );
 }
 
 function say(report: LiveReport, io: Io, done: string, outcome: Outcome): void {
   report.json.live = outcomeJson(outcome);
+  report.changed ||= outcome.changed + outcome.said > 0;
   report.lines.push(...outcomeLines(done, outcome));
-  tellRefused(outcome.refused, io);
+  tellRefused(outcome.refused, report, io);
   if (outcome.mute) {
     io.messages.warn("this kernel announces nothing on connections that exist (Linux 6.12 does)");
   }
@@ -50,8 +59,9 @@ function say(report: LiveReport, io: Io, done: string, outcome: Outcome): void {
 async function arm(job: Job, report: LiveReport, io: Io): Promise<void> {
   const armed = await armListeners(job);
   report.json.listeners = armedJson(armed);
+  report.changed ||= armed.armed > 0;
   report.lines.push(...armedLines(armed));
-  tellRefused(armed.refused, io);
+  tellRefused(armed.refused, report, io);
   if (!armed.supported) {
     io.messages.info(
       "this kernel cannot arm listeners that exist (Linux 5.15 can): they learn from the third ACK",
@@ -74,7 +84,7 @@ async function tellAgain(job: Job, change: Change, report: LiveReport, io: Io): 
 
 /** Call it after the rules are in force; undoing only needs the state from before. */
 export async function tellSockets(job: Job, change: Change, wish: LiveWish, io: Io): Promise<LiveReport> {
-  const report: LiveReport = { json: {}, lines: [] };
+  const report: LiveReport = { json: {}, lines: [], changed: false };
   if (wish.undo) {
     if (!wish.live) return report;
     const ids = new Set(wish.undo(change).map((rule) => ruleId(job.scope.id, rule)));

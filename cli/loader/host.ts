@@ -157,18 +157,28 @@ export function capabilities(lib: Bridge): (name: Capability) => boolean {
   return (name) => (effective[0]! & capabilityMask([name])) !== 0n;
 }
 
-/** Names of the capabilities that tcpx needs and this process lacks. */
-export function missingCapabilities(lib: Bridge): string[] {
+/** What a command does, and what the kernel asks for that; CAP_SYS_ADMIN stands for PERFMON and BPF. */
+const NEEDED = {
+  /** Reads maps that are pinned. */
+  read: ["BPF"],
+  /** Also has an iterator list sockets. */
+  list: ["PERFMON", "BPF"],
+  /** Loads programs of the network and attaches them. */
+  change: ["NET_ADMIN", "PERFMON", "BPF"],
+} as const satisfies Record<string, readonly Capability[]>;
+
+export type Work = keyof typeof NEEDED;
+
+/** Names of the capabilities that this work needs and this process lacks. */
+export function missingCapabilities(lib: Bridge, work: Work = "change"): string[] {
   const has = capabilities(lib);
-  const needed = (["NET_ADMIN", "PERFMON", "BPF"] as const).filter(
-    (name) => !has(name) && (name === "NET_ADMIN" || !has("SYS_ADMIN")),
-  );
-  return needed.map((name) => `CAP_${name}`);
+  const missing = NEEDED[work].filter((name) => !has(name) && (name === "NET_ADMIN" || !has("SYS_ADMIN")));
+  return missing.map((name) => `CAP_${name}`);
 }
 
 /** @throws TcpxError (permission) */
-export function requireCapabilities(lib: Bridge): void {
-  const missing = missingCapabilities(lib);
+export function requireCapabilities(lib: Bridge, work: Work = "change"): void {
+  const missing = missingCapabilities(lib, work);
   if (missing.length === 0) return;
   throw new TcpxError(Exit.PERMISSION, `not permitted: ${missing.join(", ")} missing`, {
     hint: "run it as root, for example with sudo",

@@ -126,6 +126,17 @@ export const LiveVerb = {
   UNDO: 2,
 } as const;
 
+export const Outcome = {
+  NONE: 0,
+  APPLIED: 1,
+  APPLICATION: 2,
+  GRANTED: 3,
+  LOSS: 4,
+  LATE: 5,
+  KERNEL: 6,
+  ROUTES: 7,
+} as const;
+
 export const PathCause = {
   REFUSED: 0,
   LOST: 1,
@@ -175,6 +186,7 @@ export const TarrFlag = {
   ASKED: 2,
   TAKEN: 4,
   PENDING: 8,
+  RULES: 16,
 } as const;
 
 export const ThinCounter = {
@@ -331,21 +343,26 @@ export const structs = {
     },
   },
   tcpx_handover: {
-    size: 184,
+    size: 224,
     fields: {
       at: { offset: 0, type: "u64" },
-      remote: { offset: 8, type: "u32", dims: [4] },
-      ports: { offset: 24, type: "u32" },
-      op: { offset: 28, type: "u32" },
-      slots: { offset: 32, type: "u32" },
-      pad: { offset: 36, type: "u32" },
-      scope: { offset: 40, type: "u64" },
-      options: { offset: 48, type: "u64", dims: [4] },
-      syn: { offset: 80, type: "tcpx_header" },
-      asked: { offset: 160, type: "u16", dims: [4] },
-      asks: { offset: 168, type: "u8", dims: [4] },
-      tarr: { offset: 172, type: "u8" },
-      pad2: { offset: 173, type: "u8", dims: [7] },
+      netns: { offset: 8, type: "u64" },
+      remote: { offset: 16, type: "u32", dims: [4] },
+      local: { offset: 32, type: "u32", dims: [4] },
+      ports: { offset: 48, type: "u32" },
+      sequence: { offset: 52, type: "u32" },
+      op: { offset: 56, type: "u32" },
+      users: { offset: 60, type: "u32" },
+      slots: { offset: 64, type: "u32" },
+      pad: { offset: 68, type: "u32" },
+      first: { offset: 72, type: "u64" },
+      scope: { offset: 80, type: "u64" },
+      options: { offset: 88, type: "u64", dims: [4] },
+      syn: { offset: 120, type: "tcpx_header" },
+      asked: { offset: 200, type: "u16", dims: [4] },
+      asks: { offset: 208, type: "u8", dims: [4] },
+      tarr: { offset: 212, type: "u8" },
+      pad2: { offset: 213, type: "u8", dims: [7] },
     },
   },
   tcpx_header: {
@@ -382,11 +399,11 @@ export const structs = {
     fields: {
       scope: { offset: 0, type: "u64" },
       conns_id: { offset: 8, type: "u32" },
-      reserved: { offset: 12, type: "u32" },
+      jiffy_us: { offset: 12, type: "u32" },
     },
   },
   tcpx_listed: {
-    size: 208,
+    size: 272,
     fields: {
       cgroup: { offset: 0, type: "u64" },
       scope: { offset: 8, type: "u64" },
@@ -414,8 +431,9 @@ export const structs = {
       keepalive: { offset: 111, type: "u8" },
       uto: { offset: 112, type: "tcpx_uto_conn" },
       uto_ask: { offset: 120, type: "tcpx_rule" },
-      ack: { offset: 136, type: "tcpx_ack_conn" },
-      requests: { offset: 160, type: "tcpx_request_conn", dims: [4] },
+      local_rules: { offset: 136, type: "tcpx_rule", dims: [4] },
+      ack: { offset: 200, type: "tcpx_ack_conn" },
+      requests: { offset: 224, type: "tcpx_request_conn", dims: [4] },
     },
   },
   tcpx_live_order: {
@@ -520,7 +538,8 @@ export const structs = {
     fields: {
       flags: { offset: 0, type: "u8" },
       prefix: { offset: 1, type: "u8" },
-      reserved: { offset: 2, type: "u16" },
+      outcome: { offset: 2, type: "u8" },
+      reserved: { offset: 3, type: "u8" },
       id: { offset: 4, type: "u32" },
       value: { offset: 8, type: "u32", dims: [2] },
     },

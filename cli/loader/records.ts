@@ -101,11 +101,12 @@ export function decodeRules(bytes: Uint8Array, count: number): Rule[] {
 
 /** A rule as the programs read it; `scope` is what it stands in. */
 export function encodeSlot(scope: bigint, rule: Rule | undefined): Struct<"tcpx_rule"> {
-  if (!rule) return { flags: 0, prefix: 0, reserved: 0, id: 0, value: [0, 0] };
+  if (!rule) return { flags: 0, prefix: 0, outcome: 0, reserved: 0, id: 0, value: [0, 0] };
   const { selector, value } = rule;
   return {
     flags: flagsOf(rule),
     prefix: selector.prefix,
+    outcome: 0,
     reserved: 0,
     id: ruleId(scope, rule),
     value: [...value],

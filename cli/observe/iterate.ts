@@ -8,15 +8,21 @@ import { findBpffs } from "../loader/host.ts";
 import { type Fd, mapId, openPin, valueSize } from "../loader/maps.ts";
 import { loadError, openObject } from "../loader/object.ts";
 import { layoutDir } from "../loader/pins.ts";
-import { readSite } from "../loader/site.ts";
+import { siteIfReadable } from "../loader/site.ts";
 import { encode, sizeOf } from "../loader/struct.ts";
-import type { Namespace } from "../system/netns.ts";
+import { type Namespace, ownNamespace } from "../system/netns.ts";
 import { Listed, RECORD } from "./listed.ts";
 
-/** The pinned state of connections; undefined without rules, or when another build made it. */
-function openConns(lib: Bridge): Fd | undefined {
+/** The pinned state of connections; undefined without rules, or when another build made it; null: it is not for us. */
+function openConns(lib: Bridge): Fd | undefined | null {
   const bpffs = findBpffs(lib);
-  const map = bpffs === undefined ? undefined : openPin(lib, join(layoutDir(bpffs), "conns"));
+  let map: Fd | undefined;
+  try {
+    map = bpffs === undefined ? undefined : openPin(lib, join(layoutDir(bpffs), "conns"));
+  } catch (error) {
+    if (isErrno(error, "EACCES", "EPERM")) return null;
+    throw error;
+  }
   if (!map || valueSize(lib, map.fd) === sizeOf("tcpx_conn")) return map;
   map[Symbol.dispose]();
   return undefined;
@@ -40,7 +46,11 @@ class Lister implements Disposable {
     programs: readonly string[],
   ): Promise<Lister> {
     lib.tcpx_raise_memlock();
-    const config = encode("tcpx_list_config", { scope, conns_id: conns ? mapId(lib, conns.fd) : 0 });
+    const config = encode("tcpx_list_config", {
+      scope,
+      conns_id: conns ? mapId(lib, conns.fd) : 0,
+      jiffy_us: unwrap("tick", lib.tcpx_jiffy_us()),
+    });
     let result = 0;
     for (const program of programs) {
       const lister = new Lister(lib, await openObject(lib, "list"), program);
@@ -60,13 +70,16 @@ class Lister implements Disposable {
     return lib.tcpx_object_load(object);
   }
 
-  /** Bytes written to the buffer; undefined: it was too small. */
-  run({ path }: Namespace, into: Uint8Array): number | undefined {
+  /** Bytes written to the buffer; undefined: it was too small; null: we are not let into the namespace. */
+  run({ path, inode }: Namespace, into: Uint8Array): number | undefined | null {
     const program = unwrap("program", this.lib.tcpx_object_prog_fd(this.object, cstr(this.program)));
-    const wrote = this.lib.tcpx_iterate(program, cstr(path), into, into.length);
+    const own = inode === ownNamespace().inode; // needs no leave to enter
+    const wrote = this.lib.tcpx_iterate(program, own ? null : cstr(path), into, into.length);
     const error = wrote < 0 ? new Errno("list sockets", -wrote) : undefined;
-    if (error && !isErrno(error, "ENOSPC")) throw error;
-    return error ? undefined : wrote;
+    if (!error) return wrote;
+    if (isErrno(error, "ENOSPC")) return undefined;
+    if (!own && isErrno(error, "EPERM", "EACCES")) return null;
+    throw error;
   }
 
   [Symbol.dispose](): void {
@@ -112,9 +125,10 @@ export async function listSockets(
   programs: readonly string[] = PROGRAMS,
 ): Promise<Listed> {
   using conns = openConns(lib);
-  using lister = await Lister.load(lib, scope, conns, programs);
+  using lister = await Lister.load(lib, scope, conns ?? undefined, programs);
   let buffer: Uint8Array = new Uint8Array(0);
   let used = 0;
+  let refused = 0;
   for (const namespace of where) {
     // a process may have ended since, and its pid be another one's
     if (statSync(namespace.path, { throwIfNoEntry: false })?.ino !== namespace.inode) continue;
@@ -123,12 +137,16 @@ export async function listSockets(
       buffer = withRoom(buffer, used, room);
       const wrote = lister.run(namespace, buffer.subarray(used));
       if (wrote !== undefined) {
-        used += wrote;
+        used += wrote ?? 0;
+        if (wrote === null) refused++;
         break;
       }
       room *= 2;
     }
   }
   const tickUs = unwrap("tick", lib.tcpx_jiffy_us());
-  return new Listed(buffer.subarray(0, used), tickUs, readSite(lib));
+  return new Listed(buffer.subarray(0, used), tickUs, siteIfReadable(lib), {
+    refused,
+    blind: conns === null,
+  });
 }

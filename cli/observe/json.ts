@@ -4,18 +4,12 @@
 import { Direction, ListFlag } from "../loader/layout.generated.ts";
 import { addressText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
-import {
-  keepaliveNote,
-  type Negotiated,
-  perNegotiation,
-  type Said,
-  type Side,
-  type Strategy,
-} from "./said.ts";
-import { sideJson } from "./value-json.ts";
+import { type Local, type LocalValue, NO_LOCAL, type Strategy } from "./local.ts";
+import { keepaliveNote, type Negotiated, perNegotiation, type Said, type Side } from "./said.ts";
+import { sideJson, valueJson } from "./value-json.ts";
 
 const NOTHING: Side = { status: "none", asked: null, granted: null };
-const SILENT: Said = { ours: NOTHING, peers: NOTHING };
+const SILENT: Said = { ours: NOTHING, peers: NOTHING, local: NO_LOCAL };
 
 function strategyJson(strategy: Strategy | null | undefined) {
   if (!strategy) return null;
@@ -23,8 +17,22 @@ function strategyJson(strategy: Strategy | null | undefined) {
   return { every: every || null, divisor: divisor || null, delay_us: delayUs || null };
 }
 
-function saidJson(extension: string, { ours, peers }: Said = SILENT) {
-  return { ours: sideJson(extension, ours), peers: sideJson(extension, peers) };
+const localValueJson = (extension: string, value: LocalValue | null) =>
+  typeof value === "object" ? strategyJson(value) : valueJson(extension, value);
+
+const localJson = (extension: string, { status, rule, applied, reason }: Local) => ({
+  status,
+  rule: localValueJson(extension, rule),
+  applied: localValueJson(extension, applied),
+  reason,
+});
+
+function saidJson(extension: string, { ours, peers, local }: Said = SILENT) {
+  return {
+    ours: sideJson(extension, ours),
+    peers: sideJson(extension, peers),
+    local: localJson(extension, local),
+  };
 }
 
 function extensionsJson(said: Negotiated | undefined) {

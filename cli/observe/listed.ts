@@ -40,11 +40,13 @@ export class Listed {
   /**
    * @param tickUs the kernel's tick
    * @param site whose names numbers have
+   * @param lacks what could not be looked at: so many namespaces, and what tcpx knows of connections
    */
   constructor(
     readonly bytes: Uint8Array,
     private readonly tickUs: number,
     readonly site: Site = DEFAULT_SITE,
+    readonly lacks = { refused: 0, blind: false },
   ) {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
@@ -125,6 +127,17 @@ export class Listed {
     return { flags: this.u8(from + RULE.flags.offset), ms: this.u32(from + RULE.value.offset) };
   }
 
+  /** The local rule that it has: enum tcpx_rule_flag, what has come of it, and its two numbers. */
+  localRule(at: number, ext: number) {
+    const from = at + AT.local_rules.offset + ext * structs.tcpx_rule.size;
+    const value = from + RULE.value.offset;
+    return {
+      flags: this.u8(from + RULE.flags.offset),
+      outcome: this.u8(from + RULE.outcome.offset),
+      value: [this.u32(value), this.u32(value + 4)] as [number, number],
+    };
+  }
+
   /** In the order of struct tcpx_conn. */
   request(at: number, index: number): Request {
     const from = at + AT.requests.offset + index * structs.tcpx_request_conn.size;
@@ -140,6 +153,7 @@ export class Listed {
     return {
       rule: this.u32(from + ACK.rule.offset),
       delayUs: this.u32(from + ACK.delay_us.offset),
+      appliedUs: this.u32(from + ACK.applied_us.offset),
       every: this.u8(from + ACK.every.offset),
       divisor: this.u8(from + ACK.divisor.offset),
       marked: this.u8(from + ACK.marked.offset),

@@ -9,14 +9,8 @@ import { formatDuration } from "../policy/duration.ts";
 import type { AckPair } from "../wire/ack.ts";
 import { endpointText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
-import {
-  type KeepaliveNote,
-  type Negotiated,
-  perNegotiation,
-  type Side,
-  type Strategy,
-  type Value,
-} from "./said.ts";
+import type { Local, LocalValue, Strategy } from "./local.ts";
+import { type KeepaliveNote, type Negotiated, perNegotiation, type Side, type Value } from "./said.ts";
 
 const WIDTH = 80;
 /** Characters that are written at once. */
@@ -60,11 +54,41 @@ function sideText(name: string, side: Side, words: typeof WORDS_OURS): string[] 
   return [`${name} ${word} ${gift && gift !== wish ? `${gift} (asked ${wish})` : wish}`];
 }
 
-function strategyText(strategy: Strategy | null): string[] {
-  if (!strategy) return [];
-  const delay = strategy.delayUs > 0 ? ` ${formatMicros(strategy.delayUs)}` : "";
-  const pair = strategy.every || strategy.divisor ? ` ${pairText(strategy)}` : "";
-  return [`ack set${pair}${delay}`];
+function strategyText(strategy: Strategy): string {
+  const delay = strategy.delayUs > 0 ? [formatMicros(strategy.delayUs)] : [];
+  return [...(strategy.every || strategy.divisor ? [pairText(strategy)] : []), ...delay].join(" ");
+}
+
+function localValueText(value: LocalValue, name: string): string {
+  return typeof value === "object" ? strategyText(value) : valueText(value, name);
+}
+
+const FAILED = {
+  loss: "a segment was lost",
+  late: "data was sent before",
+  kernel: "the kernel refused it",
+  routes: "no routes for it",
+} as const;
+
+/** What our own rule has done. Of ack the strategy says more. */
+function localText(name: string, { status, rule, applied, reason }: Local): string[] {
+  if (status === "none") return [];
+  if (status === "exempt" || rule === null) return [`${name} exempt`];
+  const wish = localValueText(rule, name);
+  if (status === "kept") return [`${name} kept (rule ${wish})`];
+  if (status === "pending") return [`${name} not yet set ${wish}`];
+  if (status === "failed") {
+    const why = reason === null || reason === "application" || reason === "granted" ? "" : FAILED[reason];
+    return [`${name} not set ${wish}: ${why}`];
+  }
+  const has = applied === null || name === "ack" ? wish : localValueText(applied, name);
+  return [`${name} set ${has}${has === wish ? "" : ` (rule ${wish})`}`];
+}
+
+/** A strategy is there as soon as the rule was found; what keeps it from working says more. */
+function ackText({ ack, strategy }: Negotiated): string[] {
+  if (ack.local.status !== "none" && ack.local.status !== "applied") return localText("ack", ack.local);
+  return strategy && ack.peers.status !== "granted" ? [`ack set ${strategyText(strategy)}`] : [];
 }
 
 const KEEPALIVE: Record<KeepaliveNote, string> = {
@@ -84,10 +108,10 @@ export function saidParts(said: Negotiated | undefined): string[] {
   const parts = (["uto", "cc-request", "iw", "ack"] as const).flatMap((name) => [
     ...sideText(name, said[name].ours, WORDS_OURS),
     ...sideText(name, said[name].peers, WORDS_PEERS),
+    ...(name === "ack" ? ackText(said) : localText(name, said[name].local)),
   ]);
-  const strategy = said.ack.peers.status === "granted" ? [] : strategyText(said.strategy);
   const fallback = { loss: ["fallback"], path: ["fallback (path)"] };
-  return [...parts, ...strategy, ...keepaliveText(said), ...(said.fallback ? fallback[said.fallback] : [])];
+  return [...parts, ...keepaliveText(said), ...(said.fallback ? fallback[said.fallback] : [])];
 }
 
 /** As many parts on a line as fit. */

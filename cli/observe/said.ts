@@ -13,6 +13,7 @@ import {
 import { type AckPair, decodeAck, decodeTarr } from "../wire/ack.ts";
 import { DEFAULT_SITE, numberName, type Site } from "../wire/site.ts";
 import type { Listed, Request } from "./listed.ts";
+import { type Local, localOf, type Strategy } from "./local.ts";
 
 /** uto: milliseconds; cc-request: a name; iw: segments; ack: both numbers. */
 export type Value = number | string | AckPair;
@@ -32,17 +33,14 @@ export interface Side {
   granted: Value | null;
 }
 
+/** What one extension has done. */
 export interface Said {
   /** What we ask of the peer. */
   ours: Side;
   /** What the peer asks of us. */
   peers: Side;
-}
-
-/** How this side acknowledges, by a rule. */
-export interface Strategy extends AckPair {
-  /** Longest delay, microseconds; 0: no such limit. */
-  delayUs: number;
+  /** What we set ourselves. */
+  local: Local;
 }
 
 /**
@@ -154,7 +152,9 @@ export function keepaliveNote(list: Listed, at: number): KeepaliveNote | null {
   return list.lowered(at) ? "lowered" : null;
 }
 
-function utoSaid(list: Listed, at: number): Said {
+type Sides = Pick<Said, "ours" | "peers">;
+
+function utoSaid(list: Listed, at: number): Sides {
   const { remoteMs, appliedMs } = list.uto(at);
   const { flags, ms } = list.utoAsk(at);
   const asks = (flags & (RuleFlag.SET | RuleFlag.NONE)) === RuleFlag.SET;
@@ -167,12 +167,12 @@ function utoSaid(list: Listed, at: number): Said {
   };
 }
 
-function ackSaid(list: Listed, at: number): Said {
+function ackSaid(list: Listed, at: number): Sides {
   const { tarr, tarrAsked, tarrSegments, every } = list.ack(at);
   const [ours, peers] = [ourSide(list, at, 2, Ext.ACK), peersSide(list.request(at, 3), pair, list.site)];
   const rate = (n: number): AckPair => ({ every: n, divisor: 0 });
   const asked = tarr & TarrFlag.ASKED;
-  const taken = tarr & TarrFlag.TAKEN;
+  const taken = tarr & TarrFlag.RULES;
   return {
     // nobody answers TARR
     ours: asked ? { status: "asked", asked: rate(decodeTarr(tarrAsked)), granted: null } : ours,
@@ -188,17 +188,18 @@ function strategyOf(list: Listed, at: number): Strategy | null {
 /** Undefined when no rule of tcpx has matched the connection. */
 export function negotiated(list: Listed, at: number): Negotiated | undefined {
   if (!(list.flags(at) & ListFlag.KNOWN)) return undefined;
-  const said = (index: number, ext: number, meaning: Meaning): Said => ({
+  const of = (ext: number, sides: Sides): Said => ({ ...sides, local: localOf(list, at, ext) });
+  const sides = (index: number, ext: number, meaning: Meaning): Sides => ({
     ours: ourSide(list, at, index, ext),
     peers: peersSide(list.request(at, index), meaning, list.site),
   });
   return {
-    uto: utoSaid(list, at),
+    uto: of(Ext.UTO, utoSaid(list, at)),
     keepalive: keepaliveNote(list, at),
     timeoutMs: list.timeoutMs(at),
-    "cc-request": said(0, Ext.CC_REQUEST, algorithm),
-    iw: said(1, Ext.IW, segments),
-    ack: ackSaid(list, at),
+    "cc-request": of(Ext.CC_REQUEST, sides(0, Ext.CC_REQUEST, algorithm)),
+    iw: of(Ext.IW, sides(1, Ext.IW, segments)),
+    ack: of(Ext.ACK, ackSaid(list, at)),
     strategy: strategyOf(list, at),
     fallback: FALLBACKS[list.silent(at)] ?? null,
   };

@@ -6,7 +6,7 @@
 
 import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
-import { type Bridge, isErrno, unwrap } from "../loader/bridge.ts";
+import { type Bridge, Errno, isErrno, unwrap } from "../loader/bridge.ts";
 import { findBpffs, requireOwn, unmountOwnBpffs } from "../loader/host.ts";
 import { Direction, Ext, WatchSlot } from "../loader/layout.generated.ts";
 import { tryFlock } from "../loader/lock.ts";
@@ -156,11 +156,16 @@ function pinnedId(lib: Bridge): number | undefined {
   return pin && mapId(lib, pin.fd);
 }
 
-/** Nanoseconds since boot. */
+/** Nanoseconds since boot, as the programs count them. @throws TcpxError (unsupported) */
 function bootNs(lib: Bridge): bigint {
   const out = new BigUint64Array(1);
-  unwrap("clock", lib.tcpx_monotonic(out));
-  return out[0]!;
+  const result = lib.tcpx_monotonic(out);
+  if (result >= 0) return out[0]!;
+  const cause = new Errno("clock", -result);
+  throw new TcpxError(Exit.UNSUPPORTED, `the offset of this time namespace is not known (${cause.code})`, {
+    hint: "run tcpx on the host itself, or put a shell between unshare and tcpx",
+    cause,
+  });
 }
 
 /** Is anybody watching? */

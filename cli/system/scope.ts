@@ -12,20 +12,16 @@ import { directories } from "../loader/survey.ts";
 import { isDirectory, readOrEmpty } from "../loader/viewpoint.ts";
 import { waitingFor } from "../loader/waiting.ts";
 import { unifiedPath } from "./cgroup-path.ts";
-import { cgroupSeen } from "./cgroup-seen.ts";
+import { cgroupSeen, holds } from "./cgroup-seen.ts";
 import { childEnvironment, programOf } from "./child.ts";
 import { makeDirectories } from "./files.ts";
+import { MACHINE_ROOT, outside } from "./pid-outside.ts";
 import { hasTcpSocket, processState } from "./process.ts";
 import { cgroupOfSlice, cgroupOfUnit, parseShown, parseUnit, pickUnit, unitOf } from "./unit-name.ts";
 
 /** A scope, and what should be known about how it was found. */
 export interface FoundScope extends SeenScope {
   notices: string[];
-}
-
-/** The list is empty where it cannot be read: in threaded cgroups. */
-function holds(cgroup: string, pid: number): boolean {
-  return readOrEmpty(join(cgroup, "cgroup.procs")).split("\n").includes(String(pid));
 }
 
 /**
@@ -41,6 +37,17 @@ export function cgroupOfProcess(pid: number): string | undefined {
   return undefined;
 }
 
+/** Who means one container's process must not get every process of the machine. @throws TcpxError (usage) */
+function refuseOutside(text: string, pid: number): void {
+  const why = outside(pid);
+  if (why === undefined) return;
+  throw usageError(
+    `--pid ${text}: that process is in the root cgroup, which is every process of this machine, and ${why}`,
+    text,
+    "name a cgroup with --cgroup, or run tcpx where the process is",
+  );
+}
+
 function findByPid(lib: Bridge, text: string): FoundScope {
   const pid = /^[1-9]\d{0,9}$/.test(text) ? Number(text) : 0;
   if (pid === 0)
@@ -54,10 +61,12 @@ function findByPid(lib: Bridge, text: string): FoundScope {
   const root = cgroupRoot();
   const path = cgroupOfProcess(pid);
   if (path === undefined) {
-    const what = `the cgroup of process ${text} cannot be seen from here`;
+    const why = outside(pid);
+    const what = `the cgroup of process ${text} cannot be seen from here${why ? `: it is ${why}` : ""}`;
     throw new TcpxError(Exit.UNSUPPORTED, what, { value: text, hint: "run tcpx on the host itself" });
   }
   const scope = findScope(lib, path === root ? undefined : path);
+  if (scope.id === MACHINE_ROOT) refuseOutside(text, pid);
   const notices: string[] = [];
   if (scope.name === "/") {
     notices.push(`process ${text} is in the root cgroup: this scope is not only it, but every process`);

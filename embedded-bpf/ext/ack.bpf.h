@@ -235,12 +235,14 @@ static __always_inline void ack_established(struct bpf_sock_ops *ctx, struct tcp
 		if ((granted & 0xff) < (r->asked & 0xff))
 			count_apart(TCPX_EXT_ACK, TCPX_COUNTER_CLAMPED);
 		ack_adopt(ctx, TCPX_KIND_ACCEPT, granted & 0xff, granted >> 8);
+		conn->ack.tarr &= ~TCPX_TARR_RULES;
 		request_decide(conn, TCPX_EXT_ACK, granted, granted, granted);
 	} else if (conn->ack.tarr & TCPX_TARR_PENDING) {
 		granted = ack_bounded(accept, conn->ack.tarr_segments ?: 1);
 		if (granted < conn->ack.tarr_segments)
 			count_apart(TCPX_EXT_ACK, TCPX_COUNTER_CLAMPED);
 		ack_adopt(ctx, TCPX_KIND_ACCEPT, granted & 0xff, 0);
+		conn->ack.tarr |= TCPX_TARR_RULES;
 		conn_news(conn, TCPX_EXT_ACK, TCPX_NEWS_PEERS);
 	} else {
 		ack_local(ctx, conn);

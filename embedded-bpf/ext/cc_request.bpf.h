@@ -23,14 +23,6 @@ static __always_inline void cc_name(const struct inet_connection_sock___cc *icsk
 	bpf_core_read(name, TCPX_CA_NAME_MAX, &icsk->icsk_ca_ops->name);
 }
 
-/* A name in 8 bytes; the kernel's differ in it. Nothing stands behind the NUL. */
-static __always_inline __u64 cc_sum(const char *name)
-{
-	const __u64 *words = (const __u64 *)name;
-
-	return words[0] ^ words[1] * 3;
-}
-
 static __always_inline bool cc_same(const char *name, const char *other)
 {
 	const __u64 *words = (const __u64 *)name, *others = (const __u64 *)other;
@@ -136,12 +128,18 @@ static __always_inline void cc_received(struct tcpx_conn *conn)
 
 /* Our own wish: as iw_local(), and after it, since some algorithms pace by the window that they
  * find when they begin. */
-static __always_inline void cc_local(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
+static __always_inline void cc_local(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
 	const struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_LOCAL];
+	enum tcpx_outcome outcome = TCPX_OUTCOME_APPLIED;
 
-	if (rule_active(local) && !conn->cc_applied && local_now(ctx))
-		cc_apply(ctx, TCPX_KIND_LOCAL, local->value[0]);
+	if (!rule_active(local) || conn->cc_applied || !local_now(ctx))
+		return;
+	if (!cc_apply(ctx, TCPX_KIND_LOCAL, local->value[0]))
+		outcome = !(local->flags & TCPX_RULE_FORCE) && cc_is_applications(ctx, conn)
+				  ? TCPX_OUTCOME_APPLICATION
+				  : TCPX_OUTCOME_KERNEL;
+	conn_outcome(conn, TCPX_EXT_CC_REQUEST, outcome);
 }
 
 /* The handshake is complete: the peer's request goes before our own wish. */
@@ -158,7 +156,9 @@ static __always_inline void cc_established(struct bpf_sock_ops *ctx, struct tcpx
 		request_decide(conn, TCPX_EXT_CC_REQUEST, granted ? r->asked : TCPX_CC_REFUSED,
 			       granted, cc_promise(accept, r->asked));
 	}
-	if (!granted)
+	if (granted)
+		conn_outcome(conn, TCPX_EXT_CC_REQUEST, TCPX_OUTCOME_GRANTED);
+	else
 		cc_local(ctx, conn);
 }
 

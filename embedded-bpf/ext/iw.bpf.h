@@ -35,6 +35,14 @@ __noinline int iw_apply(struct bpf_sock_ops *ctx, int segments)
 	return 1;
 }
 
+/* Why iw_apply() has not. */
+static __always_inline enum tcpx_outcome iw_refusal(struct bpf_sock_ops *ctx)
+{
+	if (ctx->total_retrans)
+		return TCPX_OUTCOME_LOSS;
+	return iw_late(ctx) ? TCPX_OUTCOME_LATE : TCPX_OUTCOME_KERNEL;
+}
+
 static __always_inline __u16 iw_bounded(const struct tcpx_rule *accept, __u16 asked)
 {
 	return asked < accept->value[0] ? asked : accept->value[0];
@@ -56,12 +64,15 @@ static __always_inline void iw_received(struct tcpx_conn *conn)
 }
 
 /* Our own window, with the end of the handshake or, with Fast Open, its SYN. */
-static __always_inline void iw_local(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
+static __always_inline void iw_local(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
 	const struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_IW][TCPX_KIND_LOCAL];
+	bool applied;
 
-	if (rule_active(local) && local_now(ctx))
-		iw_apply(ctx, local->value[0]);
+	if (!rule_active(local) || !local_now(ctx))
+		return;
+	applied = iw_apply(ctx, local->value[0]);
+	conn_outcome(conn, TCPX_EXT_IW, applied ? TCPX_OUTCOME_APPLIED : iw_refusal(ctx));
 }
 
 /* The handshake is complete. */
@@ -77,6 +88,10 @@ static __always_inline void iw_established(struct bpf_sock_ops *ctx, struct tcpx
 		segments = iw_bounded(accept, r->asked);
 		granted = iw_apply(ctx, segments);
 		request_decide(conn, TCPX_EXT_IW, granted ? segments : 0, granted, segments);
+		if (granted)
+			conn_outcome(conn, TCPX_EXT_IW, TCPX_OUTCOME_GRANTED);
+		else if (!conn->fast_open) /* there our own came with the SYN */
+			conn_outcome(conn, TCPX_EXT_IW, iw_refusal(ctx));
 		if (granted && segments < r->asked)
 			count_apart(TCPX_EXT_IW, TCPX_COUNTER_CLAMPED);
 	} else if (r->state != TCPX_REQUEST_ANSWERED) {

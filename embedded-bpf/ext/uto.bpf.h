@@ -114,6 +114,7 @@ static __always_inline void uto_apply(struct bpf_sock_ops *ctx, struct tcpx_conn
 	if (!tp)
 		return;
 	present = tp->inet_conn.icsk_user_timeout;
+	conn_outcome(conn, TCPX_EXT_UTO, TCPX_OUTCOME_APPLIED);
 	keepalive = uto_keepalive(tp, &timeout);
 	if (present == timeout) {
 		if (present == conn->uto.applied_ms)
@@ -123,11 +124,13 @@ static __always_inline void uto_apply(struct bpf_sock_ops *ctx, struct tcpx_conn
 	if (!force && present != conn->uto.applied_ms) {
 		conn->keepalive = 0;
 		count_apart(TCPX_EXT_UTO, TCPX_COUNTER_KEPT);
+		conn_outcome(conn, TCPX_EXT_UTO, TCPX_OUTCOME_APPLICATION);
 		return;
 	}
 	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 	if (err) {
 		TCPX_ERROR(TCPX_EXT_UTO, err);
+		conn_outcome(conn, TCPX_EXT_UTO, TCPX_OUTCOME_KERNEL);
 		return;
 	}
 	if (!conn->uto.applied_ms)

@@ -23,6 +23,9 @@ interface Endpoint {
 type Row = any;
 
 const NOTHING = { status: "none", asked: null, granted: null };
+const NO_RULE = { status: "none", rule: null, applied: null, reason: null };
+/** Nothing asked by either side, and no rule of our own. */
+const SILENT = { ours: NOTHING, peers: NOTHING, local: NO_RULE };
 
 describeIf(needs.ok, needs.reason)("tcpx connections", () => {
   let r: RequestLab;
@@ -112,19 +115,30 @@ describeIf(needs.ok, needs.reason)("tcpx connections", () => {
       congestion_control: "reno",
     });
     expect(client.extensions).toEqual({
-      uto: { ours: { status: "asked", asked: { timeout_ms: 30_000 }, granted: null }, peers: NOTHING },
-      "cc-request": {
-        ours: { status: "granted", asked: { algorithm: "cubic" }, granted: { algorithm: "cubic" } },
+      uto: {
+        ours: { status: "asked", asked: { timeout_ms: 30_000 }, granted: null },
         peers: NOTHING,
+        local: {
+          ...{
+            status: "applied",
+            rule: { timeout_ms: 30_000 },
+            applied: { timeout_ms: 30_000 },
+            reason: null,
+          },
+        },
       },
-      iw: { ours: { status: "granted", asked: { segments: 40 }, granted: { segments: 32 } }, peers: NOTHING },
+      "cc-request": {
+        ...SILENT,
+        ours: { status: "granted", asked: { algorithm: "cubic" }, granted: { algorithm: "cubic" } },
+      },
+      iw: { ...SILENT, ours: { status: "granted", asked: { segments: 40 }, granted: { segments: 32 } } },
       ack: {
+        ...SILENT,
         ours: {
           status: "granted",
           asked: { every: 16, divisor: 0 },
           granted: { every: 8, divisor: 0 },
         },
-        peers: NOTHING,
         strategy: null,
       },
     });
@@ -167,7 +181,7 @@ describeIf(needs.ok, needs.reason)("tcpx connections", () => {
     await r.rule(r.client, "iw set 20");
     const alone = await r.open();
     expect((await only(r.client, alone)).extensions.iw.ours.status).toBe("asked");
-    expect((await only(r.server, alone)).extensions.iw).toEqual({ ours: NOTHING, peers: NOTHING });
+    expect((await only(r.server, alone)).extensions.iw).toEqual(SILENT);
   });
 
   test("a user timeout that the application has chosen is denied to the peer", async () => {
@@ -245,7 +259,7 @@ describeIf(needs.ok, needs.reason)("tcpx connections", () => {
       const row = await only(side, c);
       expect(row).toMatchObject({ direction, scope_id: null, congestion_control: DEFAULT.cc });
       for (const name of ["uto", "cc-request", "iw"]) {
-        expect(row.extensions[name]).toEqual({ ours: NOTHING, peers: NOTHING });
+        expect(row.extensions[name]).toEqual(SILENT);
       }
     }
   });
@@ -270,7 +284,7 @@ describeIf(needs.ok, needs.reason)("tcpx connections", () => {
     const everywhere = await rows({ netns: empty }, ["--all-netns", ...port(c)]);
     expect(everywhere.map((row) => row.direction).sort()).toEqual(["accepted", "opened"]);
     expect(new Set(everywhere.map((row) => row.netns)).size).toBe(2);
-    const { stdout } = await tcpxOk(["connections", "--all-netns", ...port(c)], { netns: empty });
+    const { stdout } = await tcpxOk(["connections", "--table", "--all-netns", ...port(c)], { netns: empty });
     for (const row of everywhere) expect(stdout).toContain(`\nnetns ${row.netns}\n`);
   });
 
@@ -297,11 +311,58 @@ describeIf(needs.ok, needs.reason)("tcpx connections", () => {
     }
     await r.exchange(await r.open("v6"));
     for (const side of [r.client, r.server]) {
-      const { stdout } = await tcpxOk(["connections", "--cgroup", side.cgroup], { netns: side.netns });
+      const { stdout } = await tcpxOk(["connections", "--table", "--cgroup", side.cgroup], {
+        netns: side.netns,
+      });
       const lines = stdout.split("\n");
       expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
       expect(stdout).toContain("uto asked 1h");
     }
+  });
+
+  test("a line per connection: by default in a pipe, with all that the document has", async () => {
+    await r.usual();
+    await r.rule(r.client, "uto set 1h");
+    const made = [await r.open("v4"), await r.open("v6")];
+    for (const c of made) await r.exchange(c);
+    const words = ["connections", "--cgroup", r.client.cgroup, "--port", made.map((c) => c.port).join()];
+    const { stdout } = await tcpxOk(words, { netns: r.client.netns });
+    expect((await tcpxOk([...words, "--oneline"], { netns: r.client.netns })).stdout).toBe(stdout);
+    const lines = stdout.trimEnd().split("\n");
+    const rowsOf = await rows(r.client, words.slice(1));
+    expect(lines.length).toBe(rowsOf.length);
+    for (const [i, row] of rowsOf.entries()) {
+      const [place = "", ...said] = lines[i]!.split(", ");
+      const [state, local, sign, peer, ...settings] = place.split(" ");
+      expect([state, local, sign, peer]).toEqual([row.state, text(row.local), ">", text(row.peer)]);
+      const pairs = new Map(settings.flatMap((word, n) => (n % 2 ? [] : [[word, settings[n + 1]!]])));
+      expect([...pairs.keys()]).toEqual(["netns", "timeout", "congestion", "cwnd", "rtt", "delack"]);
+      expect([pairs.get("netns"), pairs.get("timeout"), pairs.get("congestion")]).toEqual([
+        `${row.netns}`,
+        "1h",
+        row.congestion_control,
+      ]);
+      expect(said).toEqual([
+        "uto asked 1h",
+        "uto set 1h",
+        "cc-request granted cubic",
+        "iw granted 32 (asked 40)",
+      ]);
+    }
+  });
+
+  test("on a terminal it is the table, unless one line each is asked for", async () => {
+    const c = await r.open();
+    const onTerminal = (...flags: string[]) => {
+      const words = [tcpxPath(), "connections", ...port(c), ...flags].join(" ");
+      const argv = enter(["script", "-qec", words, "/dev/null"], { netns: r.client.netns });
+      const { stdout } = Bun.spawnSync(argv, { env: { ...process.env, NO_COLOR: "1" }, stdin: "ignore" });
+      return stdout.toString().replaceAll("\r", "").trimEnd().split("\n");
+    };
+    expect(onTerminal()[0]).toStartWith("STATE ");
+    expect(onTerminal("--oneline")).toEqual([expect.stringMatching(/^established .* > .* delack \S+$/)]);
+    const { code, stderr } = await tcpx(["connections", "--oneline", "--table"]);
+    expect([code, stderr]).toEqual([2, "tcpx: --oneline and --table exclude each other; give one\n"]);
   });
 
   test("twice the same, and the sockets stay as they are", async () => {
@@ -365,6 +426,12 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx connections without r
         expect(said).toMatchObject({ ours: NOTHING, peers: NOTHING });
     }
     const empty = await lab.netns("empty");
-    expect((await tcpxOk(["connections"], { netns: empty })).stdout).toBe("no connections\n");
+    const said = async (...flags: string[]) => {
+      const { stdout, stderr } = await tcpxOk(["connections", ...flags], { netns: empty });
+      return [stdout, stderr];
+    };
+    expect(await said("--table")).toEqual(["no connections\n", ""]);
+    expect(await said()).toEqual(["", "tcpx: no connections\n"]); // a script counts lines
+    expect(await said("--oneline", "--quiet")).toEqual(["", ""]);
   });
 });

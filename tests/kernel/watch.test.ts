@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 // What `tcpx watch` tells of connections between real sockets.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { ackAsk, TARR_CAPABLE, tarrAsk } from "../support/ack-lab.ts";
 import { IPPROTO_TCP, TCP_USER_TIMEOUT } from "../support/constants.ts";
 import type { Wire } from "../support/lab.ts";
 import { algorithmRequirement, ccAnswer, RequestLab } from "../support/request-lab.ts";
 import { describeIf, every, labRequirement, nftRequirement } from "../support/requires.ts";
-import type { Side } from "../support/uto-lab.ts";
+import { type Side, tcpxOk } from "../support/uto-lab.ts";
 import { Watch } from "../support/watch-lab.ts";
 
 const reno = algorithmRequirement("reno");
@@ -138,6 +139,37 @@ describeIf(needs.ok, needs.reason)("the events of tcpx watch", () => {
       'their ack granted {"every":8,"divisor":0} {"every":4,"divisor":0} clamped',
     ]);
   });
+
+  test("both our option and TARR: told is what was granted last", async () => {
+    await r.rule(r.server, "ack accept --max-every 16 --max-delay 40ms");
+    const w = await watchAll();
+    const c = await r.fromWire(wire, { syn: TARR_CAPABLE });
+    const say = async (hex: string) => {
+      await wire.data(c.flow, 10, hex);
+      await r.server.peer.recv(c.fd, 10);
+    };
+    const delay = 'their ack granted {"every":0,"divisor":4} {"every":0,"divisor":4}';
+    await say(ackAsk(0, 4) + tarrAsk(8)); // ours goes before
+    await expectEvents(w, c.port, [delay]);
+    await say(tarrAsk(8)); // the same again
+    await say(tarrAsk(5));
+    const rate = 'their ack granted {"every":5,"divisor":0} {"every":5,"divisor":0}';
+    await expectEvents(w, c.port, [delay, rate]);
+    expect((await listedAck(c.port)).peers).toMatchObject({ status: "granted", granted: { every: 5 } });
+    await say(ackAsk(0, 8));
+    const later = 'their ack granted {"every":0,"divisor":8} {"every":0,"divisor":8}';
+    await expectEvents(w, c.port, [delay, rate, later]);
+    expect((await listedAck(c.port)).peers).toMatchObject({
+      status: "granted",
+      granted: { every: 0, divisor: 8 },
+    });
+  });
+
+  async function listedAck(port: number) {
+    const words = ["connections", "--cgroup", r.server.cgroup, "--port", `${port}`];
+    const { json } = await tcpxOk(words, { netns: r.server.netns, json: true });
+    return json.connections[0].extensions.ack;
+  }
 
   test("a document has time, ends, namespace and scope", async () => {
     await r.rule(r.client, "uto set 30s");

@@ -35,7 +35,7 @@ export function describeIf(ok: boolean, reason: string) {
   };
 }
 
-function hasTool(name: string): Requirement {
+export function hasTool(name: string): Requirement {
   return requirement(name, Bun.which(name) !== null, `the program ${name}`);
 }
 

@@ -161,6 +161,7 @@ describe("bytes of the maps", () => {
     expect(decode("tcpx_policy", values).rules[0]![KINDS.indexOf("local")]).toEqual({
       flags: 1,
       prefix: 16,
+      outcome: 0,
       reserved: 0,
       id: ruleId(1n, only),
       value: [7, 0],
@@ -206,7 +207,7 @@ describe("bytes of the maps", () => {
           const of = rules[id * KINDS.length + i]!;
           const set = { flags, id: ruleId(1n, of), value: [id + 1, i + 1] };
           const wanted = holds ? set : { flags: 0, id: 0, value: [0, 0] };
-          expect(policy.rules[id]![i]).toEqual({ ...wanted, prefix: 0, reserved: 0 });
+          expect(policy.rules[id]![i]).toEqual({ ...wanted, prefix: 0, outcome: 0, reserved: 0 });
         }
       }
     }

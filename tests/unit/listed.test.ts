@@ -9,6 +9,7 @@ import {
   Family,
   Keepalive,
   ListFlag,
+  Outcome,
   RequestState,
   RuleFlag,
   Silence,
@@ -18,6 +19,7 @@ import { encode, encodeAll, type Struct } from "../../cli/loader/struct.ts";
 import { addressText, endpointText } from "../../cli/observe/address.ts";
 import { connectionDocument } from "../../cli/observe/json.ts";
 import { LISTEN, Listed, RECORD } from "../../cli/observe/listed.ts";
+import { connectionLines } from "../../cli/observe/oneline.ts";
 import { connectionTable, formatMicros, saidParts } from "../../cli/observe/rows.ts";
 import { negotiated } from "../../cli/observe/said.ts";
 import { parseStates, pick } from "../../cli/observe/select.ts";
@@ -279,9 +281,38 @@ describe("negotiations", () => {
       "ack granted every 4 rtt/4 (asked every 8 rtt/4); ack gave every 8",
     );
     expect(textOf(ack({ tarr: TarrFlag.ASKED, tarr_asked: 0 }))).toBe("ack asked at once");
-    expect(textOf(ack({ tarr: TarrFlag.TAKEN, tarr_segments: 16, every: 8, rule: 1 }))).toBe(
+    expect(textOf(ack({ tarr: TarrFlag.TAKEN | TarrFlag.RULES, tarr_segments: 16, every: 8, rule: 1 }))).toBe(
       "ack gave every 8 (asked every 16)",
     );
+  });
+
+  test("local rules, and what has come of them", () => {
+    const set = (value: [number, number], outcome: number, flags: number = RuleFlag.SET) =>
+      ({ flags, outcome, value, prefix: 0, reserved: 0, id: 1 }) as Struct<"tcpx_rule">;
+    const no = set([0, 0], 0, 0);
+    const withRules = (...local_rules: Struct<"tcpx_rule">[]) => ({ local_rules });
+    const { APPLIED, APPLICATION, GRANTED, LOSS, LATE, KERNEL, ROUTES } = Outcome;
+    expect(textOf(withRules(set([30_000, 0], APPLIED), set([1, 0], APPLIED), set([20, 0], APPLIED)))).toBe(
+      "uto set 30s; cc-request set reno; iw set 20",
+    );
+    const more = { uto: { remote_ms: 40_000, applied_ms: 40_000 } as Struct<"tcpx_uto_conn"> };
+    expect(textOf({ ...withRules(set([30_000, 0], APPLIED)), ...more })).toBe(
+      "uto gave 40s; uto set 40s (rule 30s)",
+    );
+    const cases: [number, string][] = [
+      [Outcome.NONE, "iw not yet set 20"],
+      [APPLICATION, "iw kept (rule 20)"],
+      [GRANTED, "iw kept (rule 20)"],
+      [LOSS, "iw not set 20: a segment was lost"],
+      [LATE, "iw not set 20: data was sent before"],
+      [KERNEL, "iw not set 20: the kernel refused it"],
+    ];
+    for (const [outcome, text] of cases) {
+      expect(textOf(withRules(no, no, set([20, 0], outcome)))).toBe(text);
+    }
+    expect(textOf(withRules(set([0, 0], APPLIED, RuleFlag.SET | RuleFlag.NONE)))).toBe("uto exempt");
+    const atOnce = { ...withRules(no, no, no, set([1, 0], ROUTES)), ack: { rule: 1, every: 1 } };
+    expect(textOf(atOnce as Fields)).toBe("ack not set at once: no routes for it");
   });
 
   test("silenced by a loss", () => {
@@ -367,6 +398,23 @@ describe("output", () => {
         "",
       ].join("\n"),
     );
+  });
+
+  test("one line each: 16 words, then what was negotiated", () => {
+    const plain: Fields = { srtt_us: 0, delack_max: 0, congestion: "" };
+    const list = listOf(plain, { ...everything, netns: 8 });
+    const lines = [...connectionLines(list, pick(list, all, undefined))].join("").split("\n");
+    expect(lines.length).toBe(3);
+    expect(lines[0]).toBe(
+      "established 10.0.0.1:40000 > 10.0.0.2:443 netns 7 timeout - congestion - cwnd 10 rtt - delack -",
+    );
+    const [head = "", ...said] = lines[1]!.split(", ");
+    expect(head.split(" ").length).toBe(16);
+    expect(head).toStartWith(
+      `established [${LONG}:6666]:65535 > [${LONG}:7777]:65534 netns 8 timeout 15min `,
+    );
+    expect(said).toContain("iw granted 1000 (asked 1024)");
+    expect(said.at(-1)).toBe("fallback");
   });
 
   test("times", () => {

@@ -110,7 +110,7 @@ describe("the layout", () => {
   });
 
   test("multi-byte numbers are the machine's, which is little endian on what tcpx supports", () => {
-    const head = { flags: 1, prefix: 2, reserved: 0x0304, id: 0x0a0b0c0d };
+    const head = { flags: 1, prefix: 2, outcome: 4, reserved: 3, id: 0x0a0b0c0d };
     const bytes = encode("tcpx_rule", { ...head, value: [0x05060708, 9] });
     expect(bytes.toHex()).toBe("010204030d0c0b0a0807060509000000");
     expect(encode("tcpx_config", { scope: 0x0102030405060708n }).subarray(8, 16).toHex()).toBe(
@@ -119,7 +119,7 @@ describe("the layout", () => {
   });
 
   test("nested arrays are in row order", () => {
-    const rest = { prefix: 0, reserved: 0 };
+    const rest = { prefix: 0, outcome: 0, reserved: 0 };
     const rules = [[1, 2, 3].map((n) => ({ flags: n, ...rest, id: n * 7, value: [n * 10, n * 100] }))];
     const bytes = encode("tcpx_policy", { rules });
     expect([0, 16, 32].map((at) => bytes[at])).toEqual([1, 2, 3]);

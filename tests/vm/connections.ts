@@ -12,17 +12,18 @@ const WANTED = {
     direction: "opened",
     user_timeout_ms: 30_000,
     delayed_ack_max_us: 20_000,
-    uto: "asked none",
-    "cc-request": "granted none",
-    iw: "granted none",
+    uto: "asked none applied",
+    "cc-request": "granted none none",
+    iw: "granted none none",
+    ack: "none none applied",
   },
   server: {
     direction: "accepted",
     user_timeout_ms: 30_000,
     congestion_control: "reno",
-    uto: "none granted",
-    "cc-request": "none granted",
-    iw: "none granted",
+    uto: "none granted none",
+    "cc-request": "none granted kept",
+    iw: "none granted kept",
   },
 } as const;
 
@@ -34,8 +35,8 @@ async function seen(side: Side, netns: string, port: number, fields: readonly st
   check(json.count === 1, `${json.count} connections instead of one`);
   const [row] = json.connections;
   const status = (name: string) => {
-    const { ours, peers } = row.extensions[name];
-    return `${ours.status} ${peers.status}`;
+    const { ours, peers, local } = row.extensions[name];
+    return `${ours.status} ${peers.status} ${local.status}`;
   };
   return Object.fromEntries(fields.map((name) => [name, row[name] ?? status(name)]));
 }
@@ -45,7 +46,8 @@ export async function connections(): Promise<Result> {
   for (const words of ["uto set 30s", "cc-request set reno", "iw set 40", "ack set --delay 20ms"]) {
     await pair.rule(pair.client, words);
   }
-  for (const words of ["uto accept --min 1s", "cc-request accept reno", "iw accept --max 32"]) {
+  const local = ["cc-request set reno --local", "iw set 20 --local"]; // they give way to what is asked for
+  for (const words of ["uto accept --min 1s", "cc-request accept reno", "iw accept --max 32", ...local]) {
     await pair.rule(pair.server, words);
   }
   for (const family of ["v4", "v6"] as const) {
