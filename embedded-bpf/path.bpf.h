@@ -143,6 +143,7 @@ __noinline int path_failed(struct bpf_sock_ops *ctx)
 
 	if (!conn || !sk)
 		return 0;
+	callback_flags(ctx, conn, 0, TCPX_STATE);
 	conn->attempt_ns = 0; /* the next attempt of this socket is another one, however soon */
 	err = sk->sk_err;
 	if (err == TCPX_ECONNABORTED || !path_key(ctx, &key))
