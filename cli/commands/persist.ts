@@ -24,6 +24,13 @@ function requireSystemd(): void {
   });
 }
 
+/** Files of root's are all that it takes: a container may lack the capabilities that rules need. */
+function requireRoot(): void {
+  if (process.geteuid?.() === 0) return;
+  const hint = "run it as root, for example with sudo";
+  throw new TcpxError(Exit.PERMISSION, "not permitted: only root can end what is kept", { hint });
+}
+
 async function present(io: Io): Promise<string> {
   const { text, notices } = await presentPolicy();
   for (const notice of notices) io.messages.warn(notice);
@@ -99,7 +106,7 @@ const off = leaf({
   examples: [["tcpx persist off", "Keep nothing from now on"]],
   notes: ["Without systemd there is nothing to end, and a unit that lies there all the same is removed."],
   async run(_args, io) {
-    await openHost();
+    requireRoot();
     const done = files.disable();
     const changed = done === "removed";
     const left = files.exists(POLICY);

@@ -3,11 +3,12 @@
 
 import { type Args, flagArg, globalArgs, placeArgs, textArg } from "../args.ts";
 import { meant } from "../did-you-mean.ts";
-import { Exit, TcpxError, usageError } from "../errors.ts";
+import { Exit, type ExitCode, TcpxError, usageError } from "../errors.ts";
 import type { Example, Extension } from "../extensions/types.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import type { Scope } from "../loader/host.ts";
 import { readScopes, type ScopeState } from "../loader/state.ts";
+import type { Io } from "../output/io.ts";
 import { missingText, nearText } from "../output/near.ts";
 import { labelOf } from "../output/rules.ts";
 import { type Change, missingPlaces, unsetRules } from "../policy/change.ts";
@@ -183,6 +184,38 @@ function unsetArgs(extension: Extension, hasLive: boolean) {
   } as const;
 }
 
+async function run(extension: Extension, command: string, args: Args, io: Io): Promise<ExitCode> {
+  const where = placesOf(args, io);
+  const kind = parseKind(textArg(args, "kind"), command);
+  const selective = ["to", "from", "port"].find((flag) => args[flag] !== undefined);
+  if (args.all && selective) {
+    throw usageError(`--all and --${selective} exclude each other`, "--all", "give one of them");
+  }
+  const { selectors, notices } = args.all ? { notices: [] } : selectorsOf(args, io);
+  let own: Netns | null = null;
+  let found: ReturnType<typeof missingOf> = { missing: [], count: 0 };
+  const wish = {
+    ext: extension.name,
+    live: flagArg(args, "live"),
+    undo: (change: Change) => (kind && kind !== "local" ? [] : undone(extension, selectors, change, own)),
+  };
+  const plan = (present: Rule[], netns: Netns | null, scope: Scope, lib: Bridge) => {
+    own = netns;
+    found = missingOf({ extension, kind, selectors }, present, netns, scope, lib);
+    if (flagArg(args, "strict")) refuse(found, `tcpx ${extension.name} show`);
+    return unsetRules(present, { ext: extension.name, kind, selectors, netns });
+  };
+  const tell = () => {
+    const { missing, count } = found;
+    for (const { what, near } of missing.slice(0, MOST_MISSING))
+      io.messages.info(near === "" ? what : `${what}; ${near}`);
+    if (count > MOST_MISSING)
+      io.messages.info(`nor at ${count - MOST_MISSING} more place(s) that were named`);
+    return { warnings: notices, missing: missing.map(({ json }) => json), missing_count: count };
+  };
+  return changeScope(io, `${extension.name} unset`, where, plan, wish, undefined, tell);
+}
+
 /** The verb of an extension. */
 export function unset(extension: Extension): Leaf {
   const hasLive = Object.values(extension.verbs).some(({ checkLive }) => checkLive);
@@ -203,36 +236,6 @@ export function unset(extension: Extension): Leaf {
       "Where there is no such rule the command says so, names rules that stand near, and ends with 0; with " +
         "--strict it ends with 2.",
     ],
-    async run(args: Args, io) {
-      const where = placesOf(args, io);
-      const kind = parseKind(textArg(args, "kind"), command);
-      const selective = ["to", "from", "port"].find((flag) => args[flag] !== undefined);
-      if (args.all && selective) {
-        throw usageError(`--all and --${selective} exclude each other`, "--all", "give one of them");
-      }
-      const { selectors, notices } = args.all ? { notices: [] } : selectorsOf(args, io);
-      let own: Netns | null = null;
-      let found: ReturnType<typeof missingOf> = { missing: [], count: 0 };
-      const wish = {
-        ext: extension.name,
-        live: flagArg(args, "live"),
-        undo: (change: Change) => (kind && kind !== "local" ? [] : undone(extension, selectors, change, own)),
-      };
-      const plan = (present: Rule[], netns: Netns | null, scope: Scope, lib: Bridge) => {
-        own = netns;
-        found = missingOf({ extension, kind, selectors }, present, netns, scope, lib);
-        if (flagArg(args, "strict")) refuse(found, `tcpx ${extension.name} show`);
-        return unsetRules(present, { ext: extension.name, kind, selectors, netns });
-      };
-      const tell = () => {
-        const { missing, count } = found;
-        for (const { what, near } of missing.slice(0, MOST_MISSING))
-          io.messages.info(near === "" ? what : `${what}; ${near}`);
-        if (count > MOST_MISSING)
-          io.messages.info(`nor at ${count - MOST_MISSING} more place(s) that were named`);
-        return { warnings: notices, missing: missing.map(({ json }) => json), missing_count: count };
-      };
-      return changeScope(io, `${extension.name} unset`, where, plan, wish, undefined, tell);
-    },
+    run: (args, io) => run(extension, command, args, io),
   });
 }

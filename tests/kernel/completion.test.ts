@@ -9,7 +9,7 @@ import { commandTree, type Node } from "../../cli/completion/tree.ts";
 import { zshScript } from "../../cli/completion/zsh.ts";
 import { cgroupMount, Lab } from "../support/lab.ts";
 import { PrivateHost } from "../support/private-host.ts";
-import { describeIf, labRequirement, shellRequirement } from "../support/requires.ts";
+import { describeIf, labRequirement, shellRequirement, testIf } from "../support/requires.ts";
 import { offered, type Shell } from "../support/shells.ts";
 import { tcpxPath } from "../support/tcpx.ts";
 
@@ -175,28 +175,30 @@ describeIf(labRequirement.ok, labRequirement.reason)("completion of what this ho
       expect(await host.tcpx(words, { wrap })).toMatchObject({ code: 0, stdout: "", stderr: "" });
     });
 
-    test.each(SHELLS.map((shell) => ({ shell })))(
-      "in $shell itself",
-      async ({ shell }) => {
-        if (!shellRequirement(shell).ok) return;
-        const lines = [
-          `tcpx uto unset --cgroup ${box} --to fd`,
-          `tcpx uto unset --cgroup ${box} --to fd00:`,
-          `tcpx uto unset --cgroup ${box} --to=fd00::`,
-          `tcpx uto unset --cgroup ${box} --port 44`,
-          `tcpx uto unset --port 44`,
-        ];
-        const program = `exec ${host.wrap.join(" ")} ${tcpxPath()} "$@"`;
-        const got = await offered(shell, SCRIPTS[shell](root), lines, { tcpx: program });
-        const ends = ["fd00::/8", "fd00::/8", "fd00::/8", "443"];
-        for (const [i, end] of ends.entries()) {
-          expect(got[i]).toHaveLength(1);
-          expect(end).toEndWith(got[i]![0]!.replace(/^--to=/, ""));
-        }
-        expect(got[4]).toEqual([]);
-      },
-      30_000,
-    );
+    for (const shell of SHELLS) {
+      const need = shellRequirement(shell);
+      testIf(need.ok, need.reason)(
+        `in ${shell} itself`,
+        async () => {
+          const lines = [
+            `tcpx uto unset --cgroup ${box} --to fd`,
+            `tcpx uto unset --cgroup ${box} --to fd00:`,
+            `tcpx uto unset --cgroup ${box} --to=fd00::`,
+            `tcpx uto unset --cgroup ${box} --port 44`,
+            `tcpx uto unset --port 44`,
+          ];
+          const program = `exec ${host.wrap.join(" ")} ${tcpxPath()} "$@"`;
+          const got = await offered(shell, SCRIPTS[shell](root), lines, { tcpx: program });
+          const ends = ["fd00::/8", "fd00::/8", "fd00::/8", "443"];
+          for (const [i, end] of ends.entries()) {
+            expect(got[i]).toHaveLength(1);
+            expect(end).toEndWith(got[i]![0]!.replace(/^--to=/, ""));
+          }
+          expect(got[4]).toEqual([]);
+        },
+        30_000,
+      );
+    }
   });
 });
 

@@ -35,6 +35,17 @@ describeIf(labRequirement.ok, labRequirement.reason)("persist off without system
     expect((await host.tcpx(["persist", "status"])).code).toBe(3);
   });
 
+  test("it takes root, and none of the capabilities that rules need", async () => {
+    const other = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    await put(UNIT, unitText(["/opt/old/tcpx"]));
+    const { code, stderr } = await host.tcpx(["persist", "off"], { wrap: other });
+    expect([code, stderr]).toEqual([4, expect.stringMatching(/^tcpx: not permitted: [^\n]+ run it as root/)]);
+    expect(await left()).toEqual([UNIT]);
+    const poor = ["setpriv", "--bounding-set", "-bpf,-net_admin,-perfmon,-sys_admin"];
+    expect((await host.ok(["persist", "off"], { wrap: poor, json: true })).json.changed).toBe(true);
+    expect(await left()).toEqual([]);
+  });
+
   test("a unit of ours goes, and what enables it; the policy stays", async () => {
     await put(UNIT, unitText(["/opt/old/tcpx"]));
     await host.sh(`ln -s ${UNIT} ${WANTS}/ && ln -s /nowhere ${WANTS}/other.service`);
