@@ -3,6 +3,7 @@
 
 import type { Io } from "./io.ts";
 import { visible } from "./safe.ts";
+import { stderr } from "./streams.ts";
 
 const PATIENCE_MS = 1000;
 const BETWEEN_MS = 100;
@@ -21,13 +22,13 @@ export class Progress implements Disposable {
   step(text: () => string): void {
     if (!this.wanted || performance.now() < this.next) return;
     this.next = performance.now() + BETWEEN_MS;
-    process.stderr.write(`${CLEAR}${visible(text())}`);
+    void stderr.write(`${CLEAR}${visible(text())}`);
     this.shown = true;
   }
 
   /** Takes the line away: before messages, and at the end. */
   clear(): void {
-    if (this.shown) process.stderr.write(CLEAR);
+    if (this.shown) void stderr.write(CLEAR);
     this.shown = false;
   }
 
