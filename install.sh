@@ -345,6 +345,55 @@ in_prefix() {
 	fi
 }
 
+# --- limits ----------------------------------------------------------------------------
+
+# least_of VERSION-1-CONTROLLER FILE FILE-OF-VERSION-1: the least number that the cgroups which we are in have there.
+least_of() {
+	least=
+	while IFS=: read -r _ names cgroup; do
+		case ,$names, in
+		,,) roots="/sys/fs/cgroup /sys/fs/cgroup/unified" file=$2 ;;
+		*",$1,"*) roots=/sys/fs/cgroup/$1 file=$3 ;;
+		*) continue ;;
+		esac
+		for root in $roots; do
+			path=$cgroup
+			while :; do
+				number=$(cat "$root$path/$file" 2>/dev/null) || number=
+				case $number in
+				'' | *[!0-9]*) ;;
+				*) [ -n "$least" ] && [ "$number" -ge "$least" ] || least=$number ;;
+				esac
+				[ -n "${path%/}" ] || break
+				path=${path%/*}
+			done
+		done
+	done </proc/self/cgroup
+	echo "$least"
+} 2>/dev/null
+
+# The number that the soft limit is, if it is one.
+own_limit() {
+	sed -n "s/^Max $1 *\([0-9]*\) .*/\1/p" /proc/self/limits 2>/dev/null || :
+}
+
+# The runtime in tcpx does not start with less, nor does the one that builds it (native-start/start.h).
+require_limits() {
+	space=$(own_limit "address space")
+	[ "${space:-3460300800}" -ge 3460300800 ] || die "address space is limited to $((space / 1024 / 1024)) MB (ulimit -v): tcpx needs 3300 MB"
+	tasks=$(least_of pids pids.max pids.max)
+	[ "$(id -u)" = 0 ] || tasks="$tasks $(own_limit processes)"
+	for number in $tasks; do
+		[ "$number" -ge 20 ] || die "processes are limited to $number (ulimit -u, pids.max): tcpx needs 20"
+	done
+	memory=$(least_of memory memory.max memory.limit_in_bytes)
+	# version 1 says no limit with a number that some shells cannot count to
+	case $memory in
+	'' | ????????????*) ;;
+	*) [ "$memory" -ge $((32 * 1024 * 1024)) ] || die "memory is limited to $((memory / 1024 / 1024)) MB by a cgroup (memory.max): tcpx needs 32 MB" ;;
+	esac
+}
+
 # --- packages --------------------------------------------------------------------------
 
 # need PACKAGE COMMAND-OR-FILE: remembers the package when that is not there.
@@ -1101,6 +1150,7 @@ main() {
 	Linux-x86_64 | Linux-aarch64) ;;
 	*) die "tcpx runs on Linux on x86_64 and aarch64, not on $(uname -s) on $(uname -m)" ;;
 	esac
+	require_limits
 	[ -n "$VERSION" ] || find_checkout
 	make_work
 	if [ -n "$ROOT" ]; then

@@ -8,6 +8,8 @@ import type { Command, Leaf } from "./commands/types.ts";
 import { meantFlag } from "./did-you-mean.ts";
 import { Exit, type ExitCode, TcpxError, usageError } from "./errors.ts";
 import { Io } from "./output/io.ts";
+import { ended } from "./output/streams.ts";
+import { limitHint } from "./system/scarcity.ts";
 import { returnToDirectory } from "./system/working-directory.ts";
 
 function wantsHelp(args: string[]): boolean {
@@ -86,6 +88,8 @@ function toTcpxError(error: unknown): TcpxError {
       cause: error,
     });
   }
+  const hint = limitHint(error as { code?: unknown });
+  if (hint !== undefined) return new TcpxError(Exit.UNSUPPORTED, what, { hint, cause: error });
   return new TcpxError(Exit.FAILED, what, { cause: error });
 }
 
@@ -115,7 +119,8 @@ async function main(argv: string[]): Promise<ExitCode> {
   ownStrayErrors(io);
   try {
     await returnToDirectory();
-    return await dispatch(argv, io);
+    const code = await dispatch(argv, io);
+    return await ended(code, (problem) => report(problem, io));
   } catch (error) {
     return report(error, io);
   } finally {

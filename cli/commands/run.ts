@@ -75,7 +75,7 @@ function makeScope(lib: Bridge): string {
   const path = orCgroupError(own, () => freeRunCgroup(own));
   const words = new TextEncoder().encode([...self(), "internal-run-end", path, ""].join("\0"));
   // stays open until we become the command, or end; before mkdir(), so that SIGKILL leaves nothing behind
-  const line = unwrap("start the watcher", lib.tcpx_run_watch(words, words.length));
+  const line = unwrap("spawn the watcher", lib.tcpx_run_watch(words, words.length));
   orCgroupError(own, () => {
     try {
       makeDirectory(path, 0o755);

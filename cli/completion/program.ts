@@ -13,9 +13,9 @@ const examples: Example[] = [
 /** By code. */
 export const EXIT_CODES: readonly string[] = [
   "done",
-  "failed (also: rules are in force, and their agent did not start)",
+  "failed (also: rules are in force, and their agent did not start; what was to be printed is lost)",
   "usage",
-  "kernel or host cannot do it",
+  "kernel or host cannot do it (also: a limit is too low)",
   "permission",
   "busy",
 ];
@@ -62,7 +62,11 @@ export const PROGRAM = {
     "Root is needed: uid 0 with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON at least. `tcpx doctor` tries what this host can do.",
   ],
   examples,
-  notes: [`Exit codes: ${EXIT_CODES.map((what, code) => `${code} ${what}`).join(", ")}.`],
+  notes: [
+    `Exit codes: ${EXIT_CODES.map((what, code) => `${code} ${what}`).join(", ")}.`,
+    "A reader that goes, as in `| head -1`, is no error. Where stdout cannot be written for another reason (a full " +
+      "disk), the command does all that it is for, says so on stderr, and ends with 1.",
+  ],
   files,
   environment,
   seeAlso: ["ss(8)", "ip(8)", "bpftool(8)", "bpf(2)", "tcp(7)", "cgroups(7)"],

@@ -25,6 +25,7 @@ export function cstr(text: string): Uint8Array {
 export class Errno extends Error {
   readonly errno: number;
   readonly code: string;
+  readonly syscall: string;
 
   constructor(call: string, errno: number) {
     const code = Object.entries(constants.errno).find(([, n]) => n === errno)?.[0] ?? `errno ${errno}`;
@@ -32,6 +33,7 @@ export class Errno extends Error {
     this.name = "Errno";
     this.errno = errno;
     this.code = code;
+    this.syscall = call;
   }
 }
 
@@ -56,7 +58,12 @@ function openLibc() {
   for (const name of ["libc.so.6", `libc.musl-${arch}.so.1`]) {
     try {
       return dlopen(name, libcSymbols).symbols;
-    } catch {
+    } catch (error) {
+      if (/requires the JIT/.test((error as Error).message)) {
+        const hint =
+          "memory that is executable must be allowed (no MemoryDenyWriteExecute=, SELinux execmem), and free";
+        throw new TcpxError(Exit.UNSUPPORTED, "the runtime cannot make code here", { hint, cause: error });
+      }
       // the other one
     }
   }

@@ -7,6 +7,7 @@ import { extensionOf } from "../extensions/index.ts";
 import { flatten, type Table } from "../policy/flatten.ts";
 import type { Rule } from "../policy/rule.ts";
 import { collectAfter } from "../system/garbage.ts";
+import { lockedMemoryLimit } from "../system/scarcity.ts";
 import { version } from "../version.ts";
 import type { Site } from "../wire/site.ts";
 import { asset } from "./assets.ts";
@@ -72,6 +73,12 @@ export function loadError(error: Errno): TcpxError {
   }
   // the verifier says EACCES and EINVAL; EPERM comes before it
   if (error.code === "EPERM") {
+    const locked = lockedMemoryLimit();
+    if (locked !== undefined) {
+      const what = `locked memory is limited to ${locked} KB, and this kernel counts BPF programs and maps (EPERM)`;
+      const hint = "raise the limit (ulimit -l, LimitMEMLOCK=), or run it with CAP_SYS_RESOURCE";
+      return new TcpxError(Exit.UNSUPPORTED, what, { ...details, hint });
+    }
     return new TcpxError(Exit.PERMISSION, "the kernel does not let us load BPF programs (EPERM)", {
       ...details,
       hint: "run it as root on the host itself, not in a container",

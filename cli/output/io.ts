@@ -3,9 +3,10 @@
 // terminal whatever names are in it (safe.ts).
 
 import { type ConsolaInstance, createConsola } from "consola/core";
-import { Exit, TcpxError } from "../errors.ts";
+import type { TcpxError } from "../errors.ts";
 import { documentParts, documentText } from "./document.ts";
 import { inJson, marked, painted, type Style, shortened, visible } from "./safe.ts";
+import { stderr, stdout } from "./streams.ts";
 
 /** Version of the JSON documents; docs/json.md says what it promises. */
 export const SCHEMA = 2;
@@ -32,7 +33,7 @@ export const styled = (style: Style, text: string, stream = process.stdout as No
 
 /** One JSON document, on a line. */
 export function writeDocument(document: Record<string, unknown>): void {
-  process.stdout.write(`${inJson(documentText(document))}\n`);
+  void stdout.write(`${inJson(documentText(document))}\n`);
 }
 
 function writeMessage(type: string, text: string): void {
@@ -41,7 +42,7 @@ function writeMessage(type: string, text: string): void {
   const prefix = `${name} ${type === "warn" ? "warning: " : ""}`;
   const room = LONGEST - Bun.stringWidth(prefix);
   const line = type === "debug" ? text.replaceAll("\t", "    ") : shortened(visible(text), room);
-  process.stderr.write(painted(`${prefix}${line}\n`));
+  void stderr.write(painted(`${prefix}${line}\n`));
 }
 
 /** Larger pieces: each is written and waited for. */
@@ -83,7 +84,7 @@ export class Io {
 
   /** What was asked for with all flags, such as --help. */
   page(text: string): void {
-    process.stdout.write(painted(`${text}\n`));
+    void stdout.write(painted(`${text}\n`));
   }
 
   /** The result for scripts; silent without --json. */
@@ -108,22 +109,13 @@ export class Io {
    */
   async parts(texts: Iterable<string>): Promise<void> {
     if (this.flags.quiet && !this.flags.json) return;
-    const { stdout } = process;
-    const failure = Promise.withResolvers<never>();
-    failure.promise.catch(() => {}); // it may come after the last look at it
-    stdout.on("error", failure.reject);
     const safe = this.flags.json ? inJson : painted;
-    const written = (text: string) =>
-      new Promise<void>((resolve, reject) => {
-        stdout.write(safe(text), (error) => (error ? reject(error) : resolve()));
-      });
-    try {
-      for (const text of inChunks(texts)) await Promise.race([written(text), failure.promise]);
-    } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      if (code === "EPIPE") return;
-      throw new TcpxError(Exit.FAILED, `stdout cannot be written: ${message}`, { cause: error });
+    for (const text of inChunks(texts)) {
+      await stdout.write(safe(text));
+      if (stdout.broken) break;
     }
+    const problem = stdout.problem();
+    if (problem) throw problem;
   }
 
   /** With --verbose, where an error comes from. */

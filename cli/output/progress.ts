@@ -3,6 +3,7 @@
 
 import type { Io } from "./io.ts";
 import { visible } from "./safe.ts";
+import { stderr } from "./streams.ts";
 import { cutTo, terminalWidth } from "./terminal.ts";
 
 const PATIENCE_MS = 1000;
@@ -23,13 +24,13 @@ export class Progress implements Disposable {
     if (!this.wanted || performance.now() < this.next) return;
     this.next = performance.now() + BETWEEN_MS;
     const width = terminalWidth(process.stderr) ?? 0;
-    process.stderr.write(`${CLEAR}${cutTo(visible(text()), width - 1)}`); // two lines could not be cleared
+    void stderr.write(`${CLEAR}${cutTo(visible(text()), width - 1)}`); // two lines could not be cleared
     this.shown = true;
   }
 
   /** Takes the line away: before messages, and at the end. */
   clear(): void {
-    if (this.shown) process.stderr.write(CLEAR);
+    if (this.shown) void stderr.write(CLEAR);
     this.shown = false;
   }
 

@@ -25,7 +25,7 @@ const FLAGS = [
   // nothing that would be filled or copied by a C library's function
   ...["-fno-tree-loop-distribute-patterns", "-mgeneral-regs-only"],
 ];
-const LINK = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,--oformat=binary"];
+const LINK = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,noexecstack"];
 
 /** struct tcpx_start_head, and where in it the build writes. */
 const HEAD = { magic: "tcpx start code\0", runtime: 16, started: 24, size: 32 };
@@ -51,28 +51,8 @@ const EM: Record<number, Arch> = { 62: "x64", 183: "arm64" };
 const compiler = (arch: Arch) =>
   arch === hostArch() ? "gcc" : `${arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu-gcc`;
 
-/** The code as a block of bytes that runs at any page. */
-export async function startCode(arch: Arch): Promise<Buffer> {
-  const files = (await readdir(FOLDER)).sort();
-  const sources = files.filter((name) => name.endsWith(".c"));
-  const inputs = files.map((name) => `file:${join(FOLDER, name)}`);
-  const cc = compiler(arch);
-  const flags = FLAGS.filter((flag) => arch === "x64" || flag !== "-fcf-protection=none");
-  const recipe = [arch, await run([cc, "--version"]), ...flags, ...LINK];
-  const folder = await cached("start-code", [...recipe, ...inputs], async (out) => {
-    for (const base of ["0", "0x40000000"]) {
-      const link = [...LINK, `-Wl,--defsym=BASE=${base}`, "-Wl,-T,start.ld"];
-      await run([cc, ...flags, ...link, "-o", join(out, `at-${base}`), ...sources], { cwd: FOLDER });
-    }
-  });
-  const [code, elsewhere] = await Promise.all(
-    ["0", "0x40000000"].map((at) => readFile(join(folder, `at-${at}`))),
-  );
-  if (!code!.equals(elsewhere!)) throw new Error("native-start/ depends on where it is loaded");
-  if (code!.toString("latin1", 0, HEAD.magic.length) !== HEAD.magic)
-    throw new Error("native-start/ has no head");
-  return code!;
-}
+/** Where it is linked for: the same bytes at both mean that it runs at any page. */
+const BASES = ["0x10000", "0x40000000"];
 
 const up = (value: bigint, to: bigint) => ((value + to - 1n) / to) * to;
 
@@ -91,6 +71,36 @@ function segmentsOf(head: Buffer): Segment[] {
         : bytes.readBigUInt64LE(PHDR[field]);
     return { bytes, at };
   });
+}
+
+/** The bytes of the only segment. */
+function block(elf: Buffer): Buffer {
+  const [segment, ...more] = segmentsOf(elf).filter((one) => one.at("type") === BigInt(PT.load));
+  if (!segment || more.length > 0) throw new Error("native-start/ is not one block");
+  const from = Number(segment.at("offset"));
+  return elf.subarray(from, from + Number(segment.at("filesz")));
+}
+
+/** The code as a block of bytes that runs at any page. */
+export async function startCode(arch: Arch): Promise<Buffer> {
+  const files = (await readdir(FOLDER)).sort();
+  const sources = files.filter((name) => name.endsWith(".c"));
+  const inputs = files.map((name) => `file:${join(FOLDER, name)}`);
+  const cc = compiler(arch);
+  const flags = FLAGS.filter((flag) => arch === "x64" || flag !== "-fcf-protection=none");
+  const recipe = [arch, await run([cc, "--version"]), ...flags, ...LINK];
+  const folder = await cached("start-code", [...recipe, ...inputs], async (out) => {
+    for (const base of BASES) {
+      const link = [...LINK, `-Wl,--defsym=BASE=${base}`, "-Wl,-T,start.ld"];
+      await run([cc, ...flags, ...link, "-o", join(out, base), ...sources], { cwd: FOLDER });
+    }
+  });
+  const linked = BASES.map(async (base) => block(await readFile(join(folder, base))));
+  const [code, elsewhere] = await Promise.all(linked);
+  if (!code!.equals(elsewhere!)) throw new Error("native-start/ depends on where it is loaded");
+  if (code!.toString("latin1", 0, HEAD.magic.length) !== HEAD.magic)
+    throw new Error("native-start/ has no head");
+  return code!;
 }
 
 /** What is written where: `code` at `offset`, `head` at 0. */
