@@ -73,12 +73,12 @@ function because(reasons: Record<string, number>): string {
 export function figuresTable(figures: Figures[], reasons: boolean): string {
   const rows = figures.map((f) => [
     `${f.rule.kind} ${extensionOf(f.rule).describe(f.rule, DEFAULT_SITE)} ${formatSelector(f.rule.selector)}`,
-    f.scope,
     f.passed,
     f.dropped,
     f.flushed,
     ...(reasons ? [because(f.reasons)] : []),
+    f.scope, // at the end, where a long path makes no other row longer
   ]);
-  const head = ["ACKS", "SCOPE", "PASSED", "DROPPED", "FLUSHED", ...(reasons ? ["PASSED BECAUSE"] : [])];
-  return table(head, rows, [2, 3, 4], { below: reasons ? [5, 1] : [1] });
+  const head = ["ACKS", "PASSED", "DROPPED", "FLUSHED", ...(reasons ? ["PASSED BECAUSE"] : []), "SCOPE"];
+  return table(head, rows, [1, 2, 3], { below: reasons ? [4, 5] : [4] });
 }
