@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 
+import { lacksRoom } from "../loader/bridge.ts";
+
 /** ok; warn: works with a restriction; fail: cannot; skip: could not be tried. */
 export type Verdict = "ok" | "warn" | "fail" | "skip";
 
@@ -10,3 +12,8 @@ export interface Check {
   /** Nothing works without it. */
   core: boolean;
 }
+
+/** Does this error tell nothing about the kernel? There was no permission, or no room. */
+export const keepsFromTrying = (code: unknown): boolean => code === "EPERM" || lacksRoom(code);
+
+export const notTried = (why: string): string => `not tried: ${why}`;

@@ -9,6 +9,7 @@ import { ackRules } from "./ack-rules.ts";
 import { apply } from "./apply.ts";
 import { type BpfObjects, newObjects } from "./bpf-objects.ts";
 import { connections } from "./connections.ts";
+import { hardened } from "./hardened.ts";
 import { live, oldListener } from "./live.ts";
 import { degrades, type Result, works } from "./report.ts";
 import { lateRequests, requests, siteRequests } from "./requests.ts";
@@ -133,7 +134,7 @@ export async function kernelLog(): Promise<Result> {
   return works(`${lines.length} lines`);
 }
 
-/** In this order: reset is among the last, and the kernel's log is about all of them. */
+/** In this order: reset is among the last, what hardens the guest cannot be taken back, and the log is about all. */
 export const features: Feature[] = [
   { name: "version", run: version },
   { name: "doctor", run: doctor },
@@ -153,5 +154,6 @@ export const features: Feature[] = [
   { name: "live", run: live },
   { name: "demo", run: demo },
   { name: "reset", run: reset },
+  { name: "hardened", run: hardened },
   { name: "kernel log", run: kernelLog },
 ];
