@@ -2,6 +2,7 @@
 
 import { globalArgs, waitArgs } from "../args.ts";
 import { facilityChecks } from "../doctor/facilities.ts";
+import { filterCheck } from "../doctor/filter-check.ts";
 import { hostChecks } from "../doctor/host-checks.ts";
 import { liveCheck } from "../doctor/live-check.ts";
 import type { Check } from "../doctor/types.ts";
@@ -72,7 +73,8 @@ async function tryAll(lib: Bridge, patience: Patience): Promise<Check[]> {
   const host = await hostChecks(lib, missing);
   const withBtf = host.filter(({ name }) => name === "BTF");
   const kernel = await facilityChecks(lib, obstacleIn(withBtf, missing));
-  const checks = [...host, ...kernel];
+  const filter = await filterCheck(missing.includes("CAP_NET_ADMIN") ? obstacleIn([], missing) : undefined);
+  const checks = [...host, filter, ...kernel];
   return [...checks, await liveCheck(lib, obstacleIn(checks, missing), patience)];
 }
 

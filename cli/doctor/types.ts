@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import { lacksRoom } from "../loader/bridge.ts";
+import type { FilterRule } from "./filter-rules.ts";
 
 /** ok; warn: works with a restriction; fail: cannot; skip: could not be tried. */
 export type Verdict = "ok" | "warn" | "fail" | "skip";
@@ -11,6 +12,8 @@ export interface Check {
   detail: string;
   /** Nothing works without it. */
   core: boolean;
+  /** Of the check of packet filters: the rules that are in the way. */
+  rules?: FilterRule[];
 }
 
 /** Does this error tell nothing about the kernel? There was no permission, or no room. */
