@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* The cgroup of a socket, and those around it. Everything is read by the helper: before 5.16 the
- * cgroup is a number to the verifier. */
+/*
+ * The cgroup of a socket, and those around it. They are read through the kernel's types, which
+ * needs no helper: kernel lockdown (confidentiality) forbids those that read memory. Before 5.16
+ * the cgroup is a number to the verifier, and only the helper can follow it.
+ */
 #ifndef TCPX_CGROUPS_BPF_H
 #define TCPX_CGROUPS_BPF_H
 
@@ -16,6 +19,7 @@ struct kernfs_node {
 } __attribute__((preserve_access_index));
 
 struct cgroup_subsys_state {
+	struct cgroup *cgroup;
 	struct cgroup_subsys_state *parent;
 } __attribute__((preserve_access_index));
 
@@ -40,6 +44,9 @@ struct sock___old {
 	struct sock_cgroup_data___old sk_cgrp_data;
 } __attribute__((preserve_access_index));
 
+/* Does the verifier know what it is? */
+#define TCPX_CGROUP_TYPED bpf_core_field_exists(((struct sock_cgroup_data *)0)->cgroup)
+
 /* NULL: the root. */
 static __always_inline struct cgroup *cgroup_of(void *sock)
 {
@@ -47,21 +54,31 @@ static __always_inline struct cgroup *cgroup_of(void *sock)
 	struct sock___old *old = sock;
 	__u64 val;
 
-	if (bpf_core_field_exists(sk->sk_cgrp_data.cgroup))
-		return BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
+	if (TCPX_CGROUP_TYPED)
+		return sk->sk_cgrp_data.cgroup;
 	val = BPF_CORE_READ(old, sk_cgrp_data.val); /* before 5.16 */
 	return val & 3 ? NULL : (void *)val;
 }
 
 static __always_inline __u64 cgroup_number(struct cgroup *cgroup)
 {
-	return BPF_CORE_READ(cgroup, kn, id);
+	struct kernfs_node *node;
+
+	if (!TCPX_CGROUP_TYPED)
+		return BPF_CORE_READ(cgroup, kn, id);
+	node = cgroup->kn;
+	return node ? node->id : 0;
 }
 
-/* A cgroup begins with its own state: that may stand for it. */
+/* NULL: there is none, this is the root. */
 static __always_inline struct cgroup *cgroup_around(struct cgroup *cgroup)
 {
-	return (void *)BPF_CORE_READ(cgroup, self.parent);
+	struct cgroup_subsys_state *parent;
+
+	if (!TCPX_CGROUP_TYPED) /* a cgroup begins with its own state: that may stand for it */
+		return (void *)BPF_CORE_READ(cgroup, self.parent);
+	parent = cgroup->self.parent;
+	return parent ? parent->cgroup : NULL;
 }
 
 /* Is this the cgroup with that id, or one below it? */

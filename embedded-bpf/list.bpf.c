@@ -40,6 +40,14 @@ static __always_inline const struct tcpx_conn *conn_by_hand(struct sock *sk)
 	return NULL;
 }
 
+static __always_inline void list_address(__u8 *to, const struct in6_addr *address)
+{
+	const __u32 *from = (const void *)address;
+
+	for (int i = 0; i < 4; i++)
+		((__u32 *)to)[i] = from[i];
+}
+
 static __always_inline void list_addresses(struct tcpx_listed *r, struct sock_common *sk)
 {
 	r->local_port = sk->skc_num;
@@ -47,12 +55,12 @@ static __always_inline void list_addresses(struct tcpx_listed *r, struct sock_co
 	if (sk->skc_family == TCPX_AF_INET) {
 		r->family = TCPX_FAMILY_IPV4;
 		r->local[10] = r->local[11] = r->remote[10] = r->remote[11] = 0xff;
-		bpf_core_read(&r->local[12], 4, &sk->skc_rcv_saddr);
-		bpf_core_read(&r->remote[12], 4, &sk->skc_daddr);
+		*(__be32 *)&r->local[12] = sk->skc_rcv_saddr;
+		*(__be32 *)&r->remote[12] = sk->skc_daddr;
 		return;
 	}
-	bpf_core_read(r->local, 16, &sk->skc_v6_rcv_saddr);
-	bpf_core_read(r->remote, 16, &sk->skc_v6_daddr);
+	list_address(r->local, &sk->skc_v6_rcv_saddr);
+	list_address(r->remote, &sk->skc_v6_daddr);
 	r->family = TCPX_FAMILY_IPV6;
 	if (!*(__u64 *)r->remote && *(__u32 *)&r->remote[8] == bpf_htonl(0xffff)) {
 		r->family = TCPX_FAMILY_IPV4;
@@ -63,47 +71,53 @@ static __always_inline void list_addresses(struct tcpx_listed *r, struct sock_co
 static __always_inline void list_settings(struct tcpx_listed *r, struct tcp_sock *tp)
 {
 	struct inet_connection_sock *icsk = &tp->inet_conn;
-	struct tcp_congestion_ops *ca = BPF_CORE_READ(icsk, icsk_ca_ops);
+	struct tcp_congestion_ops *ca = icsk->icsk_ca_ops;
+	const __u64 *from = ca ? (const void *)&ca->name : NULL;
 	struct keepalive k = {};
+	__u64 name[2];
 
-	r->mark = BPF_CORE_READ(icsk, icsk_inet.sk.sk_mark);
-	r->user_timeout_ms = BPF_CORE_READ(icsk, icsk_user_timeout);
+	r->mark = icsk->icsk_inet.sk.sk_mark;
+	r->user_timeout_ms = icsk->icsk_user_timeout;
 	if (bpf_core_field_exists(icsk->icsk_delack_max))
-		r->delack_max = BPF_CORE_READ(icsk, icsk_delack_max);
+		r->delack_max = icsk->icsk_delack_max;
 	if (keepalive_read(tp, &k)) {
 		r->flags |= TCPX_LIST_KEEPALIVE;
 		r->keepalive_idle = k.idle;
 		r->keepalive_interval = k.interval;
 		r->keepalive_probes = k.probes;
 	}
-	r->cwnd = BPF_CORE_READ(tp, snd_cwnd);
-	r->srtt_us = BPF_CORE_READ(tp, srtt_us) >> 3;
-	if (ca)
-		bpf_core_read_str(r->congestion, sizeof(r->congestion), &ca->name);
+	r->cwnd = tp->snd_cwnd;
+	r->srtt_us = tp->srtt_us >> 3;
+	if (from) { /* the kernel has nothing behind the NUL */
+		name[0] = from[0];
+		name[1] = from[1];
+		__builtin_memcpy(r->congestion, name, sizeof(name));
+	}
 }
 
-/* What tcpx has noted down. A copy at a time: its address may be one that only reads can use. */
-static __always_inline void list_conn(struct tcpx_listed *r, const struct tcpx_conn *conn)
+/* What tcpx has noted down, a copy at a time. */
+static __always_inline void list_conn(struct tcpx_listed *r, const struct tcpx_conn *conn,
+				      bool by_hand)
 {
 	__u64 since = 0, attempt = 0;
 	__u32 received = 0;
 
 	r->flags |= TCPX_LIST_KNOWN;
-	bpf_probe_read_kernel(&r->scope, sizeof(r->scope), &conn->scope);
-	bpf_probe_read_kernel(&since, sizeof(since), &conn->since_ns);
-	bpf_probe_read_kernel(&attempt, sizeof(attempt), &conn->attempt_ns);
-	bpf_probe_read_kernel(&received, sizeof(received), &conn->received);
-	bpf_probe_read_kernel(&r->silent, sizeof(r->silent), &conn->silent);
-	bpf_probe_read_kernel(&r->written, sizeof(r->written), &conn->written);
-	bpf_probe_read_kernel(&r->keepalive, sizeof(r->keepalive), &conn->keepalive);
-	bpf_probe_read_kernel(&r->uto, sizeof(r->uto), &conn->uto);
-	bpf_probe_read_kernel(&r->uto_ask, sizeof(r->uto_ask),
-			      &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]);
-	bpf_probe_read_kernel(&r->ack, sizeof(r->ack), &conn->ack);
-	bpf_probe_read_kernel(r->requests, sizeof(r->requests), conn->requests);
+	list_copy(&r->scope, sizeof(r->scope), &conn->scope);
+	list_copy(&since, sizeof(since), &conn->since_ns);
+	list_copy(&attempt, sizeof(attempt), &conn->attempt_ns);
+	list_copy(&received, sizeof(received), &conn->received);
+	list_copy(&r->silent, sizeof(r->silent), &conn->silent);
+	list_copy(&r->written, sizeof(r->written), &conn->written);
+	list_copy(&r->keepalive, sizeof(r->keepalive), &conn->keepalive);
+	list_copy(&r->uto, sizeof(r->uto), &conn->uto);
+	list_copy(&r->uto_ask, sizeof(r->uto_ask),
+		  &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]);
+	list_copy(&r->ack, sizeof(r->ack), &conn->ack);
+	list_copy(r->requests, sizeof(r->requests), conn->requests);
 	r->established = since > TCPX_SINCE_NEXT; /* else it has yet to speak */
 	r->direction = conn_direction(attempt, received);
-	list_local(r, conn, config.jiffy_us);
+	list_local(r, conn, config.jiffy_us, by_hand);
 }
 
 static __always_inline int list_socket(struct bpf_iter__tcp *ctx, bool by_hand)
@@ -122,7 +136,7 @@ static __always_inline int list_socket(struct bpf_iter__tcp *ctx, bool by_hand)
 		return 0;
 	sk = &tp->inet_conn.icsk_inet.sk;
 	r.state = skc->skc_state;
-	r.netns = BPF_CORE_READ(skc, skc_net.net, ns.inum);
+	r.netns = skc->skc_net.net->ns.inum;
 	list_addresses(&r, skc);
 	if (r.state != TCPX_TCP_LISTEN) {
 		cgroup = cgroup_of(sk);
@@ -133,7 +147,7 @@ static __always_inline int list_socket(struct bpf_iter__tcp *ctx, bool by_hand)
 		list_settings(&r, tp);
 		conn = by_hand ? conn_by_hand(sk) : bpf_sk_storage_get(&conns, tp, NULL, 0);
 		if (conn)
-			list_conn(&r, conn);
+			list_conn(&r, conn, by_hand);
 	}
 	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
 	return 0;

@@ -9,6 +9,11 @@
 #include <stdbool.h>
 #include "conns.bpf.h"
 
+/* Its address by hand is one that only reads can use. */
+#define list_copy(to, size, from)                                                                  \
+	(by_hand ? (void)bpf_probe_read_kernel(to, size, from)                                     \
+		 : (void)__builtin_memcpy(to, from, size))
+
 static __always_inline bool list_active(const struct tcpx_rule *rule)
 {
 	return (rule->flags & (TCPX_RULE_SET | TCPX_RULE_NONE)) == TCPX_RULE_SET;
@@ -61,17 +66,17 @@ static __always_inline __u8 list_ack(const struct tcpx_listed *r, __u8 outcome, 
 
 /* `r` has its settings and the rest of the record by now. */
 static __always_inline void list_local(struct tcpx_listed *r, const struct tcpx_conn *conn,
-				       __u32 jiffy_us)
+				       __u32 jiffy_us, bool by_hand)
 {
 	__u8 applied = 0;
 	__u64 ours = 0;
 
 #pragma clang loop unroll(full)
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++)
-		bpf_probe_read_kernel(&r->local_rules[ext], sizeof(r->local_rules[ext]),
-				      &conn->policy.rules[ext][TCPX_KIND_LOCAL]);
-	bpf_probe_read_kernel(&applied, sizeof(applied), &conn->cc_applied);
-	bpf_probe_read_kernel(&ours, sizeof(ours), &conn->before.cc_ours);
+		list_copy(&r->local_rules[ext], sizeof(r->local_rules[ext]),
+			  &conn->policy.rules[ext][TCPX_KIND_LOCAL]);
+	list_copy(&applied, sizeof(applied), &conn->cc_applied);
+	list_copy(&ours, sizeof(ours), &conn->before.cc_ours);
 	r->local_rules[TCPX_EXT_UTO].outcome = list_uto(r, r->local_rules[TCPX_EXT_UTO].outcome);
 	r->local_rules[TCPX_EXT_CC_REQUEST].outcome =
 		list_cc(r, r->local_rules[TCPX_EXT_CC_REQUEST].outcome, applied, ours);

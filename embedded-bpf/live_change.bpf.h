@@ -40,13 +40,10 @@ static __always_inline int live_uto(struct tcp_sock *tp, struct tcpx_conn *conn,
 	return TCPX_LIVE_CHANGED;
 }
 
-/* Names that are compared as numbers: nothing may stand behind the NUL. */
+/* Names that are compared as numbers: the kernel has nothing behind the NUL. */
 static __always_inline void live_cc_name(struct tcp_sock *tp, char *name)
 {
-	struct inet_connection_sock___cc *icsk = (void *)tp;
-
-	__builtin_memset(name, 0, TCPX_CA_NAME_MAX);
-	bpf_core_read_str(name, TCPX_CA_NAME_MAX, &icsk->icsk_ca_ops->name);
+	cc_name((void *)tp, name);
 }
 
 /* Does it send as the peer has asked? */
@@ -64,7 +61,8 @@ static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 {
 	struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_LOCAL];
 	struct inet_connection_sock___cc *icsk = (void *)tp;
-	char now[TCPX_CA_NAME_MAX], name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
+	char now[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
+	char name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
 	__u32 algorithm = order->local.value[0];
 	bool own, done;
 	int err;

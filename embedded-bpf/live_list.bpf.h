@@ -8,12 +8,14 @@
 static __always_inline void live_address(struct tcp_sock *tp, struct tcpx_live_socket *out)
 {
 	struct sock_common___live *sk = (void *)tp;
+	const __u32 *from = (const void *)&sk->skc_v6_daddr;
 	__u32 *address = (__u32 *)out->remote;
 
 	out->local_port = sk->skc_num;
 	out->remote_port = bpf_ntohs(sk->skc_dport);
 	if (sk->skc_family == TCPX_AF_INET6 && bpf_core_field_exists(sk->skc_v6_daddr)) {
-		bpf_core_read(out->remote, sizeof(out->remote), &sk->skc_v6_daddr);
+		for (int i = 0; i < 4; i++)
+			address[i] = from[i];
 	} else {
 		address[2] = bpf_htonl(0xffff);
 		address[3] = sk->skc_daddr;

@@ -29,7 +29,8 @@ static __always_inline int live_undo_uto(struct tcp_sock *tp, struct tcpx_conn *
 static __always_inline int live_undo_cc(struct tcp_sock *tp, struct tcpx_conn *conn, bool all,
 					int *err)
 {
-	char now[TCPX_CA_NAME_MAX], name[TCPX_CA_NAME_MAX];
+	char now[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
+	char name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
 
 	__builtin_memset(&conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_LOCAL], 0,
 			 sizeof(struct tcpx_rule));

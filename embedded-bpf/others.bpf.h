@@ -42,9 +42,13 @@ struct cgroup___used {
 __noinline int others_ours(__u64 program)
 {
 	struct bpf_prog___used *prog = (void *)program;
-	void **maps = BPF_CORE_READ(prog, aux, used_maps), *map;
-	__u32 count = BPF_CORE_READ(prog, aux, used_map_cnt);
+	void **maps, *map;
+	__u32 count;
 
+	if (config.no_reads)
+		return 0;
+	maps = BPF_CORE_READ(prog, aux, used_maps);
+	count = BPF_CORE_READ(prog, aux, used_map_cnt);
 	for (__u32 i = 0; i < TCPX_USED_MAPS_MAX && i < count; i++) {
 		if (bpf_probe_read_kernel(&map, sizeof(map), maps + i))
 			break;
@@ -89,6 +93,8 @@ __noinline int others(struct bpf_sock_ops *ctx)
 		if (!cgroup->bpf.effective[TCPX_SOCK_OPS]->items[1].prog)
 			return 0; /* ours alone */
 	}
+	if (config.no_reads)
+		return 1; /* whose they are cannot be told */
 	cgroup = (void *)cgroup_of(tp);
 	if (!cgroup)
 		return config.foreign;

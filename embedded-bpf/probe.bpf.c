@@ -71,6 +71,15 @@ int core_reads(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
+/* Kernel lockdown forbids it (confidentiality), and some kernels are built without. */
+SEC("sockops")
+int memory_reads(struct bpf_sock_ops *ctx)
+{
+	__u64 word;
+
+	return bpf_probe_read_kernel(&word, sizeof(word), (void *)ctx->bytes_acked) ? 1 : 1;
+}
+
 SEC("sockops")
 int netns_cookie(struct bpf_sock_ops *ctx)
 {

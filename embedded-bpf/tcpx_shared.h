@@ -235,7 +235,8 @@ struct tcpx_config {
 	char version[32];  /* of the tcpx that loaded it */
 	char cgroup[4024]; /* path below the cgroup2 mount, as whoever loaded it sees that */
 	__u64 base;	   /* id of the cgroup that the path begins at; 0: not known */
-	__u64 keeper; /* device of the /run whose systemd restarts services; 0: there is none */
+	__u64 keeper;	/* device of the /run whose systemd restarts services; 0: there is none */
+	__u64 no_reads; /* kernel lockdown forbids the helpers that read memory: do without */
 	struct tcpx_site site;
 };
 

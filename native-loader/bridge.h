@@ -154,7 +154,9 @@ TCPX_API int tcpx_cgroup_path(const char *root, uint64_t id, char *below, int ca
 TCPX_API int tcpx_netns_cookie(uint64_t *out); /* -ENOPROTOOPT before 5.14 */
 TCPX_API int tcpx_netns_new(void);	       /* with lo up; on an error it may be down */
 TCPX_API int tcpx_netns_enter(const char *path);
-/* Reads a socket option of another process (needs ptrace rights over it): its length. */
+/* Reads a socket option of another process (needs ptrace rights over it): its length. pid 0: of our
+ * own, which needs none.
+ */
 TCPX_API int tcpx_sockopt_of(int pid, int fd, int level, int name, void *value, int size);
 TCPX_API int tcpx_sockopt_set(int pid, int fd, int level, int name, const void *value, int size);
 /* Chooses a congestion control for a socket of its own: with CAP_NET_ADMIN the kernel loads its

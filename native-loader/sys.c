@@ -202,6 +202,8 @@ static int copy_of(int pid, int fd)
 
 	if (fd < 0)
 		return -EBADF;
+	if (!pid)
+		return result(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 	pidfd = result(syscall(SYS_pidfd_open, pid, 0));
 	if (pidfd < 0)
 		return pidfd;

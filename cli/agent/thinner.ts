@@ -4,8 +4,9 @@
 
 import { type Bridge, cstr, Errno, unwrap } from "../loader/bridge.ts";
 import { ThinCounter } from "../loader/layout.generated.ts";
+import { loadError } from "../loader/load-error.ts";
 import { EGRESS, INGRESS } from "../loader/maps.ts";
-import { loadError, openObject } from "../loader/object.ts";
+import { openObject } from "../loader/open-object.ts";
 import { decode, encode, sizeOf } from "../loader/struct.ts";
 
 /** Entries of the counters that are read at once; the map holds no more. */
@@ -50,7 +51,12 @@ export class Thinner implements Disposable {
     try {
       thinner.configure(maps, config);
       const loaded = lib.tcpx_object_load(thinner.object);
-      if (loaded < 0) throw loadError(new Errno("load", -loaded));
+      if (loaded < 0)
+        throw await loadError(lib, new Errno("load", -loaded), [
+          "socket_storage",
+          "ring_buffer",
+          "bpf_timers",
+        ]);
       return thinner;
     } catch (error) {
       thinner[Symbol.dispose]();

@@ -3,8 +3,9 @@
 import { notifyAgent } from "../agent/notify.ts";
 import { globalArgs } from "../args.ts";
 import { Exit, type ExitCode, TcpxError } from "../errors.ts";
-import { type Child, type ConnectionView, viewConnection } from "../lab/children.ts";
+import type { Child } from "../lab/children.ts";
 import { type Acks, download, per100 } from "../lab/download.ts";
+import type { ConnectionView } from "../lab/own-sockets.ts";
 import { ADDRESS, Sandbox } from "../lab/sandbox.ts";
 import { interruption, READY_MS, Stage } from "../lab/stage.ts";
 import { readSite } from "../loader/site.ts";
@@ -74,8 +75,8 @@ async function startPair(stage: Stage, flavour: Flavour): Promise<Record<End, Pa
   const server = await stage.start("serve", "server", "listening", ...address);
   const client = await stage.start("dial", "client", "connected", ...address);
   await server.wait("connected", READY_MS);
-  const end = (child: Child) => ({ child, view: viewConnection(stage.lib, child.pid) });
-  return { client: end(client), server: end(server) };
+  const views = await Promise.all([client.view(), server.view()]);
+  return { client: { child: client, view: views[0] }, server: { child: server, view: views[1] } };
 }
 
 /** The options of a captured SYN or SYN-ACK of the port with rules. */

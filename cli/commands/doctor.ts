@@ -2,13 +2,16 @@
 
 import { globalArgs, waitArgs } from "../args.ts";
 import { facilityChecks } from "../doctor/facilities.ts";
+import { filterCheck } from "../doctor/filter-check.ts";
 import { hostChecks } from "../doctor/host-checks.ts";
 import { liveCheck } from "../doctor/live-check.ts";
 import type { Check } from "../doctor/types.ts";
 import { Exit, type ExitCode } from "../errors.ts";
 import { extensions } from "../extensions/index.ts";
-import { bridge } from "../loader/bridge.ts";
+import { type Bridge, bridge } from "../loader/bridge.ts";
 import { missingCapabilities } from "../loader/host.ts";
+import type { Patience } from "../loader/lock.ts";
+import { PROBES } from "../loader/probe.ts";
 import { styled } from "../output/io.ts";
 import { table } from "../output/table.ts";
 import { patienceOf } from "./patience.ts";
@@ -18,37 +21,82 @@ const COLOURS = { ok: "green", warn: "yellow", fail: "red", skip: "grey" } as co
 
 interface Feature {
   name: string;
-  works: boolean;
+  /** null: that was not tried. */
+  works: boolean | null;
+}
+
+/** Do these checks all say yes? null: some were not tried, and none says no. */
+function all(checks: (Check | undefined)[]): boolean | null {
+  if (checks.some((check) => check?.verdict === "fail" || check?.verdict === "warn")) return false;
+  return checks.every((check) => check?.verdict === "ok") ? true : null;
+}
+
+/** Does the core work? A check that fails says no; the negotiation says yes. */
+function coreWorks(checks: Check[]): boolean | null {
+  const core = checks.filter((check) => check.core);
+  if (core.some(({ verdict }) => verdict === "fail")) return false;
+  return core.every(({ verdict }) => verdict === "ok") ? true : null;
 }
 
 /** What an administrator can use here, following from the checks. */
-function features(checks: Check[]): Feature[] {
-  const ok = (name: string) => checks.find((check) => check.name === name)?.verdict === "ok";
-  const core = ok("negotiation");
+function features(checks: Check[], core: boolean | null): Feature[] {
+  const cookies = all([checks.find(({ name }) => name === PROBES.netns_cookie.name)]);
+  const root = core && cookies;
   return [
     ...extensions.map(({ name }) => ({ name, works: core })),
-    { name: "root scope rules for one network namespace", works: core && ok("namespace cookies") },
+    { name: "root scope rules for one network namespace", works: core === false ? false : root },
   ];
 }
 
+const WORKS = new Map([
+  [true, "yes"],
+  [false, "no "],
+  [null, "?  "],
+]);
+
 function report(checks: Check[], list: Feature[]): string {
   const rows = checks.map(({ name, verdict, detail }) => [name, styled(COLOURS[verdict], verdict), detail]);
-  const lines = list.map(({ name, works }) => `  ${works ? "yes" : "no "}  ${name}`);
-  return `${table(["CHECK", "VERDICT", "DETAIL"], rows, [], { prose: true })}\n\nFeatures here:\n${lines.join("\n")}`;
+  const lines = list.map(({ name, works }) => `  ${WORKS.get(works)}  ${name}`);
+  const legend = list.some(({ works }) => works === null) ? "\n  (?: not tried, so not known)" : "";
+  return `${table(["CHECK", "VERDICT", "DETAIL"], rows, [], { prose: true })}\n\nFeatures here:\n${lines.join("\n")}${legend}`;
 }
 
-function exitCode(checks: Check[], permitted: boolean): ExitCode {
-  if (checks.some(({ core, verdict }) => core && verdict === "fail")) {
-    return permitted ? Exit.UNSUPPORTED : Exit.PERMISSION;
-  }
-  return Exit.DONE;
+/** Why programs cannot be loaded, or the whole way not be gone; undefined: they can. */
+function obstacleIn(checks: Check[], missing: readonly string[]): string | undefined {
+  if (missing.length > 0) return `needs root (${missing.join(", ")})`;
+  const check = checks.find(({ core, verdict }) => core && verdict !== "ok");
+  return check && `see ${check.name}`;
 }
+
+async function tryAll(lib: Bridge, patience: Patience): Promise<Check[]> {
+  const missing = missingCapabilities(lib);
+  const host = await hostChecks(lib, missing);
+  const withBtf = host.filter(({ name }) => name === "BTF");
+  const kernel = await facilityChecks(lib, obstacleIn(withBtf, missing));
+  const filter = await filterCheck(missing.includes("CAP_NET_ADMIN") ? obstacleIn([], missing) : undefined);
+  const checks = [...host, filter, ...kernel];
+  return [...checks, await liveCheck(lib, obstacleIn(checks, missing), patience)];
+}
+
+/** What stands below the report. */
+function conclusion(checks: Check[], core: boolean | null): string | undefined {
+  if (core) return undefined;
+  if (core === false) return "the core cannot work here: see the checks that failed";
+  const first = checks.find((check) => check.core && check.verdict === "skip");
+  return `whether the core works here is not known: it could not be tried (${first?.name}: ${first?.detail})`;
+}
+
+const EXITS = new Map<boolean | null, ExitCode>([
+  [true, Exit.DONE],
+  [false, Exit.UNSUPPORTED],
+  [null, Exit.PERMISSION],
+]);
 
 export const doctor = leaf({
   summary:
     "What this kernel and host can do. Each kernel facility is tried, and the whole way once: a rule in a " +
-    "cgroup of its own, a connection in a network namespace of its own. Exit code 3 when the core cannot work, " +
-    "4 when we may not try it.",
+    "cgroup of its own, a connection in a network namespace of its own. Exit code 0 when the core works, 3 when " +
+    "it was tried and does not, 4 when it could not be tried here, and so is not known.",
   args: { ...waitArgs, ...globalArgs },
   examples: [
     ["tcpx doctor", "The report"],
@@ -58,16 +106,13 @@ export const doctor = leaf({
     const patience = patienceOf(args, io);
     const lib = await bridge();
     lib.tcpx_log_level(io.flags.verbose ? 0 : -1);
-    const permitted = missingCapabilities(lib).length === 0;
-    const checks = [...hostChecks(lib), ...(await facilityChecks(lib, permitted))];
-    const possible = !checks.some(({ core, verdict }) => core && verdict === "fail") && permitted;
-    checks.push(await liveCheck(lib, possible, patience));
-    const list = features(checks);
-    const code = exitCode(checks, permitted);
-    io.json({ core: code === Exit.DONE, checks, features: list });
+    const checks = await tryAll(lib, patience);
+    const core = coreWorks(checks);
+    const list = features(checks, core);
+    io.json({ core, checks, features: list });
     io.print(report(checks, list));
-    if (code === Exit.PERMISSION) io.messages.error("most of it could not be tried: run it as root");
-    if (code === Exit.UNSUPPORTED) io.messages.error("the core cannot work here: see the checks that failed");
-    return code;
+    const last = conclusion(checks, core);
+    if (last !== undefined) io.messages.error(last);
+    return EXITS.get(core)!;
   },
 });

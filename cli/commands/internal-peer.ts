@@ -2,10 +2,11 @@
 // The ends of demo's and doctor's connections: ordinary programs with ordinary sockets. Not for people.
 
 import { appendFileSync, readSync } from "node:fs";
-import { connect, createServer, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { type Args, globalArgs, textArg } from "../args.ts";
 import { Exit, usageError } from "../errors.ts";
+import { paceListener, viewConnection } from "../lab/own-sockets.ts";
 import { type Bridge, bridge, cstr, unwrap } from "../loader/bridge.ts";
 import { writeDocument } from "../output/io.ts";
 import { leaf } from "./types.ts";
@@ -89,9 +90,11 @@ function capture(lib: Bridge, device: string): void {
 }
 
 /** A connection to ourselves over loopback, held open for somebody to look at. */
-function loopback(port: number): void {
+function loopback(): void {
   const server = createServer((socket) => socket.pipe(socket));
-  server.listen(port, "127.0.0.1", () => {
+  server.on("error", (error) => tell("failed", { what: error.message }));
+  server.listen(0, "127.0.0.1", () => {
+    const { port } = server.address() as AddressInfo;
     const client = connect({ host: "127.0.0.1", port }, () => client.write("x"));
     client.once("data", () => tell("connected"));
     client.on("error", (error) => tell("failed", { what: error.message }));
@@ -104,13 +107,27 @@ function play(lib: Bridge, role: string, [first = "", second = "", third = ""]: 
   else if (role === "send") send(first, Number(second), Number(third));
   else if (role === "read") read(first, Number(second));
   else if (role === "capture") capture(lib, first);
-  else if (role === "loopback") loopback(Number(first));
+  else if (role === "loopback") loopback();
   else throw usageError(`unknown role '${role}'`, role);
 }
 
+/** Does what the parent asks for, `WORD NUMBER ARGUMENT`, and says so under the first two. */
+function obey(lib: Bridge, request: string): void {
+  const [word = "", number = "", argument] = request.split(" ");
+  if (word === "pace") paceListener(lib, Number(argument));
+  const view = word === "view" ? viewConnection(lib) : undefined;
+  tell(`${word} ${number}`, { view });
+}
+
 /** The parent holds our stdin open; when it is gone, however it went, so are we. */
-function endWithParent(): void {
-  process.stdin.on("end", () => process.exit(0)).resume();
+async function followParent(lib: Bridge): Promise<void> {
+  let rest = "";
+  for await (const chunk of process.stdin) {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) obey(lib, line);
+  }
+  process.exit(0);
 }
 
 async function enter(lib: Bridge, args: Args): Promise<void> {
@@ -118,7 +135,8 @@ async function enter(lib: Bridge, args: Args): Promise<void> {
   const netns = textArg(args, "netns") ?? "new";
   if (cgroup !== "-" && cgroup !== undefined)
     appendFileSync(join(cgroup, "cgroup.procs"), String(process.pid));
-  unwrap("enter namespace", netns === "new" ? lib.tcpx_netns_new() : lib.tcpx_netns_enter(cstr(netns)));
+  if (netns === "new") unwrap("new network namespace", lib.tcpx_netns_new());
+  else if (netns !== "-") unwrap("enter namespace", lib.tcpx_netns_enter(cstr(netns)));
 }
 
 export const internalPeer = leaf({
@@ -131,9 +149,9 @@ export const internalPeer = leaf({
     ...globalArgs,
   },
   async run(args) {
-    endWithParent();
     const lib = await bridge();
     await enter(lib, args);
+    void followParent(lib);
     play(lib, textArg(args, "role") ?? "", (textArg(args, "parameters") ?? "").split(","));
     return Exit.DONE; // the sockets keep the process alive until it is killed
   },

@@ -1,83 +1,96 @@
 // SPDX-License-Identifier: MIT
 // Kernel facilities, each tried by loading a small program that uses it.
 
+import { Exit, TcpxError } from "../errors.ts";
 import { canAnnounce, tryLive } from "../live/probe.ts";
 import { type Bridge, Errno } from "../loader/bridge.ts";
-import { tryProgram } from "../loader/probe.ts";
-import type { Check } from "./types.ts";
+import { PROBES, type Probe, tryProgram } from "../loader/probe.ts";
+import { listSockets } from "../observe/iterate.ts";
+import { type Check, keepsFromTrying, notTried } from "./types.ts";
 
-interface Facility {
-  /** Name of the program in embedded-bpf/probe.bpf.c. */
-  program: string;
-  name: string;
-  /** What does not work without it. */
-  without: string;
-  core: boolean;
+/** In the order of the report; nothing works without those that are core. */
+const FACILITIES: readonly { program: Probe; core: boolean }[] = [
+  { program: "header_options", core: true },
+  { program: "socket_storage", core: true },
+  { program: "core_reads", core: true },
+  { program: "netns_cookie", core: false },
+  { program: "ring_buffer", core: false },
+  { program: "socket_iterator", core: false },
+  { program: "bpf_timers", core: false },
+];
+const LIVE = { name: "live changes", core: false };
+const LISTENERS = { name: "old listeners", core: false };
+
+const REFUSED = "the kernel does not let us load BPF programs";
+
+/** What a refusal means: `without` when it is the kernel's answer. */
+function judged(check: Pick<Check, "name" | "core">, code: string, without: string): Check {
+  if (keepsFromTrying(code)) return { ...check, verdict: "skip", detail: notTried(`${REFUSED} (${code})`) };
+  return { ...check, verdict: check.core ? "fail" : "warn", detail: `${without} (${code})` };
 }
 
-const FACILITIES: Facility[] = [
-  { program: "header_options", name: "TCP header options", without: "no option can be sent", core: true },
-  { program: "socket_storage", name: "socket storage", without: "no connection can be tracked", core: true },
-  {
-    program: "core_reads",
-    name: "CO-RE reads",
-    without: "applications' own choices cannot be seen",
-    core: true,
-  },
-  {
-    program: "netns_cookie",
-    name: "namespace cookies",
-    without: "root scope rules are for every network namespace",
-    core: false,
-  },
-  { program: "ring_buffer", name: "ring buffer", without: "events cannot be watched", core: false },
-  {
-    program: "socket_iterator",
-    name: "socket iterator",
-    without: "connections cannot be listed",
-    core: false,
-  },
-  { program: "bpf_timers", name: "BPF timers", without: "acknowledgments cannot be thinned", core: false },
-];
+async function facility(lib: Bridge, program: Probe, core: boolean): Promise<Check> {
+  const { name, without } = PROBES[program];
+  const result = await tryProgram(lib, program);
+  if (result >= 0) return { name, verdict: "ok", detail: "loads", core };
+  return judged({ name, core }, new Errno("load", -result).code, without);
+}
+
+/** With the very program of `connections`, which needs more than an iterator. */
+async function listing(lib: Bridge, check: Check): Promise<Check> {
+  try {
+    await listSockets(lib, 0n, []);
+    return check;
+  } catch (error) {
+    const words = (error as Error).message;
+    const isAnswer = error instanceof TcpxError && error.code === Exit.UNSUPPORTED;
+    if (!isAnswer) return { ...check, verdict: "skip", detail: notTried(words) };
+    return { ...check, verdict: "warn", detail: `${PROBES.socket_iterator.without}: ${words}` };
+  }
+}
 
 /** Changing connections that exist: with the very programs of --live. */
 async function liveChanges(lib: Bridge): Promise<Check> {
-  const check = { name: "live changes", core: false };
   const error = await tryLive(lib, "list", "change", "restore");
-  if (!error) return { ...check, verdict: "ok", detail: "the programs of --live load" };
-  return { ...check, verdict: "warn", detail: `rules reach new connections only (${error.code})` };
+  if (!error) return { ...LIVE, verdict: "ok", detail: "the programs of --live load" };
+  return judged(LIVE, error.code, "rules reach new connections only");
 }
 
 /** How far listeners that are older than the rules can be armed. */
 async function oldListeners(lib: Bridge): Promise<Check> {
-  const check = { name: "old listeners", core: false };
   const error = await tryLive(lib, "arm");
-  if (error) {
-    const detail = `not armed: their connections negotiate on the third ACK and on data (${error.code})`;
-    return { ...check, verdict: "warn", detail };
-  }
-  if (canAnnounce()) return { ...check, verdict: "ok", detail: "armed: they answer in the SYN-ACK" };
+  if (error) return judged(LISTENERS, error.code, "not armed: they negotiate on the third ACK and on data");
+  if (canAnnounce()) return { ...LISTENERS, verdict: "ok", detail: "armed: they answer in the SYN-ACK" };
   const detail = "read the SYN, but answer on data; nothing is announced live";
-  return { ...check, verdict: "warn", detail };
+  return { ...LISTENERS, verdict: "warn", detail };
 }
 
-/** Tries every facility; `possible` is false when there is no permission to. */
-export async function facilityChecks(lib: Bridge, possible: boolean): Promise<Check[]> {
-  if (!possible) {
-    const names = [
-      ...FACILITIES,
-      ...["live changes", "old listeners"].map((name) => ({ name, core: false })),
+/** Its programs are loaded as a command would load them, for which that reads what is pinned. */
+async function readable(check: typeof LIVE, work: Promise<Check>): Promise<Check> {
+  try {
+    return await work;
+  } catch (error) {
+    return { ...check, verdict: "skip", detail: notTried((error as Error).message) };
+  }
+}
+
+/**
+ * Tries every facility.
+ * @param obstacle why that cannot be
+ */
+export async function facilityChecks(lib: Bridge, obstacle: string | undefined): Promise<Check[]> {
+  if (obstacle !== undefined) {
+    const all = [
+      ...FACILITIES.map(({ program, core }) => ({ name: PROBES[program].name, core })),
+      LIVE,
+      LISTENERS,
     ];
-    return names.map(({ name, core }) => {
-      return { name, verdict: "skip", detail: "not tried: needs root", core };
-    });
+    return all.map((check) => ({ ...check, verdict: "skip", detail: notTried(obstacle) }));
   }
   const checks: Check[] = [];
-  for (const { program, name, without, core } of FACILITIES) {
-    const result = await tryProgram(lib, program);
-    const ok = result >= 0;
-    const detail = ok ? "loads" : `${without} (${new Errno("load", -result).code})`;
-    checks.push({ name, verdict: ok ? "ok" : core ? "fail" : "warn", detail, core });
+  for (const { program, core } of FACILITIES) {
+    const check = await facility(lib, program, core);
+    checks.push(program === "socket_iterator" && check.verdict === "ok" ? await listing(lib, check) : check);
   }
-  return [...checks, await liveChanges(lib), await oldListeners(lib)];
+  return [...checks, await readable(LIVE, liveChanges(lib)), await readable(LISTENERS, oldListeners(lib))];
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The whole way once: a rule in a cgroup of our own, a connection over loopback in a namespace of our
-// own, and a look at its socket from this process.
+// own, and what getsockopt() says of it there.
 
 import type { Args } from "../args.ts";
 import { Exit, TcpxError } from "../errors.ts";
@@ -9,7 +9,7 @@ import { iw } from "../extensions/iw.ts";
 import { placeRules } from "../extensions/place.ts";
 import type { Extension } from "../extensions/types.ts";
 import { uto } from "../extensions/uto.ts";
-import { Child, viewConnection } from "../lab/children.ts";
+import { Child } from "../lab/children.ts";
 import { temporaryCgroup } from "../lab/sandbox.ts";
 import type { Bridge } from "../loader/bridge.ts";
 import { findScope } from "../loader/cgroup-place.ts";
@@ -20,11 +20,11 @@ import { lock, replaceRules } from "../loader/store.ts";
 import type { Rule } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
 import { DEFAULT_SITE } from "../wire/site.ts";
-import type { Check } from "./types.ts";
+import { type Check, keepsFromTrying, notTried } from "./types.ts";
 
 const NAME = "negotiation";
 const TIMEOUT_MS = 42_000;
-const PORT = 7003;
+const CONNECT_MS = 5000;
 
 /** Every extension, with rules of both sides. */
 function rules(): Rule[] {
@@ -41,37 +41,95 @@ function rules(): Rule[] {
   ];
 }
 
+/** What the checker itself could not do: it says nothing about the kernel. */
+class NotTried extends Error {}
+
+const wordsOf = (error: unknown): string => {
+  if (error instanceof TcpxError && error.hint) return `${error.message}; ${error.hint}`;
+  return error instanceof Error ? error.message : String(error);
+};
+
+/** A step that is no part of what is tried. */
+async function needed<T>(step: () => T | Promise<T>): Promise<T> {
+  try {
+    return await step();
+  } catch (error) {
+    if (error instanceof TcpxError && error.code === Exit.BUSY) throw error;
+    throw new NotTried(wordsOf(error));
+  }
+}
+
+/** Started, and connected to itself; in our own network namespace where it may have no other. */
+async function connected(cgroup: string): Promise<{ child: Child; isolated: boolean }> {
+  const complaints: string[] = [];
+  for (const netns of ["new", "-"]) {
+    const child = new Child("loopback", { netns, cgroup });
+    const event = await child.wait(["connected", "failed"], CONNECT_MS);
+    if (event?.event === "connected") return { child, isolated: netns === "new" };
+    await child[Symbol.asyncDispose]();
+    const words = event ? String(event.what) : (await child.complaint()).replace(/^tcpx: /, "");
+    complaints.push(words || `nothing came in ${CONNECT_MS / 1000} s`);
+  }
+  throw new NotTried(`no connection over loopback: ${complaints.join("; ")}`);
+}
+
+/** What the rules had to do; undefined: it is done. */
+async function shortfall(lib: Bridge, child: Child, scope: bigint): Promise<string | undefined> {
+  const view = await child.view();
+  if (!view) throw new NotTried("the connection's settings could not be read");
+  if (view.userTimeoutMs !== TIMEOUT_MS)
+    return `the user timeout is ${view.userTimeoutMs}, not ${TIMEOUT_MS} ms`;
+  const counters = readCounters(lib, scope);
+  const of = (extension: Extension, counter: number) => counters?.count[extension.id]?.[counter] ?? 0;
+  if (!of(uto, Counter.SENT) || !of(uto, Counter.RECEIVED)) return "the option did not get through";
+  const refused = [ccRequest, iw].find((extension) => !of(extension, Counter.GRANTED));
+  return refused && `${refused.name} was not granted`;
+}
+
 async function negotiate(lib: Bridge, patience: Patience): Promise<string> {
-  using held = await lock(lib, patience); // first: who ends us meanwhile finds nothing left
-  await using cgroup = temporaryCgroup();
-  const scope = findScope(lib, cgroup.path);
+  using held = await needed(() => lock(lib, patience)); // first: who ends us meanwhile finds nothing left
+  await using cgroup = await needed(temporaryCgroup);
+  const scope = await needed(() => findScope(lib, cgroup.path));
   await replaceRules(lib, held, scope, rules());
   try {
-    await using child = new Child("loopback", { netns: "new", cgroup: cgroup.path }, String(PORT));
-    if (!(await child.wait("connected", 5000))) throw new Error("no connection over loopback");
-    const timeout = viewConnection(lib, child.pid)?.userTimeoutMs;
-    if (timeout !== TIMEOUT_MS) throw new Error(`the user timeout is ${timeout}, not ${TIMEOUT_MS} ms`);
-    const counters = readCounters(lib, scope.id);
-    const of = (extension: Extension, counter: number) => counters?.count[extension.id]?.[counter] ?? 0;
-    if (!of(uto, Counter.SENT) || !of(uto, Counter.RECEIVED))
-      throw new Error("the option did not get through");
-    for (const extension of [ccRequest, iw]) {
-      if (!of(extension, Counter.GRANTED)) throw new Error(`${extension.name} was not granted`);
-    }
+    const { child, isolated } = await connected(cgroup.path);
+    await using _ = child;
+    const where = isolated ? "loopback" : "loopback of this network namespace";
+    const failure = await shortfall(lib, child, scope.id);
+    // packet filters may be in the way in a namespace that is not ours alone
+    if (failure && !isolated) throw new NotTried(`over ${where}: ${failure}`);
+    if (failure) throw new Error(failure);
+    return `attached; uto, cc-request and iw negotiated over ${where}`;
   } finally {
     await replaceRules(lib, held, scope, []);
   }
-  return "attached; uto, cc-request and iw negotiated over loopback";
 }
 
-/** Tries the core as a whole. */
-export async function liveCheck(lib: Bridge, possible: boolean, patience: Patience): Promise<Check> {
-  if (!possible) return { name: NAME, verdict: "skip", detail: "not tried", core: true };
+/** Is it the kernel's answer, or did something keep us from asking? */
+function isNotTried(error: unknown): boolean {
+  if (error instanceof NotTried) return true;
+  if (error instanceof TcpxError) return error.code === Exit.PERMISSION || error.code === Exit.FAILED;
+  const { code } = error as { code?: unknown };
+  return code === "EACCES" || keepsFromTrying(code); // the verifier's EACCES comes as a TcpxError
+}
+
+/**
+ * Tries the core as a whole.
+ * @param obstacle why it cannot be tried
+ */
+export async function liveCheck(
+  lib: Bridge,
+  obstacle: string | undefined,
+  patience: Patience,
+): Promise<Check> {
+  const check = { name: NAME, core: true } as const;
+  if (obstacle !== undefined) return { ...check, verdict: "skip", detail: notTried(obstacle) };
   try {
-    return { name: NAME, verdict: "ok", detail: await negotiate(lib, patience), core: true };
+    return { ...check, verdict: "ok", detail: await negotiate(lib, patience) };
   } catch (error) {
     if (error instanceof TcpxError && error.code === Exit.BUSY) throw error; // says nothing about the kernel
-    const detail = error instanceof Error ? error.message : String(error);
-    return { name: NAME, verdict: "fail", detail, core: true };
+    const words = wordsOf(error);
+    if (isNotTried(error)) return { ...check, verdict: "skip", detail: notTried(words) };
+    return { ...check, verdict: "fail", detail: words };
   }
 }

@@ -2,7 +2,6 @@
 // How often the receiver of a download acknowledges, with a rule and without: for the demo.
 
 import { Exit, TcpxError } from "../errors.ts";
-import { paceListener, viewConnection } from "./children.ts";
 import { ADDRESS } from "./sandbox.ts";
 import type { Stage } from "./stage.ts";
 
@@ -29,13 +28,13 @@ export const per100 = ({ segments, acks }: Acks): number => Math.round((acks / s
 export async function download(stage: Stage, port: number): Promise<Acks> {
   const address = [ADDRESS.server, `${port}`];
   const server = await stage.start("send", "server", "listening", ...address, `${DOWNLOAD_MS}`);
-  paceListener(stage.lib, server.pid, PACE);
+  await server.pace(PACE);
   const client = stage.launch("read", "client", ...address);
   const sent = await server.wait("sent", PATIENCE_MS);
   stage.check();
   if (!sent) throw new TcpxError(Exit.FAILED, "the download did not end");
   await Bun.sleep(REST_MS);
-  const view = viewConnection(stage.lib, server.pid);
+  const view = await server.view();
   await Promise.all([client, server].map((child) => child[Symbol.asyncDispose]()));
   if (!view) throw new TcpxError(Exit.FAILED, "the download's connection was not found");
   return { segments: view.dataSent, acks: view.acksReceived };

@@ -7,7 +7,7 @@ import { type Bridge, cstr, Errno, isErrno, unwrap } from "../loader/bridge.ts";
 import { findBpffs } from "../loader/host.ts";
 import { LAYOUT_VERSION } from "../loader/layout.generated.ts";
 import { type Fd, indexes, lookup, openPin, update } from "../loader/maps.ts";
-import { openObject } from "../loader/object.ts";
+import { openObject } from "../loader/open-object.ts";
 import { layoutDir, scopeDir } from "../loader/pins.ts";
 import { encodeSite } from "../loader/records.ts";
 import { readSite } from "../loader/site.ts";

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { Exit, TcpxError } from "../errors.ts";
 import { type Bridge, Errno } from "../loader/bridge.ts";
-import { loadError } from "../loader/object.ts";
+import { loadError } from "../loader/load-error.ts";
 import { LiveObject, type LiveProgram, State } from "./object.ts";
 
 const BTF = "/sys/kernel/btf/vmlinux";
@@ -39,7 +39,7 @@ export function canAnnounce(): boolean {
 export async function requireLive(lib: Bridge, announce: boolean): Promise<void> {
   const cause = await tryLive(lib, "list", "change");
   if (!cause && (!announce || canAnnounce())) return;
-  if (cause?.code === "EPERM") throw loadError(cause);
+  if (cause?.code === "EPERM") throw await loadError(lib, cause);
   const [what, since] = cause ? ["change", "5.15"] : ["announce anything on", "6.12"];
   throw new TcpxError(Exit.UNSUPPORTED, `this kernel cannot ${what} connections that exist (--live)`, {
     value: "--live",

@@ -43,6 +43,11 @@ export function unwrap(call: string, result: number): number {
   return result;
 }
 
+const NO_ROOM: readonly unknown[] = ["ENOMEM", "EMFILE", "ENFILE", "EAGAIN", "ENOSPC", "EDQUOT"];
+
+/** Is there too little left of something, so that a later attempt may do better? */
+export const lacksRoom = (code: unknown): boolean => NO_ROOM.includes(code);
+
 export function isErrno(error: unknown, ...codes: string[]): error is Errno {
   return error instanceof Errno && codes.includes(error.code);
 }

@@ -14,7 +14,8 @@ import type { Fd } from "./maps.ts";
 import { hostView, mountInfo, mountsOf, type View, viewpoints } from "./viewpoint.ts";
 
 const BPFFS_MAGIC = 0xcafe4a11n;
-const BPFFS = "/sys/fs/bpf";
+const SYSFS_MAGIC = 0x62656572n;
+export const BPFFS = "/sys/fs/bpf";
 
 /** A scope: a cgroup v2 directory. */
 export interface Scope {
@@ -50,6 +51,14 @@ export function cgroupRoot(): string {
 export function fsType(lib: Bridge, path: string): bigint {
   const magic = new BigUint64Array(1);
   return lib.tcpx_fs_type(cstr(path), magic) < 0 ? 0n : magic[0]!;
+}
+
+export const BTF = "/sys/kernel/btf/vmlinux";
+
+/** The kernel's types: hidden is where no sysfs is that would have them. */
+export function btfState(lib: Bridge): "there" | "missing" | "hidden" {
+  if (existsSync(BTF)) return "there";
+  return fsType(lib, "/sys") === SYSFS_MAGIC ? "missing" : "hidden";
 }
 
 /** The bpffs that this host's pins live in, or undefined while none is mounted. */

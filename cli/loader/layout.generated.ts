@@ -275,7 +275,7 @@ export const structs = {
     },
   },
   tcpx_config: {
-    size: 4304,
+    size: 4312,
     fields: {
       layout: { offset: 0, type: "u32" },
       rule_count: { offset: 4, type: "u32" },
@@ -289,7 +289,8 @@ export const structs = {
       cgroup: { offset: 56, type: "char", dims: [4024] },
       base: { offset: 4080, type: "u64" },
       keeper: { offset: 4088, type: "u64" },
-      site: { offset: 4096, type: "tcpx_site" },
+      no_reads: { offset: 4096, type: "u64" },
+      site: { offset: 4104, type: "tcpx_site" },
     },
   },
   tcpx_conn: {

@@ -1,26 +1,23 @@
 // SPDX-License-Identifier: MIT
 // One loaded generation of the sock_ops program: opened, configured, loaded and filled.
 
-import { existsSync, readFileSync } from "node:fs";
-import { Exit, TcpxError } from "../errors.ts";
 import { extensionOf } from "../extensions/index.ts";
 import { flatten, type Table } from "../policy/flatten.ts";
 import type { Rule } from "../policy/rule.ts";
 import { collectAfter } from "../system/garbage.ts";
-import { lockedMemoryLimit } from "../system/scarcity.ts";
 import { version } from "../version.ts";
 import type { Site } from "../wire/site.ts";
-import { asset } from "./assets.ts";
 import { type Bridge, cstr, Errno, unwrap } from "./bridge.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
+import { loadError } from "./load-error.ts";
 import { indexes, update } from "./maps.ts";
+import { openObject } from "./open-object.ts";
 import { encodeNamespaces, encodePolicies, encodeRules, encodeSite } from "./records.ts";
 import type { ScopeHead } from "./state.ts";
-import { encode } from "./struct.ts";
+import { encode, type Struct } from "./struct.ts";
 
 /** Entries that are written at once. */
 const PIECE = 4096;
-const LOCKDOWN = "/sys/kernel/security/lockdown";
 
 /** Maps that outlive a generation: connection state and counters. */
 export interface SharedMaps {
@@ -47,49 +44,6 @@ export class Generation implements Disposable {
   }
 }
 
-/** Opens one of the embedded objects; close it with tcpx_object_close. */
-export async function openObject(
-  lib: Bridge,
-  name: "ack" | "list" | "live" | "probe" | "site" | "tcpx",
-): Promise<bigint> {
-  const bytes = await asset(name);
-  const out = new BigUint64Array(1);
-  unwrap("open object", lib.tcpx_object_open(bytes, BigInt(bytes.length), cstr(name), out));
-  return out[0]!;
-}
-
-/** Why the kernel did not take the program, as far as that can be told from outside. */
-export function loadError(error: Errno): TcpxError {
-  const details = { cause: error };
-  if (!existsSync("/sys/kernel/btf/vmlinux")) {
-    return new TcpxError(Exit.UNSUPPORTED, "this kernel has no BTF (/sys/kernel/btf/vmlinux is missing)", {
-      ...details,
-      hint: "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y",
-    });
-  }
-  if (existsSync(LOCKDOWN) && /\[confidentiality\]/.test(readFileSync(LOCKDOWN, "utf8"))) {
-    const what = "kernel lockdown (confidentiality) is on and the BPF program was refused";
-    return new TcpxError(Exit.UNSUPPORTED, what, details);
-  }
-  // the verifier says EACCES and EINVAL; EPERM comes before it
-  if (error.code === "EPERM") {
-    const locked = lockedMemoryLimit();
-    if (locked !== undefined) {
-      const what = `locked memory is limited to ${locked} KB, and this kernel counts BPF programs and maps (EPERM)`;
-      const hint = "raise the limit (ulimit -l, LimitMEMLOCK=), or run it with CAP_SYS_RESOURCE";
-      return new TcpxError(Exit.UNSUPPORTED, what, { ...details, hint });
-    }
-    return new TcpxError(Exit.PERMISSION, "the kernel does not let us load BPF programs (EPERM)", {
-      ...details,
-      hint: "run it as root on the host itself, not in a container",
-    });
-  }
-  return new TcpxError(Exit.UNSUPPORTED, `this kernel refused the BPF program (${error.code})`, {
-    ...details,
-    hint: "see `tcpx doctor`, and the reason with --verbose",
-  });
-}
-
 /** In pieces: the bytes of 100,000 entries are 20 MB. */
 function fillPolicies(lib: Bridge, map: number, scope: bigint, { entries }: Table): void {
   for (let at = 0; at < entries.length; at += PIECE) {
@@ -97,6 +51,38 @@ function fillPolicies(lib: Bridge, map: number, scope: bigint, { entries }: Tabl
     const { keys, values } = encodePolicies(scope, { entries: piece });
     update(lib, map, keys, values, piece.length);
   }
+}
+
+/** Opens and loads it; without the helpers that read memory where the kernel does not let it have them. */
+async function loaded(
+  lib: Bridge,
+  head: Partial<Struct<"tcpx_config">>,
+  sizes: Record<string, number>,
+  shared: SharedMaps,
+): Promise<Generation> {
+  lib.tcpx_raise_memlock();
+  let refused: Errno | undefined;
+  for (const no_reads of [0n, 1n]) {
+    const object = await openObject(lib, "tcpx");
+    using stack = new DisposableStack();
+    const generation = stack.use(new Generation(lib, object));
+    const config = encode("tcpx_config", { ...head, no_reads });
+    unwrap("configure", lib.tcpx_object_rodata(object, config, BigInt(config.length)));
+    for (const [map, size] of Object.entries(sizes)) {
+      unwrap(`size of ${map}`, lib.tcpx_object_max_entries(object, cstr(map), Math.max(1, size)));
+    }
+    for (const [map, fd] of Object.entries(shared)) {
+      if (fd !== undefined) unwrap(`reuse ${map}`, lib.tcpx_object_reuse_map(object, cstr(map), fd));
+    }
+    const result = lib.tcpx_object_load(object);
+    if (result >= 0) {
+      stack.move();
+      return generation;
+    }
+    refused ??= new Errno("load", -result);
+    if (refused.code !== "EINVAL") break;
+  }
+  throw await loadError(lib, refused!);
 }
 
 /**
@@ -113,7 +99,7 @@ export async function loadGeneration(
   foreign: boolean,
 ): Promise<Generation> {
   const table = flatten(rules, (name) => extensionOf({ ext: name }).id);
-  const config = encode("tcpx_config", {
+  const head = {
     layout: LAYOUT_VERSION,
     rule_count: rules.length,
     scope: scope.id,
@@ -127,21 +113,10 @@ export async function loadGeneration(
     base: scope.recorded.base,
     keeper: scope.recorded.keeper,
     site: encodeSite(site),
-  });
+  };
   const sizes = { policies: table.entries.length, namespaces: table.namespaces.size, rules: rules.length };
-  lib.tcpx_raise_memlock();
-  const object = await openObject(lib, "tcpx");
-  const generation = new Generation(lib, object);
+  const generation = await loaded(lib, head, sizes, shared);
   try {
-    unwrap("configure", lib.tcpx_object_rodata(object, config, BigInt(config.length)));
-    for (const [map, size] of Object.entries(sizes)) {
-      unwrap(`size of ${map}`, lib.tcpx_object_max_entries(object, cstr(map), Math.max(1, size)));
-    }
-    for (const [map, fd] of Object.entries(shared)) {
-      if (fd !== undefined) unwrap(`reuse ${map}`, lib.tcpx_object_reuse_map(object, cstr(map), fd));
-    }
-    const loaded = lib.tcpx_object_load(object);
-    if (loaded < 0) throw loadError(new Errno("load", -loaded));
     collectAfter(rules.length);
     fillPolicies(lib, generation.map("policies"), scope.id, table);
     const namespaces = encodeNamespaces(table);

@@ -2,10 +2,24 @@
 // Tries what a kernel can do, by loading a small program that uses it (embedded-bpf/probe.bpf.c).
 
 import { type Bridge, cstr, unwrap } from "./bridge.ts";
-import { openObject } from "./object.ts";
+import { openObject } from "./open-object.ts";
 
-/** Loads one of the probe programs alone; 0, or a negative errno. */
-export async function tryProgram(lib: Bridge, program: string): Promise<number> {
+/** The programs, and what they are for. */
+export const PROBES = {
+  header_options: { name: "TCP header options", without: "no option can be sent" },
+  socket_storage: { name: "socket storage", without: "no connection can be tracked" },
+  core_reads: { name: "CO-RE reads", without: "applications' own choices cannot be seen" },
+  memory_reads: { name: "memory reads", without: "the programs of others are not told apart" },
+  netns_cookie: { name: "namespace cookies", without: "root scope rules are for every network namespace" },
+  ring_buffer: { name: "ring buffer", without: "events cannot be watched" },
+  socket_iterator: { name: "socket iterator", without: "connections cannot be listed" },
+  bpf_timers: { name: "BPF timers", without: "acknowledgments cannot be thinned" },
+} as const;
+
+export type Probe = keyof typeof PROBES;
+
+/** Loads one of them alone; 0, or a negative errno. */
+export async function tryProgram(lib: Bridge, program: Probe): Promise<number> {
   lib.tcpx_raise_memlock();
   const object = await openObject(lib, "probe");
   try {

@@ -8,7 +8,7 @@ import { type Bridge, cstr, unwrap } from "./bridge.ts";
 import { findBpffs, requireOwn } from "./host.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
 import { firstStruct, indexes, openPin, pin, update } from "./maps.ts";
-import { openObject } from "./object.ts";
+import { openObject } from "./open-object.ts";
 import * as pins from "./pins.ts";
 import { decodeSite, encodeSite } from "./records.ts";
 import { encode } from "./struct.ts";

@@ -5,8 +5,9 @@ import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "../loader/bridge.ts";
 import { findBpffs } from "../loader/host.ts";
+import { loadError } from "../loader/load-error.ts";
 import { type Fd, mapId, openPin, valueSize } from "../loader/maps.ts";
-import { loadError, openObject } from "../loader/object.ts";
+import { openObject } from "../loader/open-object.ts";
 import { layoutDir } from "../loader/pins.ts";
 import { siteIfReadable } from "../loader/site.ts";
 import { encode, sizeOf } from "../loader/struct.ts";
@@ -58,7 +59,7 @@ class Lister implements Disposable {
       if (result >= 0) return lister;
       lister[Symbol.dispose]();
     }
-    throw loadError(new Errno("load", -result));
+    throw await loadError(lib, new Errno("load", -result), ["socket_iterator"]);
   }
 
   private tryLoad(config: Uint8Array, conns: Fd | undefined): number {

@@ -2,6 +2,7 @@
 // What can be seen of another process.
 
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { constants } from "node:os";
 import type { Bridge } from "../loader/bridge.ts";
 import { readOrEmpty } from "../loader/viewpoint.ts";
 
@@ -66,7 +67,7 @@ export function commandLineOf(pid: number): string {
   return text.length > COMMAND_LENGTH ? `${text.slice(0, COMMAND_LENGTH).toWellFormed()}...` : text;
 }
 
-/** Has the process a TCP socket? False where we may not look. */
+/** Has the process a TCP socket, or one that we may not look at? */
 export function hasTcpSocket(lib: Bridge, pid: number): boolean {
   const value = new Int32Array(1);
   const isTcp = (fd: string) => {
@@ -75,7 +76,8 @@ export function hasTcpSocket(lib: Bridge, pid: number): boolean {
     } catch {
       return false; // closed meanwhile
     }
-    if (lib.tcpx_sockopt_of(pid, Number(fd), SOL_SOCKET, SO_PROTOCOL, value, 4) < 0) return false;
+    const result = lib.tcpx_sockopt_of(pid, Number(fd), SOL_SOCKET, SO_PROTOCOL, value, 4);
+    if (result < 0) return -result === constants.errno.EPERM; // nobody may look: it may be one
     return value[0] === IPPROTO_TCP || value[0] === IPPROTO_MPTCP;
   };
   try {

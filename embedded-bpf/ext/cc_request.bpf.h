@@ -20,7 +20,12 @@ struct inet_connection_sock___cc {
 /* The congestion control in use, under the kernel's name for it. */
 static __always_inline void cc_name(const struct inet_connection_sock___cc *icsk, char *name)
 {
-	bpf_core_read(name, TCPX_CA_NAME_MAX, &icsk->icsk_ca_ops->name);
+	const struct tcp_congestion_ops *ops = icsk->icsk_ca_ops;
+	const __u64 *from = ops ? (const void *)&ops->name : NULL;
+	__u64 *to = (__u64 *)name;
+
+	to[0] = from ? from[0] : 0;
+	to[1] = from ? from[1] : 0;
 }
 
 static __always_inline bool cc_same(const char *name, const char *other)

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+
+import { asset } from "./assets.ts";
+import { type Bridge, cstr, unwrap } from "./bridge.ts";
+
+/** Opens one of the embedded objects; close it with tcpx_object_close. */
+export async function openObject(
+  lib: Bridge,
+  name: "ack" | "list" | "live" | "probe" | "site" | "tcpx",
+): Promise<bigint> {
+  const bytes = await asset(name);
+  const out = new BigUint64Array(1);
+  unwrap("open object", lib.tcpx_object_open(bytes, BigInt(bytes.length), cstr(name), out));
+  return out[0]!;
+}
