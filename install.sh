@@ -377,7 +377,7 @@ own_limit() {
 	sed -n "s/^Max $1 *\([0-9]*\) .*/\1/p" /proc/self/limits 2>/dev/null || :
 }
 
-# The runtime in tcpx does not start with less, nor does the one that builds it (native-start/start.h).
+# The runtime in tcpx does not start with less, nor does the one that builds it (native-loader/start/start.h).
 require_limits() {
 	space=$(own_limit "address space")
 	[ "${space:-3460300800}" -ge 3460300800 ] || die "address space is limited to $((space / 1024 / 1024)) MB (ulimit -v): tcpx needs 3300 MB"

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../native-start/started.h"
+#include "start/started.h"
 #include "bridge.h"
 #include "guard-process.h"
 

@@ -221,7 +221,11 @@ export async function buildBridge(arch: Arch = hostArch()): Promise<Bridge> {
   const dirs = await locate(sources);
   const versions = await packageVersions(sources);
   await requireLibbpf(dirs.libbpf, versions.libbpf);
-  const own = (await readdir(NATIVE)).sort().map((file) => `file:${join(NATIVE, file)}`);
+  const entries = await readdir(NATIVE, { withFileTypes: true, recursive: true });
+  const own = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => `file:${join(entry.parentPath, entry.name)}`)
+    .sort();
   own.push(`file:${SHARED}`);
   const compiler = await run([toolsFor(arch).cc, "--version"]);
   const inputs = [arch, compiler, JSON.stringify(versions), `file:${import.meta.path}`, ...own];

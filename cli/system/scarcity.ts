@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Limits that are met on the way. What the runtime would die of is told before it starts (native-start/).
+// Limits that are met on the way. What the runtime would die of is told before it starts (native-loader/start/).
 
 import { readFileSync } from "node:fs";
 import { release } from "node:os";

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The working directory, which may be gone, or have no name here: the runtime does not start in such a one, so the
-// executable's first code (native-start/start.c) has left it, and it is entered again before anything is done.
+// executable's first code (native-loader/start/start.c) has left it, and it is entered again before anything is done.
 
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
 
-/** struct tcpx_start_head (native-start/started.h), at the page of the entry point. */
+/** struct tcpx_start_head (native-loader/start/started.h), at the page of the entry point. */
 const HEAD = { magic: "tcpx start code\0", started: 24, page: 4096 };
 const AT_ENTRY = 9n;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Makes native-start/ the first code of an executable: it says why the runtime would die, and goes on to it. The note
+// Makes native-loader/start/ the first code of an executable: it says why the runtime would die, and goes on to it. The note
 // with the build's id, which nothing reads, gives its place among the program headers to one more segment.
 
 import { open, readdir, readFile } from "node:fs/promises";
@@ -8,7 +8,7 @@ import { cached } from "./cache.ts";
 import { run } from "./run.ts";
 import { type Arch, hostArch } from "./targets.ts";
 
-const FOLDER = resolve(import.meta.dir, "../../native-start");
+const FOLDER = resolve(import.meta.dir, "../../native-loader/start");
 const FLAGS = [
   ...[
     "-Os",
@@ -76,7 +76,7 @@ function segmentsOf(head: Buffer): Segment[] {
 /** The bytes of the only segment. */
 function block(elf: Buffer): Buffer {
   const [segment, ...more] = segmentsOf(elf).filter((one) => one.at("type") === BigInt(PT.load));
-  if (!segment || more.length > 0) throw new Error("native-start/ is not one block");
+  if (!segment || more.length > 0) throw new Error("native-loader/start/ is not one block");
   const from = Number(segment.at("offset"));
   return elf.subarray(from, from + Number(segment.at("filesz")));
 }
@@ -97,9 +97,9 @@ export async function startCode(arch: Arch): Promise<Buffer> {
   });
   const linked = BASES.map(async (base) => block(await readFile(join(folder, base))));
   const [code, elsewhere] = await Promise.all(linked);
-  if (!code!.equals(elsewhere!)) throw new Error("native-start/ depends on where it is loaded");
+  if (!code!.equals(elsewhere!)) throw new Error("native-loader/start/ depends on where it is loaded");
   if (code!.toString("latin1", 0, HEAD.magic.length) !== HEAD.magic)
-    throw new Error("native-start/ has no head");
+    throw new Error("native-loader/start/ has no head");
   return code!;
 }
 
