@@ -101,9 +101,9 @@ __noinline int ask_crowded_out(struct bpf_sock_ops *ctx)
 }
 
 /* What goes when nothing is left to say. */
-static __always_inline __u32 ask_done(const struct tcpx_conn *conn)
+static __always_inline __u32 ask_done(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
 {
-	return conn->ack.waits ? 0 : TCPX_WRITE;
+	return conn->ack.waits || iw_waits(ctx, conn) ? 0 : TCPX_WRITE;
 }
 
 static __always_inline void ask_cut_short(struct tcpx_conn *conn, enum tcpx_ext ext,
@@ -141,7 +141,7 @@ static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	request_stop(conn, TCPX_EXT_CC_REQUEST);
 	request_stop(conn, TCPX_EXT_IW);
 	request_stop(conn, TCPX_EXT_ACK);
-	callback_flags(ctx, conn, 0, ask_done(conn) | (receive_wanted(conn) ? 0 : TCPX_PARSE));
+	callback_flags(ctx, conn, 0, ask_done(ctx, conn) | (receive_wanted(conn) ? 0 : TCPX_PARSE));
 	watch_tell(ctx, conn);
 }
 
@@ -159,7 +159,7 @@ static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_con
 	enum tcpx_silence why;
 
 	if (conn->silent || !ask_any(conn)) { /* all is said, or answered */
-		callback_flags(ctx, conn, 0, ask_done(conn));
+		callback_flags(ctx, conn, 0, ask_done(ctx, conn));
 		return false;
 	}
 	if (conn->since_ns == TCPX_SINCE_NEXT)
@@ -207,6 +207,8 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 		return 0;
 	if (conn->ack.waits && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
 		ack_waits(ctx);
+	if (!ctx->data_segs_out && iw_data(ctx))
+		iw_keep(ctx);
 	/* another scope's program ends the asking, too, should the owner be gone */
 	if (!ask_wanted(ctx, conn)) {
 		conn->reserved = 0; /* or what others reserve would be taken for ours */

@@ -91,7 +91,7 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 		ask_stop(ctx, conn, TCPX_SILENCED);
 		ask = false;
 	}
-	ask = ask || conn->ack.waits;
+	ask = ask || !ask_done(ctx, conn);
 	callback_flags(ctx, conn, (ask ? TCPX_WRITE : 0) | (receive_wanted(conn) ? TCPX_PARSE : 0),
 		       TCPX_STATE | (ask ? 0 : TCPX_WRITE));
 	return 0;
@@ -142,7 +142,7 @@ __noinline int on_received(struct bpf_sock_ops *ctx)
 	uto_apply(ctx, conn);
 	if (conn->fast_open && passive(ctx)) { /* the third ACK is still to come */
 		settle_local(ctx);
-		waits = conn->ack.waits;
+		waits = !ask_done(ctx, conn);
 		callback_flags(ctx, conn, TCPX_STATE | TCPX_PARSE | (waits ? TCPX_WRITE : 0),
 			       waits || ask_any(conn) ? 0 : TCPX_WRITE);
 	} else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || request_pending(conn) ||

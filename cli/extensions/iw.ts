@@ -58,10 +58,10 @@ const IDLE = "/proc/sys/net/ipv4/tcp_slow_start_after_idle";
 /** Does this kernel go back to its usual window after a pause, in the caller's network namespace? */
 const forgetsWhenIdle = () => existsSync(IDLE) && readFileSync(IDLE, "utf8").trim() !== "0";
 
-/** BPF may set a window before the first data only. */
+/** BPF may set a window before the first data only, and then gives it back after a pause. */
 function idleNotice(n: number): string[] {
   if (n <= USUAL || !forgetsWhenIdle()) return [];
-  const when = `after a pause longer than the retransmission timeout Linux goes back to ${USUAL} segments`;
+  const when = `once data was sent, after a pause longer than the retransmission timeout, Linux goes back to ${USUAL} segments`;
   const cure = "ip route change ... initcwnd N, or sysctl net.ipv4.tcp_slow_start_after_idle=0";
   return [`${when}, or to the route's initcwnd; to keep more: ${cure}`];
 }
@@ -83,8 +83,9 @@ const set: RuleVerb = {
     ["tcpx iw set 20 --local --from 10.0.0.0/8", "Start with 20 segments towards our own clients"],
   ],
   directionNote:
-    "Asking is for connections that this side opens: --from is an error without --local. After a pause Linux goes " +
-    "back to its usual window, or to the route's initcwnd, unless net.ipv4.tcp_slow_start_after_idle is 0.",
+    "Asking is for connections that this side opens: --from is an error without --local. After a pause " +
+    "later than the first data Linux goes back to its usual window, or to the route's initcwnd, unless " +
+    "net.ipv4.tcp_slow_start_after_idle is 0.",
   draft(args) {
     const input = v.parse(setSchema, args);
     const kind = input.local ? "local" : "ask";

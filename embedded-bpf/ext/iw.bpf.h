@@ -5,6 +5,9 @@
 
 #include "../request.bpf.h"
 
+#define TCPX_IW_USUAL 10    /* segments: RFC 6928 */
+#define TCPX_IW_PATIENCE 64 /* segments of ours without data */
+
 static __always_inline bool iw_valid(__u16 segments)
 {
 	return segments >= 1 && segments <= TCPX_IW_MAX;
@@ -61,6 +64,58 @@ static __always_inline void iw_received(struct tcpx_conn *conn)
 
 	request_take_ask(conn, TCPX_EXT_IW, iw_valid(r->ask_bits));
 	request_take_answer(conn, TCPX_EXT_IW, answer && answer <= r->asked, !answer);
+}
+
+/* What a connection began with by us; 0: nothing. */
+static __always_inline __u32 iw_began(const struct tcpx_conn *conn)
+{
+	const struct tcpx_request_conn *r = &conn->requests[TCPX_EXT_IW - TCPX_EXT_CC_REQUEST];
+	const struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_IW][TCPX_KIND_LOCAL];
+
+	if (r->state == TCPX_REQUEST_ANSWERED)
+		return r->answer;
+	return rule_active(local) ? local->value[0] : 0;
+}
+
+/*
+ * A pause shrinks the window, and only before the first data may BPF set it again: until then our
+ * segments are looked at. A peer that sends much before has no use for it soon.
+ */
+static __always_inline bool iw_unsent(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
+{
+	return iw_began(conn) > TCPX_IW_USUAL && !ctx->data_segs_out && !ctx->total_retrans &&
+	       ctx->segs_out < TCPX_IW_PATIENCE;
+}
+
+/* Is it data that is about to leave? */
+static __always_inline bool iw_data(struct bpf_sock_ops *ctx)
+{
+	return ctx->op == BPF_SOCK_OPS_HDR_OPT_LEN_CB && ctx->skb_len &&
+	       ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS;
+}
+
+/* Are later segments to be looked at? */
+static __always_inline bool iw_waits(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
+{
+	return iw_unsent(ctx, conn) && !iw_data(ctx);
+}
+
+/* The first data is about to leave. Global: see receive_judge(). */
+__noinline int iw_keep(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+	__u32 segments;
+	int err;
+
+	if (!conn || !conn->since_ns || !iw_unsent(ctx, conn))
+		return 0;
+	segments = iw_began(conn);
+	if (ctx->snd_cwnd >= segments)
+		return 0;
+	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCP_BPF_IW, &segments, sizeof(segments));
+	if (err)
+		TCPX_ERROR(TCPX_EXT_IW, err);
+	return 0;
 }
 
 /* Our own window, with the end of the handshake or, with Fast Open, its SYN. */

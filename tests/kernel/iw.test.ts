@@ -54,19 +54,37 @@ describeIf(needs.ok, needs.reason)("tcpx iw", () => {
     expect(await r.counters(r.client, "iw")).toMatchObject({ granted: 1, refused: 0 });
   });
 
+  /** Segments that the server sends before the first acknowledgment. */
+  async function flight({ flow, fd }: { flow: number; fd: number }): Promise<number> {
+    const sending = r.server.peer.send(fd, 60_000, 500).catch(() => "blocked"); // nobody acknowledges
+    const starts = new Set<number>();
+    for (let p = await wire.maybe(flow); p; p = await wire.maybe(flow, 100))
+      if (p.length > 0) starts.add(p.seq);
+    await sending;
+    await r.server.peer.reset(fd);
+    return starts.size;
+  }
+
   test("the window is really used: a first flight of 32 full segments without an acknowledgment", async () => {
     await r.rule(r.server, "iw accept --max 32");
-    const flight = async (syn: string) => {
-      const c = await r.fromWire(wire, { syn });
-      const sending = r.server.peer.send(c.fd, 60_000, 500).catch(() => "blocked"); // nobody acknowledges
-      const starts = new Set<number>();
-      for (let p = await wire.maybe(c.flow); p; p = await wire.maybe(c.flow, 100)) starts.add(p.seq);
-      await sending;
-      await r.server.peer.reset(c.fd);
-      return starts.size;
-    };
-    expect(await flight(iwAsk(32))).toBeWithin(32, 34); // a probe for a lost tail may follow
-    expect(await flight("-")).toBeWithin(DEFAULT.cwnd, DEFAULT.cwnd + 2);
+    // a probe for a lost tail may follow
+    expect(await flight(await r.fromWire(wire, { syn: iwAsk(32) }))).toBeWithin(32, 34);
+    expect(await flight(await r.fromWire(wire))).toBeWithin(DEFAULT.cwnd, DEFAULT.cwnd + 2);
+  });
+
+  test("a pause before the first data leaves the window, granted or our own; a later one does not", async () => {
+    await r.rule(r.server, "iw accept --max 32");
+    const granted = await r.fromWire(wire, { syn: iwAsk(32) });
+    await r.rule(r.server, "iw set 32 --local");
+    const [ours, later] = [await r.fromWire(wire), await r.fromWire(wire)];
+    await wire.data(ours.flow, 100); // a request; its ACK is no data
+    await r.server.peer.send(later.fd, 20);
+    await wire.expect(later.flow);
+    await wire.ack(later.flow);
+    await Bun.sleep(1500); // some retransmission timeouts
+    for (const c of [granted, ours]) expect(await flight(c)).toBeWithin(32, 34);
+    expect(await flight(later)).toBeWithin(DEFAULT.cwnd, DEFAULT.cwnd + 2);
+    expect(await r.counters(r.server, "iw")).toMatchObject({ applied: 3, errors: 0 });
   });
 
   test("--local: on this side, in both directions of opening, asking nobody", async () => {

@@ -35,7 +35,7 @@ const idle = (n: number) =>
   n > 10 && forgets
     ? [
         expect.stringMatching(
-          /^after a pause .* 10 segments, .* initcwnd N, or sysctl .*slow_start_after_idle=0$/,
+          /^once data was sent, after a pause .* 10 segments, .* initcwnd N, or sysctl .*slow_start_after_idle=0$/,
         ),
       ]
     : [];

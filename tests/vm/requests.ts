@@ -120,6 +120,14 @@ export async function siteRequests(): Promise<Result> {
   return works("granted, answered, v4 and v6");
 }
 
+/** A pause before the first data costs no window. */
+async function windowAfterPause({ client, server }: Pair): Promise<number> {
+  const c = await connectPeers(client.peer, server.peer, server.v4);
+  await Bun.sleep(1000);
+  await server.peer.send(c.server, 20);
+  return Number((await server.peer.tcpInfo(c.server)).snd_cwnd);
+}
+
 /** BBR paces its first flight by the window that it finds when it begins: our own of both, and granted ones. */
 export async function bbrWindow(): Promise<Result> {
   await using pair = await Pair.create();
@@ -136,8 +144,12 @@ export async function bbrWindow(): Promise<Result> {
       const paced = await pacedWindow(pair.server.peer.pid, server);
       check(paced > ASKED.most * 0.9 && paced < ASKED.most * 1.1, `paced by ${paced}: ${text}`);
     }
+    const iw = `[[scope]]\ncgroup = "${pair.server.cgroup}"\niw = [{ set = ${ASKED.most}, local = true }]\n`;
+    await tcpxOk(["apply", "-"], { stdin: iw });
+    const after = await windowAfterPause(pair);
+    check(after >= ASKED.most && after < ASKED.most + 2, `a window of ${after} after a pause`);
   } finally {
     await tcpxOk(["apply", "-"], { stdin: "scope = []" });
   }
-  return works(`paced by ${ASKED.most}`);
+  return works(`paced by ${ASKED.most}, kept before the first data`);
 }
