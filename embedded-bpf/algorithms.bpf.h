@@ -55,9 +55,11 @@ static __always_inline void cc_named(__u32 algorithm, char *name)
 {
 	const volatile __u64 *words;
 	__u64 *out = (__u64 *)name;
+	__u32 at = algorithm;
 
-	if (algorithm < TCPX_ALGORITHM_COUNT) {
-		__builtin_memcpy(name, cc_names[algorithm], TCPX_CA_NAME_MAX);
+	barrier_var(at); /* what is compared is what is used: 6.1 knows nothing of a spilled copy */
+	if (at < TCPX_ALGORITHM_COUNT) {
+		__builtin_memcpy(name, cc_names[at], TCPX_CA_NAME_MAX);
 		return;
 	}
 	words = (const volatile __u64 *)cc_of_site(algorithm)->name;
