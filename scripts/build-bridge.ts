@@ -22,8 +22,10 @@ export interface Bridge {
 }
 
 const NATIVE = resolve(import.meta.dir, "../native-loader");
-/** What the bridge shares with the programs. */
-const SHARED = resolve(import.meta.dir, "../embedded-bpf/tcpx_shared.h");
+/** What the bridge shares with the programs, and with the executable's first code. */
+const SHARED = ["embedded-bpf/tcpx_shared.h", "native-start/started.h"].map((path) =>
+  resolve(import.meta.dir, "..", path),
+);
 const OWN = [
   ...["object.c", "bpfsys.c", "log.c", "sys.c", "compat.c", "agent.c", "agent-calls.c", "flusher.c"],
   ...["flush.c", "served.c", "served-netns.c", "find-netns.c", "iterate.c", "run.c", "ring.c"],
@@ -222,7 +224,7 @@ export async function buildBridge(arch: Arch = hostArch()): Promise<Bridge> {
   const versions = await packageVersions(sources);
   await requireLibbpf(dirs.libbpf, versions.libbpf);
   const own = (await readdir(NATIVE)).sort().map((file) => `file:${join(NATIVE, file)}`);
-  own.push(`file:${SHARED}`);
+  own.push(...SHARED.map((path) => `file:${path}`));
   const compiler = await run([toolsFor(arch).cc, "--version"]);
   const inputs = [arch, compiler, JSON.stringify(versions), `file:${import.meta.path}`, ...own];
   const folder = await cached(`bridge-${arch}`, inputs, async (out) => {
