@@ -454,6 +454,8 @@ list_missing() {
 	need tshark tshark
 	need iperf3 iperf3
 	need nftables nft
+	need iptables iptables-legacy
+	need iptables iptables-nft
 	need iptables iptables
 	need python3 python3
 	need python3-prometheus-client /usr/lib/python3/dist-packages/prometheus_client

@@ -30,7 +30,11 @@ test("user timeouts beside keep-alive", () => {
   const rows = [LOWERED, SHORT, LOWERED].map((bits) => row(LiveResult.CHANGED, quiet, 0, bits));
   const part = outcomeOf([], new Map(rows.map((r, i) => [BigInt(i), r])));
   const sum = outcomeOf.sum([part, part]);
-  expect(outcomeJson(sum)).toMatchObject({ changed: 6, keepalive_lowered: 4, keepalive_short: 2 });
+  expect(outcomeJson(sum)).toMatchObject({
+    changed_connections: 6,
+    keepalive_lowered: 4,
+    keepalive_short: 2,
+  });
   expect(outcomeLines("changed", sum).slice(1)).toEqual([
     "4 connection(s) end earlier than the rule says: by keep-alive",
     "2 connection(s) end at the first lost probe of keep-alive",
