@@ -71,7 +71,7 @@ async function isBuilt(): Promise<boolean> {
   const built = await stat(join(ROOT, "dist/tcpx")).catch(() => undefined);
   if (!built || !existsSync(join(ROOT, "build/build.json"))) return false;
   const scripts = ["scripts/build.ts", "scripts/build-bridge.ts", "scripts/lib"];
-  const own = ["cli", "embedded-bpf", "native-loader", "native-start", "package.json", "bun.lock", "LICENSE"];
+  const own = ["cli", "embedded-bpf", "native-loader", "package.json", "bun.lock", "LICENSE"];
   const sources = [...own, ...scripts];
   return built.mtimeMs > (await newest(sources));
 }

@@ -66,15 +66,7 @@ function copyOfCheckout(): { folder: string; cache: string } {
   const cache = join(root, "c");
   mkdirSync(join(cache, "build"), { recursive: true });
   mkdirSync(folder);
-  for (const name of [
-    "cli",
-    "embedded-bpf",
-    "native-loader",
-    "native-start",
-    "scripts",
-    "install.sh",
-    "LICENSE",
-  ]) {
+  for (const name of ["cli", "embedded-bpf", "native-loader", "scripts", "install.sh", "LICENSE"]) {
     cpSync(join(ROOT, name), join(folder, name), { recursive: true });
   }
   for (const name of ["package.json", "tsconfig.json"]) copyFileSync(join(ROOT, name), join(folder, name));
