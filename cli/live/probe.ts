@@ -3,7 +3,7 @@
 
 import { readFileSync } from "node:fs";
 import { Exit, TcpxError } from "../errors.ts";
-import { type Bridge, Errno } from "../loader/bridge.ts";
+import { type Bridge, Errno, lacksRoom } from "../loader/bridge.ts";
 import { loadError } from "../loader/load-error.ts";
 import { LiveObject, type LiveProgram, State } from "./object.ts";
 
@@ -39,7 +39,7 @@ export function canAnnounce(): boolean {
 export async function requireLive(lib: Bridge, announce: boolean): Promise<void> {
   const cause = await tryLive(lib, "list", "change");
   if (!cause && (!announce || canAnnounce())) return;
-  if (cause?.code === "EPERM") throw await loadError(lib, cause);
+  if (cause && (cause.code === "EPERM" || lacksRoom(cause.code))) throw await loadError(lib, cause);
   const [what, since] = cause ? ["change", "5.15"] : ["announce anything on", "6.12"];
   throw new TcpxError(Exit.UNSUPPORTED, `this kernel cannot ${what} connections that exist (--live)`, {
     value: "--live",
