@@ -63,9 +63,9 @@ export async function filterCheck(obstacle: string | undefined): Promise<Check> 
   if (rules.length > 0) {
     const more = rules.length > SHOWN ? [`and ${rules.length - SHOWN} more (--json)`] : [];
     const detail = [...rules.slice(0, SHOWN).map(wordsOf), ...more, unseen].filter(Boolean).join("; ");
-    return { ...CHECK, verdict: "warn", detail, rules };
+    return { ...CHECK, verdict: "warn", detail, filters: rules };
   }
-  if (unseen) return { ...CHECK, verdict: "skip", detail: unseen, rules };
+  if (unseen) return { ...CHECK, verdict: "skip", detail: unseen, filters: rules };
   const detail = `no rule here takes TCP options ${KINDS.join(", ")} away (${seen.by.join(", ")})`;
-  return { ...CHECK, verdict: "ok", detail, rules };
+  return { ...CHECK, verdict: "ok", detail, filters: rules };
 }

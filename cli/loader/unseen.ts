@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // A scope that is named, is not found, and has rules all the same: it belongs to another view, or is gone.
 
-import { resolve } from "node:path";
 import type { ScopeFlags } from "../args.ts";
 import { absentError, Exit, TcpxError } from "../errors.ts";
 import { unitOf } from "../system/unit-name.ts";
+import { absolutePath } from "../system/working-directory.ts";
 import type { Bridge } from "./bridge.ts";
 import { findCgroupRoot } from "./host.ts";
 import { readHeads, type ScopeHead } from "./state.ts";
@@ -12,7 +12,7 @@ import { readHeads, type ScopeHead } from "./state.ts";
 /** As `--cgroup` may spell the path that is on record. */
 function spellings(cgroup: string): string[] {
   const root = findCgroupRoot();
-  const paths = [resolve(cgroup), resolve("/", cgroup)];
+  const paths = [absolutePath(cgroup), absolutePath(`/${cgroup}`)].filter((path) => path !== undefined);
   const below = paths.flatMap((path) =>
     root && path.startsWith(`${root}/`) ? [path.slice(root.length)] : [],
   );

@@ -66,7 +66,7 @@ _Noreturn static void tell(const struct words *words, const char *what, const ch
 	struct text line, json;
 
 	line.size = json.size = 0;
-	add(&json, "{\"schema\":1,\"error\":{\"code\":3,\"what\":\"");
+	add(&json, "{\"schema\":2,\"error\":{\"code\":3,\"what\":\"");
 	add(&json, what);
 	add(&json, "\",\"value\":null,\"hint\":\"");
 	add(&json, hint);

@@ -77,36 +77,36 @@ describeIf(hasNft.ok, hasNft.reason)("doctor and packet filters", () => {
   test("no rules are no trouble", async () => {
     const { check, code } = await after("nft list ruleset");
     expect(code).toBe(0);
-    expect(check).toMatchObject({ verdict: "ok", core: false, rules: [] });
+    expect(check).toMatchObject({ verdict: "ok", core: false, filters: [] });
   });
 
   test.each(IS_IN_THE_WAY)("%s", async (rule, effect) => {
     const { check, code } = await after(nft(rule));
     expect(code).toBe(0);
     const place = { by: "nft", family: "inet", table: "strips", chain: "out" };
-    expect(check).toMatchObject({ verdict: "warn", rules: [{ ...place, effect }] });
+    expect(check).toMatchObject({ verdict: "warn", filters: [{ ...place, effect }] });
     expect(check.detail).toContain(
-      `nft table inet strips, chain out, handle ${check.rules[0].handle} ${effect}`,
+      `nft table inet strips, chain out, handle ${check.filters[0].handle} ${effect}`,
     );
   });
 
   test("rules about other options, or about none, are not named", async () => {
-    expect((await after(nft(...IS_NOT))).check).toMatchObject({ verdict: "ok", rules: [] });
+    expect((await after(nft(...IS_NOT))).check).toMatchObject({ verdict: "ok", filters: [] });
   });
 
   test("the handle is the one that takes the rule away", async () => {
     const { check } = await after(nft(IS_NOT[0]!, "reset tcp option 28", IS_NOT[3]!));
-    const { handle } = check.rules[0];
+    const { handle } = check.filters[0];
     const undone = await after(
       `${nft(IS_NOT[0]!, "reset tcp option 28", IS_NOT[3]!)}\nnft delete rule inet strips out handle ${handle}`,
     );
-    expect(undone.check).toMatchObject({ verdict: "ok", rules: [] });
+    expect(undone.check).toMatchObject({ verdict: "ok", filters: [] });
   });
 
   test("of many, some are named and all are in JSON", async () => {
     const rules = Array.from({ length: 9 }, () => "reset tcp option 28");
     const { check } = await after(nft(...rules));
-    expect(check.rules).toHaveLength(9);
+    expect(check.filters).toHaveLength(9);
     expect(check.detail).toContain("and 6 more");
   });
 
@@ -144,7 +144,10 @@ describeIf(hasNft.ok, hasNft.reason)("doctor and packet filters", () => {
       `iptables-legacy -t mangle -A OUTPUT ${strip} 5\niptables-legacy -t mangle -A OUTPUT ${strip} 28,254`,
     );
     const place = { by: "iptables", family: "ip", table: "mangle", chain: "OUTPUT", handle: 2 };
-    expect(check).toMatchObject({ verdict: "warn", rules: [{ ...place, effect: "removes option 28, 254" }] });
+    expect(check).toMatchObject({
+      verdict: "warn",
+      filters: [{ ...place, effect: "removes option 28, 254" }],
+    });
     // a look makes no tables
     const { check: none, stdout } = await after('test -z "$(cat /proc/net/ip_tables_names)"');
     expect(none).toMatchObject({ verdict: "ok" });
@@ -157,7 +160,7 @@ describeIf(hasNft.ok, hasNft.reason)("doctor and packet filters", () => {
     );
     expect(check).toMatchObject({
       verdict: "warn",
-      rules: [{ by: "nft", table: "mangle", chain: "OUTPUT" }],
+      filters: [{ by: "nft", table: "mangle", chain: "OUTPUT" }],
     });
   });
 });
