@@ -207,7 +207,7 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 		return 0;
 	if (conn->ack.waits && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
 		ack_waits(ctx);
-	if (!ctx->data_segs_out && iw_data(ctx))
+	if (iw_unsent(ctx, conn) && iw_data(ctx))
 		iw_keep(ctx);
 	/* another scope's program ends the asking, too, should the owner be gone */
 	if (!ask_wanted(ctx, conn)) {

@@ -107,7 +107,7 @@ __noinline int iw_keep(struct bpf_sock_ops *ctx)
 	__u32 segments;
 	int err;
 
-	if (!conn || !conn->since_ns || !iw_unsent(ctx, conn))
+	if (!conn || !conn->since_ns) /* a Fast Open client's SYN */
 		return 0;
 	segments = iw_began(conn);
 	if (ctx->snd_cwnd >= segments)
