@@ -617,10 +617,10 @@ struct tcpx_listed {
 	__u32 cwnd;		  /* segments */
 	__u32 srtt_us;		  /* 0: not measured yet */
 	__u32 delack_max;	  /* ticks; 0: this kernel has no such cap */
+	char congestion[16];	  /* read by words of 8 bytes: its place is a multiple of it */
 	__u32 keepalive_idle;	  /* ticks */
 	__u32 keepalive_interval; /* ticks */
 	__u32 keepalive_probes;
-	char congestion[16];
 	__u8 silent;  /* enum tcpx_silence */
 	__u8 written; /* bit per extension */
 	__u8 established;
