@@ -28,6 +28,18 @@ const other = (status: string, rule: unknown, reason: string | null) => ({
 });
 const ackOf = (fields: object) => ({ every: null, divisor: null, delay_us: null, ...fields });
 
+/** A value that is one member is told by it: { segments: 20 } is 20. */
+function plain(value: object | null): unknown {
+  const members = Object.values(value ?? {});
+  return members.length === 1 ? members[0] : value;
+}
+
+const plainLocal = (local: { rule: object | null; applied: object | null }) => ({
+  ...local,
+  rule: plain(local.rule),
+  applied: plain(local.applied),
+});
+
 describeIf(needs.ok, needs.reason)("local rules in tcpx connections", () => {
   let r: RequestLab;
 
@@ -47,7 +59,10 @@ describeIf(needs.ok, needs.reason)("local rules in tcpx connections", () => {
     const { stdout } = await tcpxOk([...words, "--oneline"], { netns: side.netns });
     const [, ...said] = stdout.trim().split(", ");
     const { extensions } = json.connections[0];
-    return { local: Object.fromEntries(NAMES.map((name) => [name, extensions[name].local])), said };
+    return {
+      local: Object.fromEntries(NAMES.map((name) => [name, plainLocal(extensions[name].local)])),
+      said,
+    };
   }
 
   const rules = async (side: Side, ...words: string[]) => {

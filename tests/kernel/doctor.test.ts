@@ -126,11 +126,6 @@ describeIf(labRequirement.ok, labRequirement.reason)("doctor", () => {
       const result = await doctor(...within("true", "--user", "--map-root-user"));
       expectNotTried(result, "TCP header options", /EPERM/);
     });
-
-    test("a lack of file descriptors", async () => {
-      const result = await doctor("prlimit", "--nofile=15");
-      expectNotTried(result, "negotiation", /EMFILE|Too many|too many/);
-    });
   });
 
   test("a missing securityfs says nothing about lockdown", async () => {

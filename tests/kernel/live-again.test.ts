@@ -30,7 +30,7 @@ describeIf(needs.ok, needs.reason)("--live of the same rule", () => {
   }
 
   const expectNoChange = ({ codes, json, last }: Awaited<ReturnType<typeof again>>) => {
-    expect([codes, json.changed, json.live.changed, json.live.announced, last]).toEqual([
+    expect([codes, json.changed, json.live.changed_connections, json.live.announced, last]).toEqual([
       [0, 0],
       false,
       0,
@@ -50,7 +50,7 @@ describeIf(needs.ok, needs.reason)("--live of the same rule", () => {
     await l.opened();
     expect((await r.rule(r.client, `${words} --live`)).json).toMatchObject({
       changed: true,
-      live: { changed: 1 },
+      live: { changed_connections: 1 },
     });
     const said = await again(words);
     expectNoChange(said);
@@ -62,7 +62,7 @@ describeIf(needs.ok, needs.reason)("--live of the same rule", () => {
     await r.rule(r.server, "ack accept");
     await l.opened();
     const words = "ack request --every 4 --tarr";
-    expect(await l.live(r.client, words)).toMatchObject({ changed: 1, announced: 1 });
+    expect(await l.live(r.client, words)).toMatchObject({ changed_connections: 1, announced: 1 });
     expectNoChange(await again(words));
   });
 

@@ -100,7 +100,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("the state of tcpx", () => 
     await uto("set 30s --to 10.77.1.2");
     const other = await uto("unset", false);
     expect(other.stdout).toBe("no change\n");
-    expect(other.stderr).toMatch(/2 other uto rule/);
+    expect(other.stderr).toMatch(/there is a rule with --to 10\.77\.1\.2\n$/);
     expect(await rules()).toHaveLength(2);
   });
 

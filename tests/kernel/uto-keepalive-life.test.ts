@@ -149,36 +149,43 @@ describeIf(needs.ok, needs.reason)("keep-alive and a user timeout, on connection
     await setAll(u.client.peer, c.client, FAST);
     expect(await timeout()).toBe(40_000);
     expect(await live(u.client, "set 40s")).toMatchObject({
-      changed: 1,
+      changed_connections: 1,
       keepalive_lowered: 1,
       keepalive_short: 0,
     });
     expect(await timeout()).toBe(FAST_MS);
-    expect(await live(u.client, "set 40s")).toMatchObject({ changed: 0, same: 1, keepalive_lowered: 1 });
+    expect(await live(u.client, "set 40s")).toMatchObject({
+      changed_connections: 0,
+      same: 1,
+      keepalive_lowered: 1,
+    });
     expect(await live(u.client, "set 3s")).toMatchObject({
-      changed: 1,
+      changed_connections: 1,
       keepalive_lowered: 0,
       keepalive_short: 1,
     });
     expect(await timeout()).toBe(3000);
-    expect(await live(u.client, "set 50s")).toMatchObject({ changed: 1, keepalive_lowered: 1 });
+    expect(await live(u.client, "set 50s")).toMatchObject({ changed_connections: 1, keepalive_lowered: 1 });
     expect(await timeout()).toBe(FAST_MS);
     expect(await u.counters(u.client)).toMatchObject({ keepalive_lowered: 2, keepalive_short: 1 });
-    expect(await live(u.client, "unset")).toMatchObject({ changed: 1 });
+    expect(await live(u.client, "unset")).toMatchObject({ changed_connections: 1 });
     expect(await timeout()).toBe(0);
   });
 
   test("--live on a connection without a rule, and a timeout of the application's own", async () => {
     const [c, own] = [await connect(FAST), await connect(FAST)];
     await u.client.peer.setopt(own.client, IPPROTO_TCP, TCP_USER_TIMEOUT, 30_000);
-    expect(await live(u.client, "set 40s")).toMatchObject({ changed: 1, skipped: { application: 1 } });
+    expect(await live(u.client, "set 40s")).toMatchObject({
+      changed_connections: 1,
+      skipped: { application: 1 },
+    });
     expect([await u.timeout(u.client, c.client), await u.timeout(u.client, own.client)]).toEqual([
       FAST_MS,
       30_000,
     ]);
-    expect(await live(u.client, "set 40s --force")).toMatchObject({ changed: 1, same: 1 });
+    expect(await live(u.client, "set 40s --force")).toMatchObject({ changed_connections: 1, same: 1 });
     expect(await u.timeout(u.client, own.client)).toBe(FAST_MS);
-    expect(await live(u.client, "unset")).toMatchObject({ changed: 2 });
+    expect(await live(u.client, "unset")).toMatchObject({ changed_connections: 2 });
     expect([await u.timeout(u.client, c.client), await u.timeout(u.client, own.client)]).toEqual([0, 30_000]);
   });
 
@@ -189,7 +196,7 @@ describeIf(needs.ok, needs.reason)("keep-alive and a user timeout, on connection
     const { server: fd } = await accepted([]);
     expect(await u.timeout(u.server, fd)).toBe(40_000);
     await setAll(u.server.peer, fd, FAST);
-    expect(await live(u.server, "unset local")).toMatchObject({ changed: 1 });
+    expect(await live(u.server, "unset local")).toMatchObject({ changed_connections: 1 });
     expect(await u.timeout(u.server, fd)).toBe(FAST_MS);
   });
 
