@@ -34,11 +34,14 @@ function plain(value: object | null): unknown {
   return members.length === 1 ? members[0] : value;
 }
 
-const plainLocal = (local: { rule: object | null; applied: object | null }) => ({
-  ...local,
-  rule: plain(local.rule),
-  applied: plain(local.applied),
-});
+interface Told {
+  status: string;
+  reason: string | null;
+  rule: object | null;
+  applied: object | null;
+}
+
+const plainLocal = (local: Told) => ({ ...local, rule: plain(local.rule), applied: plain(local.applied) });
 
 describeIf(needs.ok, needs.reason)("local rules in tcpx connections", () => {
   let r: RequestLab;
@@ -59,10 +62,10 @@ describeIf(needs.ok, needs.reason)("local rules in tcpx connections", () => {
     const { stdout } = await tcpxOk([...words, "--oneline"], { netns: side.netns });
     const [, ...said] = stdout.trim().split(", ");
     const { extensions } = json.connections[0];
-    return {
-      local: Object.fromEntries(NAMES.map((name) => [name, plainLocal(extensions[name].local)])),
-      said,
-    };
+    const local = Object.fromEntries(
+      NAMES.map((name) => [name, plainLocal(extensions[name].local as Told)]),
+    ) as Record<(typeof NAMES)[number], ReturnType<typeof plainLocal>>;
+    return { local, said };
   }
 
   const rules = async (side: Side, ...words: string[]) => {
