@@ -231,7 +231,7 @@ describeIf(needs.ok, needs.reason)("a poor environment", () => {
       "completion bash",
       "status",
       "status --json",
-      "connections",
+      "connections --table",
       "metrics",
       "export",
       "reset --dry-run",
