@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Paths that do not take our options. A SYN that is answered by a reset or an ICMP error, or that
- * the application does not wait for, is the end of the attempt, and no second SYN goes out plain.
- * So the next attempt does: when that one fails as well, the options were not the reason.
+ * Paths that do not take our options. A SYN that is answered by an ICMP error, or that the
+ * application does not wait for, is the end of the attempt, and no second SYN goes out plain. So
+ * the next attempt does: when that one fails as well, the options were not the reason. The same
+ * after a reset that reset.bpf.h could not hold back, or for whose fate nobody has waited.
  */
 #ifndef TCPX_PATH_BPF_H
 #define TCPX_PATH_BPF_H
@@ -41,19 +42,21 @@ static __always_inline struct sock___path *path_socket(struct bpf_sock_ops *ctx)
 	return sk ? (void *)bpf_skc_to_tcp_sock(sk) : NULL;
 }
 
+static __always_inline __u64 path_netns(struct sock___path *sk)
+{
+	struct net___path *net = sk->__sk_common.skc_net.net;
+
+	return bpf_core_field_exists(net->net_cookie) ? net->net_cookie : net->ns.inum;
+}
+
 static __always_inline bool path_key(struct bpf_sock_ops *ctx, struct tcpx_path_key *key)
 {
 	struct sock___path *sk = path_socket(ctx);
-	struct net___path *net;
 
 	if (!sk)
 		return false;
 	__builtin_memset(key, 0, sizeof(*key));
-	net = sk->__sk_common.skc_net.net;
-	if (bpf_core_field_exists(net->net_cookie))
-		key->netns = net->net_cookie;
-	else
-		key->netns = net->ns.inum;
+	key->netns = path_netns(sk);
 	policy_address(ctx, (__u32 *)key->address);
 	key->port = bpf_ntohl(ctx->remote_port);
 	return true;
@@ -101,6 +104,27 @@ __noinline int path_choose(struct bpf_sock_ops *ctx)
 	return 0;
 }
 
+/* A plain SYN was reset as well: resets of this host are not about our options. */
+static __always_inline void path_believe(struct tcpx_path_key *key)
+{
+	key->any = 1;
+	key->port = 0;
+	path_note(key, TCPX_PATH_BELIEVED, TCPX_PATH_REFUSED);
+}
+
+/* The SYN after a reset that was held back was answered; or the first one, after all. */
+static __always_inline void path_saved(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+				       const struct tcpx_path_key *key)
+{
+	if (!ctx->total_retrans) {
+		conn->silent = TCPX_SPEAKING;
+		return;
+	}
+	conn->silent = TCPX_PLAIN;
+	path_note(key, TCPX_PATH_AVOIDED, TCPX_PATH_REFUSED);
+	ask_cut_all_short(conn, TCPX_PLAIN);
+}
+
 /* A plain SYN was answered. */
 __noinline int path_came_through(struct bpf_sock_ops *ctx)
 {
@@ -110,6 +134,10 @@ __noinline int path_came_through(struct bpf_sock_ops *ctx)
 
 	if (!conn || !path_key(ctx, &key))
 		return 0;
+	if (conn->silent == TCPX_HELD) {
+		path_saved(ctx, conn, &key);
+		return 0;
+	}
 	if (conn->silent != TCPX_PLAIN) { /* the first one was not, and was lost */
 		if (conn->written)
 			path_note(&key, TCPX_PATH_AVOIDED, TCPX_PATH_LOST);
@@ -123,13 +151,27 @@ __noinline int path_came_through(struct bpf_sock_ops *ctx)
 }
 
 /* A plain attempt has failed, too: what was suspected is wrong, if this was the same failure. */
-static __always_inline void path_acquit(const struct tcpx_path_key *key, bool refused)
+static __always_inline void path_acquit(struct tcpx_path_key *key, bool refused)
 {
 	const struct tcpx_path *path = path_find(key);
+	bool alike;
 
-	if (path && path->state == TCPX_PATH_SUSPECTED &&
-	    (refused || path->cause == TCPX_PATH_LOST))
+	if (!path || path->state != TCPX_PATH_SUSPECTED)
+		return;
+	alike = refused && path->cause == TCPX_PATH_REFUSED;
+	if (refused || path->cause == TCPX_PATH_LOST)
 		bpf_map_delete_elem(&paths, key);
+	if (alike)
+		path_believe(key);
+}
+
+/* A reset was held back, and the attempt has failed. Was it for the plain SYN? */
+static __always_inline void path_not_saved(struct tcpx_path_key *key, bool refused, bool plain)
+{
+	if (refused && plain)
+		path_believe(key);
+	else /* nobody has waited for the answer: the next attempt goes plain at once */
+		path_note(key, TCPX_PATH_SUSPECTED, TCPX_PATH_REFUSED);
 }
 
 /* SYN_SENT has become CLOSE: by a reset, an ICMP error, the timer or the application. */
@@ -151,7 +193,9 @@ __noinline int path_failed(struct bpf_sock_ops *ctx)
 	/* an ICMP error that comes while the socket is locked does not end the attempt: it is left
 	 * there for the application, which may have fetched the second of these by now */
 	refused = (err && err != TCPX_ETIMEDOUT) || sk->sk_error_queue.qlen || sk->sk_err_soft;
-	if (conn->silent == TCPX_PLAIN)
+	if (conn->silent == TCPX_HELD)
+		path_not_saved(&key, refused, ctx->total_retrans);
+	else if (conn->silent == TCPX_PLAIN)
 		path_acquit(&key, refused);
 	else if (conn->written && !ctx->total_retrans) /* else a plain SYN has failed with it */
 		path_note(&key, TCPX_PATH_SUSPECTED, refused ? TCPX_PATH_REFUSED : TCPX_PATH_LOST);

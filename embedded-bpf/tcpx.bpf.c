@@ -10,6 +10,7 @@
 #include "listen.bpf.h"
 #include "path.bpf.h"
 #include "receive.bpf.h"
+#include "reset.bpf.h"
 #include "syn_ack.bpf.h"
 #include "ext/uto.bpf.h"
 

@@ -319,6 +319,7 @@ enum tcpx_silence {
 	TCPX_WITHHELD, /* TCP-AO signs the options: for good, or until a user asks again */
 	TCPX_SILENCED, /* a segment was lost: for good */
 	TCPX_PLAIN,    /* from the first SYN on, see struct tcpx_path: for good */
+	TCPX_HELD,     /* a reset of the first SYN was held back: plain until its fate is known */
 };
 
 /* What a header is, and what may come with it. */
@@ -383,13 +384,15 @@ struct tcpx_path_key {
 	__u64 netns;	  /* cookie of the network namespace; before 5.12 its inode number */
 	__u8 address[16]; /* of the peer, IPv4 as ::ffff:a.b.c.d */
 	__u16 port;	  /* of the peer, host order */
-	__u16 reserved[3];
+	__u16 any;	  /* 1: of all its ports, and `port` is 0 */
+	__u16 reserved[2];
 };
 
 enum tcpx_path_state {
 	TCPX_PATH_UNKNOWN,
 	TCPX_PATH_SUSPECTED, /* a SYN with our options came to nothing: what of a plain one? */
 	TCPX_PATH_AVOIDED,   /* a plain one came through: all are plain until then */
+	TCPX_PATH_BELIEVED,  /* it has reset a plain one, too: of a host, see reset.bpf.h */
 };
 
 enum tcpx_path_cause {

@@ -10,8 +10,8 @@ import { type Bridge, isErrno } from "../loader/bridge.ts";
 import { capabilities, findBpffs } from "../loader/host.ts";
 import { linkInfo, listPins, openPin } from "../loader/maps.ts";
 import { type Owner, ownersOf } from "../loader/owners.ts";
-import { allScopeDirs, topDir } from "../loader/pins.ts";
-import { type Attached, attachedPrograms } from "../loader/survey.ts";
+import { allScopeDirs, LINKS, topDir } from "../loader/pins.ts";
+import { type Attached, attachedPrograms, isThinner } from "../loader/survey.ts";
 import type { Io } from "../output/io.ts";
 import { UNIT_FILE } from "../persist/unit.ts";
 import { anyHooks, TEMPLATE } from "../system/unit-hook.ts";
@@ -42,14 +42,16 @@ export function ownPrograms(lib: Bridge): Set<number> {
   const bpffs = findBpffs(lib);
   const dirs = bpffs === undefined ? [] : allScopeDirs(bpffs);
   return new Set(
-    dirs.flatMap((dir) => {
-      try {
-        using link = openPin(lib, `${dir}/link`);
-        return link ? linkInfo(lib, link.fd).progId : [];
-      } catch {
-        return []; // something else of that name
-      }
-    }),
+    dirs.flatMap((dir) =>
+      LINKS.flatMap((name) => {
+        try {
+          using link = openPin(lib, `${dir}/${name}`);
+          return link ? linkInfo(lib, link.fd).progId : [];
+        } catch {
+          return []; // something else of that name
+        }
+      }),
+    ),
   );
 }
 
@@ -64,7 +66,7 @@ async function survey(
     const foreign = programs.filter(({ program }) => !own.has(program));
     const owners = ownersOf(lib, new Set(foreign.map(({ program }) => program)), bpffs);
     const others = foreign.map((found) => ({ ...found, owner: owners.get(found.program) }));
-    const mayStillGo = others.some(({ owner, name }) => !owner && name !== "tcpx");
+    const mayStillGo = others.some(({ owner, name }) => !owner && isThinner(name));
     if (mayStillGo && performance.now() < end) continue;
     return { cgroups, own: programs.filter(({ program }) => own.has(program)), others };
   }
@@ -84,7 +86,7 @@ export async function prove(lib: Bridge, own: ReadonlySet<number>, stuck: string
     throw new TcpxError(Exit.PERMISSION, what, { hint: "run it as root, for example with sudo", cause });
   });
   const pins = bpffs === undefined ? [] : listPins(topDir(bpffs));
-  const thinned = found.others.some(({ name }) => name !== "tcpx");
+  const thinned = found.others.some(({ name }) => isThinner(name));
   const routes = removeRoutesLeft(lib, thinned);
   const agent = (await agentPid()) !== undefined || checkRunDir();
   const left = found.own.map(({ program, cgroup }) => `program ${program} at ${cgroup}`);

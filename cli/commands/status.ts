@@ -3,9 +3,10 @@
 import { agentSection } from "../agent/section.ts";
 import { globalArgs, scopeArgs, scopeFlags } from "../args.ts";
 import { Exit } from "../errors.ts";
-import { extensions } from "../extensions/index.ts";
+import { extensions, isOnSyn } from "../extensions/index.ts";
 import { COUNTER_NAMES, type Counters, readCounters } from "../loader/counters.ts";
 import { Counter, Ext, LAYOUT_VERSION } from "../loader/layout.generated.ts";
+import { holdsResets } from "../loader/reset-link.ts";
 import { leftWatchers } from "../loader/run-watchers.ts";
 import type { ScopeState } from "../loader/state.ts";
 import { isWatched } from "../observe/watching.ts";
@@ -25,9 +26,10 @@ import { leaf } from "./types.ts";
 interface ScopeReport {
   state: ScopeState;
   counters: Counters | undefined;
+  holdsResets: boolean;
 }
 
-function scopeJson({ state, counters }: ScopeReport, site: Site): Record<string, unknown> {
+function scopeJson({ state, counters, holdsResets }: ScopeReport, site: Site): Record<string, unknown> {
   const named = extensions.map(({ name, id }) => {
     const row = counters?.count[id] ?? [];
     return [name, Object.fromEntries(COUNTER_NAMES.map((counter, i) => [counter, row[i] ?? 0]))];
@@ -45,6 +47,7 @@ function scopeJson({ state, counters }: ScopeReport, site: Site): Record<string,
     version: state.version,
     layout: state.layout,
     outdated: isOutdated(state, site),
+    holds_resets: holdsResets,
     rules: listOf(state.rules, (rule) => ruleJson(rule, site)),
     counters: Object.fromEntries(named),
     last_error: counters?.error ?? null,
@@ -64,6 +67,16 @@ function keepaliveNotice(counters: Counters | undefined): string[] {
     `notice: ${count} user timeout(s) of these rules were set on connections with keep-alive, and are so short ` +
     "that its first lost probe ends them; `tcpx connections` shows those that are there";
   return [text];
+}
+
+/** Some rule asks, and the program that goes with it is missing: refused by the kernel, or kept out by another's. */
+function resetNotice({ state, holdsResets }: ScopeReport): string {
+  const { alive, layout } = state;
+  if (holdsResets || !alive || layout < LAYOUT_VERSION || !state.rules.some(isOnSyn)) return "";
+  return (
+    "\nnotice: resets are not held back here, since that program could not be attached: over a path that answers " +
+    "a SYN with an option by a reset, the first connection is lost\n"
+  );
 }
 
 /** What is unusual about a scope. */
@@ -106,6 +119,7 @@ function* scopeRows(report: ScopeReport, netns: Netns | null, site: Site): Gener
   yield `${unit ? `${unit}, ` : ""}cgroup ${state.name}${standing(state)}:\n${attachedText(state, site)}\n\n`;
   const rows = each(state.rules, (rule) => ({ scope: state, rule }));
   yield* ruleRows(rows, netns, site, false);
+  yield resetNotice(report);
   yield counterText(report);
   if (counters?.error) {
     yield `\nlast error: errno ${-counters.error.code} at line ${counters.error.line} of the BPF program\n`;
@@ -152,9 +166,11 @@ export const status = leaf({
   ],
   async run(args, io) {
     const host = await openHost(scopeFlags(args), "read");
-    const reports = host
-      .states()
-      .map((state) => ({ state, counters: readCounters(host.lib, state.id, state.layout) }));
+    const reports = host.states().map((state) => ({
+      state,
+      counters: readCounters(host.lib, state.id, state.layout),
+      holdsResets: holdsResets(host.lib, state.id, state.layout),
+    }));
     const states = reports.map(({ state }) => state);
     const agent = await agentSection(states, io, true);
     const watched = isWatched(host.lib);

@@ -258,5 +258,6 @@ export const ack: Extension = {
   describe: describeAck,
   spell: spellAck,
   json: ackJson,
+  announces: ["accept"], // that the peer may use TARR
   needsAgent,
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The registry: one line per extension.
 
+import type { Rule } from "../policy/rule.ts";
 import { ack } from "./ack.ts";
 import { ccRequest } from "./cc-request.ts";
 import { iw } from "./iw.ts";
@@ -21,6 +22,12 @@ export function extensionOf({ ext }: { ext: string }): Extension {
 
 /** Slots of the site's table that a rule refers to. */
 export const slotsOf = (rule: RuleDraft & { ext: string }): number[] => extensionOf(rule).slots?.(rule) ?? [];
+
+/** Do connections that are opened under this rule have an option on their SYN? */
+export function isOnSyn(rule: Pick<Rule, "ext" | "kind" | "none" | "selector">): boolean {
+  const speaks = rule.kind === "ask" || extensionOf(rule).announces?.includes(rule.kind);
+  return speaks === true && !rule.none && rule.selector.direction !== "from";
+}
 
 export function extensionById(id: number): Extension {
   const extension = byId.get(id);

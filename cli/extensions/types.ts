@@ -82,6 +82,8 @@ export interface Extension {
   spell(rule: RuleDraft, site?: Site): Spelling[];
   /** Slots of the site's table that it refers to. */
   slots?(rule: RuleDraft): number[];
+  /** Kinds of rules, other than ask, that put an option on a SYN. */
+  announces?: readonly Kind[];
   /** Must the agent run for it? */
   needsAgent?(rule: RuleDraft): boolean;
 }

@@ -146,6 +146,7 @@ export const PathState = {
   UNKNOWN: 0,
   SUSPECTED: 1,
   AVOIDED: 2,
+  BELIEVED: 3,
 } as const;
 
 export const RequestState = {
@@ -179,6 +180,7 @@ export const Silence = {
   WITHHELD: 2,
   SILENCED: 3,
   PLAIN: 4,
+  HELD: 5,
 } as const;
 
 export const TarrFlag = {
@@ -501,7 +503,8 @@ export const structs = {
       netns: { offset: 0, type: "u64" },
       address: { offset: 8, type: "u8", dims: [16] },
       port: { offset: 24, type: "u16" },
-      reserved: { offset: 26, type: "u16", dims: [3] },
+      any: { offset: 26, type: "u16" },
+      reserved: { offset: 28, type: "u16", dims: [2] },
     },
   },
   tcpx_policy: {

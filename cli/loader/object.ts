@@ -13,6 +13,7 @@ import { loadError } from "./load-error.ts";
 import { indexes, update } from "./maps.ts";
 import { openObject } from "./open-object.ts";
 import { encodeNamespaces, encodePolicies, encodeRules, encodeSite } from "./records.ts";
+import { RESET_PROGRAM } from "./reset-link.ts";
 import type { ScopeHead } from "./state.ts";
 import { encode, type Struct } from "./struct.ts";
 
@@ -35,6 +36,12 @@ export class Generation implements Disposable {
     return unwrap("program", this.lib.tcpx_object_prog_fd(this.object, cstr("tcpx")));
   }
 
+  /** What holds resets back; undefined: it was not wanted, or the kernel does not take it. */
+  get resetProgram(): number | undefined {
+    const fd = this.lib.tcpx_object_prog_fd(this.object, cstr(RESET_PROGRAM));
+    return fd < 0 ? undefined : fd;
+  }
+
   map(name: string): number {
     return unwrap(`map ${name}`, this.lib.tcpx_object_map_fd(this.object, cstr(name)));
   }
@@ -53,21 +60,38 @@ function fillPolicies(lib: Bridge, map: number, scope: bigint, { entries }: Tabl
   }
 }
 
+/** What a generation is made of. */
+export interface Recipe {
+  scope: Pick<ScopeHead, "id" | "recorded">;
+  rules: Rule[];
+  site: Site;
+  shared: SharedMaps;
+  /** Other sock_ops programs run on the scope's sockets. */
+  foreign: boolean;
+  /** The program that holds resets back is needed, too. */
+  holdsResets: boolean;
+}
+
+/** What is tried one after the other: all of it, without helpers that read memory, without holding resets back. */
+const ATTEMPTS = [true, false].flatMap((holds) => [0n, 1n].map((no_reads) => ({ holds, no_reads })));
+
 /** Opens and loads it; without the helpers that read memory where the kernel does not let it have them. */
 async function loaded(
   lib: Bridge,
   head: Partial<Struct<"tcpx_config">>,
   sizes: Record<string, number>,
-  shared: SharedMaps,
+  { shared, holdsResets }: Recipe,
 ): Promise<Generation> {
   lib.tcpx_raise_memlock();
   let refused: Errno | undefined;
-  for (const no_reads of [0n, 1n]) {
+  for (const { holds, no_reads } of ATTEMPTS) {
+    if (holds && !holdsResets) continue;
     const object = await openObject(lib, "tcpx");
     using stack = new DisposableStack();
     const generation = stack.use(new Generation(lib, object));
     const config = encode("tcpx_config", { ...head, no_reads });
     unwrap("configure", lib.tcpx_object_rodata(object, config, BigInt(config.length)));
+    unwrap("autoload", lib.tcpx_object_autoload(object, cstr(RESET_PROGRAM), holds ? 1 : 0));
     for (const [map, size] of Object.entries(sizes)) {
       unwrap(`size of ${map}`, lib.tcpx_object_max_entries(object, cstr(map), Math.max(1, size)));
     }
@@ -80,24 +104,17 @@ async function loaded(
       return generation;
     }
     refused ??= new Errno("load", -result);
-    if (refused.code !== "EINVAL") break;
+    if (refused.code === "EPERM" || (refused.code !== "EINVAL" && !holds)) break;
   }
   throw await loadError(lib, refused!);
 }
 
 /**
  * Loads the program with these rules and the site's table; nothing is attached or pinned yet.
- * @param foreign whether other sock_ops programs run on the scope's sockets
  * @throws TcpxError when the kernel refuses it
  */
-export async function loadGeneration(
-  lib: Bridge,
-  scope: Pick<ScopeHead, "id" | "recorded">,
-  rules: Rule[],
-  site: Site,
-  shared: SharedMaps,
-  foreign: boolean,
-): Promise<Generation> {
+export async function loadGeneration(lib: Bridge, recipe: Recipe): Promise<Generation> {
+  const { scope, rules, foreign, site } = recipe;
   const table = flatten(rules, (name) => extensionOf({ ext: name }).id);
   const head = {
     layout: LAYOUT_VERSION,
@@ -115,7 +132,7 @@ export async function loadGeneration(
     site: encodeSite(site),
   };
   const sizes = { policies: table.entries.length, namespaces: table.namespaces.size, rules: rules.length };
-  const generation = await loaded(lib, head, sizes, shared);
+  const generation = await loaded(lib, head, sizes, recipe);
   try {
     collectAfter(rules.length);
     fillPolicies(lib, generation.map("policies"), scope.id, table);

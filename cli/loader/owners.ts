@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { octal } from "../system/cgroup-path.ts";
 import type { Bridge } from "./bridge.ts";
 import { linkInfo, openPin } from "./maps.ts";
-import { allScopeDirs } from "./pins.ts";
+import { allScopeDirs, LINKS } from "./pins.ts";
 
 /** As long as a look may take, ms: a host may have 100,000 processes. */
 const MOST_MS = 2000;
@@ -74,9 +74,12 @@ function bpffsMounts(pid: number): string[] {
 
 /** Programs of the links that another tcpx has pinned there. */
 function pinnedIn(lib: Bridge, bpffs: string): number[] {
-  return (orUndefined(() => allScopeDirs(bpffs)) ?? []).flatMap((dir) => {
+  const links = (orUndefined(() => allScopeDirs(bpffs)) ?? []).flatMap((dir) =>
+    LINKS.map((name) => join(dir, name)),
+  );
+  return links.flatMap((path) => {
     const found = orUndefined(() => {
-      using link = openPin(lib, join(dir, "link"));
+      using link = openPin(lib, path);
       return link && linkInfo(lib, link.fd).progId;
     });
     return found ?? [];

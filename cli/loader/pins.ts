@@ -4,6 +4,7 @@
 //   tcpx/v<layout>/conns, handover, ...     shared by all scopes
 //   tcpx/v<layout>/site                     the site's table, when it is not the documented one
 //   tcpx/v<layout>/<cgroup id>/link         the attachment: this pin is the commit
+//   tcpx/v<layout>/<cgroup id>/reset        attached as well, while some rule asks (reset-link.ts)
 //   tcpx/v<layout>/<cgroup id>/counters     survive a change of rules
 //   tcpx/v<layout>/<cgroup id>/gen-<program id>/rules, config
 //
@@ -16,6 +17,10 @@ import { makeDirectories } from "../system/files.ts";
 import type { Bridge } from "./bridge.ts";
 import { LAYOUT_VERSION } from "./layout.generated.ts";
 import { listPins, openPin } from "./maps.ts";
+
+/** Links of a scope: that of the rules, and that of the program which holds resets back. */
+export const RESET_LINK = "reset";
+export const LINKS = ["link", RESET_LINK] as const;
 
 export const SHARED = ["conns", "handover", "served", "notices", "watch", "events", "paths"] as const;
 
@@ -82,11 +87,20 @@ export function removeTree(path: string): void {
 }
 
 /** Detaches at once: kernels before 5.15 take their time when only the pin goes. */
-function detach(lib: Bridge, dir: string): void {
-  using link = openPin(lib, join(dir, "link"));
+export function detachLink(lib: Bridge, dir: string, name: (typeof LINKS)[number] = "link"): void {
+  using link = openPin(lib, join(dir, name));
   if (!link) return;
   lib.tcpx_link_detach(link.fd);
-  unlinkSync(join(dir, "link"));
+  unlinkSync(join(dir, name));
+}
+
+/** The rules end before what only helps them. */
+function detach(lib: Bridge, dir: string): void {
+  try {
+    detachLink(lib, dir);
+  } finally {
+    detachLink(lib, dir, RESET_LINK);
+  }
 }
 
 /** Removes the generations that the link does not use. */
@@ -94,6 +108,12 @@ export function removeOldGenerations(scope: string, currentProgId: number | unde
   for (const name of listPins(scope)) {
     if (name.startsWith("gen-") && name !== `gen-${currentProgId}`) removeTree(join(scope, name));
   }
+}
+
+/** Removes the directory of a scope whose rules are in force elsewhere, or nowhere. */
+export function removeScopeDir(lib: Bridge, scope: string): void {
+  detachLink(lib, scope, RESET_LINK);
+  removeTree(scope);
 }
 
 /** Detaches a scope and removes all that belongs to it, of whatever layout. */

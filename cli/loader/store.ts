@@ -4,6 +4,7 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
+import { isOnSyn } from "../extensions/index.ts";
 import type { Rule } from "../policy/rule.ts";
 import { anyHooks, doesNotRun, serviceOf, servicesOf, syncHooks } from "../system/unit-hook.ts";
 import { attachError } from "./attach-error.ts";
@@ -14,6 +15,7 @@ import { type Patience, tryFlock, waitForLock } from "./lock.ts";
 import { attachedTo, Fd, linkInfo, listPins, openPin, pin, progInfo, SOCK_OPS, valueSize } from "./maps.ts";
 import { type Generation, loadGeneration, type SharedMaps } from "./object.ts";
 import * as pins from "./pins.ts";
+import { attachReset, hasResetLink } from "./reset-link.ts";
 import { readSite } from "./site.ts";
 import { readHead, readHeads } from "./state.ts";
 import { type StructName, sizeOf } from "./struct.ts";
@@ -194,14 +196,16 @@ export async function replaceRules(
   for (const map of pins.SHARED)
     shared[map] = stack.use(openShared(lib, join(layout, map), STRUCTS[map]))?.fd;
   shared.counters = stack.use(openCounters(lib, dir, older))?.fd;
-  using generation = await loadGeneration(
-    lib,
-    { id: scope.id, recorded: recordFor(lib, scope) },
+  const isOnAnySyn = rules.some(isOnSyn);
+  const isHeld = hasResetLink(dir);
+  using generation = await loadGeneration(lib, {
+    scope: { id: scope.id, recorded: recordFor(lib, scope) },
     rules,
-    readSite(lib, bpffs),
+    site: readSite(lib, bpffs),
     shared,
-    foreignPrograms(lib, bpffs, scope),
-  );
+    foreign: foreignPrograms(lib, bpffs, scope),
+    holdsResets: isOnAnySyn && !isHeld,
+  });
   const { id } = progInfo(lib, generation.program);
   const generationDir = pins.generationDir(dir, id);
   try {
@@ -210,11 +214,14 @@ export async function replaceRules(
     pinOnce(lib, generation, "counters", dir);
     pin(lib, generation.map("rules"), join(generationDir, "rules"));
     pin(lib, generation.map(".rodata"), join(generationDir, "config"));
+    if (generation.resetProgram !== undefined) attachReset(lib, scope, dir, generation.resetProgram);
     attach(lib, scope, dir, generation, older);
   } catch (error) {
     pins.removeTree(generationDir);
+    if (!isHeld) pins.detachLink(lib, dir, pins.RESET_LINK);
     if (!listPins(dir).includes("link")) pins.removeTree(dir);
     throw error;
   }
+  if (!isOnAnySyn) pins.detachLink(lib, dir, pins.RESET_LINK);
   pins.removeOldGenerations(dir, id);
 }

@@ -6,13 +6,17 @@ import { join } from "node:path";
 import { type Bridge, isErrno, unwrap } from "./bridge.ts";
 import { findCgroupRoot } from "./host.ts";
 import { attachedTo, EGRESS, Fd, INGRESS, progInfo, SOCK_OPS } from "./maps.ts";
+import { RESET_PROGRAM } from "./reset-link.ts";
 
 /** Names of programs in tcpx.bpf.c and ack.bpf.c, by where they are attached. */
-const PROGRAMS = [
-  [SOCK_OPS, "tcpx"],
-  [INGRESS, "ack_ingress"],
-  [EGRESS, "ack_egress"],
-] as const;
+const PROGRAMS: readonly (readonly [number, readonly string[]])[] = [
+  [SOCK_OPS, ["tcpx"]],
+  [INGRESS, [RESET_PROGRAM, "ack_ingress"]],
+  [EGRESS, ["ack_egress"]],
+];
+
+/** Of an agent's: nothing pins them. */
+export const isThinner = (name: string): boolean => name.startsWith("ack_");
 
 export interface Attached {
   program: number;
@@ -59,10 +63,10 @@ function programsOf(lib: Bridge, cgroup: string): Attached[] {
   const fd = unlessGone(() => openSync(cgroup, "r"));
   if (fd === undefined) return [];
   try {
-    return PROGRAMS.flatMap(([type, name]) => {
+    return PROGRAMS.flatMap(([type, names]) => {
       const ids = unlessGone(() => attachedTo(lib, fd, type).ids) ?? [];
-      const ours = ids.filter((id) => unlessGone(() => nameOf(lib, id)) === name);
-      return ours.map((program) => ({ program, name, cgroup }));
+      const named = ids.map((program) => ({ program, name: unlessGone(() => nameOf(lib, program)), cgroup }));
+      return named.flatMap(({ name, ...found }) => (name && names.includes(name) ? { ...found, name } : []));
     });
   } finally {
     closeSync(fd);

@@ -31,7 +31,7 @@ export async function takeOver(lib: Bridge, held: Lock): Promise<ScopeState[]> {
       await replaceRules(lib, held, scopeOf(state), state.rules, pins.scopeDir(bpffs, id, layout));
       taken.push(state);
     }
-    pins.removeTree(pins.scopeDir(bpffs, id, layout));
+    pins.removeScopeDir(lib, pins.scopeDir(bpffs, id, layout));
   }
   if (older.length > 0) await carrySite(lib, bpffs);
   return taken;

@@ -24,7 +24,7 @@ async function elements(): Promise<Element[]> {
 
 /** State and cause of what is remembered of a port, in short: "suspected refused". */
 export async function pathsOf(port: number): Promise<string[]> {
-  const states = ["unknown", "suspected", "avoided"];
+  const states = ["unknown", "suspected", "avoided", "believed"];
   return (await elements())
     .filter(({ formatted }) => formatted.key.port === port)
     .map(({ formatted: { value } }) => `${states[value.state]} ${value.cause === 0 ? "refused" : "lost"}`);

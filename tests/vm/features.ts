@@ -59,7 +59,9 @@ async function load({ before }: Guest): Promise<Result> {
   const { json } = await tcpxOk(["status", "--cgroup", pair.client.cgroup]);
   const held = newObjects(before);
   check(json.scopes.length === 1 && json.scopes[0].program_id > 0, "status shows no program");
-  check(/\b1 links\b/.test(held), `the kernel holds ${held || "nothing"}, and no link`);
+  // that of the rules, and that of the program which holds resets back
+  check(/\b2 links\b/.test(held), `the kernel holds ${held || "nothing"}, not two links`);
+  check(json.scopes[0].holds_resets, "status says that resets are not held back");
   check(bpffsMount(), "bpffs is not mounted");
   return works(held);
 }

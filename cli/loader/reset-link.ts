@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+// The attachment of the program that holds the first reset of a SYN back (embedded-bpf/reset.bpf.h). It needs
+// nothing of the rules: a scope keeps one as long as some rule of it asks. Without it rules work all the same,
+// and a path that answers an option by a reset costs one connection.
+
+import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { type Bridge, Errno, unwrap } from "./bridge.ts";
+import { findBpffs, type Scope } from "./host.ts";
+import { Fd, INGRESS, listPins, pin } from "./maps.ts";
+import { RESET_LINK, scopeDir } from "./pins.ts";
+
+/** Its name in tcpx.bpf.c. */
+export const RESET_PROGRAM = "tcpx_reset";
+
+export const hasResetLink = (dir: string): boolean => listPins(dir).includes(RESET_LINK);
+
+/** Are resets held back for this scope? */
+export function holdsResets(lib: Bridge, id: bigint, layout: number): boolean {
+  const bpffs = findBpffs(lib);
+  return bpffs !== undefined && hasResetLink(scopeDir(bpffs, id, layout));
+}
+
+/** Attaches the program, as far as the kernel and other programs there let us. */
+export function attachReset(lib: Bridge, { path }: Scope, dir: string, program: number): void {
+  if (path === undefined) return;
+  const cgroup = openSync(path, "r");
+  try {
+    using created = new Fd(lib, unwrap("attach", lib.tcpx_link_create(program, cgroup, INGRESS)));
+    pin(lib, created.fd, join(dir, RESET_LINK));
+  } catch (error) {
+    if (!(error instanceof Errno)) throw error; // `tcpx status` says that it is missing
+  } finally {
+    closeSync(cgroup);
+  }
+}
