@@ -49,6 +49,9 @@ async function lookAtLegacy(seen: Seen): Promise<void> {
   }
 }
 
+/** For scripts, where `family` is 4 or 6 elsewhere. */
+export const filterJson = ({ family, ...rest }: FilterRule) => ({ ...rest, table_family: family });
+
 const wordsOf = ({ by, family, table, chain, handle, effect }: FilterRule): string =>
   `${by} table ${family} ${table}, chain ${chain}, ${by === "nft" ? "handle" : "rule"} ${handle} ${effect}`;
 
@@ -59,13 +62,14 @@ export async function filterCheck(obstacle: string | undefined): Promise<Check> 
   take(seen, "nft", await listingOf("nft", "-j", "list", "ruleset"), nftRules);
   await lookAtLegacy(seen);
   const { rules } = seen;
+  const filters = rules.map(filterJson);
   const unseen = seen.unseen.length > 0 ? `not checked: ${seen.unseen.join("; ")}` : "";
   if (rules.length > 0) {
     const more = rules.length > SHOWN ? [`and ${rules.length - SHOWN} more (--json)`] : [];
     const detail = [...rules.slice(0, SHOWN).map(wordsOf), ...more, unseen].filter(Boolean).join("; ");
-    return { ...CHECK, verdict: "warn", detail, filters: rules };
+    return { ...CHECK, verdict: "warn", detail, filters };
   }
-  if (unseen) return { ...CHECK, verdict: "skip", detail: unseen, filters: rules };
+  if (unseen) return { ...CHECK, verdict: "skip", detail: unseen, filters };
   const detail = `no rule here takes TCP options ${KINDS.join(", ")} away (${seen.by.join(", ")})`;
-  return { ...CHECK, verdict: "ok", detail, filters: rules };
+  return { ...CHECK, verdict: "ok", detail, filters };
 }

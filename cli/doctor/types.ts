@@ -13,7 +13,7 @@ export interface Check {
   /** Nothing works without it. */
   core: boolean;
   /** Of the check of packet filters: the rules that are in the way. */
-  filters?: FilterRule[];
+  filters?: (Omit<FilterRule, "family"> & { table_family: string })[];
 }
 
 /** Does this error tell nothing about the kernel? There was no permission, or no room. */
