@@ -93,16 +93,18 @@ static __always_inline int live_ack(struct tcp_sock *tp, struct tcpx_conn *conn,
 	err = live_unmark(tp, conn);
 	if (err)
 		return live_failed(conn, target, TCPX_EXT_ACK, err);
-	if (present == live_jiffies(us))
-		return TCPX_LIVE_SAME;
-	err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCP_BPF_DELACK_MAX, &us, sizeof(us));
-	if (err) {
-		conn->ack = as;
-		return live_failed(conn, target, TCPX_EXT_ACK, err);
+	if (present != live_jiffies(us)) {
+		err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCP_BPF_DELACK_MAX, &us, sizeof(us));
+		if (err) {
+			conn->ack = as;
+			return live_failed(conn, target, TCPX_EXT_ACK, err);
+		}
 	}
 	if (!as.applied_us)
 		conn->before.delack_us = present * config.jiffy_us;
 	conn->ack.applied_us = us;
+	if (present == live_jiffies(us))
+		return TCPX_LIVE_SAME;
 	count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
 	return TCPX_LIVE_CHANGED;
 }

@@ -13,15 +13,19 @@ static __always_inline int live_uto(struct tcp_sock *tp, struct tcpx_conn *conn,
 	struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_LOCAL];
 	__u32 present = tp->inet_conn.icsk_user_timeout, timeout;
 	__u8 keepalive;
+	bool own;
 	int err;
 
-	if (!(order->local.flags & TCPX_RULE_FORCE) && present != conn->uto.applied_ms &&
-	    present != order->local.value[0])
+	own = !(order->local.flags & TCPX_RULE_FORCE) && present != conn->uto.applied_ms;
+	if (own && present != order->local.value[0])
 		return live_kept(conn, order, TCPX_EXT_UTO);
 	*local = order->local;
 	local->outcome = TCPX_OUTCOME_APPLIED;
 	timeout = uto_timeout(conn);
 	keepalive = uto_keepalive(tp, &timeout);
+	if (own &&
+	    present != timeout) /* chosen as the rule says, and keep-alive or the peer differ */
+		return live_kept(conn, order, TCPX_EXT_UTO);
 	target->keepalive = keepalive;
 	if (present == timeout) {
 		if (present == conn->uto.applied_ms)
@@ -46,14 +50,6 @@ static __always_inline void live_cc_name(struct tcp_sock *tp, char *name)
 	cc_name((void *)tp, name);
 }
 
-/* Does it send as the peer has asked? */
-static __always_inline bool live_cc_granted(const struct tcpx_conn *conn)
-{
-	const struct tcpx_request_conn *r = &conn->requests[0];
-
-	return r->state == TCPX_REQUEST_ANSWERED && r->answer != TCPX_CC_REFUSED;
-}
-
 /* As cc_apply(); a choice of the application's after ours counts, too. */
 static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 				   const struct tcpx_live_order *order,
@@ -75,7 +71,7 @@ static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 	cc_named(algorithm, name);
 	if (own && !(order->local.flags & TCPX_RULE_FORCE) && !cc_same(now, name))
 		return live_kept(conn, order, TCPX_EXT_CC_REQUEST);
-	if (live_cc_granted(conn))
+	if (cc_granted(conn))
 		return TCPX_LIVE_PEERS;
 	/* what we have set may have another name by now: dctcp without ECN is dctcp-reno */
 	done = cc_same(now, name) ||
