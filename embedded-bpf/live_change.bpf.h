@@ -61,7 +61,7 @@ static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 	char name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
 	__u32 algorithm = order->local.value[0];
 	bool own, done;
-	int err;
+	int err = 0;
 
 	if (algorithm >= TCPX_ALGORITHMS)
 		return TCPX_LIVE_FAILED;
@@ -72,22 +72,25 @@ static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 	if (own && !(order->local.flags & TCPX_RULE_FORCE) && !cc_same(now, name))
 		return live_kept(conn, order, TCPX_EXT_CC_REQUEST);
 	if (cc_granted(conn))
-		return TCPX_LIVE_PEERS;
+		return live_peers(conn, order, TCPX_EXT_CC_REQUEST);
 	/* what we have set may have another name by now: dctcp without ECN is dctcp-reno */
 	done = cc_same(now, name) ||
 	       (conn->cc_applied && !own && rule_active(local) && local->value[0] == algorithm);
 	*local = order->local;
 	local->outcome = TCPX_OUTCOME_APPLIED;
-	if (done)
+	if (done && (own || conn->cc_applied))
 		return TCPX_LIVE_SAME;
-	err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
-	if (err)
-		return live_failed(conn, target, TCPX_EXT_CC_REQUEST, err);
 	if (!conn->cc_applied)
 		__builtin_memcpy(conn->before.cc, now, sizeof(now));
+	if (!done)
+		err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
+	if (err)
+		return live_failed(conn, target, TCPX_EXT_CC_REQUEST, err);
 	live_cc_name(tp, now);
 	conn->before.cc_ours = cc_sum(now);
 	conn->cc_applied = 1;
+	if (done) /* what the host has given it */
+		return TCPX_LIVE_SAME;
 	count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_APPLIED);
 	return TCPX_LIVE_CHANGED;
 }

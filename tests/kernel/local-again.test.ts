@@ -131,6 +131,34 @@ describeIf(needs.ok, needs.reason)("local rules, a second time", () => {
     expect(await capOf(r.client, c.client)).toBe(us);
   });
 
+  test("--live, a congestion control that is the host's: ours, as after a handshake under the rule", async () => {
+    const c = await l.opened();
+    for (let n = 0; n < 2; n++) {
+      expect(await l.live(r.client, "cc-request set reno --local")).toMatchObject({ same: 1 });
+      expect((await local(r.client, c.port)).cc).toEqual(applied(algorithm("reno")));
+    }
+    expect(await l.live(r.client, "cc-request set cubic --local")).toMatchObject({ changed_connections: 1 });
+    expect(await l.live(r.client, "cc-request unset")).toMatchObject({ changed_connections: 1 });
+    expect(await congestionOf(r.client.peer.pid, c.client)).toBe("reno");
+  });
+
+  test("--live, where the peer was granted something else: as after a handshake under the rule", async () => {
+    await r.usual();
+    await r.rule(r.client, "ack request --every 16");
+    await r.rule(r.server, "ack accept --max-every 8");
+    const c = await l.opened();
+    for (const words of ["cc-request set reno --local", "ack set --delay 40ms"]) {
+      expect(await l.live(r.server, words)).toMatchObject({ skipped: { granted: 1 } });
+    }
+    expect(await local(r.server, c.port)).toMatchObject({
+      cc: granted(algorithm("reno")),
+      ack: granted({ every: null, divisor: null, delay_us: 40_000 }),
+    });
+    expect(await l.live(r.server, "cc-request unset local")).toMatchObject({ changed_connections: 0 });
+    expect((await local(r.server, c.port)).cc.status).toBe("none");
+    expect(await congestionOf(r.server.peer.pid, c.server)).toBe("cubic");
+  });
+
   test("--live, a timeout that the application has chosen as the rule says, and keep-alive is shorter", async () => {
     const c = await l.opened();
     await r.client.peer.setopt(c.client, IPPROTO_TCP, TCP_USER_TIMEOUT, 40_000);
