@@ -6,7 +6,7 @@ import { capOf, DEFAULT_CAP, delackRequirement } from "../support/ack-lab.ts";
 import { IPPROTO_TCP, TCP_USER_TIMEOUT } from "../support/constants.ts";
 import { keepalive, setAll } from "../support/keepalive.ts";
 import { congestionOf } from "../support/lab.ts";
-import { LiveLab } from "../support/live-lab.ts";
+import { LiveLab, STOCK } from "../support/live-lab.ts";
 import { algorithmRequirement, GRANTED, type RequestLab } from "../support/request-lab.ts";
 import { describeIf, every, labRequirement } from "../support/requires.ts";
 import { type Side, tcpxOk } from "../support/uto-lab.ts";
@@ -55,6 +55,32 @@ describeIf(needs.ok, needs.reason)("local rules, a second time", () => {
     }
     await r.client.peer.close(fd);
     expect(await r.counters(r.client, "cc-request")).toMatchObject({ applied: 3, kept: 0 });
+  });
+
+  test.each(["0", "7000"])("and to where none holds, with a timeout of its own of %s ms", async (own) => {
+    for (const words of ["uto set 30s --force", "cc-request set cubic --local", "ack set --delay 40ms"]) {
+      await r.rule(r.client, `${words} --port 7701`);
+    }
+    const fd = await r.client.peer.socket(4);
+    await r.client.peer.setopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, Number(own));
+    const there = async (port: number) => {
+      const { fd: listener } = await r.server.peer.listen(r.server.v4, port);
+      await r.client.peer.connectFd(fd, r.server.v4, port);
+      const settings = await l.settings(r.client, fd);
+      await r.client.peer.disconnect(fd);
+      await r.server.peer.close(listener);
+      return settings;
+    };
+    const stock = [Number(own), ...STOCK.slice(1)];
+    expect(await there(7701)).toEqual([30_000, "cubic", 40_000]);
+    expect(await there(7702)).toEqual(stock);
+    expect(await there(7701)).toEqual([30_000, "cubic", 40_000]);
+    await r.client.peer.setopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 9000);
+    expect(await there(7702)).toEqual([9000, ...STOCK.slice(1)]);
+    await r.client.peer.close(fd);
+    for (const name of ["uto", "cc-request"] as const) {
+      expect(await r.counters(r.client, name)).toMatchObject({ applied: 2, kept: 0 });
+    }
   });
 
   test("and whose application has chosen in between", async () => {
