@@ -28,12 +28,8 @@ static __always_inline __u8 list_uto(const struct tcpx_listed *r, __u8 outcome)
 		       : outcome;
 }
 
-/* A socket that connects again still has what was set for its last connection. */
-static __always_inline __u8 list_cc(const struct tcpx_listed *r, __u8 outcome, bool applied,
-				    __u64 ours)
+static __always_inline __u8 list_cc(const struct tcpx_listed *r, __u8 outcome, __u64 ours)
 {
-	if (outcome == TCPX_OUTCOME_NONE && r->established && applied)
-		outcome = TCPX_OUTCOME_APPLIED;
 	return outcome == TCPX_OUTCOME_APPLIED && cc_sum(r->congestion) != ours
 		       ? TCPX_OUTCOME_APPLICATION
 		       : outcome;
@@ -68,18 +64,16 @@ static __always_inline __u8 list_ack(const struct tcpx_listed *r, __u8 outcome, 
 static __always_inline void list_local(struct tcpx_listed *r, const struct tcpx_conn *conn,
 				       __u32 jiffy_us, bool by_hand)
 {
-	__u8 applied = 0;
 	__u64 ours = 0;
 
 #pragma clang loop unroll(full)
 	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++)
 		list_copy(&r->local_rules[ext], sizeof(r->local_rules[ext]),
 			  &conn->policy.rules[ext][TCPX_KIND_LOCAL]);
-	list_copy(&applied, sizeof(applied), &conn->cc_applied);
 	list_copy(&ours, sizeof(ours), &conn->before.cc_ours);
 	r->local_rules[TCPX_EXT_UTO].outcome = list_uto(r, r->local_rules[TCPX_EXT_UTO].outcome);
 	r->local_rules[TCPX_EXT_CC_REQUEST].outcome =
-		list_cc(r, r->local_rules[TCPX_EXT_CC_REQUEST].outcome, applied, ours);
+		list_cc(r, r->local_rules[TCPX_EXT_CC_REQUEST].outcome, ours);
 	r->local_rules[TCPX_EXT_ACK].outcome =
 		list_ack(r, r->local_rules[TCPX_EXT_ACK].outcome, jiffy_us);
 #pragma clang loop unroll(full)

@@ -25,6 +25,15 @@ static __always_inline int live_kept(struct tcpx_conn *conn, const struct tcpx_l
 	return TCPX_LIVE_KEPT;
 }
 
+/* The same where a peer was granted something. */
+static __always_inline int live_peers(struct tcpx_conn *conn, const struct tcpx_live_order *order,
+				      enum tcpx_ext ext)
+{
+	conn->policy.rules[ext][TCPX_KIND_LOCAL] = order->local;
+	conn_outcome(conn, ext, TCPX_OUTCOME_GRANTED);
+	return TCPX_LIVE_PEERS;
+}
+
 /* Has the connection this very rule, and what it says? */
 static __always_inline bool live_has(const struct tcpx_rule *rule, const struct tcpx_rule *other)
 {
@@ -73,7 +82,7 @@ static __always_inline int live_ack(struct tcp_sock *tp, struct tcpx_conn *conn,
 	int err;
 
 	if (live_ack_granted(conn))
-		return TCPX_LIVE_PEERS;
+		return live_peers(conn, order, TCPX_EXT_ACK);
 	/* a fraction of the RTT is taken once, or every repetition would be a change */
 	if (as.applied_us && present == live_jiffies(as.applied_us) && as.rule == order->local.id &&
 	    live_has(local, &order->local))
@@ -93,16 +102,18 @@ static __always_inline int live_ack(struct tcp_sock *tp, struct tcpx_conn *conn,
 	err = live_unmark(tp, conn);
 	if (err)
 		return live_failed(conn, target, TCPX_EXT_ACK, err);
-	if (present == live_jiffies(us))
-		return TCPX_LIVE_SAME;
-	err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCP_BPF_DELACK_MAX, &us, sizeof(us));
-	if (err) {
-		conn->ack = as;
-		return live_failed(conn, target, TCPX_EXT_ACK, err);
+	if (present != live_jiffies(us)) {
+		err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCP_BPF_DELACK_MAX, &us, sizeof(us));
+		if (err) {
+			conn->ack = as;
+			return live_failed(conn, target, TCPX_EXT_ACK, err);
+		}
 	}
 	if (!as.applied_us)
 		conn->before.delack_us = present * config.jiffy_us;
 	conn->ack.applied_us = us;
+	if (present == live_jiffies(us))
+		return TCPX_LIVE_SAME;
 	count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
 	return TCPX_LIVE_CHANGED;
 }

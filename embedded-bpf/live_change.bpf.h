@@ -13,15 +13,19 @@ static __always_inline int live_uto(struct tcp_sock *tp, struct tcpx_conn *conn,
 	struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_LOCAL];
 	__u32 present = tp->inet_conn.icsk_user_timeout, timeout;
 	__u8 keepalive;
+	bool own;
 	int err;
 
-	if (!(order->local.flags & TCPX_RULE_FORCE) && present != conn->uto.applied_ms &&
-	    present != order->local.value[0])
+	own = !(order->local.flags & TCPX_RULE_FORCE) && present != conn->uto.applied_ms;
+	if (own && present != order->local.value[0])
 		return live_kept(conn, order, TCPX_EXT_UTO);
 	*local = order->local;
 	local->outcome = TCPX_OUTCOME_APPLIED;
 	timeout = uto_timeout(conn);
 	keepalive = uto_keepalive(tp, &timeout);
+	if (own &&
+	    present != timeout) /* chosen as the rule says, and keep-alive or the peer differ */
+		return live_kept(conn, order, TCPX_EXT_UTO);
 	target->keepalive = keepalive;
 	if (present == timeout) {
 		if (present == conn->uto.applied_ms)
@@ -46,14 +50,6 @@ static __always_inline void live_cc_name(struct tcp_sock *tp, char *name)
 	cc_name((void *)tp, name);
 }
 
-/* Does it send as the peer has asked? */
-static __always_inline bool live_cc_granted(const struct tcpx_conn *conn)
-{
-	const struct tcpx_request_conn *r = &conn->requests[0];
-
-	return r->state == TCPX_REQUEST_ANSWERED && r->answer != TCPX_CC_REFUSED;
-}
-
 /* As cc_apply(); a choice of the application's after ours counts, too. */
 static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 				   const struct tcpx_live_order *order,
@@ -65,7 +61,7 @@ static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 	char name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
 	__u32 algorithm = order->local.value[0];
 	bool own, done;
-	int err;
+	int err = 0;
 
 	if (algorithm >= TCPX_ALGORITHMS)
 		return TCPX_LIVE_FAILED;
@@ -75,23 +71,26 @@ static __always_inline int live_cc(struct tcp_sock *tp, struct tcpx_conn *conn,
 	cc_named(algorithm, name);
 	if (own && !(order->local.flags & TCPX_RULE_FORCE) && !cc_same(now, name))
 		return live_kept(conn, order, TCPX_EXT_CC_REQUEST);
-	if (live_cc_granted(conn))
-		return TCPX_LIVE_PEERS;
+	if (cc_granted(conn))
+		return live_peers(conn, order, TCPX_EXT_CC_REQUEST);
 	/* what we have set may have another name by now: dctcp without ECN is dctcp-reno */
 	done = cc_same(now, name) ||
 	       (conn->cc_applied && !own && rule_active(local) && local->value[0] == algorithm);
 	*local = order->local;
 	local->outcome = TCPX_OUTCOME_APPLIED;
-	if (done)
+	if (done && (own || conn->cc_applied))
 		return TCPX_LIVE_SAME;
-	err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
-	if (err)
-		return live_failed(conn, target, TCPX_EXT_CC_REQUEST, err);
 	if (!conn->cc_applied)
 		__builtin_memcpy(conn->before.cc, now, sizeof(now));
+	if (!done)
+		err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
+	if (err)
+		return live_failed(conn, target, TCPX_EXT_CC_REQUEST, err);
 	live_cc_name(tp, now);
 	conn->before.cc_ours = cc_sum(now);
 	conn->cc_applied = 1;
+	if (done) /* what the host has given it */
+		return TCPX_LIVE_SAME;
 	count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_APPLIED);
 	return TCPX_LIVE_CHANGED;
 }

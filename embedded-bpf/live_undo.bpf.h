@@ -34,7 +34,7 @@ static __always_inline int live_undo_cc(struct tcp_sock *tp, struct tcpx_conn *c
 
 	__builtin_memset(&conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_LOCAL], 0,
 			 sizeof(struct tcpx_rule));
-	if (!all && live_cc_granted(conn))
+	if (!all && cc_granted(conn))
 		return TCPX_LIVE_PEERS;
 	live_cc_name(tp, now);
 	__builtin_memcpy(name, conn->before.cc, sizeof(name));

@@ -22,6 +22,12 @@ static __always_inline bool local_now(struct bpf_sock_ops *ctx)
 	       ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB;
 }
 
+/* Programs of scopes in one another all come here, and each attempt of a socket begins anew. */
+static __always_inline bool local_untried(const struct tcpx_rule *local)
+{
+	return rule_active(local) && local->outcome == TCPX_OUTCOME_NONE;
+}
+
 static __always_inline struct tcpx_request_conn *request_of(struct tcpx_conn *conn,
 							    enum tcpx_ext ext)
 {

@@ -5,6 +5,7 @@
  * result of every program on the path into EPERM.
  */
 #include <stdbool.h>
+#include "again.bpf.h"
 #include "conn.bpf.h"
 #include "ask.bpf.h"
 #include "listen.bpf.h"
@@ -26,9 +27,8 @@ __noinline int on_connect(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
 
-	/* a mark outlives disconnect, and the next connection need not have the rule */
-	if (conn && conn->ack.marked)
-		ack_mark(ctx, 0, 0);
+	if (conn)
+		again(ctx);
 	conn = conn_connect(ctx, conn);
 	if (!conn)
 		return 0;

@@ -138,7 +138,7 @@ static __always_inline void cc_local(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	const struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_LOCAL];
 	enum tcpx_outcome outcome = TCPX_OUTCOME_APPLIED;
 
-	if (!rule_active(local) || conn->cc_applied || !local_now(ctx))
+	if (!local_untried(local) || !local_now(ctx))
 		return;
 	if (!cc_apply(ctx, TCPX_KIND_LOCAL, local->value[0]))
 		outcome = !(local->flags & TCPX_RULE_FORCE) && cc_is_applications(ctx, conn)
@@ -147,7 +147,18 @@ static __always_inline void cc_local(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	conn_outcome(conn, TCPX_EXT_CC_REQUEST, outcome);
 }
 
-/* The handshake is complete: the peer's request goes before our own wish. */
+/* Does it send as the peer has asked? */
+static __always_inline bool cc_granted(const struct tcpx_conn *conn)
+{
+	const struct tcpx_request_conn *r = &conn->requests[0];
+
+	return r->state == TCPX_REQUEST_ANSWERED && r->answer != TCPX_CC_REFUSED;
+}
+
+/*
+ * The handshake is complete: the peer's request goes before our own wish, which may be that of an
+ * outer scope.
+ */
 static __always_inline void cc_established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
 	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_CC_REQUEST);
@@ -161,7 +172,7 @@ static __always_inline void cc_established(struct bpf_sock_ops *ctx, struct tcpx
 		request_decide(conn, TCPX_EXT_CC_REQUEST, granted ? r->asked : TCPX_CC_REFUSED,
 			       granted, cc_promise(accept, r->asked));
 	}
-	if (granted)
+	if (cc_granted(conn))
 		conn_outcome(conn, TCPX_EXT_CC_REQUEST, TCPX_OUTCOME_GRANTED);
 	else
 		cc_local(ctx, conn);

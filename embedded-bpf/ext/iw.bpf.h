@@ -124,7 +124,7 @@ static __always_inline void iw_local(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	const struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_IW][TCPX_KIND_LOCAL];
 	bool applied;
 
-	if (!rule_active(local) || !local_now(ctx))
+	if (!local_untried(local) || !local_now(ctx))
 		return;
 	applied = iw_apply(ctx, local->value[0]);
 	conn_outcome(conn, TCPX_EXT_IW, applied ? TCPX_OUTCOME_APPLIED : iw_refusal(ctx));
@@ -151,6 +151,8 @@ static __always_inline void iw_established(struct bpf_sock_ops *ctx, struct tcpx
 			count_apart(TCPX_EXT_IW, TCPX_COUNTER_CLAMPED);
 	} else if (r->state != TCPX_REQUEST_ANSWERED) {
 		iw_local(ctx, conn);
+	} else if (r->answer) { /* by an inner scope */
+		conn_outcome(conn, TCPX_EXT_IW, TCPX_OUTCOME_GRANTED);
 	}
 }
 

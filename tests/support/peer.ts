@@ -47,6 +47,11 @@ export class Peer extends LineClient {
     await this.request(`connectfd ${fd} ${addr} ${port} ${ms}`, ms);
   }
 
+  /** Ends the connection; the socket may open another one. */
+  async disconnect(fd: number): Promise<void> {
+    await this.request(`disconnect ${fd}`);
+  }
+
   bind(fd: number, addr: string, port = 0): Promise<number> {
     return this.number(`bind ${fd} ${addr} ${port}`);
   }

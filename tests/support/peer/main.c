@@ -60,7 +60,8 @@ static const struct {
 	{"waiterr", 1, do_waiterr},	  /* FD MS -> ERRNO MS error|closed|timeout */
 	{"sendfastopen", 4, do_fastopen}, /* FD ADDR PORT N -> N */
 	{"tcpinfo", 1, do_tcpinfo},
-	{"shutdown", 1, do_shutdown}, /* FD [how = SHUT_WR] */
+	{"shutdown", 1, do_shutdown},	  /* FD [how = SHUT_WR] */
+	{"disconnect", 1, do_disconnect}, /* FD may connect again */
 	{"close", 1, do_close},
 	{"reset", 1, do_close},
 	{"quit", 0, do_quit},

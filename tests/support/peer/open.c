@@ -65,6 +65,13 @@ void do_connectfd(struct call *c)
 	result(c, connect_fd(num(c, 1, -1), c->arg[2], num(c, 3, 0), num(c, 4, WAIT_MS)));
 }
 
+void do_disconnect(struct call *c)
+{
+	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+
+	result(c, connect(num(c, 1, -1), &none, sizeof(none)));
+}
+
 static int bind_fd(int fd, const char *host, long port)
 {
 	union addr a;

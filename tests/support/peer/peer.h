@@ -38,6 +38,7 @@ void do_socket(struct call *c);
 void do_connect(struct call *c);
 void do_connectfd(struct call *c);
 void do_bind(struct call *c);
+void do_disconnect(struct call *c);
 void do_listenfd(struct call *c);
 void do_listen(struct call *c);
 void do_accept(struct call *c);
