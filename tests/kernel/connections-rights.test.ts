@@ -58,7 +58,7 @@ describeIf(needs.ok, needs.reason)("with fewer rights", () => {
     expect([code, stderr, json.count, json.rules_readable]).toEqual([0, "", 1, true]);
     expect(json.connections[0].extensions.uto).toMatchObject({
       ours: { status: "asked" },
-      local: { status: "applied", applied: 30_000 },
+      local: { status: "applied", applied: { timeout_ms: 30_000 } },
     });
   });
 
