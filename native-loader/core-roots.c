@@ -109,15 +109,6 @@ static int core_roots(const struct bpf_object *o, const void *bytes, size_t n,
 int kernel_btf_for(const struct bpf_object *o, const void *bytes, size_t n, const char *path)
 {
 	struct core_roots roots = {};
-	struct bpf_program *p;
 
-	/* iterators and the like hang on something that libbpf looks up in the whole BTF */
-	bpf_object__for_each_program(p, o)
-	{
-		enum bpf_prog_type type = bpf_program__type(p);
-
-		if (type != BPF_PROG_TYPE_SOCK_OPS && type != BPF_PROG_TYPE_CGROUP_SKB)
-			return -EOPNOTSUPP;
-	}
 	return core_roots(o, bytes, n, &roots) ?: kernel_btf(path, &roots);
 }

@@ -89,6 +89,20 @@ export async function lock(lib: Bridge, patience: Patience): Promise<Lock> {
   });
 }
 
+/** @throws TcpxError when somebody has removed it since it was found, as when a `tcpx run` is killed at its beginning */
+function openCgroup({ path, name }: Scope): number {
+  try {
+    if (path !== undefined) return openSync(path, "r");
+  } catch (error) {
+    if (!isErrno(error, "ENOENT")) throw error;
+  }
+  throw new TcpxError(
+    Exit.FAILED,
+    `cgroup ${name} is gone meanwhile`,
+    path === undefined ? {} : { value: path },
+  );
+}
+
 function attach(lib: Bridge, scope: Scope, dir: string, generation: Generation, older?: string): void {
   using link = openPin(lib, join(dir, "link"));
   using inherited = link || !older ? undefined : openPin(lib, join(older, "link"));
@@ -98,9 +112,8 @@ function attach(lib: Bridge, scope: Scope, dir: string, generation: Generation, 
     if (inherited) pin(lib, inherited.fd, join(dir, "link"));
     return;
   }
-  const { path } = scope;
-  if (path === undefined) throw new TcpxError(Exit.FAILED, `cgroup ${scope.name} is gone meanwhile`);
-  const cgroup = openSync(path, "r");
+  const cgroup = openCgroup(scope);
+  const path = scope.path!;
   try {
     if (fstatSync(cgroup, { bigint: true }).ino !== scope.id) {
       throw new TcpxError(Exit.FAILED, `cgroup ${scope.name} was made anew meanwhile`, { value: path });
@@ -145,7 +158,7 @@ function foreignPrograms(lib: Bridge, bpffs: string, scope: Scope): boolean {
     using link = openPin(lib, join(dir, "link"));
     if (link) own.add(linkInfo(lib, link.fd).progId);
   }
-  const cgroup = openSync(scope.path, "r");
+  const cgroup = openCgroup(scope);
   try {
     return attachedTo(lib, cgroup, SOCK_OPS, true).ids.some((id) => !own.has(id));
   } finally {

@@ -11,6 +11,13 @@ function tryThinning(lib: Bridge): Promise<number> {
   return tryProgram(lib, "bpf_timers");
 }
 
+const EOPNOTSUPP = 95;
+
+/** With PREEMPT_RT the verifier refuses timers with an errno of its own, however new the kernel is. */
+export function whyNoTimers(result: number): string {
+  return result === -EOPNOTSUPP ? "with PREEMPT_RT there are none" : "they came with Linux 5.15";
+}
+
 /**
  * Makes sure that this kernel can hold an ACK back and have it sent later.
  * @param instead what works here, for the error
@@ -18,11 +25,12 @@ function tryThinning(lib: Bridge): Promise<number> {
  */
 export async function requireThinning(instead: string): Promise<void> {
   const lib = await bridge();
-  if ((await tryThinning(lib)) >= 0) return;
+  const result = await tryThinning(lib);
+  if (result >= 0) return;
   // when nothing loads here timers are not the reason, and loading the rules tells which it is
   if ((await tryProgram(lib, "header_options")) < 0) return;
   throw new TcpxError(Exit.UNSUPPORTED, `this kernel (${release()}) cannot thin ACKs: it has no BPF timers`, {
     value: release(),
-    hint: `they came with Linux 5.15; ${instead}`,
+    hint: `${whyNoTimers(result)}; ${instead}`,
   });
 }
