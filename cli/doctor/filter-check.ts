@@ -49,7 +49,7 @@ async function lookAtLegacy(seen: Seen): Promise<void> {
   }
 }
 
-const wordsOf = ({ by, family, table, chain, handle, effect }: FilterRule): string =>
+const wordsOf = ({ by, table_family: family, table, chain, handle, effect }: FilterRule): string =>
   `${by} table ${family} ${table}, chain ${chain}, ${by === "nft" ? "handle" : "rule"} ${handle} ${effect}`;
 
 /** Options 28 and those for experiments, as this namespace's filters treat them. */

@@ -83,7 +83,7 @@ describeIf(hasNft.ok, hasNft.reason)("doctor and packet filters", () => {
   test.each(IS_IN_THE_WAY)("%s", async (rule, effect) => {
     const { check, code } = await after(nft(rule));
     expect(code).toBe(0);
-    const place = { by: "nft", family: "inet", table: "strips", chain: "out" };
+    const place = { by: "nft", table_family: "inet", table: "strips", chain: "out" };
     expect(check).toMatchObject({ verdict: "warn", filters: [{ ...place, effect }] });
     expect(check.detail).toContain(
       `nft table inet strips, chain out, handle ${check.filters[0].handle} ${effect}`,
@@ -143,7 +143,7 @@ describeIf(hasNft.ok, hasNft.reason)("doctor and packet filters", () => {
     const { check } = await after(
       `iptables-legacy -t mangle -A OUTPUT ${strip} 5\niptables-legacy -t mangle -A OUTPUT ${strip} 28,254`,
     );
-    const place = { by: "iptables", family: "ip", table: "mangle", chain: "OUTPUT", handle: 2 };
+    const place = { by: "iptables", table_family: "ip", table: "mangle", chain: "OUTPUT", handle: 2 };
     expect(check).toMatchObject({
       verdict: "warn",
       filters: [{ ...place, effect: "removes option 28, 254" }],
