@@ -22,6 +22,7 @@ const ELSEWHERE: [field: RegExp, where: string][] = [
   [/^tcpx watch\.(lost|lost_total|ms)$/, "tests/kernel/watch-ring.test.ts"],
   [/^tcpx EXT set\.reloaded$/, "tests/kernel/site.test.ts"],
   [/^Connection\.keepalive\./, "tests/kernel/uto-keepalive.test.ts"],
+  [/^tcpx doctor\.checks\.filters\./, "tests/kernel/doctor-filters.test.ts"],
   [/^Value\.bits$/, "a newer tcpx"],
 ];
 
