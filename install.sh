@@ -10,40 +10,46 @@ set -eu
 usage() {
 	cat <<'EOF'
 Usage: ./install.sh [--prefix DIR] [--dev | --version VERSION] [--downgrade]
-       curl -fsSL URL/install.sh | sh -s -- [--prefix DIR] [--version VERSION] [--downgrade]
+       curl -fsSL URL/install.sh | sh -s -- [--prefix DIR] [--version VERSION]
+                                            [--downgrade]
        ./install.sh --uninstall [--prefix DIR] [--reset]
 
-Installs tcpx as DIR/bin/tcpx, with its manual page and the completions for bash, zsh and fish
-below DIR/share. All of it is prepared first, then renamed into place, over a running tcpx too;
-what fails changes nothing. Running it again changes only what is out of date.
+Installs tcpx as DIR/bin/tcpx, with its manual page and the completions for
+bash, zsh and fish below DIR/share. All of it is prepared first, then renamed
+into place, over a running tcpx too; what fails changes nothing. Running it
+again changes only what is out of date.
 
-Called by its path in a checkout (./install.sh, or sh ./install.sh) it builds tcpx. What the build
-needs and is missing is installed with apt-get (Debian 12, Ubuntu 24.04, or newer). Elsewhere, or
-with --version, it downloads a release for this system (x86_64 or aarch64, glibc or musl) with
-curl or wget, from the URL that the script was published with or that TCPX_BASE_URL names, and
-compares its SHA-256 sums.
+Called by its path in a checkout (./install.sh, or sh ./install.sh) it builds
+tcpx. What the build needs and is missing is installed with apt-get (Debian 12,
+Ubuntu 24.04, or newer). Elsewhere, or with --version, it downloads a release
+for this system (x86_64 or aarch64, glibc or musl) with curl or wget, from the
+URL that the script was published with or that TCPX_BASE_URL names, and compares
+its SHA-256 sums.
 
-What it runs, and the folders that it writes to, must belong to root, to you, or to who called
-sudo (SUDO_UID), and nobody else may be able to change them: a checkout, the cache, DIR. What
-others can change is refused; of PATH and HOME it is left out.
+What it runs, and the folders that it writes to, must belong to root, to you, or
+to who called sudo (SUDO_UID), and nobody else may be able to change them: a
+checkout, the cache, DIR. What others can change is refused; of PATH and HOME it
+is left out.
 
   --prefix DIR       where to install (default /usr/local; TCPX_PREFIX)
   --version VERSION  the release to download (default: the latest; TCPX_VERSION)
   --downgrade        replace a newer tcpx in DIR, too (TCPX_DOWNGRADE=1)
-  --dev              in a checkout: also install what the tests and the release need, keep
-                     node_modules, and put bun into DIR/bin if there is none (TCPX_DEV=1)
-  --uninstall        remove what an earlier run installed below DIR; packages of apt stay.
-                     On a terminal it asks about rules that tcpx still has on this host.
-                     What `tcpx persist on` has enabled with this executable ends, too;
-                     /etc/tcpx/policy.toml stays
+  --dev              in a checkout: also install what the tests and the release
+                     need, keep node_modules, and put bun into DIR/bin if there
+                     is none (TCPX_DEV=1)
+  --uninstall        remove what an earlier run installed below DIR; packages of
+                     apt stay. On a terminal it asks about rules that tcpx still
+                     has on this host. What `tcpx persist on` has enabled with
+                     this executable ends, too; /etc/tcpx/policy.toml stays
   --reset            with --uninstall: end those rules first, with `tcpx reset`
   --help             this text
 
-Needs root, or sudo, for apt-get and for a DIR that is not yours; sudo may ask for a password
-where there is a terminal, nothing else is asked. To build, Bun is used in the version that
-package.json names, from npm, and kept in ${TCPX_CACHE_DIR:-~/.cache/tcpx}/bun unless that very
-version is on the PATH. For a checkout of somebody else's that you trust, mounted into a container
-for example, root says whose it is with SUDO_UID.
+Needs root, or sudo, for apt-get and for a DIR that is not yours; sudo may ask
+for a password where there is a terminal, nothing else is asked. To build, Bun
+is used in the version that package.json names, from npm, and kept in
+${TCPX_CACHE_DIR:-~/.cache/tcpx}/bun unless that very version is on the PATH.
+For a checkout of somebody else's that you trust, mounted into a container for
+example, root says whose it is with SUDO_UID.
 EOF
 }
 

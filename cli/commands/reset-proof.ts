@@ -13,6 +13,7 @@ import { type Owner, ownersOf } from "../loader/owners.ts";
 import { allScopeDirs, LINKS, topDir } from "../loader/pins.ts";
 import { type Attached, attachedPrograms, isThinner } from "../loader/survey.ts";
 import type { Io } from "../output/io.ts";
+import { wrapped } from "../output/wrap.ts";
 import { UNIT_FILE } from "../persist/unit.ts";
 import { anyHooks, TEMPLATE } from "../system/unit-hook.ts";
 
@@ -132,11 +133,11 @@ function listed(all: readonly (string | number)[]): string {
   return `${all.slice(0, MOST_NAMED).join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`;
 }
 
-/** A line per owner. */
+/** An owner per line, or more where the terminal is narrow. */
 function* otherLines(others: readonly OtherProgram[]): Generator<string> {
   for (const [owner, found] of Map.groupBy(others, ({ owner }) => ownerText(owner))) {
     const places = [...new Set(found.map(({ cgroup }) => cgroup))];
-    yield `left alone: ${found.length} program(s) of another tcpx, ${owner}: at ${listed(places)}`;
+    yield* wrapped(`left alone: ${found.length} program(s) of another tcpx, ${owner}: at ${listed(places)}`);
   }
 }
 

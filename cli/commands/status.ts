@@ -16,6 +16,7 @@ import { ruleJson, ruleRows, unitNameOf } from "../output/rules.ts";
 import { watchersText } from "../output/run-watchers.ts";
 import { siteJson, siteText } from "../output/site.ts";
 import { table } from "../output/table.ts";
+import { wrapped } from "../output/wrap.ts";
 import type { Netns } from "../policy/rule.ts";
 import { unitText } from "../system/unit-name.ts";
 import type { Site } from "../wire/site.ts";
@@ -66,7 +67,7 @@ function keepaliveNotice(counters: Counters | undefined): string[] {
   const text =
     `notice: ${count} user timeout(s) of these rules were set on connections with keep-alive, and are so short ` +
     "that its first lost probe ends them; `tcpx connections` shows those that are there";
-  return [text];
+  return [wrapped(text).join("\n")];
 }
 
 /** Some rule asks, and the program that goes with it is missing: refused by the kernel, or kept out by another's. */

@@ -216,15 +216,19 @@ async function run(extension: Extension, command: string, args: Args, io: Io): P
   return changeScope(io, `${extension.name} unset`, where, plan, wish, undefined, tell);
 }
 
+/** "set, request or accept" */
+const alternatives = (words: readonly string[]) => words.join(", ").replace(/, ([^,]*)$/, " or $1");
+
 /** The verb of an extension. */
 export function unset(extension: Extension): Leaf {
   const hasLive = Object.values(extension.verbs).some(({ checkLive }) => checkLive);
   const command = `tcpx ${extension.name} unset`;
+  const verbs = alternatives(Object.keys(extension.verbs));
   const undo: Example[] = hasLive
     ? [[`${command} --all --live`, "Also give connections back what they had"]]
     : [];
   return leaf({
-    summary: "Remove rules: those at exactly this selector, as it was given to set or accept.",
+    summary: `Remove rules: those at exactly this selector, as it was given to ${verbs}.`,
     args: unsetArgs(extension, hasLive),
     examples: [
       ...undo,

@@ -13,11 +13,11 @@ const examples: Example[] = [
 /** By code. */
 export const EXIT_CODES: readonly string[] = [
   "done",
-  "failed (also: rules are in force, and their agent did not start; what was to be printed is lost)",
-  "usage",
+  "failed (also: rules are in force, but their agent did not start; stdout cannot be written)",
+  "usage (also: no such unit or cgroup)",
   "kernel or host cannot do it (also: a limit is too low)",
   "permission",
-  "busy",
+  "busy (another tcpx is at work)",
 ];
 
 type Entry = readonly [name: string, what: string];
@@ -47,6 +47,7 @@ const files: Entry[] = [
 
 const environment: Entry[] = [
   ["NO_COLOR", "When set and not empty, nothing is coloured; nor is what goes to a file or a pipe"],
+  ["COLUMNS", "How wide tables are on a terminal, in the place of its own width"],
   ["TERM", "`dumb` means no colour, too"],
 ];
 

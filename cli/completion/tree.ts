@@ -144,7 +144,7 @@ export async function commandTree(): Promise<Node> {
     }),
   );
   const help = next.find(({ path }) => path[0] === "help")!;
-  help.next = next.filter(({ alias }) => alias === undefined).map(helpWords);
+  help.next = next.map(helpWords);
   const { summary, examples, notes } = PROGRAM;
   return {
     path: [],

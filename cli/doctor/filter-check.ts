@@ -49,10 +49,7 @@ async function lookAtLegacy(seen: Seen): Promise<void> {
   }
 }
 
-/** For scripts, where `family` is 4 or 6 elsewhere. */
-export const filterJson = ({ family, ...rest }: FilterRule) => ({ ...rest, table_family: family });
-
-const wordsOf = ({ by, family, table, chain, handle, effect }: FilterRule): string =>
+const wordsOf = ({ by, table_family: family, table, chain, handle, effect }: FilterRule): string =>
   `${by} table ${family} ${table}, chain ${chain}, ${by === "nft" ? "handle" : "rule"} ${handle} ${effect}`;
 
 /** Options 28 and those for experiments, as this namespace's filters treat them. */
@@ -62,14 +59,13 @@ export async function filterCheck(obstacle: string | undefined): Promise<Check> 
   take(seen, "nft", await listingOf("nft", "-j", "list", "ruleset"), nftRules);
   await lookAtLegacy(seen);
   const { rules } = seen;
-  const filters = rules.map(filterJson);
   const unseen = seen.unseen.length > 0 ? `not checked: ${seen.unseen.join("; ")}` : "";
   if (rules.length > 0) {
     const more = rules.length > SHOWN ? [`and ${rules.length - SHOWN} more (--json)`] : [];
     const detail = [...rules.slice(0, SHOWN).map(wordsOf), ...more, unseen].filter(Boolean).join("; ");
-    return { ...CHECK, verdict: "warn", detail, filters };
+    return { ...CHECK, verdict: "warn", detail, filters: rules };
   }
-  if (unseen) return { ...CHECK, verdict: "skip", detail: unseen, filters };
+  if (unseen) return { ...CHECK, verdict: "skip", detail: unseen, filters: rules };
   const detail = `no rule here takes TCP options ${KINDS.join(", ")} away (${seen.by.join(", ")})`;
-  return { ...CHECK, verdict: "ok", detail, filters };
+  return { ...CHECK, verdict: "ok", detail, filters: rules };
 }

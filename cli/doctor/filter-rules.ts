@@ -7,7 +7,8 @@ export const KINDS: readonly number[] = [28, 253, 254];
 
 export interface FilterRule {
   by: "nft" | "iptables";
-  family: string;
+  /** ip, ip6, inet, ...: as the lister calls it. */
+  table_family: string;
   table: string;
   chain: string;
   /** nft's handle; of iptables, the rule's number in its chain. */
@@ -94,7 +95,7 @@ export function nftRules(text: string): FilterRule[] {
       string,
       string,
     ];
-    return [{ by: "nft", family, table, chain, handle: Number(rule.handle), effect }];
+    return [{ by: "nft", table_family: family, table, chain, handle: Number(rule.handle), effect }];
   });
 }
 
@@ -128,7 +129,8 @@ export function iptablesRules(text: string, family: string): FilterRule[] {
     const handle = (count.get(`${table} ${chain}`) ?? 0) + 1;
     count.set(`${table} ${chain}`, handle);
     const effect = lineEffect(line);
-    if (effect !== undefined) found.push({ by: "iptables", family, table, chain, handle, effect });
+    if (effect !== undefined)
+      found.push({ by: "iptables", table_family: family, table, chain, handle, effect });
   }
   return found;
 }

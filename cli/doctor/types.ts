@@ -13,7 +13,7 @@ export interface Check {
   /** Nothing works without it. */
   core: boolean;
   /** Of the check of packet filters: the rules that are in the way. */
-  filters?: (Omit<FilterRule, "family"> & { table_family: string })[];
+  filters?: FilterRule[];
 }
 
 /** Does this error tell nothing about the kernel? There was no permission, or no room. */

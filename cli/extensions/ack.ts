@@ -108,7 +108,7 @@ const set: RuleVerb = {
       valueHint: "M",
       description: `With --every 2 and more: least ACKs per RTT, 0 to 255; default ${DEFAULT_FLOOR}, 0 lifts it`,
     },
-    "mark-bit": { ...markBitArg, description: `With --every 1: ${markBitArg.description}` },
+    "mark-bit": { ...markBitArg, description: `With --every 1: b${markBitArg.description.slice(1)}` },
   },
   examples: [
     ["tcpx ack set --every 8 --from 10.0.0.0/8", "One ACK per 8 segments on uploads from 10.0.0.0/8"],

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Connections for people: a line for the place (two where IPv6 addresses are long), one for the settings,
-// and what was negotiated below; 80 columns at most.
+// and what was negotiated below; as wide as the terminal, or 80 columns.
 
 import { Direction } from "../loader/layout.generated.ts";
 import { styled } from "../output/io.ts";
 import { visible } from "../output/safe.ts";
+import { terminalWidth } from "../output/terminal.ts";
 import { formatDuration } from "../policy/duration.ts";
 import type { AckPair } from "../wire/ack.ts";
 import { endpointText } from "./address.ts";
@@ -12,7 +13,7 @@ import { type Listed, STATES } from "./listed.ts";
 import type { Local, LocalValue, Strategy } from "./local.ts";
 import { type KeepaliveNote, type Negotiated, perNegotiation, type Side, type Value } from "./said.ts";
 
-const WIDTH = 80;
+const USUAL_WIDTH = 80;
 /** Characters that are written at once. */
 const PART = 65_536;
 /** Longest name of a state, and two spaces. */
@@ -91,27 +92,37 @@ function ackText({ ack, strategy }: Negotiated): string[] {
   return strategy && ack.peers.status !== "granted" ? [`ack set ${strategyText(strategy)}`] : [];
 }
 
+/** In the words of `tcpx watch`. */
 const KEEPALIVE: Record<KeepaliveNote, string> = {
-  lowered: "by keep-alive",
-  short: "ends it at the first lost keep-alive probe",
-  later: "ends it later than keep-alive would",
+  lowered: "keep-alive ends it then",
+  short: "the first lost keep-alive probe ends it",
+  later: "keep-alive would end it earlier",
 };
 
-/** "uto 12s by keep-alive" and the like. */
-function keepaliveText({ keepalive, timeoutMs }: Negotiated): string[] {
-  return keepalive ? [`uto ${formatDuration(timeoutMs)} ${KEEPALIVE[keepalive]}`] : [];
+/** What has come of the user timeout, as its last part; whose wish it is stands before that. */
+function keepaliveText(parts: readonly string[], { keepalive, timeoutMs, uto }: Negotiated): string[] {
+  if (!keepalive) return [...parts];
+  const isTold =
+    uto.local.status === "applied" || (uto.local.status === "none" && uto.peers.status === "granted");
+  const told = isTold ? parts : [...parts, `uto ${formatDuration(timeoutMs)}`];
+  return [...told.slice(0, -1), `${told.at(-1)}: ${KEEPALIVE[keepalive]}`];
+}
+
+function extensionText(said: Negotiated, name: "uto" | "cc-request" | "iw" | "ack"): string[] {
+  const parts = [
+    ...sideText(name, said[name].ours, WORDS_OURS),
+    ...sideText(name, said[name].peers, WORDS_PEERS),
+    ...(name === "ack" ? ackText(said) : localText(name, said[name].local)),
+  ];
+  return name === "uto" ? keepaliveText(parts, said) : parts;
 }
 
 /** "cc-request granted cubic" and the like. */
 export function saidParts(said: Negotiated | undefined): string[] {
   if (!said) return [];
-  const parts = (["uto", "cc-request", "iw", "ack"] as const).flatMap((name) => [
-    ...sideText(name, said[name].ours, WORDS_OURS),
-    ...sideText(name, said[name].peers, WORDS_PEERS),
-    ...(name === "ack" ? ackText(said) : localText(name, said[name].local)),
-  ]);
+  const parts = (["uto", "cc-request", "iw", "ack"] as const).flatMap((name) => extensionText(said, name));
   const fallback = { loss: ["fallback"], path: ["fallback (path)"] };
-  return [...parts, ...keepaliveText(said), ...(said.fallback ? fallback[said.fallback] : [])];
+  return [...parts, ...(said.fallback ? fallback[said.fallback] : [])];
 }
 
 /** As many parts on a line as fit. */
@@ -136,19 +147,19 @@ function settings(list: Listed, at: number): string {
   return `${before}  ${String(list.cwnd(at)).padStart(5)}  ${times}`;
 }
 
-function placeText(list: Listed, at: number, state: string): string {
+function placeText(list: Listed, at: number, state: string, width: number): string {
   const { bytes } = list;
   const family = list.family(at);
   const local = endpointText(bytes, list.localAt(at), family, list.localPort(at));
   const remote = endpointText(bytes, list.remoteAt(at), family, list.remotePort(at));
   const sign = list.direction(at) === Direction.TO ? ">" : "<";
-  const fits = INDENT + local.length + remote.length + 3 <= WIDTH;
+  const fits = INDENT + local.length + remote.length + 3 <= width;
   return `${state.padEnd(INDENT)}${local}${fits ? " " : BREAK}${sign} ${remote}`;
 }
 
 /** "" or lines, each behind a line break. */
-function saidLines(said: Negotiated | undefined): string {
-  return packed(saidParts(said), WIDTH - 4)
+function saidLines(said: Negotiated | undefined, width: number): string {
+  return packed(saidParts(said), width - 4)
     .map((line) => `\n    ${line}`)
     .join("");
 }
@@ -168,14 +179,15 @@ export function heading(): string {
  * @param netns whether rows of several namespaces are to be told apart
  */
 export function* connectionTable(list: Listed, picked: readonly number[], netns: boolean): Generator<string> {
-  const said = perNegotiation(list, saidLines);
+  const width = terminalWidth() ?? USUAL_WIDTH;
+  const said = perNegotiation(list, (made) => saidLines(made, width));
   let part = `${heading()}\n`;
   let current = -1;
   for (const at of picked) {
     const inode = list.netns(at);
     if (netns && inode !== current) part += `netns ${inode}\n`;
     current = inode;
-    const place = placeText(list, at, STATES[list.state(at)] ?? "?");
+    const place = placeText(list, at, STATES[list.state(at)] ?? "?", width);
     part += `${place}\n  ${settings(list, at)}${said(at)}\n`;
     if (part.length < PART) continue;
     yield part;

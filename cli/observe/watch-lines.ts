@@ -3,11 +3,11 @@
 
 import { Direction } from "../loader/layout.generated.ts";
 import { SCHEMA } from "../output/io.ts";
+import { terminalWidth } from "../output/terminal.ts";
 import { addressText } from "./address.ts";
 import { flat, outcomeOf } from "./watch-outcome.ts";
 import { ADDRESS_WORDS, OWNER_WORDS, type Watched } from "./watched.ts";
 
-const WIDTH = 80;
 /** 255.255.255.255:65535 */
 const PEER = 21;
 
@@ -88,6 +88,9 @@ export class TextLines {
   readonly clock = new Clock(false);
   private readonly host = new Repeated(ADDRESS_WORDS);
 
+  /** @param width of the terminal; where there is none an event is a line, however long */
+  constructor(private readonly width = terminalWidth() ?? Number.POSITIVE_INFINITY) {}
+
   private place(list: Watched, at: number): string {
     const { host } = this;
     const [from, family] = [list.remoteAt(at), list.family(at)];
@@ -101,7 +104,7 @@ export class TextLines {
   }
 
   /**
-   * "16:31:02.123 :39552 > 10.77.1.2:443  iw  granted 32 (asked 40)"; two lines where 80 columns are too few.
+   * "16:31:02.123 :39552 > 10.77.1.2:443  iw  granted 32 (asked 40)"; two lines where the terminal is too narrow.
    * @param most of its events
    */
   record(list: Watched, at: number, most: number): string {
@@ -110,7 +113,7 @@ export class TextLines {
     for (let i = 0; i < most; i++) {
       const { text, padded } = outcomeOf(list, list.news(at, i));
       lines +=
-        place.length + 1 + padded.length <= WIDTH
+        place.length + 1 + padded.length <= this.width
           ? `${place} ${padded}\n`
           : `${place.trimEnd()}\n    ${text}\n`;
     }

@@ -30,7 +30,7 @@ export function parseCount(text: string | undefined): number {
   if (text === undefined) return Number.POSITIVE_INFINITY;
   const count = /^\d{1,10}$/.test(text) ? Number(text) : 0;
   if (count >= 1 && count <= COUNT_MOST) return count;
-  throw usageError(`--count '${text}' is out of range`, text, `accepted is a number from 1 to ${COUNT_MOST}`);
+  throw usageError(`--count '${text}' is not a number of events`, text, `accepted is 1 to ${COUNT_MOST}`);
 }
 
 export interface Wanted {

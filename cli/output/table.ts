@@ -108,7 +108,7 @@ export function* tableRows(
   const names = head.map((name) => styled("bold", visible(name)));
   const plan = planOf(widthsOf(names, rows), layout);
   const right = new Set(layout.numeric);
-  yield rowText(names, { ...plan, below: [], prose: false }, right);
+  yield rowText(names, { ...plan, prose: false }, right);
   for (const row of rows) yield rowText(row.map(shownAs), plan, right);
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 
-/** Lines of at most so many columns where words allow it: a longer word stays whole, to be copied. Pure. */
-export function wrapped(text: string, width: number): string[] {
+import { terminalWidth } from "./terminal.ts";
+
+/** Lines of at most so many columns where words allow it: a longer word stays whole, to be copied. */
+export function wrapped(text: string, width = terminalWidth() ?? Number.POSITIVE_INFINITY): string[] {
   if (Bun.stringWidth(text) <= width) return [text];
   const lines: string[] = [];
   let used = 0;

@@ -4,6 +4,7 @@
 import type { ScopeFlags } from "../args.ts";
 import { TcpxError } from "../errors.ts";
 import type { Scope } from "../loader/host.ts";
+import { formatDuration } from "../policy/duration.ts";
 import type { FoundScope } from "../system/scope.ts";
 import { lineOf, pathText } from "./locate.ts";
 import type { Policy, PolicyScope } from "./parse.ts";
@@ -50,7 +51,7 @@ export async function resolveScopes(
       } catch (error) {
         if (!(error instanceof TcpxError)) throw error;
         if (!error.absent || performance.now() >= end) {
-          problems.add(problemAt(source, at, hinted(error)));
+          problems.add(problemAt(source, at, hinted(error, patience)));
           break;
         }
         if (!told) waiting(error.message);
@@ -73,11 +74,16 @@ export async function resolveScopes(
   return [...placed.values()];
 }
 
-function hinted(error: TcpxError): TcpxError {
+/** With what can be done about a scope that is not there yet. */
+function hinted(error: TcpxError, patience: number): TcpxError {
   if (!error.absent) return error;
   const { code, message, value, hint } = error;
+  const wait =
+    patience > 0
+      ? `waited ${formatDuration(patience)}; wait longer with --wait-cgroup`
+      : "--wait-cgroup DURATION waits for it";
   return new TcpxError(code, message, {
     ...(value !== undefined && { value }),
-    hint: `${hint ? `${hint}; ` : ""}--wait-cgroup DURATION waits for it`,
+    hint: `${hint ? `${hint}; ` : ""}${wait}`,
   });
 }

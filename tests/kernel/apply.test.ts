@@ -242,7 +242,10 @@ describeIf(labRequirement.ok, labRequirement.reason)("policies", () => {
   test("--wait-cgroup waits for what is not there yet", async () => {
     const late = join(a, "late");
     const text = scope(late, uto("30s", "::1"));
-    expect((await refused(text, "--wait-cgroup", "10ms")).code).toBe(2);
+    expect(await refused(text, "--wait-cgroup", "10ms")).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/; waited 10ms; wait longer with --wait-cgroup\n$/),
+    });
     const child = lab.spawn([...host.wrap, tcpxPath(), "apply", "-", "--wait-cgroup", "60s"], {
       stderr: "pipe",
     });

@@ -91,12 +91,12 @@ describeIf(needs.ok, needs.reason)("keep-alive and a user timeout, on connection
     expect(await shown(plain.port)).toMatchObject({
       keepalive: null,
     });
-    expect(await shown(lowered.port, false)).toContain("uto 12s by keep-alive");
-    expect(await shown(late.port, false)).toContain("uto 40s ends it later than keep-alive would");
+    expect(await shown(lowered.port, false)).toContain(", uto set 12s (rule 40s): keep-alive ends it then");
+    expect(await shown(late.port, false)).toContain(", uto set 40s: keep-alive would end it earlier");
     await u.rule(u.client, "set 1s");
     const short = await connect(FAST);
     expect(await shown(short.port)).toMatchObject({ keepalive: { user_timeout: "short" } });
-    expect(await shown(short.port, false)).toContain("uto 1s ends it at the first lost keep-alive probe");
+    expect(await shown(short.port, false)).toContain(", uto set 1s: the first lost keep-alive probe ends it");
     // the application's own timeout is its own business
     await u.client.peer.setopt(short.client, IPPROTO_TCP, TCP_USER_TIMEOUT, 1500);
     expect(await shown(short.port)).toMatchObject({ keepalive: { user_timeout: null } });

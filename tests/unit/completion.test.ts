@@ -88,7 +88,7 @@ const CASES: [line: string, words: readonly string[] | RegExp][] = [
   ["tcpx sho", ["show"]],
   ["tcpx show --al", []],
   ["tcpx show --pi", ["--pid"]],
-  ["tcpx help ", real.next.filter(({ alias }) => !alias).map(({ path }) => path[0]!)],
+  ["tcpx help ", real.next.map(({ path }) => path[0]!)],
   ["tcpx help uto ", ["accept", "set", "show", "unset"]],
   ["tcpx help uto set ", []],
   ["tcpx help status ", []],

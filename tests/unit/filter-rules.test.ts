@@ -80,6 +80,8 @@ describe("iptables-save", () => {
 
   test("a rule has its number in its chain", () => {
     const found = save("-A A -j ACCEPT", "-A B -j ACCEPT", "-A A -p tcp -j TCPOPTSTRIP --strip-options 28");
-    expect(found).toMatchObject([{ by: "iptables", family: "ip", table: "mangle", chain: "A", handle: 2 }]);
+    expect(found).toMatchObject([
+      { by: "iptables", table_family: "ip", table: "mangle", chain: "A", handle: 2 },
+    ]);
   });
 });

@@ -240,12 +240,12 @@ describe("negotiations", () => {
         ...{ user_timeout_ms: ms, uto: uto(ms) },
         ...more,
       });
-    expect(beside(4000)).toBe("uto 4s ends it at the first lost keep-alive probe");
+    expect(beside(4000)).toBe("uto 4s: the first lost keep-alive probe ends it");
     expect(beside(4000, { keepalive_probes: 1 })).toBe("");
     expect(beside(4001)).toBe("");
     expect(beside(12_000)).toBe("");
-    expect(beside(12_000, { keepalive: Keepalive.LOWERED })).toBe("uto 12s by keep-alive");
-    expect(beside(12_001)).toBe("uto 12001ms ends it later than keep-alive would");
+    expect(beside(12_000, { keepalive: Keepalive.LOWERED })).toBe("uto 12s: keep-alive ends it then");
+    expect(beside(12_001)).toBe("uto 12001ms: keep-alive would end it earlier");
     // the application's own, none, and keep-alive that is off
     expect(beside(12_001, { uto: uto(12_000) })).toBe("");
     expect(beside(0)).toBe("");
@@ -299,6 +299,16 @@ describe("negotiations", () => {
     expect(textOf({ ...withRules(set([30_000, 0], APPLIED)), ...more })).toBe(
       "uto gave 40s; uto set 40s (rule 30s)",
     );
+    const keepalive = {
+      flags: ListFlag.KNOWN | ListFlag.KEEPALIVE, // 2 s + 5 x 2 s
+      ...{ keepalive_idle: 500, keepalive_interval: 500, keepalive_probes: 5 },
+      ...{ user_timeout_ms: 12_000, keepalive: Keepalive.LOWERED },
+    };
+    const lowered = { ...keepalive, uto: { ...more.uto, applied_ms: 12_000 } };
+    expect(textOf({ ...withRules(set([30_000, 0], APPLIED)), ...lowered })).toBe(
+      "uto gave 12s (asked 40s); uto set 12s (rule 30s): keep-alive ends it then",
+    );
+    expect(textOf(lowered)).toBe("uto gave 12s (asked 40s): keep-alive ends it then");
     const cases: [number, string][] = [
       [Outcome.NONE, "iw not yet set 20"],
       [APPLICATION, "iw kept (rule 20)"],

@@ -293,6 +293,7 @@ describe("rules", () => {
     expect(ruleTable(rows)).toBe(
       [
         "EXT  KIND   VALUE  NETNS  SCOPE",
+        "    SELECTOR",
         "uto  local  30s    this   nginx.service",
         `    --to ${long}`,
         "uto  local  30s    all    nginx.service",

@@ -58,6 +58,9 @@ describe("the process that is waited for", () => {
     return child;
   }
 
+  /** The shell says that it has the lock before it becomes cat. */
+  const isCat = () => until(() => lockHolder(dir)?.command === "cat");
+
   test("nobody, or no such directory", () => {
     expect(lockHolder(dir)).toBeUndefined();
     expect(lockHolder(join(dir, "none"))).toBeUndefined();
@@ -66,6 +69,7 @@ describe("the process that is waited for", () => {
   test("is named, also when it is stopped", async () => {
     const child = await hold();
     const named = { pid: child.pid, command: "cat" };
+    expect(await isCat()).toBe(true);
     expect(lockHolder(dir)).toEqual({ ...named, state: "running" });
     child.kill("SIGSTOP");
     expect(await until(() => processState(child.pid)?.stopped === true)).toBe(true);
@@ -80,6 +84,7 @@ describe("the process that is waited for", () => {
     const child = Bun.spawn(["sh", "-c", script], { stdin: "pipe", stdout: "pipe" });
     children.push(child);
     await child.stdout.getReader().read();
+    expect(await isCat()).toBe(true);
     expect(lockHolder(dir)).toEqual({ pid: child.pid, command: "cat", state: "running" });
     child.kill("SIGKILL");
     await child.exited;

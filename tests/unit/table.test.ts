@@ -99,10 +99,26 @@ describe("on a terminal", () => {
       return table(["A", "B", "C", "D"], cells, [], { below: [3] }).split("\n");
     };
     expect(lines(50)[1]).toBe("id  some words  more words than those  named");
-    expect(lines(40)).toEqual(["A   B           C", "id  some words  more words than those", "  named"]);
-    expect(lines(20)).toEqual(["A   B", "id  some words", "  more words than", "  those", "  named"]);
+    expect(lines(40)).toEqual([
+      "A   B           C",
+      "  D",
+      "id  some words  more words than those",
+      "  named",
+    ]);
+    expect(lines(20)).toEqual([
+      "A   B",
+      "  C",
+      "  D",
+      "id  some words",
+      "  more words than",
+      "  those",
+      "  named",
+    ]);
     expect(lines(10)).toEqual([
       "A",
+      "  B",
+      "  C",
+      "  D",
       "id",
       "  some",
       "  words",
@@ -119,7 +135,7 @@ describe("on a terminal", () => {
     terminal(true, 120);
     expect(table(["A", "B"], cells).split("\n")).toHaveLength(2);
     terminal(true, 80);
-    expect(table(["A", "B"], cells).split("\n")).toHaveLength(3);
+    expect(table(["A", "B"], cells).split("\n")).toHaveLength(4);
   });
 
   test("prose goes on below itself, as long as there is room for it", () => {
@@ -129,7 +145,7 @@ describe("on a terminal", () => {
       return table(["A", "B"], cells, [], { prose: true }).split("\n");
     };
     expect(lines(32)).toEqual(["A      B", "check  one two three four five", "       six seven eight"]);
-    expect(lines(30)).toEqual(["A", "check", "  one two three four five six", "  seven eight"]);
+    expect(lines(30)).toEqual(["A", "  B", "check", "  one two three four five six", "  seven eight"]);
   });
 
   test("numbers stay under their heading, and wide characters count twice", () => {
@@ -142,12 +158,18 @@ describe("on a terminal", () => {
       ],
       [1],
     );
-    expect(text.split("\n")).toEqual(["NAME       N", "日本語     7", `  ${"x".repeat(30)}`, "ab      1234"]);
+    expect(text.split("\n")).toEqual([
+      "NAME       N",
+      "  WHAT",
+      "日本語     7",
+      `  ${"x".repeat(30)}`,
+      "ab      1234",
+    ]);
     // a path of 16 columns in 12 characters does not fit beside four more
     const wide = table(["A", "PATH"], [["one", "/日本語のグ/ab/"]]);
     expect(wide.split("\n")).toEqual(["A    PATH", "one  /日本語のグ/ab/"]);
     terminal(true, 18);
-    expect(table(["A", "PATH"], [["one", "/日本語のグ/ab/"]]).split("\n")).toHaveLength(3);
+    expect(table(["A", "PATH"], [["one", "/日本語のグ/ab/"]]).split("\n")).toHaveLength(4);
   });
 });
 

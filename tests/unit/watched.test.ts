@@ -62,7 +62,7 @@ function record({ asked, granted, ext, event, reason, ...fields }: Fields, more:
 
 const joined = (...records: Uint8Array[]) => new Watched(new Uint8Array(Buffer.concat(records)));
 const listOf = (...records: Fields[]) => joined(...records.map((r) => record({ ...usual, ...r })));
-const line = (fields: Fields) => new TextLines().record(listOf(fields), 0, 1);
+const line = (fields: Fields, width?: number) => new TextLines(width).record(listOf(fields), 0, 1);
 const said = (fields: Fields) =>
   line(fields)
     .trimEnd()
@@ -193,7 +193,7 @@ describe("one event", () => {
     });
     fc.assert(
       fc.property(fields, (f) => {
-        for (const part of line(f).split("\n")) expect(part.length).toBeLessThanOrEqual(80);
+        for (const part of line(f, 80).split("\n")) expect(part.length).toBeLessThanOrEqual(80);
         expect(jsonLine(f, null)).toMatch(/^\{[^\n]*\}\n$/);
         expect(json(f).scope_id).toBe("1099511627783");
       }),
@@ -201,8 +201,14 @@ describe("one event", () => {
     );
   });
 
-  test("what does not fit goes on a line of its own", () => {
-    expect(line(longest)).toEndWith(` :65535 > [${LONG}:7777]:65535\n    iw granted 32 (asked 40)\n`);
+  test("on a terminal what does not fit goes on a line of its own", () => {
+    const narrow = ` :65535 > [${LONG}:7777]:65535\n    iw granted 32 (asked 40)\n`;
+    expect(line(longest, 80)).toEndWith(narrow);
+    expect(line(longest, 132)).not.toEndWith(narrow);
+  });
+
+  test("where stdout is no terminal an event is a line", () => {
+    expect(line(longest)).toEndWith(` :65535 > [${LONG}:7777]:65535 iw         granted 32 (asked 40)\n`);
   });
 });
 
@@ -334,7 +340,7 @@ test("counts and extensions that are none", () => {
   expect(parseCount(undefined)).toBe(Number.POSITIVE_INFINITY);
   expect(parseCount("17")).toBe(17);
   for (const text of ["0", "-1", "1.5", "1e3", "", "99999999999"])
-    expect(() => parseCount(text)).toThrow(`--count '${text}' is out of range`);
+    expect(() => parseCount(text)).toThrow(`--count '${text}' is not a number of events`);
   expect(parseExtensions(undefined)).toBeUndefined();
   expect(parseExtensions("uto,ack")).toEqual(new Set([Ext.UTO, Ext.ACK]));
   expect(() => parseExtensions("uto,tarr")).toThrow("--ext 'uto,tarr' has 'tarr', which is none");
