@@ -267,7 +267,7 @@ describeIf(needs.ok, needs.reason)("a poor environment", () => {
       "completion bash",
       "status",
       "status --json",
-      "connections",
+      "connections --json",
       "metrics",
       "export",
       "reset --dry-run",
