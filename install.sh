@@ -356,6 +356,7 @@ in_prefix() {
 # least_of VERSION-1-CONTROLLER FILE FILE-OF-VERSION-1: the least number that the cgroups which we are in have there.
 least_of() {
 	least=
+	[ -r /proc/self/cgroup ] || return 0
 	while IFS=: read -r _ names cgroup; do
 		case ,$names, in
 		,,) roots="/sys/fs/cgroup /sys/fs/cgroup/unified" file=$2 ;;

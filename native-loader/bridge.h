@@ -190,6 +190,8 @@ TCPX_API int tcpx_process_open(int pid);
 TCPX_API int tcpx_process_kill(int pidfd);
 
 /* --- becoming another program (run.c) ----------------------------------------------- */
+/* The descriptor of the working directory that the first code had to leave; -1. */
+TCPX_API int tcpx_left_directory(void);
 /* Makes what the descriptor stands for the working directory, and closes it. */
 TCPX_API int tcpx_enter_directory(int fd);
 /* Lists of strings lie back to back, each with its NUL. */

@@ -54,6 +54,11 @@ static const struct tcpx_started *started(void)
 	return (const struct tcpx_started *)head->started;
 }
 
+int tcpx_left_directory(void)
+{
+	return started()->directory;
+}
+
 int tcpx_enter_directory(int fd)
 {
 	int err = fchdir(fd) ? -errno : 0;

@@ -62,6 +62,7 @@ export const symbols = {
   tcpx_confine: { args: [u64], returns: i32 }, // u64 keep
   tcpx_process_open: { args: [i32], returns: i32 }, // int pid
   tcpx_process_kill: { args: [i32], returns: i32 }, // int pidfd
+  tcpx_left_directory: { args: [], returns: i32 },
   tcpx_enter_directory: { args: [i32], returns: i32 }, // int fd
   tcpx_exec_note: { args: [], returns: i32 },
   tcpx_exec_keep: { args: [i32], returns: i32 },

@@ -10,10 +10,20 @@ import { Exit, TcpxError } from "../errors.ts";
 const HEAD = { magic: "tcpx start code\0", started: 24, page: 4096 };
 const AT_ENTRY = 9n;
 
+/** undefined where it may not be read: of a program with capabilities of its own (setcap), which others start. */
+function auxiliaryVector(): BigUint64Array | undefined {
+  try {
+    return new BigUint64Array(new Uint8Array(readFileSync("/proc/self/auxv")).buffer);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Of struct tcpx_started: the directory's descriptor; -1, or undefined where that code has not run. */
 async function leftDirectory(): Promise<number | undefined> {
-  const { read } = await import("bun:ffi"); // takes time, and is seldom needed
-  const vector = new BigUint64Array(new Uint8Array(readFileSync("/proc/self/auxv")).buffer);
+  const vector = auxiliaryVector();
+  if (!vector) return (await import("../loader/bridge.ts")).bridge().then((lib) => lib.tcpx_left_directory());
+  const { read } = await import("bun:ffi"); // takes time, as the bridge does, and is seldom needed
   const at = vector.findIndex((value, i) => i % 2 === 0 && value === AT_ENTRY);
   if (at < 0) return undefined;
   const entry = Number(vector[at + 1]);

@@ -3,16 +3,13 @@
  * Bun 1.4.5). */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 
 #include "start.h"
 
 #define KB 1024ULL
 #define MB (1024 * KB)
-#define UNLIMITED (~0ULL)
 
 /* mmap() takes six arguments. */
 static long map_space(uint64_t size)
@@ -59,8 +56,8 @@ static int has_space(void)
 
 void require_limits(const struct words *words)
 {
-	uint64_t files[2] = {UNLIMITED, UNLIMITED}, stack[2] = {UNLIMITED}, data[2] = {UNLIMITED};
-	uint64_t space[2] = {UNLIMITED};
+	uint64_t files[2] = {NO_LIMIT, NO_LIMIT}, stack[2] = {NO_LIMIT}, data[2] = {NO_LIMIT};
+	uint64_t space[2] = {NO_LIMIT};
 
 	call4(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)files);
 	call4(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)stack);
@@ -80,42 +77,9 @@ void require_limits(const struct words *words)
 		refuse_number(words,
 			      "data is limited to # MB: " TEXT(LEAST_SPACE_MB) " MB are needed",
 			      data[0] / MB, "raise the limit (ulimit -d, LimitDATA=)");
-	if (space[0] != UNLIMITED && !has_space())
+	if (space[0] != NO_LIMIT && !has_space())
 		refuse_number(words,
 			      "the address space is limited to # MB: " TEXT(
 				      LEAST_SPACE_MB) " MB must be free",
 			      space[0] / MB, "raise the limit (ulimit -v, LimitAS=)");
-}
-
-/* Processes, each of which waits for the next one: so all of them exist at once. Nothing is copied,
- * no thread is left, and each is gone before its parent goes on. Returns how many could be started.
- */
-static __attribute__((noinline)) long chain(long length)
-{
-	int status = 0;
-	long pid;
-
-	if (length == 0)
-		return 0;
-	pid = call4(SYS_clone, CLONE_VM | CLONE_VFORK, 0, 0, 0);
-	if (pid == 0) {
-		for (;;)
-			call4(SYS_exit, chain(length - 1), 0, 0, 0);
-	}
-	if (pid < 0)
-		return pid == -EAGAIN ? 0 : length; /* another reason: not for us to say */
-	while (call4(SYS_wait4, pid, (long)&status, __WALL, 0) == -EINTR)
-		;
-	return 1 + WEXITSTATUS(status);
-}
-
-void require_tasks(const struct words *words)
-{
-	long tasks = chain(LEAST_TASKS);
-
-	if (tasks < LEAST_TASKS)
-		refuse_number(words,
-			      "only # processes and threads can be started here: " TEXT(
-				      LEAST_TASKS) " are needed",
-			      (uint64_t)tasks, "raise the limit (ulimit -u, TasksMax=, pids.max)");
 }

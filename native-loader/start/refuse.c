@@ -28,7 +28,7 @@ static void add_number(struct text *t, uint64_t number)
 	add(t, digits + at);
 }
 
-static int same(const char *a, const char *b)
+int same(const char *a, const char *b)
 {
 	while (*a && *a == *b) {
 		a++;
@@ -37,14 +37,13 @@ static int same(const char *a, const char *b)
 	return *a == *b;
 }
 
-/* The first word that is no flag is the command, whose own command's words come after "--". */
-static int is_run(const struct words *w)
+const char *command_of(const struct words *w)
 {
 	for (long i = 1; i < w->count; i++) {
 		if (w->all[i][0] != '-')
-			return same(w->all[i], "run");
+			return w->all[i];
 	}
-	return 0;
+	return "";
 }
 
 static int wants_json(const struct words *w)
@@ -80,7 +79,8 @@ _Noreturn static void tell(const struct words *words, const char *what, const ch
 	add(&line, "\n");
 	put(2, &line);
 	for (;;)
-		call4(SYS_exit_group, is_run(words) ? RUN_FAILED : UNSUPPORTED, 0, 0, 0);
+		call4(SYS_exit_group, same(command_of(words), "run") ? RUN_FAILED : UNSUPPORTED, 0,
+		      0, 0);
 }
 
 _Noreturn void refuse_number(const struct words *words, const char *what, uint64_t number,

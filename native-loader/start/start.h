@@ -19,10 +19,32 @@ struct words {
 #define LEAST_STACK_KB 256
 #define LEAST_SPACE_MB 3072
 #define LEAST_TASKS 16
+#define LEAST_SMALL_TASKS 6
 #define LEAST_MEMORY_MB 32
 
 #define TEXT_(number) #number
 #define TEXT(number) TEXT_(number)
+
+#define NO_LIMIT (~0ULL)
+
+struct path {
+	size_t size;
+	char text[4600];
+};
+
+/* The number in a file of a directory. "max" and whatever else is no number is no limit. */
+uint64_t number_of(struct path *directory, const char *file);
+
+/* What a cgroup, which a path leads to, limits. */
+typedef uint64_t limit_of_cgroup(struct path *cgroup, int is_v1);
+
+/* The least of the cgroups that we are in and all above them, as far as they can be seen; v1: where
+ * that controller is mounted. */
+uint64_t least_of_cgroups(const char *controller, const char *v1, limit_of_cgroup *limit);
+
+/* The first word that is no flag; an empty one where there is none. */
+const char *command_of(const struct words *words);
+int same(const char *a, const char *b);
 
 void require_limits(const struct words *words);
 void require_tasks(const struct words *words);

@@ -43,7 +43,7 @@ export interface Guest {
   limitSeconds: number;
 }
 
-const FEATURES: Guest = { script: "guest.ts", limitSeconds: 600 };
+const FEATURES: Guest = { script: "guest.ts", limitSeconds: 1100 };
 
 /** Programs that a boot needs, and the packages that have them. */
 export const TOOLS = {

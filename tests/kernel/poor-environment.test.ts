@@ -3,7 +3,9 @@
 // dies, and what was to be done is done or not begun.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { copyFile } from "node:fs/promises";
 import { SCHEMA } from "../../cli/output/io.ts";
+import { buildHidden } from "../support/build.ts";
 import { Lab } from "../support/lab.ts";
 import { LimitedCgroup, limitsRequirement } from "../support/limited.ts";
 import { PrivateHost } from "../support/private-host.ts";
@@ -116,6 +118,29 @@ describeIf(needs.ok, needs.reason)("a poor environment", () => {
       expect([run.stderr, [0, 125].includes(run.code)]).toEqual([expect.stringMatching(reason), true]);
     });
 
+    test("tasks, where several start at once: looking takes none from the others", async () => {
+      await using pids = new LimitedCgroup("pids", `${lab.prefix}-at-once`);
+      pids.limit(64);
+      const start = 'for i in 1 2 3 4 5 6 7 8; do "$1" version >/dev/null & done; wait';
+      const rounds = `for round in 1 2 3 4 5; do ${start}; done`;
+      const shells = Bun.spawn([...pids.wrap, "sh", "-c", rounds, "sh", tcpxPath()], {
+        stdout: "pipe",
+        stderr: "pipe",
+      });
+      expect(await new Response(shells.stderr).text()).toBe("");
+      expect(await shells.exited).toBe(0);
+    }, 60_000);
+
+    test("tasks, for what tcpx starts beside itself", async () => {
+      await using pids = new LimitedCgroup("pids", `${lab.prefix}-beside`);
+      pids.limit(7);
+      const peer = ["internal-peer", "listen", "-", cgroup, ""];
+      const { stderr } = await host.tcpx(peer, { wrap: pids.wrap });
+      expect(stderr).not.toContain("are needed");
+      pids.limit(6);
+      expect((await host.tcpx(peer, { wrap: pids.wrap })).stderr).toContain("started here: 6 are needed");
+    });
+
     test("memory", async () => {
       await using memory = new LimitedCgroup("memory", `${lab.prefix}-memory`);
       for (const mb of [4, 16, 31]) {
@@ -172,6 +197,17 @@ describeIf(needs.ok, needs.reason)("a poor environment", () => {
       ];
       for (const words of [["version"], ["--help"], ["completion", "fish"]]) {
         expect(await host.tcpx(words, { wrap })).toMatchObject({ code: 0, stderr: "" });
+      }
+    });
+
+    test("/ or deleted, for a process whose files in /proc are root's", async () => {
+      const hidden = `${lab.dir}/hidden.so`;
+      await copyFile(await buildHidden(), hidden);
+      const user = `exec setpriv --reuid 4242 --clear-groups env LD_PRELOAD=${hidden} "$@"`;
+      const gone = `${lab.dir}/gone`;
+      for (const enter of ["cd /", `mkdir ${gone}; cd ${gone}; rmdir ${gone}`]) {
+        const wrap = ["sh", "-c", `chmod 755 ${lab.dir}; ${enter}; ${user}`, "sh"];
+        expect(await host.tcpx(["version"], { wrap })).toMatchObject({ code: 0, stderr: "" });
       }
     });
 

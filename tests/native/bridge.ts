@@ -48,6 +48,7 @@ export const SYMBOLS = {
   tcpx_ring_take: { args: [p, p, u32, u32], returns: i32 },
   tcpx_ring_close: { args: [p], returns: FFIType.void },
   tcpx_monotonic: { args: [p], returns: i32 },
+  tcpx_left_directory: { args: [], returns: i32 },
   tcpx_enter_directory: { args: [i32], returns: i32 },
   tcpx_process_open: { args: [i32], returns: i32 },
   tcpx_process_kill: { args: [i32], returns: i32 },

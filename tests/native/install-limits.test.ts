@@ -35,3 +35,15 @@ testIf(limitsRequirement.ok, limitsRequirement.reason)("tasks and memory of a cg
     await refused(cgroup.wrap, `install: error: ${says}`);
   }
 });
+
+testIf(process.getuid?.() === 0, "root")(
+  "without /proc, as in the root directory of an image, nothing is refused",
+  async () => {
+    using place = new Place();
+    using server = serve(releaseOf("0.1.0"));
+    const before = ["unshare", "--mount", "sh", "-c", 'umount -l /proc; exec "$@"', "sh"];
+    const { errors } = await place.install(server.url, { before });
+    expect(errors.filter((line) => /limited/.test(line))).toEqual([]);
+    expect(existsSync(place.prefix)).toBe(true);
+  },
+);

@@ -68,11 +68,11 @@ describe("the code", () => {
   const cross = hostArch() === "x64" && Bun.which("aarch64-linux-gnu-gcc") !== null;
 
   test("runs at any page, and has no variables", async () => {
-    expect((await startCode(hostArch())).length).toBeLessThan(4096);
+    expect((await startCode(hostArch())).length).toBeLessThan(8192);
   });
 
   testIf(cross, "gcc-aarch64-linux-gnu")("for arm64, too", async () => {
-    expect((await startCode("arm64")).length).toBeLessThan(4096);
+    expect((await startCode("arm64")).length).toBeLessThan(8192);
   });
 
   test("is not put into what is built in another way", async () => {

@@ -71,15 +71,20 @@ export const buildRoutes = () => buildWithBridge("routes", /^(routes?|netlink|gu
 export const buildKernelBtf = () =>
   buildWithBridge("kernel-btf", /^(kernel-btf|core-roots)\.[ch]$/, ["-lbpf", "-lelf", "-lz"]);
 
-/** The library of tests/support/asked. */
-export async function buildAsked(): Promise<string> {
-  const source = join(import.meta.dir, "asked/asked.c");
+async function buildLibrary(name: string): Promise<string> {
+  const source = join(import.meta.dir, name, `${name}.c`);
   const flags = ["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"];
-  const folder = await cached("test-asked", [...flags, `file:${source}`], async (out) => {
-    await run([process.env.CC || "cc", ...flags, "-o", join(out, "asked.so"), source]);
+  const folder = await cached(`test-${name}`, [...flags, `file:${source}`], async (out) => {
+    await run([process.env.CC || "cc", ...flags, "-o", join(out, `${name}.so`), source]);
   });
-  return join(folder, "asked.so");
+  return join(folder, `${name}.so`);
 }
+
+/** The library of tests/support/asked. */
+export const buildAsked = () => buildLibrary("asked");
+
+/** The library of tests/support/hidden. */
+export const buildHidden = () => buildLibrary("hidden");
 
 /** The object of tests/support/kernel-btf. */
 export async function fieldsObject(): Promise<string> {
