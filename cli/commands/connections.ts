@@ -88,7 +88,7 @@ export const connections = leaf({
     "NEGOTIATED: asked, granted, refused, unanswered = what we wanted of the peer; gave, denied = what the peer " +
       "wanted of us; set = by our own rule, not set = it failed, kept = the application's own choice or what the " +
       "peer was granted stays; no room = it fitted on no segment; withheld = TCP-AO signs the options; not asked = the " +
-      "path did not take our options before, so the connection went out plain; fallback = a segment was lost, and it " +
+      "path does not take our options, so the connection goes without; fallback = a segment was lost, and it " +
       "went on without options, or the path (path) is the reason. Of a user timeout: keep-alive ends it then = it is " +
       "lower than the rule's, since keep-alive finds a dead peer by then; the first lost keep-alive probe ends it = it is " +
       "too short for a second one; keep-alive would end it earlier = it was turned on after the rule had set the " +

@@ -74,10 +74,10 @@ function keepaliveNotice(counters: Counters | undefined): string[] {
 function resetNotice({ state, holdsResets }: ScopeReport): string {
   const { alive, layout } = state;
   if (holdsResets || !alive || layout < LAYOUT_VERSION || !state.rules.some(isOnSyn)) return "";
-  return (
-    "\nnotice: resets are not held back here, since that program could not be attached: over a path that answers " +
-    "a SYN with an option by a reset, the first connection is lost\n"
-  );
+  const text =
+    "notice: resets are not held back here, since the program for it could not be attached: over a path that answers " +
+    "a SYN with an option by a reset the first connection is lost";
+  return `\n${wrapped(text).join("\n")}\n`;
 }
 
 /** What is unusual about a scope. */
@@ -158,9 +158,9 @@ export const status = leaf({
       "settings made; clamped = moved to our limits; granted, unanswered = requests of ours; " +
       "refused = by the peer, or by us; kept = the application's own value left alone; " +
       "malformed = ignored; no room = option space full; fallback = went without options after a loss, or because of " +
-      "the path; path = of these, plain from the first SYN on: a reset, an ICMP error or silence was the answer to " +
-      "one with options; withheld = left out because TCP-AO signs the options; errors = refused by the kernel; keep-alive lowered = a user timeout set lower than the " +
-      "rule's, to the time in which keep-alive finds a dead peer; keep-alive short = one so short that the first lost " +
+      "the path; path = of these, because of the path: a reset, an ICMP error or silence was the answer to a SYN with " +
+      "options; withheld = left out because TCP-AO signs the options; errors = refused by the kernel; " +
+      "keep-alive lowered = a user timeout set lower than the rule's, to the time in which keep-alive finds a dead peer; keep-alive short = one so short that the first lost " +
       "probe of keep-alive ends the connection.",
     "ACKs of ack rules: passed, with the reasons; dropped = held back for a later one; flushed = of these, sent " +
       "by the agent when their time came.",

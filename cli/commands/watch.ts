@@ -160,8 +160,8 @@ export const watch = leaf({
       "asked, granted, refused, unanswered, no room = what we wanted of the peer (uto and TARR are only asked: " +
       "nobody answers them); gave, denied = what the peer wanted of us; malformed = its option was ignored; " +
       "withheld = TCP-AO signs the options, and the connection went without ours; " +
-      "fallback = a segment was lost, and the connection went on without options, or it went out without them because " +
-      "its path did not take them before. uto set 12s, not 40s = lower than the rule's, since keep-alive finds a dead " +
+      "fallback = a segment was lost, and the connection went on without options, or its path does not take " +
+      "them. uto set 12s, not 40s = lower than the rule's, since keep-alive finds a dead " +
       "peer by then.",
     "While nobody watches the kernel's side writes nothing. There can be one watcher per host; a second one ends " +
       "with 5. Events that it could not read in time are counted, and told where they are missing. " +

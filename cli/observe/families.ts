@@ -40,11 +40,7 @@ const COUNTERS: Record<Exclude<keyof typeof Counter, "COUNT">, [name: string, un
     "connections",
     "Connections that went without options after a loss, or because of their path.",
   ],
-  PATH: [
-    "path",
-    "connections",
-    "Of these, plain from the first SYN on: a SYN with options had come to nothing there.",
-  ],
+  PATH: ["path", "connections", "Of these, because of their path: a SYN with options came to nothing there."],
   WITHHELD: ["withheld", "options", "Options that were left out because TCP-AO signs the options."],
   ERRORS: ["refused_helper", "calls", "Calls of the program that the kernel refused."],
   KEEPALIVE_LOWERED: [

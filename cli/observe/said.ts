@@ -58,7 +58,7 @@ export interface Negotiated {
   iw: Said;
   ack: Said;
   strategy: Strategy | null;
-  /** Without options: since a segment was lost, or from its first SYN on, because of its path. */
+  /** Without options: since a segment was lost, or because of its path, as a rule from its first SYN on. */
   fallback: "loss" | "path" | null;
 }
 

@@ -64,7 +64,7 @@ const REASONS: Record<number, Reason> = {
   [WatchReason.LOSS]: { code: "loss", words: "a segment was lost" },
   [WatchReason.LATE]: { code: "late", words: "data was sent before" },
   [WatchReason.KERNEL]: { code: "kernel", words: "the kernel refused it" },
-  [WatchReason.PATH]: { code: "path", words: "the path did not take it before" },
+  [WatchReason.PATH]: { code: "path", words: "the path does not take it" },
   [WatchReason.KEEPALIVE]: { code: "keep-alive", words: "keep-alive ends it then", of: Ext.UTO },
   [WatchReason.SHORT]: { code: "short", words: "the first lost keep-alive probe ends it", of: Ext.UTO },
   [WatchReason.SIGNED]: { code: "signed", words: "TCP-AO signs the options" },

@@ -90,10 +90,7 @@ describe("one event", () => {
         "uto denied 30s: the application has chosen itself",
       ],
       [{ ext: UTO, event: e.FALLBACK }, "uto fallback"],
-      [
-        { ext: UTO, event: e.FALLBACK, reason: WatchReason.PATH },
-        "uto fallback: the path did not take it before",
-      ],
+      [{ ext: UTO, event: e.FALLBACK, reason: WatchReason.PATH }, "uto fallback: the path does not take it"],
       [
         { ext: UTO, event: e.KEEPALIVE, asked: 40_000, granted: 12_000, reason: WatchReason.KEEPALIVE },
         "uto set 12s, not 40s: keep-alive ends it then",
