@@ -199,6 +199,7 @@ __noinline int path_failed(struct bpf_sock_ops *ctx)
 		path_acquit(&key, refused);
 	else if (conn->written && !ctx->total_retrans) /* else a plain SYN has failed with it */
 		path_note(&key, TCPX_PATH_SUSPECTED, refused ? TCPX_PATH_REFUSED : TCPX_PATH_LOST);
+	conn->written = 0; /* nothing of ours is on a SYN that may not even be made */
 	return 0;
 }
 

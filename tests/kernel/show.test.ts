@@ -48,7 +48,8 @@ describeIf(requirement.ok, requirement.reason)("rules that are shown", () => {
             await timed(few, [...args, ...flags]),
             await timed(many, [...args, ...flags]),
           ];
-          expect(long.ms, args.join(" ")).toBeLessThan(10 * short.ms + 500);
+          // quadratic, they took 10 to 23 s; a loaded machine may stop any one of them for a while
+          expect(long.ms, args.join(" ")).toBeLessThan(10 * short.ms + 6000);
           if (flags.length > 0) expect(JSON.parse(long.text).schema).toBeGreaterThan(0);
           else expect(long.lines - short.lines).toBe(2 * 7000); // ask and local
         }
