@@ -94,7 +94,7 @@ export function nftRules(text: string): FilterRule[] {
       string,
       string,
     ];
-    return [{ by: "nft", family, table, chain, handle: Number(rule.handle), effect }];
+    return [{ by: "nft", family, table, chain, handle: Number(rule.handle) || 0, effect }];
   });
 }
 
