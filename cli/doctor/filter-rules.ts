@@ -95,7 +95,7 @@ export function nftRules(text: string): FilterRule[] {
       string,
       string,
     ];
-    return [{ by: "nft", table_family: family, table, chain, handle: Number(rule.handle), effect }];
+    return [{ by: "nft", table_family: family, table, chain, handle: Number(rule.handle) || 0, effect }];
   });
 }
 

@@ -120,6 +120,9 @@ describeIf(hasNft.ok, hasNft.reason)("doctor and packet filters", () => {
     ["that says no", "echo 'no such thing' >&2; exit 1", /^not checked: nft: no such thing$/],
     ["that crashes", "kill -SEGV $$", /^not checked: nft was ended by SIGSEGV$/],
     ["that does not end", "exec sleep 60", /^not checked: nft was not done after 5 s$/],
+    ["that waits for what does not end", "sleep 60; :", /^not checked: nft was not done after 5 s$/],
+    ["whose own child is out of reach", "setsid sleep 8; :", /^not checked: nft was not done after 5 s$/],
+    ["whose child says too much", "yes; :", /^not checked: nft lists more than 16 MiB$/],
     ["that says too much", "exec yes", /^not checked: nft lists more than 16 MiB$/],
     ["that says something else", "echo '[1,2]'", /^not checked: nft: /],
   ])("an nft %s", async (_, body, why) => {
