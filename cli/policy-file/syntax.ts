@@ -11,6 +11,8 @@ const ACCEPTED = "accepted is TOML 1.0 (https://toml.io), as `tcpx export` print
 /** What is longer is read once only. */
 const MOST_MENDED = 1 << 20;
 const LONGEST_SHOWN = 60;
+/** What is longer nobody has written: the patterns below would take minutes for a line of blanks. */
+const LONGEST_LINE = 4096;
 
 /** KEY = VALUE: what is in front of the value, and the value without a comment. */
 const PAIR = /^(\s*(?:[\w.-]|"[^"]*"|'[^']*')+\s*=[ \t]*)([^\r\n]*?)\s*(?:\s#.*)?\r?$/;
@@ -34,6 +36,7 @@ function otherPair(line: string): string | undefined {
 
 /** What the text may have been meant to be. */
 function hintFor(line: string, column: number): string {
+  if (line.length > LONGEST_LINE) return ACCEPTED;
   const [, head, value] = PAIR.exec(line) ?? [];
   if (value === undefined) {
     const pair = otherPair(line);
@@ -54,7 +57,7 @@ function hintFor(line: string, column: number): string {
 
 /** The line as it may have been meant; undefined: nobody knows. */
 function mended(line: string, why: string): string | undefined {
-  if (/^\s*\[/.test(line)) return undefined;
+  if (line.length > LONGEST_LINE || /^\s*\[/.test(line)) return undefined;
   if (why.includes("redefine")) return "";
   const [, head, value = ""] = PAIR.exec(line) ?? [];
   if (head !== undefined) return `${head}${JSON.stringify(value.replace(/^["']/, ""))}`;

@@ -208,3 +208,10 @@ test("addresses that look like networks are told with their lines, few of many",
   expect(notices[0]).toMatch(/^p:7: --to 10\.1\.0\.0 is read as 10\.1\.0\.0\/32, .*10\.1\.0\.0\/16$/);
   expect(notices[3]).toBe("and 6 more such addresses");
 });
+
+test("a line of blanks only takes as long as any other", async () => {
+  const scope = '[[scope]]\ncgroup = "/a"\n[[scope.uto]]\n';
+  const blanks = " ".repeat(900_000);
+  expect((await failure(`${scope}set${blanks}30s\n`)).message).toStartWith("p:4: column ");
+  expect((await failure(`${scope}set${blanks}= 30s\n`)).message).toStartWith("p:4: column ");
+}, 20_000);
