@@ -135,7 +135,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("--json", () => {
     await r.rule(r.client, "ack request --every 16");
     await r.rule(r.server, "ack accept --max-every 8 --max-delay 40ms");
     await r.rule(r.server, "ack set --every 4");
-    const watch = await Watch.start(r.lab, ["--all-netns"]); // before the first rule it looks around once a second
+    const watch = await Watch.start(r.lab, ["--all-netns"]); // before the first rule it looks around now and then
     const c = await r.open();
     await r.exchange(c);
     for (const side of [r.client, r.server]) {
