@@ -10,7 +10,7 @@ const exact = (_: string, value: unknown) => (typeof value === "bigint" ? value.
 export const documentText = (document: unknown): string => JSON.stringify(document, exact);
 
 /** A list whose members are made when their turn comes. */
-export class LongList {
+class LongList {
   constructor(readonly members: Iterable<unknown>) {}
 }
 

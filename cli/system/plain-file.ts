@@ -18,7 +18,7 @@ function kindOf(info: Stats): string | undefined {
 export class NoPlainFile extends Error {}
 
 /** The number of the descriptor that a path stands for: /dev/stdin, or what a shell's <(...) makes. */
-export function descriptorOf(path: string): number | undefined {
+function descriptorOf(path: string): number | undefined {
   if (path === "-" || path === "/dev/stdin") return 0;
   const [, number] = /^\/(?:dev|proc\/self)\/fd\/(\d{1,6})$/.exec(path) ?? [];
   return number === undefined ? undefined : Number(number);
