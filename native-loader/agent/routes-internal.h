@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "guard-process.h"
+#include "../guard-process.h"
 #include "netlink.h"
 #include "routes.h"
 

@@ -16,7 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../embedded-bpf/tcpx_shared.h"
+#include "../../embedded-bpf/tcpx_shared.h"
 #include "routes-internal.h"
 
 #define ROUNDS 100 /* of a sweep; a dump may miss what moves while it runs */

@@ -4,7 +4,7 @@
 #define TCPX_FLUSH_H
 
 #include <linux/types.h>
-#include "../embedded-bpf/tcpx_shared.h"
+#include "../../embedded-bpf/tcpx_shared.h"
 
 struct flush {
 	int v4; /* -1: not open */
