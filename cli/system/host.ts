@@ -3,14 +3,14 @@
 
 import { existsSync, lstatSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { type Bridge, cstr, Errno, isErrno, unwrap } from "../bridge/bridge.ts";
+import type { Fd } from "../bridge/maps.ts";
 import { byDepth, cgroupMounts } from "../system/cgroup-path.ts";
 import { makeDirectory } from "../system/files.ts";
 import { lockHolder } from "../system/lock-holder.ts";
 import { effectiveUid } from "../system/process.ts";
-import { type Bridge, cstr, Errno, isErrno, unwrap } from "./bridge.ts";
 import { PATIENCE_MS, type Patience, tryFlock, waitForLock } from "./lock.ts";
-import type { Fd } from "./maps.ts";
 import { hostView, mountInfo, mountsOf, type View, viewpoints } from "./viewpoint.ts";
 
 const BPFFS_MAGIC = 0xcafe4a11n;

@@ -3,13 +3,13 @@
 
 import { extensionOf } from "../extensions/index.ts";
 import type { ScopeHead } from "../loader/state.ts";
+import { each } from "../output/each.ts";
+import { tableRows } from "../output/table.ts";
 import type { Change } from "../policy/change.ts";
 import { type Netns, type Rule, samePlace } from "../policy/rule.ts";
 import { formatCidr, formatSelector } from "../policy/selector.ts";
 import { unitOf, unitText } from "../system/unit-name.ts";
 import type { Site } from "../wire/site.ts";
-import { each } from "./each.ts";
-import { tableRows } from "./table.ts";
 
 /** A rule as a JSON object; durations are integer milliseconds. */
 export function ruleJson(rule: Rule, site: Site): Record<string, unknown> {

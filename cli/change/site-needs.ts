@@ -2,10 +2,10 @@
 // A change of the site's table: which rules still need what is to go, and which programs were loaded with
 // another one.
 
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 import { extensionOf, slotsOf } from "../extensions/index.ts";
-import type { Bridge } from "../loader/bridge.ts";
-import { LAYOUT_VERSION } from "../loader/layout.generated.ts";
+import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { readScopes, type ScopeHead } from "../loader/state.ts";
 import type { Rule } from "../policy/rule.ts";
 import { formatSelector } from "../policy/selector.ts";

@@ -2,22 +2,22 @@
 // One change of one scope's rules, as most commands make it, and its report.
 
 import type { AgentReport, ScopeChange } from "../agent/told.ts";
-import type { ScopeFlags } from "../args.ts";
-import { Exit, type ExitCode } from "../errors.ts";
+import type { ScopeFlags } from "../base/args.ts";
+import { Exit, type ExitCode } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
+import { eachChangeLine, reloadLine, ruleJson, scopeJson } from "../describe/rules.ts";
+import { type Host, openHost } from "../flags/host-access.ts";
 import type { LiveReport, LiveWish } from "../live/hook.ts";
-import type { Bridge } from "../loader/bridge.ts";
-import type { Scope } from "../loader/host.ts";
-import type { Patience } from "../loader/lock.ts";
 import { listOf } from "../output/document.ts";
 import { each } from "../output/each.ts";
 import type { Io } from "../output/io.ts";
-import { eachChangeLine, reloadLine, ruleJson, scopeJson } from "../output/rules.ts";
 import { type Change, isWork } from "../policy/change.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
+import type { Scope } from "../system/host.ts";
+import type { Patience } from "../system/lock.ts";
 import { notKept } from "../system/unit-hook.ts";
 import type { Site } from "../wire/site.ts";
-import { changeScopes } from "./change-scopes.ts";
-import { type Host, openHost } from "./host-access.ts";
+import { changeScopes } from "./scopes.ts";
 
 export interface Places {
   scope: ScopeFlags;

@@ -3,21 +3,21 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { ScopeFlags } from "../args.ts";
-import { absentError, Exit, TcpxError, usageError } from "../errors.ts";
-import type { Bridge } from "../loader/bridge.ts";
+import type { ScopeFlags } from "../base/args.ts";
+import { absentError, Exit, TcpxError, usageError } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 import { findScope, type SeenScope } from "../loader/cgroup-place.ts";
-import { cgroupRoot } from "../loader/host.ts";
 import { directories } from "../loader/survey.ts";
-import { isDirectory, readOrEmpty } from "../loader/viewpoint.ts";
 import { waitingFor } from "../loader/waiting.ts";
-import { unifiedPath } from "./cgroup-path.ts";
-import { cgroupSeen, holds } from "./cgroup-seen.ts";
-import { childEnvironment, programOf } from "./child.ts";
-import { makeDirectories } from "./files.ts";
-import { MACHINE_ROOT, outside } from "./pid-outside.ts";
-import { hasTcpSocket, processState } from "./process.ts";
-import { cgroupOfSlice, cgroupOfUnit, parseShown, parseUnit, pickUnit, unitOf } from "./unit-name.ts";
+import { unifiedPath } from "../system/cgroup-path.ts";
+import { cgroupSeen, holds } from "../system/cgroup-seen.ts";
+import { childEnvironment, programOf } from "../system/child.ts";
+import { makeDirectories } from "../system/files.ts";
+import { cgroupRoot } from "../system/host.ts";
+import { MACHINE_ROOT, outside } from "../system/pid-outside.ts";
+import { hasTcpSocket, processState } from "../system/process.ts";
+import { cgroupOfSlice, cgroupOfUnit, parseShown, parseUnit, pickUnit, unitOf } from "../system/unit-name.ts";
+import { isDirectory, readOrEmpty } from "../system/viewpoint.ts";
 
 /** A scope, and what should be known about how it was found. */
 export interface FoundScope extends SeenScope {

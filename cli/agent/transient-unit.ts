@@ -2,8 +2,8 @@
 // The agent as a transient unit of systemd: outside every session, hardened, started again when it is killed.
 
 import { existsSync, readFileSync } from "node:fs";
-import type { Capability } from "../loader/host.ts";
 import { childEnvironment, programOf } from "../system/child.ts";
+import type { Capability } from "../system/host.ts";
 import { QUIET } from "../system/runtime-env.ts";
 import { sandbox } from "../system/sandbox.ts";
 

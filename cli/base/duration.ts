@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Durations on the command line: 500ms, 30s, 2min, 1h. Integer milliseconds inside.
 
-import { usageError } from "../errors.ts";
+import { usageError } from "./errors.ts";
 
 const UNITS: [name: string, ms: number][] = [
   ["h", 3_600_000],

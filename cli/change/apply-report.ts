@@ -2,13 +2,13 @@
 // What `tcpx apply` has changed, or would.
 
 import type { AgentReport, ScopeChange } from "../agent/told.ts";
+import { eachChangeLine, reloadLine, ruleJson, scopeJson } from "../describe/rules.ts";
+import { siteJson, siteLines } from "../describe/site-text.ts";
 import type { LiveReport } from "../live/hook.ts";
+import { listOf } from "../output/document.ts";
 import { isWork } from "../policy/change.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
 import { type Site, sameSite } from "../wire/site.ts";
-import { listOf } from "./document.ts";
-import { eachChangeLine, reloadLine, ruleJson, scopeJson } from "./rules.ts";
-import { siteJson, siteLines } from "./site.ts";
 
 /** So many lines of a scope, unless all are asked for. */
 const MOST_LINES = 40;

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT
 // One loaded generation of the sock_ops program: opened, configured, loaded and filled.
 
+import { version } from "../base/version.ts";
+import { type Bridge, cstr, Errno, unwrap } from "../bridge/bridge.ts";
+import { indexes, update } from "../bridge/maps.ts";
+import { openObject } from "../bridge/open-object.ts";
 import { extensionOf } from "../extensions/index.ts";
+import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
+import { encode, type Struct } from "../layout/struct.ts";
 import { flatten, type Table } from "../policy/flatten.ts";
 import type { Rule } from "../policy/rule.ts";
 import { collectAfter } from "../system/garbage.ts";
-import { version } from "../version.ts";
 import type { Site } from "../wire/site.ts";
-import { type Bridge, cstr, Errno, unwrap } from "./bridge.ts";
-import { LAYOUT_VERSION } from "./layout.generated.ts";
 import { loadError } from "./load-error.ts";
-import { indexes, update } from "./maps.ts";
-import { openObject } from "./open-object.ts";
 import { encodeNamespaces, encodePolicies, encodeRules, encodeSite } from "./records.ts";
 import { RESET_PROGRAM } from "./reset-link.ts";
 import type { ScopeHead } from "./state.ts";
-import { encode, type Struct } from "./struct.ts";
 
 /** Entries that are written at once. */
 const PIECE = 4096;

@@ -3,12 +3,12 @@
 
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { join } from "node:path";
-import { type Bridge, cstr, Errno, unwrap } from "../loader/bridge.ts";
+import { type Bridge, cstr, Errno, unwrap } from "../bridge/bridge.ts";
+import { type Fd, mapId, openPin, valueSize } from "../bridge/maps.ts";
+import { sizeOf } from "../layout/struct.ts";
 import { placeOf } from "../loader/cgroup-place.ts";
-import { findBpffs } from "../loader/host.ts";
-import { type Fd, mapId, openPin, valueSize } from "../loader/maps.ts";
 import { layoutDir } from "../loader/pins.ts";
-import { sizeOf } from "../loader/struct.ts";
+import { findBpffs } from "../system/host.ts";
 import {
   type Maps,
   type Parts,

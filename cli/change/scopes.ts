@@ -5,14 +5,13 @@ import { existsSync } from "node:fs";
 import { RUN_DIR } from "../agent/run-dir.ts";
 import type { AgentReport, ScopeChange } from "../agent/told.ts";
 import { needsAgent } from "../agent/wish.ts";
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 import { slotsOf } from "../extensions/index.ts";
+import type { Host } from "../flags/host-access.ts";
 import type { LiveReport, LiveWish } from "../live/hook.ts";
-import type { State } from "../live/object.ts";
-import type { Bridge } from "../loader/bridge.ts";
-import type { Scope } from "../loader/host.ts";
-import { AT_ONCE, type Patience } from "../loader/lock.ts";
-import { readSite, writeSite } from "../loader/site.ts";
+import type { State } from "../live/iterators.ts";
+import { readSite, writeSite } from "../loader/site-map.ts";
 import { hasStale, removeStale } from "../loader/stale.ts";
 import { damagedError, readHead, readScope } from "../loader/state.ts";
 import { type Lock, lock, replaceRules } from "../loader/store.ts";
@@ -22,9 +21,10 @@ import type { Io } from "../output/io.ts";
 import { type Change, isWork } from "../policy/change.ts";
 import type { Rule } from "../policy/rule.ts";
 import { collectAfter } from "../system/garbage.ts";
+import type { Scope } from "../system/host.ts";
+import { AT_ONCE, type Patience } from "../system/lock.ts";
 import { changedSlots, type Site, sameSite } from "../wire/site.ts";
-import { changedMeanwhile, isOutdated, requireUnused, type Tables } from "./change-site.ts";
-import type { Host } from "./host-access.ts";
+import { changedMeanwhile, isOutdated, requireUnused, type Tables } from "./site-needs.ts";
 
 /** A scope, and what is to become of its rules. */
 export interface Target {
@@ -190,7 +190,10 @@ async function tellSockets(
   before: State | undefined,
   io: Io,
 ) {
-  const [{ tellSockets }, { State }] = [await import("../live/hook.ts"), await import("../live/object.ts")];
+  const [{ tellSockets }, { State }] = [
+    await import("../live/hook.ts"),
+    await import("../live/iterators.ts"),
+  ];
   const wish = work.wish ?? { ext: "", live: false };
   const reports: LiveReport[] = [];
   for (const { scope, change } of changes) {
@@ -204,7 +207,7 @@ async function tellSockets(
 /** What undoing needs: unsetting the last rule would take it away. */
 async function stateBefore(lib: Bridge, { wish, targets }: Work): Promise<State | undefined> {
   const [target] = wish?.undo ? targets() : [];
-  return target && (await import("../live/object.ts")).State.open(lib, target.scope.id);
+  return target && (await import("../live/iterators.ts")).State.open(lib, target.scope.id);
 }
 
 /**

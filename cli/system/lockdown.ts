@@ -4,9 +4,9 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type Bridge, Errno } from "./bridge.ts";
+import { type Bridge, Errno } from "../bridge/bridge.ts";
+import { tryProgram } from "../bridge/probe.ts";
 import { fsType } from "./host.ts";
-import { tryProgram } from "./probe.ts";
 import { readOrEmpty, viewpoints } from "./viewpoint.ts";
 
 const SECURITYFS = "/sys/kernel/security";

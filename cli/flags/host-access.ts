@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 // What most commands begin with: the bridge, and the permission to use it.
 
-import type { ScopeFlags } from "../args.ts";
-import { Exit, TcpxError } from "../errors.ts";
-import { type Bridge, bridge } from "../loader/bridge.ts";
-import { currentNetns, requireCapabilities, type Work } from "../loader/host.ts";
-import { siteSeen } from "../loader/site.ts";
+import type { ScopeFlags } from "../base/args.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { type Bridge, bridge } from "../bridge/bridge.ts";
+import { type FoundScope, resolveScope } from "../loader/named-scope.ts";
+import { siteSeen } from "../loader/site-map.ts";
 import { readScope, readScopes, type ScopeState } from "../loader/state.ts";
 import { unseenError } from "../loader/unseen.ts";
 import type { Netns } from "../policy/rule.ts";
-import { type FoundScope, resolveScope } from "../system/scope.ts";
+import { currentNetns, requireCapabilities, type Work } from "../system/host.ts";
 import type { Site } from "../wire/site.ts";
 
 export interface Host {

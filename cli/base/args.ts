@@ -4,8 +4,8 @@
 
 import type { ArgDef, ArgsDef } from "citty";
 import { flagOf, normalized, spellings, tokenize } from "./arg-words.ts";
+import { durationMs } from "./duration.ts";
 import { type TcpxError, usageError } from "./errors.ts";
-import { durationMs } from "./policy/duration.ts";
 
 export { aliasesOf, optionalValue } from "./arg-words.ts";
 

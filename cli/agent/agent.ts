@@ -2,14 +2,14 @@
 // The agent itself: takes the lock, listens, follows the rules, and ends when no rule needs it.
 
 import { statSync } from "node:fs";
-import { Exit, TcpxError } from "../errors.ts";
-import type { Bridge } from "../loader/bridge.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 import { readScopes } from "../loader/state.ts";
 import { lockHolder, nameOf } from "../system/lock-holder.ts";
 import { Engine } from "./engine.ts";
+import { openParts } from "./engine-parts.ts";
 import { type AgentAnswer, identity } from "./health.ts";
 import { waitLock } from "./lock.ts";
-import { openParts } from "./parts.ts";
 import { clearRunDir, RUN_DIR } from "./run-dir.ts";
 import { AgentServer } from "./server.ts";
 import { type AgentRequest, ask } from "./socket.ts";

@@ -2,16 +2,16 @@
 // The site's table of this host: one pinned map, absent while it says what is documented.
 
 import { renameSync } from "node:fs";
-import { Exit } from "../errors.ts";
+import { Exit } from "../base/errors.ts";
+import { type Bridge, cstr, unwrap } from "../bridge/bridge.ts";
+import { firstStruct, indexes, openPin, pin, update } from "../bridge/maps.ts";
+import { openObject } from "../bridge/open-object.ts";
+import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
+import { encode } from "../layout/struct.ts";
+import { findBpffs, requireOwn } from "../system/host.ts";
 import { DEFAULT_SITE, type Site, sameSite } from "../wire/site.ts";
-import { type Bridge, cstr, unwrap } from "./bridge.ts";
-import { findBpffs, requireOwn } from "./host.ts";
-import { LAYOUT_VERSION } from "./layout.generated.ts";
-import { firstStruct, indexes, openPin, pin, update } from "./maps.ts";
-import { openObject } from "./open-object.ts";
 import * as pins from "./pins.ts";
 import { decodeSite, encodeSite } from "./records.ts";
-import { encode } from "./struct.ts";
 
 function readIn(lib: Bridge, bpffs: string, layout: number): Site | undefined {
   using map = openPin(lib, pins.sitePath(bpffs, layout));

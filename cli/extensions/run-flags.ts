@@ -2,9 +2,9 @@
 // The rules of `tcpx run`: one flag for every extension, whose value becomes arguments of its `set`.
 
 import type { ArgsDef } from "citty";
-import { type Args, flagArg, textArg } from "../args.ts";
-import { meant } from "../did-you-mean.ts";
-import { TcpxError, usageError } from "../errors.ts";
+import { type Args, flagArg, textArg } from "../base/args.ts";
+import { meant } from "../base/did-you-mean.ts";
+import { TcpxError, usageError } from "../base/errors.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { ack } from "./ack.ts";
 import { ccRequest } from "./cc-request.ts";

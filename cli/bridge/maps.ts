@@ -2,8 +2,8 @@
 // Maps, links and programs by file descriptor.
 
 import { readdirSync } from "node:fs";
+import { decode, type Struct, type StructName, sizeOf } from "../layout/struct.ts";
 import { type Bridge, cstr, isErrno, unwrap } from "./bridge.ts";
-import { decode, type Struct, type StructName, sizeOf } from "./struct.ts";
 
 /** enum bpf_attach_type */
 export const INGRESS = 0;

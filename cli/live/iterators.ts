@@ -3,15 +3,15 @@
 
 import { statSync } from "node:fs";
 import { join } from "node:path";
-import { type Bridge, cstr, Errno, isErrno, unwrap } from "../loader/bridge.ts";
-import { findBpffs } from "../loader/host.ts";
-import { LAYOUT_VERSION } from "../loader/layout.generated.ts";
-import { type Fd, indexes, lookup, openPin, update } from "../loader/maps.ts";
-import { openObject } from "../loader/open-object.ts";
+import { type Bridge, cstr, Errno, isErrno, unwrap } from "../bridge/bridge.ts";
+import { type Fd, indexes, lookup, openPin, update } from "../bridge/maps.ts";
+import { openObject } from "../bridge/open-object.ts";
+import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
+import { decode, encode, encodeAll, type Struct, sizeOf } from "../layout/struct.ts";
 import { layoutDir, scopeDir } from "../loader/pins.ts";
 import { encodeSite } from "../loader/records.ts";
-import { readSite } from "../loader/site.ts";
-import { decode, encode, encodeAll, type Struct, sizeOf } from "../loader/struct.ts";
+import { readSite } from "../loader/site-map.ts";
+import { findBpffs } from "../system/host.ts";
 import { type Namespace, ownNamespace } from "../system/netns.ts";
 
 const FIRST_BUFFER = 1 << 20;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-import { type Args, selectorWords } from "../args.ts";
+import { type Args, selectorWords } from "../base/args.ts";
 import type { Io } from "../output/io.ts";
 import type { Selector } from "../policy/rule.ts";
 import { parseSelectors, selectorNotices } from "../policy/selector.ts";

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // How long a command waits for another tcpx, by its flags or by what it is for.
 
-import { type Args, textArg } from "../args.ts";
-import { PATIENCE_MS, type Patience } from "../loader/lock.ts";
+import { type Args, textArg } from "../base/args.ts";
+import { LONGEST_WAIT_MS, parseDuration } from "../base/duration.ts";
 import type { Io } from "../output/io.ts";
-import { LONGEST_WAIT_MS, parseDuration } from "../policy/duration.ts";
+import { PATIENCE_MS, type Patience } from "../system/lock.ts";
 
 function waitMs(args: Args): number {
   if (args.wait === false) return 0; // what citty makes of --no-wait

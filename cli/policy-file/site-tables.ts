@@ -2,7 +2,7 @@
 // [exid] and [algorithms] of a policy file: read, made the table of a host, and printed.
 
 import type { TomlTable, TomlValue } from "smol-toml";
-import { meant } from "../did-you-mean.ts";
+import { meant } from "../base/did-you-mean.ts";
 import {
   ALGORITHMS,
   changedExids,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What can go wrong, as an exit code, a sentence, the offending value and the next action.
 
-import type { Holder } from "./system/lock-holder.ts";
+import type { Holder } from "../system/lock-holder.ts";
 
 /** Exit codes, as documented in the README. */
 export const Exit = {

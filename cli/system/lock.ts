@@ -2,11 +2,11 @@
 // Waiting for a lock that another tcpx has, and telling who that is when it takes too long.
 
 import { constants } from "node:os";
-import { Exit, TcpxError } from "../errors.ts";
-import { formatDuration } from "../policy/duration.ts";
+import { formatDuration } from "../base/duration.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { type Bridge, cstr, Errno } from "../bridge/bridge.ts";
+import { Fd } from "../bridge/maps.ts";
 import { lockHolder, nameOf, troubleOf } from "../system/lock-holder.ts";
-import { type Bridge, cstr, Errno } from "./bridge.ts";
-import { Fd } from "./maps.ts";
 
 /** How long a command waits that was not told otherwise, milliseconds. */
 export const PATIENCE_MS = 5000;

@@ -4,7 +4,7 @@
 import { dlopen, FFIType, type Library, ptr } from "bun:ffi";
 import { closeSync, writeSync } from "node:fs";
 import { constants } from "node:os";
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
 import { asset } from "./assets.ts";
 import { symbols } from "./ffi.ts";
 
