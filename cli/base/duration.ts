@@ -19,6 +19,19 @@ export function formatDuration(ms: number): string {
   return `${ms / size}${name}`;
 }
 
+/** 20ms, or 6666us where the kernel's tick is no whole number of milliseconds. */
+export function exactMicros(us: number): string {
+  return us % 1000 === 0 ? formatDuration(us / 1000) : `${us}us`;
+}
+
+/** What was measured, in three digits, as a person would say them. */
+export function roundedMicros(us: number): string {
+  if (us < 1000) return `${us}us`;
+  const [value, unit] = us < 10_000_000 ? [us / 1000, "ms"] : [us / 1_000_000, "s"];
+  const digits = value < 10 ? 2 : value < 100 ? 1 : 0;
+  return `${Number(value.toFixed(digits))}${unit}`;
+}
+
 /** Milliseconds of "30s" and the like; undefined when the text is no duration. */
 export function durationMs(text: string): number | undefined {
   const match = /^(\d{1,15})(ms|s|min|h)$/.exec(text);

@@ -36,7 +36,7 @@ export async function fitted(verb: RuleVerb, { drafts, notices }: Drafted): Prom
 }
 
 /** The table that the words of a command are looked up in; what it is then changes no meaning under the lock. */
-export async function siteFor(extension: Extension): Promise<Site> {
+async function siteFor(extension: Extension): Promise<Site> {
   return extension.slots ? siteIfReadable(await bridge()) : DEFAULT_SITE;
 }
 
