@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 
 /** The folders of cli/, from above. Files of cli/ itself are above all of them. */
 export const ROOMS: readonly string[] = [
-  ...["commands", "completion", "doctor", "change", "policy-file", "lab", "persist"],
+  ...["commands", "completion", "doctor", "lab", "change", "policy-file", "persist"],
   ...["observe", "live", "agent", "flags", "describe", "loader", "extensions", "wire", "policy"],
   ...["system", "output", "bridge", "layout", "base"],
 ];
