@@ -102,8 +102,11 @@ static __always_inline void count(__u32 ext, __u32 counter)
 	__u32 zero = 0;
 	struct tcpx_counters *c = bpf_map_lookup_elem(&counters, &zero);
 
+	if (!c || ext >= TCPX_EXTENSIONS)
+		return;
+	barrier(); /* or clang compares both at once, and verifiers do not know the bounds of each */
 	/* a softirq may interrupt a process on the same CPU */
-	if (c && ext < TCPX_EXTENSIONS && counter < TCPX_COUNTER_COUNT)
+	if (counter < TCPX_COUNTER_COUNT)
 		__sync_fetch_and_add(&c->count[ext][counter], 1);
 }
 

@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { buildObjects, layoutText } from "./build.ts";
+import { buildObjects, layoutText, REGISTRY, registryText } from "./build.ts";
 import { roomProblems } from "./lib/rooms.ts";
 import { run } from "./lib/run.ts";
 
@@ -54,6 +54,11 @@ async function rooms(): Promise<void> {
   if (problems.length > 0) throw new Error(problems.join("\n"));
 }
 
+async function registry(): Promise<void> {
+  if ((await readFile(join(ROOT, REGISTRY), "utf8")) === (await registryText())) return;
+  throw new Error(`${REGISTRY} is not what embedded-bpf/extensions.def gives; \`bun run build\` writes it`);
+}
+
 async function layout(): Promise<void> {
   const wanted = await layoutText(await buildObjects());
   if ((await readFile(join(ROOT, LAYOUT), "utf8")) === wanted) return;
@@ -67,6 +72,7 @@ function checks(write: boolean): [name: string, check: () => Promise<void>][] {
     ["clang-format", () => clangFormat(write)],
     ["shellcheck", shellcheck],
     ["rooms", rooms],
+    ["registry", registry],
     ["layout", layout],
   ];
 }

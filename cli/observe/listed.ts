@@ -7,10 +7,14 @@ import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 
 export const RECORD = structs.tcpx_listed.size;
 const AT = structs.tcpx_listed.fields;
+const STATES_AT = AT.states.offset;
+const STATES_OF = structs.tcpx_states.fields;
 const UTO = structs.tcpx_uto_conn.fields;
-const RULE = structs.tcpx_rule.fields;
+const CC = structs.tcpx_cc_request_conn.fields;
+const IW = structs.tcpx_iw_conn.fields;
 const ACK = structs.tcpx_ack_conn.fields;
-const REQUEST = structs.tcpx_request_conn.fields;
+const RULES = structs.tcpx_rules.fields;
+const REQUEST = structs.tcpx_exchange.fields;
 
 /** As ss calls them, by the kernel's number; the others are no connections. */
 export const STATES: Readonly<Record<number, string>> = {

@@ -2,13 +2,20 @@
 // What a site may have agreed on for itself: other experiment identifiers (RFC 6994), and numbers for
 // congestion controls that have none of ours. Pure; the host's table is read by loader/site-map.ts.
 
-import { Algorithm, Exid, structs } from "../layout/layout.generated.ts";
+import { Algorithm, Role, structs } from "../layout/layout.generated.ts";
 
-/** "cc-ask" for TCPX_EXID_CC_ASK. */
-type Spelled<S extends string> = S extends `${infer A}_${infer B}`
-  ? `${Lowercase<A>}-${Lowercase<B>}`
-  : Lowercase<S>;
-export type ExidName = Spelled<keyof typeof Exid>;
+/** Experiment identifiers behind kind 254 (RFC 6994): whose, what for, and what is documented. */
+export const EXID_ROLES = [
+  { name: "cc-ask", ext: "cc-request", role: Role.ASK, documented: 0x7cc0 },
+  { name: "cc-answer", ext: "cc-request", role: Role.ANSWER, documented: 0x7cc1 },
+  { name: "iw-ask", ext: "iw", role: Role.ASK, documented: 0x7c10 },
+  { name: "iw-answer", ext: "iw", role: Role.ANSWER, documented: 0x7c11 },
+  { name: "ack-ask", ext: "ack", role: Role.ASK, documented: 0x7ca0 },
+  { name: "ack-answer", ext: "ack", role: Role.ANSWER, documented: 0x7ca1 },
+  // draft-ietf-tcpm-ack-rate-request
+  { name: "tarr", ext: "ack", role: Role.OWN, documented: 0x00ac },
+] as const;
+export type ExidName = (typeof EXID_ROLES)[number]["name"];
 
 export interface SiteAlgorithm {
   /** As the kernel has it. */
@@ -33,7 +40,7 @@ export const SITE_ALGORITHMS = structs.tcpx_site.fields.algorithms.dims[0];
 export const SITE_FIRST = 0x8000;
 export const SITE_LAST = 0xfffe;
 
-const DOCUMENTED = Object.entries(Exid).map(([name, id]) => [name.toLowerCase().replace("_", "-"), id]);
+const DOCUMENTED = EXID_ROLES.map(({ name, documented }) => [name, documented]);
 /** The documented identifiers, and no algorithms. */
 export const DEFAULT_SITE: Site = {
   exids: Object.fromEntries(DOCUMENTED) as Site["exids"],

@@ -56,7 +56,7 @@ enum tcpx_role {
 	TCPX_ROLE_ASK,
 	TCPX_ROLE_ANSWER,
 	TCPX_ROLE_OWN, /* the extension's own: it looks at it itself */
-	TCPX_ROLES,
+	TCPX_ROLE_COUNT,
 };
 
 /*
@@ -82,7 +82,7 @@ struct tcpx_config {
 	__u32 reserved;
 	/* where a rule stands in a profile, by extension and kind; 0: no rule of this scope is so */
 	__u16 places[TCPX_EXTENSIONS][TCPX_KINDS];
-	__u16 exids[TCPX_EXTENSIONS][TCPX_ROLES]; /* identifiers behind kind 254, RFC 6994; 0: none */
+	__u16 exids[TCPX_EXTENSIONS][TCPX_ROLE_COUNT]; /* identifiers behind kind 254, RFC 6994; 0: none */
 };
 
 struct tcpx_counters {
