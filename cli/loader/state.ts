@@ -10,7 +10,6 @@ import { version } from "../base/version.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { arrayValues, type Fd, firstStruct, linkInfo, openPin, valueSize } from "../bridge/maps.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
-import { sizeOf } from "../layout/struct.ts";
 import type { Rule } from "../policy/rule.ts";
 import { findBpffs, requireOwn, type Scope } from "../system/host.ts";
 import { isHooked } from "../system/unit-hook.ts";

@@ -214,7 +214,10 @@ export async function replaceRules(
   rules: Rule[],
   older?: string,
 ): Promise<void> {
-  const heads = pins.allScopeDirs(held.bpffs).length > 1 ? readHeads(lib) : [];
+  const isAlone = pins.layouts(held.bpffs).every((layout) =>
+    pins.scopeIds(held.bpffs, layout).every((id) => id === scope.id),
+  );
+  const heads = isAlone ? [] : readHeads(lib);
   const around = usesAround(scope, heads);
   // those within first: until they know an extension its rules have no effect on their connections
   for (const inner of unaware(scope, around | usesOf(rules), heads)) {

@@ -2,7 +2,6 @@
 // Acknowledgment strategies as bytes: our own pair, and TARR.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Exid } from "../../cli/layout/layout.generated.ts";
 import {
   answerWords,
   askWords,
@@ -16,6 +15,7 @@ import {
   tarrWords,
 } from "../../cli/wire/ack.ts";
 import { describeRequest, requestHex } from "../../cli/wire/request.ts";
+import { DEFAULT_SITE } from "../../cli/wire/site.ts";
 
 const byte = fc.nat(255);
 const u16 = fc.nat(0xffff);
@@ -26,8 +26,8 @@ describe("our own request and answer", () => {
     expect(encodeAck({ every: 10, divisor: 4 })).toBe(0x040a);
     expect(encodeAck({ every: 255, divisor: 0 })).toBe(0x00ff);
     expect(encodeAck({ every: 0, divisor: 255 })).toBe(0xff00);
-    expect(requestHex(Exid.ACK_ASK, encodeAck({ every: 10, divisor: 4 }))).toBe("fe067ca0040a");
-    expect(requestHex(Exid.ACK_ANSWER, encodeAck({ every: 100, divisor: 2 }))).toBe("fe067ca10264");
+    expect(requestHex(DEFAULT_SITE.exids["ack-ask"], encodeAck({ every: 10, divisor: 4 }))).toBe("fe067ca0040a");
+    expect(requestHex(DEFAULT_SITE.exids["ack-answer"], encodeAck({ every: 100, divisor: 2 }))).toBe("fe067ca10264");
   });
 
   test("what was encoded is decoded, and no two pairs are the same", () => {
