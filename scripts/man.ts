@@ -4,6 +4,7 @@
 
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { allCommands } from "../cli/commands/index.ts";
 import { manPage } from "../cli/completion/man.ts";
 import { commandTree } from "../cli/completion/tree.ts";
 import { version } from "../cli/version.ts";
@@ -11,5 +12,5 @@ import { version } from "../cli/version.ts";
 const PAGE = join(resolve(import.meta.dir, ".."), "dist/tcpx.1");
 
 await mkdir(dirname(PAGE), { recursive: true });
-await writeFile(PAGE, manPage(await commandTree(), version));
+await writeFile(PAGE, manPage(await commandTree(await allCommands()), version));
 console.log("dist/tcpx.1");

@@ -2,6 +2,7 @@
 // The manual page: complete, and without complaints of those who set it.
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { allCommands } from "../../cli/commands/index.ts";
 import { manPage } from "../../cli/completion/man.ts";
 import { EXIT_CODES } from "../../cli/completion/program.ts";
 import { commandTree, nodesOf } from "../../cli/completion/tree.ts";
@@ -10,7 +11,7 @@ import { version } from "../../cli/version.ts";
 import { describeIf, manRequirement } from "../support/requires.ts";
 
 const MAIN = join(import.meta.dir, "..", "..", "cli", "main.ts");
-const tree = await commandTree();
+const tree = await commandTree(await allCommands());
 const page = manPage(tree, version);
 
 async function pipe(argv: string[], text: string): Promise<{ out: string; err: string }> {
