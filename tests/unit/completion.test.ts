@@ -2,7 +2,6 @@
 // Completions: that all of the table is in the scripts, and what real shells make of them.
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { allCommands } from "../../cli/commands/index.ts";
 import { answer } from "../../cli/completion/answer.ts";
 import { offered as offer } from "../../cli/completion/offer.ts";
 import { commandTree, nodesOf } from "../../cli/completion/tree.ts";
