@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 
-import { globalArgs, textArg } from "../args.ts";
+import { globalArgs, textArg } from "../base/args.ts";
+import { meant } from "../base/did-you-mean.ts";
+import { Exit, usageError } from "../base/errors.ts";
 import bash from "../completion/tcpx.bash" with { type: "text" };
 import fish from "../completion/tcpx.fish" with { type: "text" };
 import zsh from "../completion/tcpx.zsh" with { type: "text" };
-import { meant } from "../did-you-mean.ts";
-import { Exit, usageError } from "../errors.ts";
 import { leaf } from "./types.ts";
 
 const SCRIPTS: Record<string, string> = { bash, zsh, fish };

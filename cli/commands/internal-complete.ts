@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Answers the completion scripts of shells.
 
-import { type Args, flagArg, globalArgs, scopeFlags } from "../args.ts";
+import { type Args, flagArg, globalArgs, scopeFlags } from "../base/args.ts";
+import { Exit } from "../base/errors.ts";
 import { answer } from "../completion/answer.ts";
-import { Exit } from "../errors.ts";
+import { openHost } from "../flags/host-access.ts";
 import type { Rule } from "../policy/rule.ts";
-import { openHost } from "./host-access.ts";
 import { allCommands } from "./index.ts";
 import { leaf } from "./types.ts";
 

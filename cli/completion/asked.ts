@@ -3,12 +3,12 @@
 // would obey or hide are not offered: nobody could see what is completed.
 
 import { type Dirent, readdirSync } from "node:fs";
-import { type Args, selectorArgs, textArg } from "../args.ts";
-import { findCgroupRoot } from "../loader/host.ts";
+import { type Args, selectorArgs, textArg } from "../base/args.ts";
 import { visible } from "../output/safe.ts";
 import type { Rule } from "../policy/rule.ts";
 import { formatCidr } from "../policy/selector.ts";
 import { childEnvironment, programOf } from "../system/child.ts";
+import { findCgroupRoot } from "../system/host.ts";
 import type { Table } from "./tree.ts";
 
 /** What is more than this is no help. */

@@ -3,8 +3,7 @@
 // definitions that parse and that print the help: there is no second list of commands or flags.
 
 import type { ArgDef, ArgsDef } from "citty";
-import { aliasesOf, globalArgs, optionalValue, rootArgs, selectorArgs } from "../args.ts";
-import type { Example } from "../extensions/types.ts";
+import { aliasesOf, type Example, globalArgs, optionalValue, rootArgs, selectorArgs } from "../base/args.ts";
 import { PROGRAM } from "./program.ts";
 import { hintedValue, isProgram, ruleValue, type Value } from "./values.ts";
 

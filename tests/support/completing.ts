@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A tcpx that has one command more, for completion only: `completing.ts internal-complete -- ...`.
-import { scopeArgs } from "../../cli/args.ts";
+import { scopeArgs } from "../../cli/base/args.ts";
 import { allCommands } from "../../cli/commands/index.ts";
 import { leaf } from "../../cli/commands/types.ts";
 import { answer } from "../../cli/completion/answer.ts";
