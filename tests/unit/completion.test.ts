@@ -20,8 +20,15 @@ const nodes = nodesOf(root);
 const PROGRAMS = {
   sudo: 'exec "$@"',
   tcpx: `[ "$1" = internal-complete ] && exec '${process.execPath}' '${COMPLETING}' "$@"; echo started >&2; exit 1`,
-  systemctl:
-    "printf '%s\\n' 'nginx.service loaded active running web' 'ssh.service loaded active running ssh' 'fsck@a\\x2db.service loaded'",
+  systemctl: `printf '%b\\n' ${[
+    "nginx.service loaded active running web",
+    "ssh.service loaded active running ssh",
+    "fsck@a\\\\x2db.service loaded",
+    "d$(touch${IFS}EXECUTED).service loaded",
+    "x\\033[31m.service loaded",
+  ]
+    .map((line) => `'${line}'`)
+    .join(" ")}`,
 };
 
 const LAUNCH_FLAGS = ["--cc", "--cgroup", "--file", "--mode", "--near", "--pid", "--unit", "--user"];
@@ -82,6 +89,8 @@ const CASES: [line: string, words: readonly string[] | RegExp][] = [
   ["tcpx launch --unit n", ["nginx.service"]],
   ["tcpx launch --unit f", /^fsck@a\\{1,2}x2db\.service$/], // bash inserts it as it is
   ["tcpx launch --unit s", ["ssh.service"]],
+  ["tcpx launch --unit d", /^d\\?\$\\?\(touch\\?\$\\?\{IFS\\?\}EXECUTED\\?\)\.service$/],
+  ["tcpx launch --unit x", []], // it could not be seen
   [`tcpx launch --pid ${process.pid}`, RegExp(`^${process.pid}$`)],
   ["tcpx launch --cc cu", ["cubic"]],
   ["tcpx launch --mode ", ["fast", "slow"]],
