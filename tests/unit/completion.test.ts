@@ -131,6 +131,11 @@ const ANSWERS: [request: string[], answer: string[]][] = [
     ["w set", "w show"],
   ],
   [["bash", "tcpx status --cgroup a\\ b ver", "tcpx", "status", "--cgroup", "a\\ b", "ver"], []],
+  // as bash-completion has it behind sudo
+  [
+    ["bash", " tcpx iw s", "tcpx", "iw", "s"],
+    ["w set", "w show"],
+  ],
   [["bash", "tcpx launch --mode=fa", "tcpx", "launch", "--mode", "=", "fa"], ["w fast"]],
   [
     ["bash", "tcpx launch --mode=", "tcpx", "launch", "--mode", "="],
