@@ -42,7 +42,7 @@ async function clangFormat(write: boolean): Promise<void> {
 }
 
 async function shellcheck(): Promise<void> {
-  const scripts = await files("install.sh", ".ci/run", "*.sh");
+  const scripts = await files("install.sh", ".ci/run", "*.sh", "*.bash");
   if (scripts.length === 0) throw new Error("no shell scripts found");
   await tool(fromApt("shellcheck"), ["shellcheck", ...scripts]);
 }
