@@ -6,7 +6,7 @@ import { formatDuration } from "../policy/duration.ts";
 import { encodeAck, tarrCapability, tarrHex } from "../wire/ack.ts";
 import { requestHex } from "../wire/request.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
-import type { Drafted, HostFacts, RuleDraft, Spelling } from "./types.ts";
+import type { AgentWish, Drafted, HostFacts, RuleDraft, Spelling } from "./types.ts";
 
 /** At least so many ACKs per RTT survive (beta of TACK, SIGCOMM 2020). */
 export const DEFAULT_FLOOR = 4;
@@ -55,13 +55,16 @@ export function unpackAck([bits, delayUs]: RuleDraft["value"]): AckValue {
 }
 
 /** Does this rule hold ACKs back on this host? */
-export function thins({ kind, none, value }: RuleDraft): boolean {
-  return kind !== "ask" && !none && unpackAck(value).every >= 2;
+export function thins(rule: RuleDraft): boolean {
+  return wishOf(rule)?.thins === true;
 }
 
 /** Without the agent ACKs are neither thinned nor sent at once. */
-export function needsAgent({ kind, none, value }: RuleDraft): boolean {
-  return kind !== "ask" && !none && unpackAck(value).every >= 1;
+export function wishOf({ kind, none, value }: RuleDraft): AgentWish | undefined {
+  const { every, markBit } = unpackAck(value);
+  if (kind === "ask" || none || every === 0) return undefined;
+  // an accept rule's number is the most that a peer may ask for, so 1 is always among it
+  return { thins: every >= 2, markBit: every === 1 || kind === "accept" ? markBit : null };
 }
 
 /** 20ms, or 6666us where the kernel's tick is no whole number of milliseconds. */

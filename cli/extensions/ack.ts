@@ -22,10 +22,10 @@ import {
   DEFAULT_MARK_BIT,
   describeAck,
   fitDelay,
-  needsAgent,
   packAck,
   spellAck,
   thins,
+  wishOf,
 } from "./ack-rule.ts";
 import { exemption, noLiveExemption } from "./exemption.ts";
 import type { Drafted, Extension, RuleDraft, RuleVerb } from "./types.ts";
@@ -141,7 +141,7 @@ const set: RuleVerb = {
   },
   checkLive(drafts) {
     noLiveExemption(drafts);
-    if (!drafts.some(needsAgent)) return;
+    if (!drafts.some(wishOf)) return;
     throw usageError(
       "--live is for --delay alone",
       "--live",
@@ -259,5 +259,9 @@ export const ack: Extension = {
   spell: spellAck,
   json: ackJson,
   announces: ["accept"], // that the peer may use TARR
-  needsAgent,
+  run: {
+    valueHint: "KEY=V,...",
+    description: "Acknowledge so: every=8,delay=rtt/4 as of `tcpx ack set`",
+  },
+  agent: wishOf,
 };

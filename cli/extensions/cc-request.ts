@@ -180,6 +180,7 @@ export const ccRequest: Extension = {
     return `${text}${rule.force ? " (force)" : ""}`;
   },
   spell,
+  run: { valueHint: "ALG", description: "Ask servers for this congestion control" },
   json(rule, site = DEFAULT_SITE) {
     if (rule.none) return {};
     const [value] = rule.value;

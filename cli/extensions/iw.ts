@@ -154,6 +154,7 @@ export const iw: Extension = {
     return rule.kind === "accept" ? `<= ${rule.value[0]} segments` : `${rule.value[0]} segments`;
   },
   spell,
+  run: { valueHint: "N", description: "Ask servers for this initial window, in segments" },
   json(rule, { exids } = DEFAULT_SITE) {
     if (rule.none) return {};
     const [n] = rule.value;

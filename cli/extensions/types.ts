@@ -59,6 +59,26 @@ export interface Spelling {
   args: Args;
 }
 
+/** How an extension's `set` is said in `tcpx run`: by one flag of the extension's name. */
+export interface RunFlag {
+  /**
+   * What stands for the value. The value is the word behind `set`, or where that has no such word its flags as
+   * "KEY=V,...", or `none`.
+   */
+  valueHint: string;
+  description: string;
+  /** Switches of `set` that `run` takes, too. */
+  switches?: readonly string[];
+}
+
+/** What a rule may want of the agent. */
+export interface AgentWish {
+  /** Some connection may be thinned. */
+  thins: boolean;
+  /** The bit 0..31 of SO_MARK for acknowledging at once; null: never. */
+  markBit: number | null;
+}
+
 export interface Extension {
   /** Basename of its files, and first word of its commands. */
   name: string;
@@ -84,6 +104,8 @@ export interface Extension {
   slots?(rule: RuleDraft): number[];
   /** Kinds of rules, other than ask, that put an option on a SYN. */
   announces?: readonly Kind[];
-  /** Must the agent run for it? */
-  needsAgent?(rule: RuleDraft): boolean;
+  /** Its flag of `tcpx run`; none when left out. */
+  run?: RunFlag;
+  /** What a rule wants of the agent; undefined: nothing, and where this is left out none does. */
+  agent?(rule: RuleDraft): AgentWish | undefined;
 }

@@ -180,6 +180,11 @@ export const uto: Extension = {
     return `${formatDuration(a)}${force}`;
   },
   spell,
+  run: {
+    valueHint: "D",
+    description: "User timeout, told to the peer, as of `tcpx uto set`",
+    switches: ["advertise"],
+  },
   json(rule) {
     if (rule.none) return {};
     const [a, b] = rule.value;
