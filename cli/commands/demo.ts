@@ -3,6 +3,7 @@
 import { notifyAgent } from "../agent/notify.ts";
 import { globalArgs } from "../args.ts";
 import { Exit, type ExitCode, TcpxError } from "../errors.ts";
+import { describeOption, hasOwnKind } from "../extensions/options.ts";
 import type { Child } from "../lab/children.ts";
 import { type Acks, download, per100 } from "../lab/download.ts";
 import type { ConnectionView } from "../lab/own-sockets.ts";
@@ -13,7 +14,7 @@ import type { Io } from "../output/io.ts";
 import { table } from "../output/table.ts";
 import { formatDuration } from "../policy/duration.ts";
 import { requireThinning } from "../system/thinning.ts";
-import { describeOption, parseFrame } from "../wire/frame.ts";
+import { parseFrame } from "../wire/frame.ts";
 import type { Site } from "../wire/site.ts";
 import { applyRules, ENDS, type End, PORT, removeRules, STEPS, type Step, THIN } from "./demo-rules.ts";
 import { openHost } from "./host-access.ts";
@@ -124,25 +125,22 @@ function resultTable(results: Result[]): string {
   return table(["END", "RULES", "USER TIMEOUT", "CONGESTION", "CWND", "AFTER THE CUT"], rows, [4]);
 }
 
-/** Options of ours, or of nobody's that Linux sends by itself. */
-const isOurs = (option: Uint8Array) => option[0] === 28 || option[0] === 254;
-
 function printOptions(io: Io, title: string, options: Uint8Array[], site: Site): void {
   io.print(`\n${title}`);
   io.print(
     `  ${options
-      .filter((o) => !isOurs(o))
+      .filter((o) => !hasOwnKind(o))
       .map((option) => describeOption(option))
       .join(", ")}`,
   );
-  for (const option of options.filter(isOurs)) io.print(`  ${describeOption(option, site)}`);
+  for (const option of options.filter(hasOwnKind)) io.print(`  ${describeOption(option, site)}`);
 }
 
 /** Everything was asked and answered, the server does as granted, and only the timeouts end connections. */
 function asExpected(results: Result[], syn: Uint8Array[], synAck: Uint8Array[]): boolean {
   const server = results.find(({ end, flavour }) => end === "server" && flavour === "tcpx")?.view;
   const timeouts = results.every((r) => (r.flavour === "tcpx") === (r.gaveUpMs !== null));
-  const answered = syn.filter(isOurs).length === 3 && synAck.filter(isOurs).length === 2;
+  const answered = syn.filter(hasOwnKind).length === 3 && synAck.filter(hasOwnKind).length === 2;
   return timeouts && answered && server?.congestionControl === "reno";
 }
 
@@ -176,7 +174,7 @@ async function perform(io: Io, stage: Stage): Promise<ExitCode> {
   io.print("Without a user timeout Linux goes on for about 15 minutes (tcp_retries2).");
   // a host that is too slow to keep up with a download acknowledges rarely by itself: no part of this
   const ok = asExpected(results, syn, synAck);
-  const hex = (options: Uint8Array[]) => options.filter(isOurs).map((option) => option.toHex());
+  const hex = (options: Uint8Array[]) => options.filter(hasOwnKind).map((option) => option.toHex());
   io.json({
     ok,
     syn_options: hex(syn),

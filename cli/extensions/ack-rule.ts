@@ -1,17 +1,27 @@
 // SPDX-License-Identifier: MIT
 // The value of an ack rule: its fields, and how they are shown.
 
-import { AckField } from "../loader/layout.generated.ts";
+import { AckField, Exid } from "../loader/layout.generated.ts";
 import { formatDuration } from "../policy/duration.ts";
-import { encodeAck, tarrCapability, tarrHex } from "../wire/ack.ts";
-import { requestHex } from "../wire/request.ts";
-import { DEFAULT_SITE, type Site } from "../wire/site.ts";
+import { answerWords, askWords, encodeAck, tarrCapability, tarrHex, tarrWords } from "../wire/ack.ts";
+import { EXPERIMENT_KIND, experiment, requestHex, type WireOption } from "../wire/request.ts";
+import { DEFAULT_SITE, exidOf, type Site } from "../wire/site.ts";
 import type { AgentWish, Drafted, HostFacts, RuleDraft, Spelling } from "./types.ts";
 
 /** At least so many ACKs per RTT survive (beta of TACK, SIGCOMM 2020). */
 export const DEFAULT_FLOOR = 4;
 /** 0x2000: low bits are what container and VPN software uses most. */
 export const DEFAULT_MARK_BIT = 13;
+
+const ASK = { name: "ack-ask", documented: Exid.ACK_ASK };
+const ANSWER = { name: "ack-answer", documented: Exid.ACK_ANSWER };
+const TARR = { name: "tarr", documented: Exid.TARR };
+
+export const ACK_OPTIONS: readonly WireOption[] = [
+  experiment("ask", ASK, askWords),
+  experiment("answer", ANSWER, answerWords),
+  { role: "ask", kind: EXPERIMENT_KIND, identifier: TARR, words: tarrWords },
+];
 
 export interface AckValue {
   /** Segments per ACK; 0: the kernel's way, 1: at once. Of an accept rule: the most. */
@@ -125,7 +135,7 @@ export function describeAck(rule: Place & Pick<RuleDraft, "value">): string {
 /** Null stands for what the rule does not say. Delays are integer microseconds: ticks may be no whole milliseconds. */
 export function ackJson(
   rule: Place & Pick<RuleDraft, "value">,
-  { exids }: Site = DEFAULT_SITE,
+  site: Site = DEFAULT_SITE,
 ): Record<string, unknown> {
   if (rule.none) return {};
   const { every, divisor, floor, markBit, tarr, delayUs } = unpackAck(rule.value);
@@ -139,9 +149,9 @@ export function ackJson(
       mark_bit: every === 1 ? markBit : null,
     };
   }
-  return tarr
-    ? { ...asked, tarr, option: tarrHex(every, exids.tarr), capability: tarrCapability(exids.tarr) }
-    : { ...asked, tarr, option: requestHex(exids["ack-ask"], encodeAck({ every, divisor })) };
+  if (!tarr) return { ...asked, tarr, option: requestHex(exidOf(ASK, site), encodeAck({ every, divisor })) };
+  const exid = exidOf(TARR, site);
+  return { ...asked, tarr, option: tarrHex(every, exid), capability: tarrCapability(exid) };
 }
 
 /** What is not the default, as the verb's flags have it. */

@@ -17,6 +17,7 @@ import {
   parseDelayMs,
 } from "./ack-args.ts";
 import {
+  ACK_OPTIONS,
   ackJson,
   DEFAULT_FLOOR,
   DEFAULT_MARK_BIT,
@@ -258,6 +259,7 @@ export const ack: Extension = {
   describe: describeAck,
   spell: spellAck,
   json: ackJson,
+  options: ACK_OPTIONS,
   announces: ["accept"], // that the peer may use TARR
   run: {
     valueHint: "KEY=V,...",

@@ -4,9 +4,9 @@
 import * as v from "valibot";
 import { meant } from "../did-you-mean.ts";
 import { usageError } from "../errors.ts";
-import { Ext } from "../loader/layout.generated.ts";
+import { Exid, Ext } from "../loader/layout.generated.ts";
 import { requireAlgorithms } from "../system/algorithms.ts";
-import { requestHex } from "../wire/request.ts";
+import { experiment, requestHex } from "../wire/request.ts";
 import {
   ALGORITHMS,
   algorithmId,
@@ -14,11 +14,29 @@ import {
   algorithmNames,
   algorithmNumber,
   DEFAULT_SITE,
+  exidOf,
+  numberName,
   type Site,
   slotOf,
 } from "../wire/site.ts";
 import { exemption, noLiveExemption } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
+
+const ASK = { name: "cc-ask", documented: Exid.CC_ASK };
+const ANSWER = { name: "cc-answer", documented: Exid.CC_ANSWER };
+/** An answer that names no algorithm. */
+const REFUSED = 0xffff;
+
+const OPTIONS = [
+  experiment(
+    "ask",
+    ASK,
+    (number, site) => `asks for ${numberName(number, site) ?? `congestion control ${number}`}`,
+  ),
+  experiment("answer", ANSWER, (number, site) =>
+    number === REFUSED ? "congestion control refused" : `grants ${numberName(number, site) ?? number}`,
+  ),
+];
 
 function parseAlgorithm(name: string, site: Site): number {
   const id = algorithmId(name, site);
@@ -180,13 +198,14 @@ export const ccRequest: Extension = {
     return `${text}${rule.force ? " (force)" : ""}`;
   },
   spell,
+  options: OPTIONS,
   run: { valueHint: "ALG", description: "Ask servers for this congestion control" },
   json(rule, site = DEFAULT_SITE) {
     if (rule.none) return {};
     const [value] = rule.value;
     if (rule.kind === "accept") return { algorithms: namesOf(value, site) };
     const named = { algorithm: algorithmName(value, site) };
-    const option = () => requestHex(site.exids["cc-ask"], algorithmNumber(value, site));
+    const option = () => requestHex(exidOf(ASK, site), algorithmNumber(value, site));
     return rule.kind === "ask" ? { ...named, option: option() } : named;
   },
   slots({ kind, none, value: [value] }) {

@@ -4,9 +4,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import * as v from "valibot";
 import { usageError } from "../errors.ts";
-import { Ext } from "../loader/layout.generated.ts";
-import { requestHex } from "../wire/request.ts";
-import { DEFAULT_SITE } from "../wire/site.ts";
+import { Exid, Ext } from "../loader/layout.generated.ts";
+import { experiment, requestHex } from "../wire/request.ts";
+import { DEFAULT_SITE, exidOf } from "../wire/site.ts";
 import { exemption } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
@@ -15,6 +15,9 @@ const MOST = 1024;
 const USUAL = 10;
 /** Segment size by which Linux rounds its first window down: Ethernet without tunnels. */
 const MSS = 1460;
+
+const ASK = { name: "iw-ask", documented: Exid.IW_ASK };
+const ANSWER = { name: "iw-answer", documented: Exid.IW_ANSWER };
 
 const segments = (what: string, also = "") =>
   v.pipe(
@@ -154,11 +157,15 @@ export const iw: Extension = {
     return rule.kind === "accept" ? `<= ${rule.value[0]} segments` : `${rule.value[0]} segments`;
   },
   spell,
+  options: [
+    experiment("ask", ASK, (n) => `asks for a window of ${n} segments`),
+    experiment("answer", ANSWER, (n) => (n === 0 ? "window refused" : `grants a window of ${n} segments`)),
+  ],
   run: { valueHint: "N", description: "Ask servers for this initial window, in segments" },
-  json(rule, { exids } = DEFAULT_SITE) {
+  json(rule, site = DEFAULT_SITE) {
     if (rule.none) return {};
     const [n] = rule.value;
     if (rule.kind === "accept") return { max_segments: n };
-    return rule.kind === "ask" ? { segments: n, option: requestHex(exids["iw-ask"], n) } : { segments: n };
+    return rule.kind === "ask" ? { segments: n, option: requestHex(exidOf(ASK, site), n) } : { segments: n };
   },
 };

@@ -4,6 +4,7 @@
 import type { ArgsDef } from "citty";
 import type { Args } from "../args.ts";
 import type { Direction, Kind, Rule } from "../policy/rule.ts";
+import type { WireOption } from "../wire/request.ts";
 import type { Site } from "../wire/site.ts";
 
 /** A rule before it has a place: the selector and the namespace come from the shared flags. */
@@ -100,6 +101,8 @@ export interface Extension {
    * whose rules are all there is taken.
    */
   spell(rule: RuleDraft, site?: Site): Spelling[];
+  /** What travels for it; nothing when left out. */
+  options?: readonly WireOption[];
   /** Slots of the site's table that it refers to. */
   slots?(rule: RuleDraft): number[];
   /** Kinds of rules, other than ask, that put an option on a SYN. */

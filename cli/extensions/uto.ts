@@ -6,7 +6,7 @@ import { type Args, textArg } from "../args.ts";
 import { usageError } from "../errors.ts";
 import { Ext } from "../loader/layout.generated.ts";
 import { formatDuration, parseDuration } from "../policy/duration.ts";
-import { encodeUto, UTO_MAX_MS } from "../wire/uto.ts";
+import { decodeUto, encodeUto, UTO_KIND, UTO_MAX_MS } from "../wire/uto.ts";
 import { exemption, noLiveExemption } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
@@ -185,6 +185,16 @@ export const uto: Extension = {
     description: "User timeout, told to the peer, as of `tcpx uto set`",
     switches: ["advertise"],
   },
+  options: [
+    {
+      role: "ask",
+      kind: UTO_KIND,
+      words: (payload) =>
+        payload.length === 2
+          ? `user timeout ${formatDuration(decodeUto((payload[0]! << 8) | payload[1]!))}`
+          : undefined,
+    },
+  ],
   json(rule) {
     if (rule.none) return {};
     const [a, b] = rule.value;

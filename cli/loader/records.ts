@@ -4,8 +4,8 @@
 import { extensionById, extensionOf } from "../extensions/index.ts";
 import type { Entry, Table } from "../policy/flatten.ts";
 import { type Direction, KINDS, type Rule, ruleId } from "../policy/rule.ts";
-import { DEFAULT_SITE, EXID_NAMES, type Site } from "../wire/site.ts";
-import { Direction as D, Family, RuleFlag, structs } from "./layout.generated.ts";
+import type { Site } from "../wire/site.ts";
+import { Direction as D, Exid, Family, RuleFlag, structs } from "./layout.generated.ts";
 import { bytesGetter, bytesPutter, getter, putter, type Struct, sizeOf } from "./struct.ts";
 
 const DIRECTIONS: Record<Direction, number> = { both: D.BOTH, to: D.TO, from: D.FROM };
@@ -174,10 +174,14 @@ export function encodeNamespaces({ namespaces }: Table): { keys: Uint8Array; val
   };
 }
 
-const field = (name: string) => name.replace("-", "_") as keyof Struct<"tcpx_exids">;
+/** Identifiers by the names of the layout: a struct has them all, a site those that it has changed. */
+const IDENTIFIERS = Object.entries(Exid).map(([key, documented]) => {
+  const field = key.toLowerCase() as Lowercase<keyof typeof Exid>;
+  return { field, name: field.replace("_", "-"), documented };
+});
 
 export function encodeSite({ exids, algorithms }: Site): Struct<"tcpx_site"> {
-  const named = EXID_NAMES.map((name) => [field(name), exids[name]]);
+  const named = IDENTIFIERS.map(({ field, name, documented }) => [field, exids[name] ?? documented]);
   const reserved = new Uint8Array();
   return {
     exids: { ...Object.fromEntries(named), reserved: 0 },
@@ -185,12 +189,13 @@ export function encodeSite({ exids, algorithms }: Site): Struct<"tcpx_site"> {
   };
 }
 
-/** All zeros are those of a layout that had no table. */
+/** An identifier that is zero is of a layout that did not have it. */
 export function decodeSite({ exids, algorithms }: Struct<"tcpx_site">): Site {
-  if (exids.cc_ask === 0) return DEFAULT_SITE;
-  const named = EXID_NAMES.map((name) => [name, exids[field(name)]]);
+  const changed = IDENTIFIERS.filter(
+    ({ field, documented }) => exids[field] !== 0 && exids[field] !== documented,
+  );
   return {
-    exids: Object.fromEntries(named),
+    exids: Object.fromEntries(changed.map(({ field, name }) => [name, exids[field]])),
     algorithms: algorithms.map(({ name, number }) => (number === 0 ? null : { name, number })),
   };
 }

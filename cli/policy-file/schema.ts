@@ -5,9 +5,10 @@
 import type { ArgDef } from "citty";
 import { netnsArgs, selectorArgs } from "../args.ts";
 import { extensions } from "../extensions/index.ts";
+import { identifiers } from "../extensions/options.ts";
 import type { Extension, RuleVerb } from "../extensions/types.ts";
 import { KINDS } from "../policy/rule.ts";
-import { DEFAULT_SITE, EXID_NAMES, hex, SITE_ALGORITHMS, SITE_FIRST, SITE_LAST } from "../wire/site.ts";
+import { hex, SITE_ALGORITHMS, SITE_FIRST, SITE_LAST } from "../wire/site.ts";
 import { FORMAT, flagsOf, SCOPE_KEYS, scopeText, shapeOf, standsAlone, wordOf } from "./keys.ts";
 import { ALGORITHM_NAME, ALGORITHMS_TEXT, EXID_TEXT } from "./site.ts";
 
@@ -84,10 +85,10 @@ export function policySchema(): Schema {
         type: "object",
         additionalProperties: false,
         properties: Object.fromEntries(
-          EXID_NAMES.map((name) => [
+          identifiers.map(({ name, documented }) => [
             name,
             {
-              description: `Default: ${DEFAULT_SITE.exids[name]} (${hex(DEFAULT_SITE.exids[name])})`,
+              description: `Default: ${documented} (${hex(documented)})`,
               type: "integer",
               minimum: 1,
               maximum: 0xffff,

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: MIT
 // TCP options out of an Ethernet frame, for people to look at.
 
-import { formatDuration } from "../policy/duration.ts";
-import { describeRequest } from "./request.ts";
-import { DEFAULT_SITE, type Site } from "./site.ts";
-import { decodeUto, UTO_KIND } from "./uto.ts";
-
 export interface TcpFrame {
   sourcePort: number;
   destinationPort: number;
@@ -47,16 +42,13 @@ export function parseFrame(frame: Uint8Array): TcpFrame | undefined {
 
 const NAMES: Record<number, string> = { 1: "nop", 2: "mss", 3: "wscale", 4: "sackOK", 8: "timestamps" };
 /** Lengths that these kinds have to have. */
-const LENGTHS: Record<number, number> = { 1: 1, 2: 4, 3: 3, 4: 2, 8: 10, [UTO_KIND]: 4 };
+const LENGTHS: Record<number, number> = { 1: 1, 2: 4, 3: 3, 4: 2, 8: 10 };
 
-/** "mss 1460", "user timeout 3s (1c040003)". */
-export function describeOption(option: Uint8Array, site: Site = DEFAULT_SITE): string {
+/** "mss 1460"; options that Linux does not send by itself are numbers. */
+export function describePlain(option: Uint8Array): string {
   const kind = option[0]!;
-  const request = describeRequest(option, site);
-  if (request) return request;
   if (LENGTHS[kind] !== option.length) return `kind ${kind} (${option.toHex()})`;
   const number = (option[2]! << 8) | option[3]!;
-  if (kind === UTO_KIND) return `user timeout ${formatDuration(decodeUto(number))} (${option.toHex()})`;
   const name = NAMES[kind]!;
   return kind === 2 ? `${name} ${number}` : kind === 3 ? `${name} ${option[2]}` : name;
 }

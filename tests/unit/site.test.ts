@@ -7,6 +7,7 @@ import { TcpxError } from "../../cli/errors.ts";
 import { ack } from "../../cli/extensions/ack.ts";
 import { ccRequest } from "../../cli/extensions/cc-request.ts";
 import { iw } from "../../cli/extensions/iw.ts";
+import { describeOwn, exidsOf, identifiers } from "../../cli/extensions/options.ts";
 import { Exid } from "../../cli/loader/layout.generated.ts";
 import { decodeSite, encodeSite } from "../../cli/loader/records.ts";
 import { decode, encode } from "../../cli/loader/struct.ts";
@@ -15,7 +16,6 @@ import { siteJson, siteLines, siteText } from "../../cli/output/site.ts";
 import { parsePolicy } from "../../cli/policy-file/parse.ts";
 import { printPolicy } from "../../cli/policy-file/print.ts";
 import { printSite, readTables, settle } from "../../cli/policy-file/site.ts";
-import { describeRequest } from "../../cli/wire/request.ts";
 import {
   ALGORITHMS,
   algorithmId,
@@ -23,7 +23,6 @@ import {
   algorithmNumber,
   changedSlots,
   DEFAULT_SITE,
-  EXID_NAMES,
   numberName,
   type Site,
   sameSite,
@@ -67,9 +66,11 @@ async function complaint(text: string, present = DEFAULT_SITE, keep = false): Pr
   }
 }
 
-test("the names of the identifiers are those of the enum", () => {
-  expect(EXID_NAMES).toEqual(["cc-ask", "cc-answer", "iw-ask", "iw-answer", "ack-ask", "ack-answer", "tarr"]);
-  expect(EXID_NAMES.map((name) => DEFAULT_SITE.exids[name])).toEqual(Object.values(Exid));
+test("the identifiers of all extensions are those of the enum, and have names of their own", () => {
+  const names = identifiers.map(({ name }) => name);
+  expect(names).toEqual(["cc-ask", "cc-answer", "iw-ask", "iw-answer", "ack-ask", "ack-answer", "tarr"]);
+  expect(identifiers.map(({ documented }) => documented)).toEqual(Object.values(Exid));
+  expect(new Set(names).size).toBe(names.length);
 });
 
 describe("a file", () => {
@@ -287,10 +288,10 @@ describe("names and numbers", () => {
     expect(meaningOf(ccRequest.id, 0x8000)).toBe("number 32768");
     expect(meaningOf(ccRequest.id, 17, SITE)).toBe("number 17");
     const option = Uint8Array.fromHex("fe067d008000");
-    expect(describeRequest(option, SITE)).toBe("asks for mycc (fe067d008000)");
-    expect(describeRequest(option)).toBeUndefined();
-    expect(describeRequest(Uint8Array.fromHex("fe067cc00003"), SITE)).toBeUndefined();
-    expect(describeRequest(Uint8Array.fromHex("fe0400ad"), SITE)).toContain("TARR");
+    expect(describeOwn(option, SITE)).toBe("asks for mycc (fe067d008000)");
+    expect(describeOwn(option)).toBeUndefined();
+    expect(describeOwn(Uint8Array.fromHex("fe067cc00003"), SITE)).toBeUndefined();
+    expect(describeOwn(Uint8Array.fromHex("fe0400ad"), SITE)).toContain("TARR");
   });
 });
 
@@ -310,7 +311,7 @@ describe("told", () => {
     expect([siteText(DEFAULT_SITE), siteJson(DEFAULT_SITE), printSite(DEFAULT_SITE)]).toEqual(["", null, ""]);
     expect(siteText(SITE)).toContain("\n  exid cc-ask 0x7d00\n");
     expect(siteJson(SITE)).toMatchObject({
-      exid: SITE.exids,
+      exid: exidsOf(SITE),
       algorithm_numbers: { mycc: 0x8000, "my.cc-2": 0x8001 },
     });
   });
@@ -340,4 +341,10 @@ test("the bytes of the table, and of one that an older layout had not", () => {
   const bytes = encode("tcpx_site", encodeSite(SITE));
   expect(decodeSite(decode("tcpx_site", bytes))).toEqual(SITE);
   expect(decodeSite(decode("tcpx_site", new Uint8Array(bytes.length)))).toEqual(DEFAULT_SITE);
+});
+
+test("an identifier that a table lacks is the documented one, and not 0", () => {
+  const table = encodeSite(SITE);
+  const lacking = decodeSite({ ...table, exids: { ...table.exids, iw_ask: 0 } });
+  expect(exidsOf(lacking)).toEqual({ ...exidsOf(SITE), "iw-ask": Exid.IW_ASK });
 });

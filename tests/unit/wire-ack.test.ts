@@ -2,6 +2,7 @@
 // Acknowledgment strategies as bytes: our own pair, and TARR.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { describeOwn } from "../../cli/extensions/options.ts";
 import { Exid } from "../../cli/loader/layout.generated.ts";
 import {
   answerWords,
@@ -15,11 +16,11 @@ import {
   tarrHex,
   tarrWords,
 } from "../../cli/wire/ack.ts";
-import { describeRequest, requestHex } from "../../cli/wire/request.ts";
+import { requestHex } from "../../cli/wire/request.ts";
 
 const byte = fc.nat(255);
 const u16 = fc.nat(0xffff);
-const words = (hex: string) => describeRequest(Uint8Array.fromHex(hex));
+const words = (hex: string) => describeOwn(Uint8Array.fromHex(hex));
 
 describe("our own request and answer", () => {
   test("delay8 first, then segments8", () => {

@@ -2,7 +2,8 @@
 // TCP options out of captured frames: whatever comes off the wire, nothing breaks.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { describeOption, parseFrame, splitOptions } from "../../cli/wire/frame.ts";
+import { describeOption } from "../../cli/extensions/options.ts";
+import { parseFrame, splitOptions } from "../../cli/wire/frame.ts";
 
 const hex = (options: Uint8Array[]) => options.map((option) => option.toHex());
 const split = (text: string) => hex(splitOptions(Uint8Array.fromHex(text)));

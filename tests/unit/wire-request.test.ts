@@ -4,11 +4,12 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
+import { describeOwn } from "../../cli/extensions/options.ts";
 import { Algorithm, Exid } from "../../cli/loader/layout.generated.ts";
-import { describeRequest, EXPERIMENT_KIND, requestHex } from "../../cli/wire/request.ts";
+import { EXPERIMENT_KIND, requestHex } from "../../cli/wire/request.ts";
 import { ALGORITHMS } from "../../cli/wire/site.ts";
 
-const words = (hex: string) => describeRequest(Uint8Array.fromHex(hex));
+const words = (hex: string) => describeOwn(Uint8Array.fromHex(hex));
 /** Those behind which 16 bits stand. */
 const exid = fc.constantFrom(...Object.values(Exid).filter((id) => id !== Exid.TARR));
 const u16 = fc.integer({ min: 0, max: 0xffff });
@@ -65,7 +66,7 @@ describe("requestHex", () => {
   });
 });
 
-describe("describeRequest", () => {
+describe("describeOwn", () => {
   test.each([
     ["fe067cc00002", "asks for bbr"],
     ["fe067cc00000", "asks for vegas"],
@@ -112,7 +113,7 @@ describe("describeRequest", () => {
 
   test("a view into a longer buffer is described by its own bytes", () => {
     const bytes = Uint8Array.fromHex("0101fe067c1000280101");
-    expect(describeRequest(bytes.subarray(2, 8))).toBe("asks for a window of 40 segments (fe067c100028)");
+    expect(describeOwn(bytes.subarray(2, 8))).toBe("asks for a window of 40 segments (fe067c100028)");
   });
 
   test("other identifiers never get words", () => {
@@ -120,7 +121,7 @@ describe("describeRequest", () => {
       fc.property(u16, u16, (id, value) => {
         fc.pre(!Object.values(Exid).includes(id as never));
         const option = new Uint8Array([254, 6, id >> 8, id & 255, value >> 8, value & 255]);
-        expect(describeRequest(option)).toBeUndefined();
+        expect(describeOwn(option)).toBeUndefined();
       }),
     );
   });
