@@ -74,10 +74,19 @@ function drafted(kind: RuleDraft["kind"], fields: Parameters<typeof packAck>[0])
   return { drafts: [{ kind, none: false, force: false, value: packAck(fields) }], notices: [] };
 }
 
+/** Why this kernel cannot hold ACKs back; undefined when it can. */
+async function cannotThin(): Promise<string | undefined> {
+  const { requireThinning } = await import("./ack-thinning.ts");
+  return requireThinning("--delay works here").then(
+    () => undefined,
+    (error: Error) => error.message,
+  );
+}
+
 async function prepareThinning(drafts: RuleDraft[], instead: string): Promise<void> {
   if (!drafts.some(thins)) return;
   // here, because what loads programs needs the registry that we are in
-  const { requireThinning } = await import("../system/thinning.ts");
+  const { requireThinning } = await import("./ack-thinning.ts");
   await requireThinning(instead);
 }
 
@@ -261,9 +270,12 @@ export const ack: Extension = {
   json: ackJson,
   options: ACK_OPTIONS,
   announces: ["accept"], // that the peer may use TARR
+  demo: { download: { client: "set --every 8", unable: cannotThin } },
+  facilities: { bpf_timers: "acknowledgments cannot be thinned" },
   run: {
     valueHint: "KEY=V,...",
     description: "Acknowledge so: every=8,delay=rtt/4 as of `tcpx ack set`",
   },
   agent: wishOf,
+  agentPrograms: { ingress: "ack_ingress", egress: "ack_egress" },
 };

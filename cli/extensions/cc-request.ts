@@ -4,7 +4,7 @@
 import * as v from "valibot";
 import { meant } from "../did-you-mean.ts";
 import { usageError } from "../errors.ts";
-import { Exid, Ext } from "../loader/layout.generated.ts";
+import { Counter, Exid, Ext } from "../loader/layout.generated.ts";
 import { requireAlgorithms } from "../system/algorithms.ts";
 import { experiment, requestHex } from "../wire/request.ts";
 import {
@@ -199,6 +199,19 @@ export const ccRequest: Extension = {
   },
   spell,
   options: OPTIONS,
+  // reno is in every kernel and nobody's default
+  demo: {
+    client: "set reno",
+    server: "accept reno,cubic",
+    isDone: (ends) =>
+      ends.some(
+        ({ end, hasRules, view }) => end === "server" && hasRules && view?.congestionControl === "reno",
+      ),
+  },
+  trial: {
+    rules: ["set reno", "accept reno"],
+    shortfall: (_, count) => (count(Counter.GRANTED) ? undefined : "cc-request was not granted"),
+  },
   run: { valueHint: "ALG", description: "Ask servers for this congestion control" },
   json(rule, site = DEFAULT_SITE) {
     if (rule.none) return {};

@@ -4,7 +4,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import * as v from "valibot";
 import { usageError } from "../errors.ts";
-import { Exid, Ext } from "../loader/layout.generated.ts";
+import { Counter, Exid, Ext } from "../loader/layout.generated.ts";
 import { experiment, requestHex } from "../wire/request.ts";
 import { DEFAULT_SITE, exidOf } from "../wire/site.ts";
 import { exemption } from "./exemption.ts";
@@ -161,6 +161,11 @@ export const iw: Extension = {
     experiment("ask", ASK, (n) => `asks for a window of ${n} segments`),
     experiment("answer", ANSWER, (n) => (n === 0 ? "window refused" : `grants a window of ${n} segments`)),
   ],
+  demo: { client: "set 40", server: "accept --max 32" },
+  trial: {
+    rules: ["set 20", "accept --max 20"],
+    shortfall: (_, count) => (count(Counter.GRANTED) ? undefined : "iw was not granted"),
+  },
   run: { valueHint: "N", description: "Ask servers for this initial window, in segments" },
   json(rule, site = DEFAULT_SITE) {
     if (rule.none) return {};

@@ -19,8 +19,10 @@ export const exidsOf = (site: Site): Record<string, number> =>
 export const changedExids = (site: Site, base: Site = DEFAULT_SITE): Identifier[] =>
   identifiers.filter((identifier) => exidOf(identifier, site) !== exidOf(identifier, base));
 
-/** Has the option a kind of ours? Linux sends none of these by itself. */
-export const hasOwnKind = (option: Uint8Array): boolean => OPTIONS.some(({ kind }) => kind === option[0]);
+/** Linux sends none of these by itself. */
+export const OWN_KINDS: ReadonlySet<number> = new Set(OPTIONS.map(({ kind }) => kind));
+
+export const hasOwnKind = (option: Uint8Array): boolean => OWN_KINDS.has(option[0]!);
 
 /** Which of ours these bytes are; undefined: none, or none at this site. */
 export function ownOption(bytes: Uint8Array, site: Site): WireOption | undefined {

@@ -3,6 +3,7 @@
 
 import type { ArgsDef } from "citty";
 import type { Args } from "../args.ts";
+import type { Probe } from "../loader/probe.ts";
 import type { Direction, Kind, Rule } from "../policy/rule.ts";
 import type { WireOption } from "../wire/request.ts";
 import type { Site } from "../wire/site.ts";
@@ -80,6 +81,50 @@ export interface AgentWish {
   markBit: number | null;
 }
 
+/** What getsockopt() says of a connection of `demo` or `doctor`. */
+export interface ConnectionView {
+  /** TCP_USER_TIMEOUT in milliseconds; 0: unset. */
+  userTimeoutMs: number;
+  congestionControl: string;
+  /** Congestion window in segments. */
+  cwnd: number;
+  /** Segments with data that it has sent, and segments without that came back: ACKs. */
+  dataSent: number;
+  acksReceived: number;
+}
+
+/** An end of a connection of the demo, with rules or without, after the path was cut. */
+export interface DemoEnd {
+  end: "client" | "server";
+  hasRules: boolean;
+  /** After the handshake. */
+  view: ConnectionView | undefined;
+  /** From the cut to the end of the connection; null: still trying. */
+  gaveUpMs: number | null;
+}
+
+/** What the demo shows of an extension. Commands stand as behind its name: "set 3s". */
+export interface Demo {
+  /** For the ends of a connection; its options have to be on the SYN and on the SYN-ACK. */
+  client?: string;
+  server?: string;
+  /** Is that what these rules should do? */
+  isDone?(ends: readonly DemoEnd[]): boolean;
+  /** For the client of a download, whose ACKs are counted; not where that is not possible. */
+  download?: { client: string; unable(): Promise<string | undefined> };
+}
+
+/** What `doctor` tries of an extension, on one connection over loopback. */
+export interface Trial {
+  /** Commands for both ends, as behind the extension's name. */
+  rules: readonly string[];
+  /**
+   * What these rules did not do; undefined: nothing.
+   * @param count of a counter of the extension
+   */
+  shortfall(view: ConnectionView, count: (counter: number) => number): string | undefined;
+}
+
 export interface Extension {
   /** Basename of its files, and first word of its commands. */
   name: string;
@@ -109,6 +154,12 @@ export interface Extension {
   announces?: readonly Kind[];
   /** Its flag of `tcpx run`; none when left out. */
   run?: RunFlag;
+  demo?: Demo;
+  trial?: Trial;
+  /** Kernel facilities that it needs beyond those of all rules, and what cannot be done without. */
+  facilities?: Partial<Record<Probe, string>>;
   /** What a rule wants of the agent; undefined: nothing, and where this is left out none does. */
   agent?(rule: RuleDraft): AgentWish | undefined;
+  /** Programs that the agent attaches for it. */
+  agentPrograms?: Readonly<Record<"ingress" | "egress", string>>;
 }

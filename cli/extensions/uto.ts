@@ -4,7 +4,7 @@
 import * as v from "valibot";
 import { type Args, textArg } from "../args.ts";
 import { usageError } from "../errors.ts";
-import { Ext } from "../loader/layout.generated.ts";
+import { Counter, Ext } from "../loader/layout.generated.ts";
 import { formatDuration, parseDuration } from "../policy/duration.ts";
 import { decodeUto, encodeUto, UTO_KIND, UTO_MAX_MS } from "../wire/uto.ts";
 import { exemption, noLiveExemption } from "./exemption.ts";
@@ -180,6 +180,18 @@ export const uto: Extension = {
     return `${formatDuration(a)}${force}`;
   },
   spell,
+  demo: {
+    client: "set 3s",
+    server: "accept --min 1s --max 1min",
+    isDone: (ends) => ends.every(({ hasRules, gaveUpMs }) => hasRules === (gaveUpMs !== null)),
+  },
+  trial: {
+    rules: ["set 42s", "accept --min 1s"],
+    shortfall({ userTimeoutMs }, count) {
+      if (userTimeoutMs !== 42_000) return `the user timeout is ${userTimeoutMs}, not 42000 ms`;
+      return count(Counter.SENT) && count(Counter.RECEIVED) ? undefined : "the option did not get through";
+    },
+  },
   run: {
     valueHint: "D",
     description: "User timeout, told to the peer, as of `tcpx uto set`",

@@ -2,6 +2,7 @@
 // What a process of demo or doctor sees of its own sockets, and sets on them.
 
 import { readdirSync } from "node:fs";
+import type { ConnectionView } from "../extensions/types.ts";
 import { type Bridge, unwrap } from "../loader/bridge.ts";
 
 const SOL_SOCKET = 1;
@@ -9,18 +10,6 @@ const SO_ACCEPTCONN = 30;
 const SO_PROTOCOL = 38;
 const SO_MAX_PACING_RATE = 47;
 const IPPROTO_TCP = 6;
-
-/** What getsockopt() says of a connection. */
-export interface ConnectionView {
-  /** TCP_USER_TIMEOUT in milliseconds; 0: unset. */
-  userTimeoutMs: number;
-  congestionControl: string;
-  /** Congestion window in segments. */
-  cwnd: number;
-  /** Segments with data that it has sent, and segments without that came back: ACKs. */
-  dataSent: number;
-  acksReceived: number;
-}
 
 const TCP_INFO = 11;
 const TCP_CONGESTION = 13;
