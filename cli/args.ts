@@ -7,7 +7,21 @@ import { flagOf, normalized, spellings, tokenize } from "./arg-words.ts";
 import { type TcpxError, usageError } from "./errors.ts";
 import { durationMs } from "./policy/duration.ts";
 
-export { aliasesOf, optionalValue } from "./arg-words.ts";
+export { aliasesOf, isList, optionalValue } from "./arg-words.ts";
+
+/** What else is known of an argument's values, for the help, completions, policy files and their schema. */
+export type ValueDef = ArgDef & {
+  /** `none` may stand there, too: it exempts the selector. */
+  exempts?: true;
+  /** Whole numbers that are accepted. */
+  range?: Range;
+};
+export type ValuesDef = Record<string, ValueDef>;
+
+export interface Range {
+  least: number;
+  most: number;
+}
 
 export const globalArgs = {
   json: { type: "boolean", alias: "j", description: "Print one JSON document" },

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A command as the dispatcher sees it: citty's definition with examples.
 
-import type { ArgsDef, CommandDef } from "citty";
+import type { CommandDef } from "citty";
 import { defineCommand } from "citty";
-import type { Args } from "../args.ts";
+import type { Args, ValuesDef } from "../args.ts";
 import type { ExitCode } from "../errors.ts";
 import type { Example } from "../extensions/types.ts";
 import type { Io } from "../output/io.ts";
@@ -11,7 +11,7 @@ import type { Io } from "../output/io.ts";
 export interface Leaf {
   kind: "leaf";
   summary: string;
-  args: ArgsDef;
+  args: ValuesDef;
   examples: readonly Example[];
   notes?: string[];
   /** Exit code of every failure, where it is not the error's own. */
@@ -31,7 +31,7 @@ export type Command = Leaf | Group;
 
 interface LeafOptions {
   summary: string;
-  args: ArgsDef;
+  args: ValuesDef;
   examples?: readonly Example[];
   notes?: string[];
   failure?: ExitCode;

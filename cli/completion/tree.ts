@@ -2,8 +2,15 @@
 // The table of commands as completions and the manual page need it. All of it comes from the
 // definitions that parse and that print the help: there is no second list of commands or flags.
 
-import type { ArgDef, ArgsDef } from "citty";
-import { aliasesOf, globalArgs, optionalValue, rootArgs, selectorArgs } from "../args.ts";
+import {
+  aliasesOf,
+  globalArgs,
+  optionalValue,
+  rootArgs,
+  selectorArgs,
+  type ValueDef,
+  type ValuesDef,
+} from "../args.ts";
 import { commands, extensionCommands, findCommand } from "../commands/index.ts";
 import type { Command, Leaf } from "../commands/types.ts";
 import { PROGRAM } from "./program.ts";
@@ -56,7 +63,7 @@ export function spellings(flag: Flag): string[] {
   return [flag.name, ...flag.short, ...flag.silent];
 }
 
-function flagOf(name: string, def: ArgDef): Flag {
+function flagOf(name: string, def: ValueDef): Flag {
   const short = aliasesOf(def).map((alias) => `-${alias}`);
   if (def.type === "boolean" && def.negativeDescription) {
     return { name: `--no-${name}`, short, silent: [`--${name}`], description: def.negativeDescription };
@@ -75,13 +82,13 @@ function unsetFlag(flag: Flag): Flag {
     : flag;
 }
 
-function flagsOf(args: ArgsDef): Flag[] {
+function flagsOf(args: ValuesDef): Flag[] {
   return Object.entries(args).flatMap(([name, def]) =>
     def.type === "positional" ? [] : [flagOf(name, def)],
   );
 }
 
-function placesOf(args: ArgsDef): Place[] {
+function placesOf(args: ValuesDef): Place[] {
   return Object.entries(args).flatMap(([name, def]) => {
     if (def.type !== "positional") return [];
     const { description = "", required } = def;

@@ -2,7 +2,7 @@
 // What may stand at a place of the command line, read from the hint that the help shows there:
 // PATH is a directory, "ask|local|accept" are three words, "ALGORITHM,..." is a list, N is free.
 
-import type { ArgDef } from "citty";
+import type { ValueDef } from "../args.ts";
 import { STATES } from "../observe/listed.ts";
 import { ALGORITHMS } from "../wire/site.ts";
 
@@ -39,20 +39,15 @@ const WORDS: Record<string, readonly string[]> = {
 
 const LITERAL = /^[a-z][a-z0-9-]*$/;
 
-/** Does the description of a word promise that `none` may stand there? */
-function allowsNone(def: ArgDef): boolean {
-  return def.type === "positional" && /\bnone exempts\b/.test(def.description ?? "");
-}
-
 /** @param name of the argument, which stands for itself when it has no hint */
-export function hintedValue(name: string, def: ArgDef): Value {
+export function hintedValue(name: string, def: ValueDef): Value {
   const hint = def.valueHint ?? name.toUpperCase();
   const options = def.type === "enum" ? (def.options ?? []) : [];
   const parts = hint.replace(/[\s,]*\.\.\.$/, "").split("|");
   const words = [
     ...options,
     ...parts.flatMap((part) => WORDS[part] ?? (LITERAL.test(part) ? [part] : [])),
-    ...(allowsNone(def) ? ["none"] : []),
+    ...(def.exempts ? ["none"] : []),
   ];
   const source =
     SOURCES[hint] ?? parts.map((part) => SOURCES[part.split(" ")[0]!]).find((known) => known) ?? "free";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What `tcpx ack` takes behind its flags.
 
+import type { Range } from "../args.ts";
 import { usageError } from "../errors.ts";
 import { durationMs, hintedDuration } from "../policy/duration.ts";
 
@@ -9,14 +10,20 @@ export const MOST_DELAY_MS = 200;
 export const MOST_EVERY = 255;
 export const MOST_DIVISOR = 255;
 
+export const EVERY: Range = { least: 1, most: MOST_EVERY };
+/** Of ACKs per RTT. */
+export const FLOOR: Range = { least: 0, most: 255 };
+/** Of SO_MARK. */
+export const BIT: Range = { least: 0, most: 31 };
+
 const FRACTION = `rtt/1 to rtt/${MOST_DIVISOR}`;
 const DURATION = `1ms to ${MOST_DELAY_MS}ms`;
 
 /**
  * @param when under which condition this range holds, for the error
- * @throws TcpxError (usage) unless the text is an integer within least..most
+ * @throws TcpxError (usage) unless the text is an integer within the range
  */
-export function parseCount(text: string, what: string, least: number, most: number, when = ""): number {
+export function parseCount(text: string, what: string, { least, most }: Range, when = ""): number {
   const n = /^\d{1,9}$/.test(text) ? Number(text) : -1;
   if (n >= least && n <= most) return n;
   const why = /^-?\d+$/.test(text) ? "is out of range" : "is not a number";

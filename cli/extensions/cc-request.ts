@@ -19,7 +19,7 @@ import {
   type Site,
   slotOf,
 } from "../wire/site.ts";
-import { exemption, noLiveExemption } from "./exemption.ts";
+import { exemption, noLiveExemption, orNone } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
 const ASK = { name: "cc-ask", documented: Exid.CC_ASK };
@@ -86,11 +86,9 @@ const force = {
 
 const set: RuleVerb = {
   summary: "Ask servers to send to us with a congestion control, or set our own",
+  kinds: ["ask", "local"],
   args: {
-    algorithm: {
-      type: "positional",
-      description: `${ALGORITHMS.slice(0, 5).join(", ")}, ..., or one of the site's own (see tcpx apply); none exempts the selector`,
-    },
+    algorithm: orNone(`${ALGORITHMS.slice(0, 5).join(", ")}, ..., or one of the site's own (see tcpx apply)`),
     local: {
       type: "boolean",
       description: "Use it on this side, for connections of both directions, asking nobody",
@@ -136,11 +134,11 @@ const set: RuleVerb = {
 
 const accept: RuleVerb = {
   summary: "Grant clients these congestion controls, and no others",
+  kinds: ["accept"],
   args: {
     algorithms: {
-      type: "positional",
+      ...orNone("What to grant; modules are loaded now, never by a request"),
       valueHint: "ALGORITHM,...",
-      description: "What to grant; modules are loaded now, never by a request; none exempts the selector",
     },
     force,
   },

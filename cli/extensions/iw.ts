@@ -7,10 +7,11 @@ import { usageError } from "../errors.ts";
 import { Counter, Exid, Ext } from "../loader/layout.generated.ts";
 import { experiment, requestHex } from "../wire/request.ts";
 import { DEFAULT_SITE, exidOf } from "../wire/site.ts";
-import { exemption } from "./exemption.ts";
+import { exemption, noneWord, orNone } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
-const MOST = 1024;
+const SEGMENTS = { least: 1, most: 1024 };
+const RANGE = `${SEGMENTS.least} to ${SEGMENTS.most}`;
 /** Segments of Linux's own first window: RFC 6928. */
 const USUAL = 10;
 /** Segment size by which Linux rounds its first window down: Ethernet without tunnels. */
@@ -24,12 +25,8 @@ const segments = (what: string, also = "") =>
     v.string(),
     v.transform((text) => {
       const n = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-      if (n >= 1 && n <= MOST) return n;
-      throw usageError(
-        `${what} '${text}' is not a number of segments`,
-        text,
-        `accepted is 1 to ${MOST}${also}`,
-      );
+      if (n >= SEGMENTS.least && n <= SEGMENTS.most) return n;
+      throw usageError(`${what} '${text}' is not a number of segments`, text, `accepted is ${RANGE}${also}`);
     }),
   );
 
@@ -71,11 +68,9 @@ function idleNotice(n: number): string[] {
 
 const set: RuleVerb = {
   summary: "Ask servers to start with a window of N segments, or set our own",
+  kinds: ["ask", "local"],
   args: {
-    segments: {
-      type: "positional",
-      description: `1 to ${MOST}; Linux starts with ${USUAL} (RFC 6928); none exempts the selector`,
-    },
+    segments: { ...orNone(`${RANGE}; Linux starts with ${USUAL} (RFC 6928)`), range: SEGMENTS },
     local: {
       type: "boolean",
       description: "Start so ourselves, on connections of both directions, asking nobody",
@@ -100,14 +95,15 @@ const set: RuleVerb = {
 
 const accept: RuleVerb = {
   summary: "Grant clients the window that they ask for, up to a limit",
+  kinds: ["accept"],
   args: {
-    value: {
-      type: "positional",
-      required: false,
-      valueHint: "none",
-      description: "Exempts the selector: clients there are granted nothing",
+    value: noneWord(": clients there are granted nothing"),
+    max: {
+      type: "string",
+      valueHint: "SEGMENTS",
+      description: `The largest window to grant, ${RANGE}`,
+      range: SEGMENTS,
     },
-    max: { type: "string", valueHint: "SEGMENTS", description: `The largest window to grant, 1 to ${MOST}` },
   },
   examples: [
     ["tcpx iw accept --max 40 --from 10.0.0.0/8", "Clients there get what they ask for, 40 at most"],
@@ -127,7 +123,7 @@ const accept: RuleVerb = {
       if (input.max !== undefined) throw usageError("'none' takes no --max", "none", "leave it out");
       return { drafts: [exemption("accept")], notices: [] };
     }
-    if (input.max === undefined) throw usageError("--max is missing", undefined, `accepted is 1 to ${MOST}`);
+    if (input.max === undefined) throw usageError("--max is missing", undefined, `accepted is ${RANGE}`);
     const draft = { kind: "accept", none: false, force: false, value: [input.max, 0] } as const;
     return { drafts: [draft], notices: idleNotice(input.max) };
   },

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What an extension is to the rest of tcpx.
 
-import type { ArgsDef } from "citty";
-import type { Args } from "../args.ts";
+import type { Args, ValuesDef } from "../args.ts";
 import type { Probe } from "../loader/probe.ts";
 import type { Direction, Kind, Rule } from "../policy/rule.ts";
 import type { WireOption } from "../wire/request.ts";
@@ -28,8 +27,10 @@ export interface HostFacts {
 /** A verb that writes rules, such as `uto set` or `uto accept`. */
 export interface RuleVerb {
   summary: string;
+  /** Of the rules that it can make. */
+  kinds: readonly Kind[];
   /** Positional arguments and flags of its own; the shared ones are added. */
-  args: ArgsDef;
+  args: ValuesDef;
   examples: Example[];
   /** For the help: paragraphs at its end. */
   notes?: string[];

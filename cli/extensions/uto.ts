@@ -7,7 +7,7 @@ import { usageError } from "../errors.ts";
 import { Counter, Ext } from "../loader/layout.generated.ts";
 import { formatDuration, parseDuration } from "../policy/duration.ts";
 import { decodeUto, encodeUto, UTO_KIND, UTO_MAX_MS } from "../wire/uto.ts";
-import { exemption, noLiveExemption } from "./exemption.ts";
+import { exemption, noLiveExemption, noneWord, orNone } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
 /** RFC 5482 section 3.1: L_LIMIT SHOULD be at least 100 seconds. */
@@ -64,12 +64,10 @@ const LINUX_NOTES = [
 
 const set: RuleVerb = {
   summary: "Set our user timeout and advertise it to the peer",
+  kinds: ["ask", "local"],
   notes: LINUX_NOTES,
   args: {
-    duration: {
-      type: "positional",
-      description: `User timeout, 1ms to ${formatDuration(UTO_MAX_MS)}, such as 30s; none exempts the selector`,
-    },
+    duration: orNone(`User timeout, 1ms to ${formatDuration(UTO_MAX_MS)}, such as 30s`),
     advertise: {
       type: "boolean",
       default: true,
@@ -105,14 +103,10 @@ const set: RuleVerb = {
 
 const accept: RuleVerb = {
   summary: "Adopt user timeouts that peers advertise, within limits",
+  kinds: ["accept"],
   notes: LINUX_NOTES,
   args: {
-    value: {
-      type: "positional",
-      required: false,
-      valueHint: "none",
-      description: "Exempts the selector: peers there have no say",
-    },
+    value: noneWord(": peers there have no say"),
     min: {
       type: "string",
       valueHint: "DURATION",
