@@ -83,18 +83,18 @@ async function startPair(stage: Stage, flavour: Flavour): Promise<Record<End, Pa
 }
 
 /** The options of a captured SYN or SYN-ACK of the port with rules. */
-async function capturedOptions(stage: Stage, capture: Child, ack: boolean): Promise<Uint8Array[]> {
+async function capturedOptions(stage: Stage, capture: Child, isAck: boolean): Promise<Uint8Array[]> {
   const deadline = Date.now() + READY_MS;
   while (Date.now() < deadline) {
     stage.check();
     for (const { hex } of capture.seen("frame")) {
       const frame = parseFrame(Uint8Array.fromHex(String(hex)));
-      const port = ack ? frame?.sourcePort : frame?.destinationPort;
-      if (frame?.syn && frame.ack === ack && port === PORT.tcpx) return frame.options;
+      const port = isAck ? frame?.sourcePort : frame?.destinationPort;
+      if (frame?.isSyn && frame.isAck === isAck && port === PORT.tcpx) return frame.options;
     }
     await Bun.sleep(20);
   }
-  throw new TcpxError(Exit.FAILED, `no SYN${ack ? "-ACK" : ""} was captured`);
+  throw new TcpxError(Exit.FAILED, `no SYN${isAck ? "-ACK" : ""} was captured`);
 }
 
 /** Cuts the path and looks how long each end goes on. */

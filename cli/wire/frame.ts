@@ -4,8 +4,8 @@
 export interface TcpFrame {
   sourcePort: number;
   destinationPort: number;
-  syn: boolean;
-  ack: boolean;
+  isSyn: boolean;
+  isAck: boolean;
   options: Uint8Array[];
 }
 
@@ -34,8 +34,8 @@ export function parseFrame(frame: Uint8Array): TcpFrame | undefined {
   return {
     sourcePort: view.getUint16(headerLength),
     destinationPort: view.getUint16(headerLength + 2),
-    syn: (flags & 2) !== 0,
-    ack: (flags & 16) !== 0,
+    isSyn: (flags & 2) !== 0,
+    isAck: (flags & 16) !== 0,
     options: splitOptions(ip.subarray(headerLength + 20, end)),
   };
 }

@@ -104,8 +104,8 @@ describe("parseFrame", () => {
     expect(parseFrame(frame({ flags, options: OPTIONS }))).toMatchObject({
       sourcePort: 40_000,
       destinationPort: 7001,
-      syn,
-      ack,
+      isSyn: syn,
+      isAck: ack,
     });
   });
 
@@ -137,7 +137,7 @@ describe("parseFrame", () => {
     for (let length = 0; length < header; length++)
       expect(parseFrame(whole.subarray(0, length))).toBeUndefined();
     for (let length = header; length <= whole.length; length++) {
-      expect(parseFrame(whole.subarray(0, length))).toMatchObject({ sourcePort: 40_000, syn: true });
+      expect(parseFrame(whole.subarray(0, length))).toMatchObject({ sourcePort: 40_000, isSyn: true });
     }
   });
 
