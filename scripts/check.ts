@@ -1,16 +1,17 @@
 #!/usr/bin/env bun
 // SPDX-License-Identifier: MIT
-// Everything that can be said about the sources without running them: format, lint, types, names, layout.
+// Everything that can be said about the sources without running them: format, lint, types, rooms, names, layout.
 
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { buildObjects, layoutText } from "./build.ts";
 import { nameProblems } from "./lib/extension-names.ts";
+import { roomProblems, type Sources } from "./lib/rooms.ts";
 import { run } from "./lib/run.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
-const LAYOUT = "cli/loader/layout.generated.ts";
+const LAYOUT = "cli/layout/layout.generated.ts";
 const USAGE =
   "Usage: bun run check [--write]\n\n--write (`bun run format`) also repairs what a tool can repair.";
 
@@ -47,10 +48,11 @@ async function shellcheck(): Promise<void> {
   await tool(fromApt("shellcheck"), ["shellcheck", ...scripts]);
 }
 
-async function names(): Promise<void> {
-  const paths = await files("cli/*.ts");
-  const texts = paths.map(async (path) => [path, await readFile(join(ROOT, path), "utf8")] as const);
-  const problems = nameProblems(new Map(await Promise.all(texts)));
+/** What is wrong with the sources as texts. */
+async function texts(problemsOf: (sources: Sources) => string[], ...patterns: string[]): Promise<void> {
+  const paths = await files(...patterns);
+  const sources = paths.map(async (path) => [path, await readFile(join(ROOT, path), "utf8")] as const);
+  const problems = problemsOf(new Map(await Promise.all(sources)));
   if (problems.length > 0) throw new Error(problems.join("\n"));
 }
 
@@ -66,7 +68,8 @@ function checks(write: boolean): [name: string, check: () => Promise<void>][] {
     ["tsc", () => tool(fromNpm, [bin("tsc"), "--noEmit"])],
     ["clang-format", () => clangFormat(write)],
     ["shellcheck", shellcheck],
-    ["names", names],
+    ["rooms", () => texts(roomProblems, "cli/*.ts", "native-loader/*.c", "native-loader/*.h")],
+    ["names", () => texts((sources) => nameProblems(sources), "cli/*.ts")],
     ["layout", layout],
   ];
 }

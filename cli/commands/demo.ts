@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 
 import { notifyAgent } from "../agent/notify.ts";
-import { globalArgs } from "../args.ts";
-import { Exit, type ExitCode, TcpxError } from "../errors.ts";
+import { globalArgs } from "../base/args.ts";
+import { formatDuration } from "../base/duration.ts";
+import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
 import { extensions } from "../extensions/index.ts";
 import { describeOption, hasOwnKind } from "../extensions/options.ts";
 import type { ConnectionView, DemoEnd } from "../extensions/types.ts";
+import { openHost } from "../flags/host-access.ts";
+import { endless } from "../flags/patience.ts";
 import type { Child } from "../lab/children.ts";
 import { type Acks, download, per100 } from "../lab/download.ts";
 import {
@@ -20,14 +23,11 @@ import {
 } from "../lab/rules.ts";
 import { ADDRESS, Sandbox } from "../lab/sandbox.ts";
 import { interruption, READY_MS, Stage } from "../lab/stage.ts";
-import { readSite } from "../loader/site.ts";
+import { readSite } from "../loader/site-map.ts";
 import type { Io } from "../output/io.ts";
 import { table } from "../output/table.ts";
-import { formatDuration } from "../policy/duration.ts";
 import { parseFrame } from "../wire/frame.ts";
 import type { Site } from "../wire/site.ts";
-import { openHost } from "./host-access.ts";
-import { endless } from "./patience.ts";
 import { leaf } from "./types.ts";
 
 /** How long we look after the cut: well over the timeout plus one backed-off retransmission. */

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 
 import type { AgentAnswer } from "../agent/health.ts";
-import { ask } from "../agent/socket.ts";
-import { globalArgs, scopeArgs, scopeFlags, textArg } from "../args.ts";
-import { Exit, type ExitCode, usageError } from "../errors.ts";
-import type { Bridge } from "../loader/bridge.ts";
+import { askAgent } from "../agent/socket.ts";
+import { globalArgs, scopeArgs, scopeFlags, textArg } from "../base/args.ts";
+import { Exit, type ExitCode, usageError } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
+import { type Host, openHost } from "../flags/host-access.ts";
 import { readCounters } from "../loader/counters.ts";
-import { type Capability, capabilities } from "../loader/host.ts";
 import { familiesOf } from "../observe/families.ts";
 import { formatListen, type Listen, parseListen } from "../observe/listen.ts";
 import { type Family, familiesJson, openMetrics } from "../observe/openmetrics.ts";
@@ -14,16 +14,16 @@ import { serveMetrics } from "../observe/serve.ts";
 import { writeTextfile } from "../observe/textfile.ts";
 import type { Io } from "../output/io.ts";
 import { becomeConfined } from "../system/confine.ts";
+import { type Capability, capabilities } from "../system/host.ts";
 import { absolutePath } from "../system/working-directory.ts";
-import { type Host, openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
 const command = "metrics";
 
 /** An agent that does not answer must not cost the other counters. */
-async function askAgent(io: Io): Promise<AgentAnswer | undefined> {
+async function answerOfAgent(io: Io): Promise<AgentAnswer | undefined> {
   try {
-    return await ask<AgentAnswer>({ op: "status" }, 2000);
+    return await askAgent<AgentAnswer>({ op: "status" }, 2000);
   } catch (error) {
     io.messages.warn((error as Error).message);
     return undefined;
@@ -40,7 +40,7 @@ function serverCapabilities(lib: Bridge): Capability[] {
 /** What reads the metrics anew at every call. */
 function reader(host: Host, io: Io): () => Promise<Family[]> {
   return async () => {
-    const answer = await askAgent(io);
+    const answer = await answerOfAgent(io);
     const scopes = host
       .states()
       .map((state) => ({ state, counters: readCounters(host.lib, state.id, state.layout) }));

@@ -3,9 +3,8 @@
 
 import type { CommandDef } from "citty";
 import { defineCommand } from "citty";
-import type { Args, ValuesDef } from "../args.ts";
-import type { ExitCode } from "../errors.ts";
-import type { Example } from "../extensions/types.ts";
+import type { Args, Example, ValuesDef } from "../base/args.ts";
+import type { ExitCode } from "../base/errors.ts";
 import type { Io } from "../output/io.ts";
 
 export interface Leaf {

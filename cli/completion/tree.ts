@@ -10,7 +10,7 @@ import {
   selectorArgs,
   type ValueDef,
   type ValuesDef,
-} from "../args.ts";
+} from "../base/args.ts";
 import { commands, extensionCommands, findCommand } from "../commands/index.ts";
 import type { Command, Leaf } from "../commands/types.ts";
 import { PROGRAM } from "./program.ts";

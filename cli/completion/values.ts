@@ -2,7 +2,7 @@
 // What may stand at a place of the command line, read from the hint that the help shows there:
 // PATH is a directory, "ask|local|accept" are three words, "ALGORITHM,..." is a list, N is free.
 
-import type { ValueDef } from "../args.ts";
+import type { ValueDef } from "../base/args.ts";
 import { STATES } from "../observe/listed.ts";
 import { ALGORITHMS } from "../wire/site.ts";
 

@@ -2,16 +2,16 @@
 // The whole way once: a rule in a cgroup of our own, a connection over loopback in a namespace of our
 // own, and what getsockopt() says of it there.
 
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 import { extensions } from "../extensions/index.ts";
 import { rulesOfLine } from "../extensions/line.ts";
 import { Child } from "../lab/children.ts";
 import { temporaryCgroup } from "../lab/sandbox.ts";
-import type { Bridge } from "../loader/bridge.ts";
 import { findScope } from "../loader/cgroup-place.ts";
 import { readCounters } from "../loader/counters.ts";
-import type { Patience } from "../loader/lock.ts";
 import { lock, replaceRules } from "../loader/store.ts";
+import type { Patience } from "../system/lock.ts";
 import { type Check, keepsFromTrying, notTried } from "./types.ts";
 
 const NAME = "negotiation";

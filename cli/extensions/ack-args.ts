@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 // What `tcpx ack` takes behind its flags.
 
-import type { Range } from "../args.ts";
-import { usageError } from "../errors.ts";
-import { durationMs, hintedDuration } from "../policy/duration.ts";
+import type { Range } from "../base/args.ts";
+import { durationMs, hintedDuration } from "../base/duration.ts";
+import { usageError } from "../base/errors.ts";
 
 /** The kernel's TCP_DELACK_MAX: it never delays an ACK longer. */
 export const MOST_DELAY_MS = 200;
 export const MOST_EVERY = 255;
-export const MOST_DIVISOR = 255;
+const MOST_DIVISOR = 255;
 
 export const EVERY: Range = { least: 1, most: MOST_EVERY };
 /** Of ACKs per RTT. */

@@ -3,8 +3,8 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import * as v from "valibot";
-import { usageError } from "../errors.ts";
-import { Counter, Exid, Ext } from "../loader/layout.generated.ts";
+import { usageError } from "../base/errors.ts";
+import { Counter, Exid, Ext } from "../layout/layout.generated.ts";
 import { experiment, requestHex } from "../wire/request.ts";
 import { DEFAULT_SITE, exidOf } from "../wire/site.ts";
 import { exemption, noneWord, orNone } from "./exemption.ts";

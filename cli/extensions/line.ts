@@ -2,7 +2,7 @@
 // Rules of commands that tcpx itself gives, as they would be typed.
 
 import { parseArgs } from "citty";
-import { checkArguments } from "../args.ts";
+import { checkArguments } from "../base/args.ts";
 import type { Rule } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
 import { DEFAULT_SITE } from "../wire/site.ts";

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MIT
 // What an extension is to the rest of tcpx.
 
-import type { Args, ValuesDef } from "../args.ts";
-import type { Probe } from "../loader/probe.ts";
+import type { Args, Example, ValuesDef } from "../base/args.ts";
+import type { Probe } from "../bridge/probe.ts";
 import type { Direction, Kind, Rule } from "../policy/rule.ts";
 import type { WireOption } from "../wire/request.ts";
 import type { Site } from "../wire/site.ts";
 
 /** A rule before it has a place: the selector and the namespace come from the shared flags. */
 export type RuleDraft = Pick<Rule, "kind" | "none" | "force" | "value">;
-
-export type Example = readonly [command: string, what: string];
 
 /** What rules become, and what is to be said about them. */
 export interface Drafted {

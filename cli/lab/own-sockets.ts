@@ -2,8 +2,8 @@
 // What a process of demo or doctor sees of its own sockets, and sets on them.
 
 import { readdirSync } from "node:fs";
+import { type Bridge, unwrap } from "../bridge/bridge.ts";
 import type { ConnectionView } from "../extensions/types.ts";
-import { type Bridge, unwrap } from "../loader/bridge.ts";
 
 const SOL_SOCKET = 1;
 const SO_ACCEPTCONN = 30;

@@ -2,14 +2,14 @@
 // The rules that the demo sets at its two ends, and the commands that would set them.
 
 import { notifyAgent } from "../agent/notify.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 import { extensions } from "../extensions/index.ts";
 import { rulesOfLine } from "../extensions/line.ts";
 import type { DemoEnd, Extension } from "../extensions/types.ts";
-import type { Bridge } from "../loader/bridge.ts";
 import { findScope } from "../loader/cgroup-place.ts";
-import type { Patience } from "../loader/lock.ts";
 import { readHead } from "../loader/state.ts";
 import { lock, replaceRules } from "../loader/store.ts";
+import type { Patience } from "../system/lock.ts";
 import type { Sandbox } from "./sandbox.ts";
 
 export type End = DemoEnd["end"];

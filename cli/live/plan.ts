@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // What is to be done with which socket. Pure: sockets and rules in, orders out.
 
-import { Direction, LiveVerb } from "../loader/layout.generated.ts";
+import { Direction, LiveVerb } from "../layout/layout.generated.ts";
 import { encodeSlot } from "../loader/records.ts";
 import { KINDS, type Rule, ruleKey } from "../policy/rule.ts";
+import type { Order, Target } from "./iterators.ts";
 import type { Matcher, Seen } from "./match.ts";
-import type { Order, Target } from "./object.ts";
 import type { Socket } from "./sockets.ts";
 
 /** enum tcp_state: those that still send. */
@@ -19,13 +19,12 @@ export interface Plan {
   targets: Map<bigint, Target>;
 }
 
-export const isConnection = ({ state }: Pick<Socket, "state">) =>
-  state === ESTABLISHED || state === CLOSE_WAIT;
+const isConnection = ({ state }: Pick<Socket, "state">) => state === ESTABLISHED || state === CLOSE_WAIT;
 
 const portKey = ({ netns_cookie, local_port }: Socket) => `${netns_cookie} ${local_port}`;
 
 /** Ports on which somebody listens, by namespace. */
-export function listeningPorts(sockets: Socket[]): Set<string> {
+function listeningPorts(sockets: Socket[]): Set<string> {
   return new Set(sockets.filter(({ state }) => state === LISTEN).map(portKey));
 }
 

@@ -3,9 +3,9 @@
 
 import { existsSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
+import type { Bridge } from "../bridge/bridge.ts";
+import { findBpffs, findCgroupRoot } from "../system/host.ts";
 import { FIRST_PID_NS, pidNs } from "../system/process.ts";
-import type { Bridge } from "./bridge.ts";
-import { findBpffs, findCgroupRoot } from "./host.ts";
 import { removeScope } from "./pins.ts";
 import { directories } from "./survey.ts";
 
@@ -30,7 +30,7 @@ export function freeRunCgroup(parent: string): string {
 }
 
 /** Is a process in it, or in a cgroup below? True when that cannot be read. */
-export function isPopulated(path: string): boolean {
+function isPopulated(path: string): boolean {
   try {
     return !/^populated 0$/m.test(readFileSync(join(path, "cgroup.events"), "utf8"));
   } catch (error) {

@@ -3,7 +3,7 @@
 // somebody removed it at the wrong moment. Any process may have their name, so they are known by what they are.
 
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from "node:fs";
-import type { Bridge } from "./bridge.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 
 const NAME = "tcpx-run-watch";
 /** Words that are in the executable of every tcpx that has watchers, and in no other. */
@@ -107,4 +107,13 @@ export async function endLeftWatchers(lib: Bridge): Promise<number[]> {
     }
   });
   return ended.map(Number);
+}
+
+/** Pids that a line names. */
+const MOST_NAMED = 4;
+
+/** Watchers that are left, as text. */
+export function watchersText(pids: readonly number[]): string {
+  const more = pids.length > MOST_NAMED ? ` and ${pids.length - MOST_NAMED} more` : "";
+  return `${pids.length} watcher(s) of a \`tcpx run\` whose cgroup is gone (pid ${pids.slice(0, MOST_NAMED).join(", ")}${more})`;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Connections for scripts.
 
-import { Direction, ListFlag } from "../loader/layout.generated.ts";
+import { Direction, ListFlag } from "../layout/layout.generated.ts";
 import { addressText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
 import { type Local, type LocalValue, NO_LOCAL, type Strategy } from "./local.ts";
@@ -59,7 +59,7 @@ const endpoint = (list: Listed, at: number, family: number, port: number) =>
  * What writes one connection as JSON; null stands for what is not set, not measured or not known. Put together
  * by hand, because building objects for 100,000 of them takes seconds.
  */
-export function connectionWriter(list: Listed): (at: number) => string {
+function connectionWriter(list: Listed): (at: number) => string {
   const said = perNegotiation(
     list,
     (made) =>

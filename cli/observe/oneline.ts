@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Connections for grep, awk and `while read`: a line each, whose first 16 words are always there.
 
-import { Direction } from "../loader/layout.generated.ts";
+import { formatDuration, roundedMicros } from "../base/duration.ts";
+import { Direction } from "../layout/layout.generated.ts";
 import { visible } from "../output/safe.ts";
-import { formatDuration } from "../policy/duration.ts";
 import { endpointText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
-import { formatMicros, saidParts } from "./rows.ts";
+import { saidParts } from "./rows.ts";
 import { perNegotiation } from "./said.ts";
 
 /** Characters that are written at once. */
@@ -20,8 +20,8 @@ function settings(list: Listed, at: number): string {
     ["timeout", timeout ? formatDuration(timeout) : NONE],
     ["congestion", visible(list.congestion(at)) || NONE],
     ["cwnd", list.cwnd(at)],
-    ["rtt", rtt ? formatMicros(rtt) : NONE],
-    ["delack", delack ? formatMicros(delack) : NONE],
+    ["rtt", rtt ? roundedMicros(rtt) : NONE],
+    ["delack", delack ? roundedMicros(delack) : NONE],
   ];
   return pairs.flat().join(" ");
 }

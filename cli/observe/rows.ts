@@ -2,11 +2,11 @@
 // Connections for people: a line for the place (two where IPv6 addresses are long), one for the settings,
 // and what was negotiated below; as wide as the terminal, or 80 columns.
 
-import { Direction } from "../loader/layout.generated.ts";
+import { formatDuration, roundedMicros } from "../base/duration.ts";
+import { Direction } from "../layout/layout.generated.ts";
 import { styled } from "../output/io.ts";
 import { visible } from "../output/safe.ts";
 import { terminalWidth } from "../output/terminal.ts";
-import { formatDuration } from "../policy/duration.ts";
 import type { AckPair } from "../wire/ack.ts";
 import { endpointText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
@@ -19,14 +19,6 @@ const PART = 65_536;
 /** Longest name of a state, and two spaces. */
 const INDENT = 13;
 const BREAK = `\n${" ".repeat(INDENT)}`;
-
-/** Three digits, as a person would say them. */
-export function formatMicros(us: number): string {
-  if (us < 1000) return `${us}us`;
-  const [value, unit] = us < 10_000_000 ? [us / 1000, "ms"] : [us / 1_000_000, "s"];
-  const digits = value < 10 ? 2 : value < 100 ? 1 : 0;
-  return `${Number(value.toFixed(digits))}${unit}`;
-}
 
 function pairText({ every, divisor }: AckPair): string {
   const parts = [
@@ -56,7 +48,7 @@ function sideText(name: string, side: Side, words: typeof WORDS_OURS): string[] 
 }
 
 function strategyText(strategy: Strategy): string {
-  const delay = strategy.delayUs > 0 ? [formatMicros(strategy.delayUs)] : [];
+  const delay = strategy.delayUs > 0 ? [roundedMicros(strategy.delayUs)] : [];
   return [...(strategy.every || strategy.divisor ? [pairText(strategy)] : []), ...delay].join(" ");
 }
 
@@ -143,7 +135,7 @@ const HEAD = "TIMEOUT  CONGESTION   CWND      RTT  DELACK";
 function settings(list: Listed, at: number): string {
   const [timeout, rtt, delack] = [list.timeoutMs(at), list.rttUs(at), list.delackUs(at)];
   const before = `${(timeout ? formatDuration(timeout) : "-").padStart(7)}  ${visible(list.congestion(at)).padEnd(10)}`;
-  const times = `${(rtt ? formatMicros(rtt) : "-").padStart(7)}  ${(delack ? formatMicros(delack) : "-").padStart(6)}`;
+  const times = `${(rtt ? roundedMicros(rtt) : "-").padStart(7)}  ${(delack ? roundedMicros(delack) : "-").padStart(6)}`;
   return `${before}  ${String(list.cwnd(at)).padStart(5)}  ${times}`;
 }
 
@@ -165,7 +157,7 @@ function saidLines(said: Negotiated | undefined, width: number): string {
 }
 
 /** The heading of the table. */
-export function heading(): string {
+function heading(): string {
   const lines = [
     `${"STATE".padEnd(INDENT)}LOCAL > PEER (we opened it), LOCAL < PEER (we accepted it)`,
     `  ${HEAD}`,

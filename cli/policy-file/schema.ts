@@ -2,14 +2,14 @@
 // The JSON schema of policy files, for editors and other programs. It tells shapes; values are judged by the
 // parsers of the commands.
 
-import { isList, netnsArgs, selectorArgs, type ValueDef } from "../args.ts";
+import { isList, netnsArgs, selectorArgs, type ValueDef } from "../base/args.ts";
 import { extensions } from "../extensions/index.ts";
 import { identifiers } from "../extensions/options.ts";
 import type { Extension, RuleVerb } from "../extensions/types.ts";
 import type { Kind } from "../policy/rule.ts";
 import { hex, SITE_ALGORITHMS, SITE_FIRST, SITE_LAST } from "../wire/site.ts";
 import { FORMAT, flagsOf, SCOPE_KEYS, scopeText, shapeOf, standsAlone, wordOf } from "./keys.ts";
-import { ALGORITHM_NAME, ALGORITHMS_TEXT, EXID_TEXT } from "./site.ts";
+import { ALGORITHM_NAME, ALGORITHMS_TEXT, EXID_TEXT } from "./site-tables.ts";
 
 type Schema = Record<string, unknown>;
 

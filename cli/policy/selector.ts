@@ -2,7 +2,7 @@
 // --to, --from and --port: text to selectors and back.
 
 import ipaddr from "ipaddr.js";
-import { type TcpxError, usageError } from "../errors.ts";
+import { type TcpxError, usageError } from "../base/errors.ts";
 import { meantCidr, networkBits } from "./address-hint.ts";
 import { type Direction, placeKey, type Selector } from "./rule.ts";
 
@@ -139,7 +139,7 @@ export function parseSelectors(args: SelectorArgs): Selector[] {
 }
 
 /** Dotted quad, or RFC 5952 text. */
-export function formatAddress({ family, address }: Pick<Selector, "family" | "address">): string {
+function formatAddress({ family, address }: Pick<Selector, "family" | "address">): string {
   if (family === 4) return `${address[12]}.${address[13]}.${address[14]}.${address[15]}`;
   return new ipaddr.IPv6([...address]).toRFC5952String();
 }

@@ -2,9 +2,7 @@
 // Where an extension may be named: in its own files and in the registry. Everything else asks the registry.
 
 import { basename } from "node:path";
-
-/** Sources of cli/ by their paths from the root of the checkout. */
-export type Sources = ReadonlyMap<string, string>;
+import type { Sources } from "./rooms.ts";
 
 export const REGISTRY = "cli/extensions/index.ts";
 

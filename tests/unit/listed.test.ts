@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import ipaddr from "ipaddr.js";
+import { roundedMicros } from "../../cli/base/duration.ts";
 import {
   Direction,
   Ext,
@@ -14,13 +15,13 @@ import {
   RuleFlag,
   Silence,
   TarrFlag,
-} from "../../cli/loader/layout.generated.ts";
-import { encode, encodeAll, type Struct } from "../../cli/loader/struct.ts";
+} from "../../cli/layout/layout.generated.ts";
+import { encode, encodeAll, type Struct } from "../../cli/layout/struct.ts";
 import { addressText, endpointText } from "../../cli/observe/address.ts";
 import { connectionDocument } from "../../cli/observe/json.ts";
 import { LISTEN, Listed, RECORD } from "../../cli/observe/listed.ts";
 import { connectionLines } from "../../cli/observe/oneline.ts";
-import { connectionTable, formatMicros, saidParts } from "../../cli/observe/rows.ts";
+import { connectionTable, saidParts } from "../../cli/observe/rows.ts";
 import { negotiated } from "../../cli/observe/said.ts";
 import { parseStates, pick } from "../../cli/observe/select.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
@@ -429,7 +430,7 @@ describe("output", () => {
 
   test("times", () => {
     const times = [1, 999, 1000, 9999, 12_345, 200_000, 10_000_000, 123_456_789];
-    expect(times.map(formatMicros)).toEqual([
+    expect(times.map(roundedMicros)).toEqual([
       "1us",
       "999us",
       "1ms",

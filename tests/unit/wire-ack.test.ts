@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { describeOwn } from "../../cli/extensions/options.ts";
-import { Exid } from "../../cli/loader/layout.generated.ts";
+import { Exid } from "../../cli/layout/layout.generated.ts";
 import {
   answerWords,
   askWords,

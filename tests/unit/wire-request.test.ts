@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describeOwn } from "../../cli/extensions/options.ts";
-import { Algorithm, Exid } from "../../cli/loader/layout.generated.ts";
+import { Algorithm, Exid } from "../../cli/layout/layout.generated.ts";
 import { EXPERIMENT_KIND, requestHex } from "../../cli/wire/request.ts";
 import { ALGORITHMS } from "../../cli/wire/site.ts";
 
