@@ -13,6 +13,8 @@ export { aliasesOf, isList, optionalValue } from "./arg-words.ts";
 export type ValueDef = ArgDef & {
   /** `none` may stand there, too: it exempts the selector. */
   exempts?: true;
+  /** Words that may stand there, where the hint does not say them. */
+  words?: readonly string[];
   /** Whole numbers that are accepted. */
   range?: Range;
 };

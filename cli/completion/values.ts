@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 // What may stand at a place of the command line, read from the hint that the help shows there:
-// PATH is a directory, "ask|local|accept" are three words, "ALGORITHM,..." is a list, N is free.
+// PATH is a directory, "ask|local|accept" are three words, "STATE,..." is a list, N is free.
 
 import type { ValueDef } from "../base/args.ts";
 import { STATES } from "../observe/listed.ts";
-import { ALGORITHMS } from "../wire/site.ts";
 
 /**
  * free: nothing is known of it, and nothing is offered but its words. cgroup, rule: tcpx itself is asked, for a rule
@@ -32,8 +31,6 @@ const SOURCES: Record<string, Source> = {
 };
 
 const WORDS: Record<string, readonly string[]> = {
-  ALGORITHM: ALGORITHMS,
-  ALG: ALGORITHMS,
   STATE: Object.values(STATES),
 };
 
@@ -46,6 +43,7 @@ export function hintedValue(name: string, def: ValueDef): Value {
   const parts = hint.replace(/[\s,]*\.\.\.$/, "").split("|");
   const words = [
     ...options,
+    ...(def.words ?? []),
     ...parts.flatMap((part) => WORDS[part] ?? (LITERAL.test(part) ? [part] : [])),
     ...(def.exempts ? ["none"] : []),
   ];

@@ -88,7 +88,10 @@ const set: RuleVerb = {
   summary: "Ask servers to send to us with a congestion control, or set our own",
   kinds: ["ask", "local"],
   args: {
-    algorithm: orNone(`${ALGORITHMS.slice(0, 5).join(", ")}, ..., or one of the site's own (see tcpx apply)`),
+    algorithm: {
+      ...orNone(`${ALGORITHMS.slice(0, 5).join(", ")}, ..., or one of the site's own (see tcpx apply)`),
+      words: ALGORITHMS,
+    },
     local: {
       type: "boolean",
       description: "Use it on this side, for connections of both directions, asking nobody",
@@ -139,6 +142,7 @@ const accept: RuleVerb = {
     algorithms: {
       ...orNone("What to grant; modules are loaded now, never by a request"),
       valueHint: "ALGORITHM,...",
+      words: ALGORITHMS,
     },
     force,
   },

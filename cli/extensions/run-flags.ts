@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The rules of `tcpx run`: one flag for every extension, whose value becomes arguments of its `set`.
 
-import type { ArgsDef, BooleanArgDef } from "citty";
-import { type Args, textArg } from "../base/args.ts";
+import type { BooleanArgDef } from "citty";
+import { type Args, textArg, type ValueDef, type ValuesDef } from "../base/args.ts";
 import { meant } from "../base/did-you-mean.ts";
 import { TcpxError, usageError } from "../base/errors.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
@@ -38,14 +38,18 @@ function keyed(text: string, keys: readonly string[]): Args {
   return found;
 }
 
+const wordOf = ({ set }: Runnable) => Object.entries(set.args).find(([, { type }]) => type === "positional");
+
 /** The arguments of `set` that a flag's value stands for. */
-function argumentsOf({ set, run }: Runnable, value: string, args: Args): Args {
-  const defs = Object.entries(set.args);
+function argumentsOf(one: Runnable, value: string, args: Args): Args {
+  const { set, run } = one;
   const switches = Object.fromEntries((run.switches ?? []).map((name) => [name, args[name]]));
-  const [word, def] = defs.find(([, { type }]) => type === "positional") ?? [];
+  const [word, def] = wordOf(one) ?? [];
   if (word !== undefined && (def?.required !== false || value === "none"))
     return { [word]: value, ...switches };
-  const keys = defs.filter(([, { type }]) => type === "string").map(([name]) => name);
+  const keys = Object.entries(set.args)
+    .filter(([, { type }]) => type === "string")
+    .map(([name]) => name);
   return { ...keyed(value, keys), ...switches };
 }
 
@@ -61,11 +65,14 @@ function switchOf({ name, set }: Runnable, key: string): BooleanArgDef {
   };
 }
 
-export const runArgs: ArgsDef = Object.fromEntries([
-  ...RUNNABLE.map(({ name, run: { valueHint, description } }) => [
-    name,
-    { type: "string", valueHint, description },
-  ]),
+function flagOf(one: Runnable): ValueDef {
+  const { valueHint, description } = one.run;
+  const words = wordOf(one)?.[1].words;
+  return { type: "string", valueHint, description, ...(words && { words }) };
+}
+
+export const runArgs: ValuesDef = Object.fromEntries([
+  ...RUNNABLE.map((one) => [one.name, flagOf(one)]),
   ...RUNNABLE.flatMap((one) => (one.run.switches ?? []).map((key) => [key, switchOf(one, key)])),
 ]);
 
