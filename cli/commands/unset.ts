@@ -37,7 +37,7 @@ const kindsOf = ({ verbs }: Extension): Kind[] =>
   KINDS.filter((kind) => Object.values(verbs).some(({ kinds }) => kinds.includes(kind)));
 
 /** "all three" */
-const all = (kinds: Kind[]) => ["", "it", "both", "all three"][kinds.length]!;
+const all = (kinds: Kind[]) => ["", "all", "both", "all three"][kinds.length]!;
 
 function parseKind(value: string | undefined, verb: string, kinds: Kind[]): Kind | undefined {
   const kind = kinds.find((one) => one === value);
