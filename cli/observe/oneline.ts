@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Connections for grep, awk and `while read`: a line each, whose first 16 words are always there.
 
-import { formatDuration, roundedMicros } from "../base/duration.ts";
+import { formatDuration, formatMicros } from "../base/duration.ts";
 import { Direction } from "../layout/layout.generated.ts";
 import { visible } from "../output/safe.ts";
 import { endpointText } from "./address.ts";
@@ -20,8 +20,8 @@ function settings(list: Listed, at: number): string {
     ["timeout", timeout ? formatDuration(timeout) : NONE],
     ["congestion", visible(list.congestion(at)) || NONE],
     ["cwnd", list.cwnd(at)],
-    ["rtt", rtt ? roundedMicros(rtt) : NONE],
-    ["delack", delack ? roundedMicros(delack) : NONE],
+    ["rtt", rtt ? formatMicros(rtt) : NONE],
+    ["delack", delack ? formatMicros(delack) : NONE],
   ];
   return pairs.flat().join(" ");
 }

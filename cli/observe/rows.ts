@@ -2,7 +2,7 @@
 // Connections for people: a line for the place (two where IPv6 addresses are long), one for the settings,
 // and what was negotiated below; as wide as the terminal, or 80 columns.
 
-import { formatDuration, roundedMicros } from "../base/duration.ts";
+import { formatDuration, formatMicros } from "../base/duration.ts";
 import { Direction } from "../layout/layout.generated.ts";
 import { styled } from "../output/io.ts";
 import { visible } from "../output/safe.ts";
@@ -48,7 +48,7 @@ function sideText(name: string, side: Side, words: typeof WORDS_OURS): string[] 
 }
 
 function strategyText(strategy: Strategy): string {
-  const delay = strategy.delayUs > 0 ? [roundedMicros(strategy.delayUs)] : [];
+  const delay = strategy.delayUs > 0 ? [formatMicros(strategy.delayUs)] : [];
   return [...(strategy.every || strategy.divisor ? [pairText(strategy)] : []), ...delay].join(" ");
 }
 
@@ -135,7 +135,7 @@ const HEAD = "TIMEOUT  CONGESTION   CWND      RTT  DELACK";
 function settings(list: Listed, at: number): string {
   const [timeout, rtt, delack] = [list.timeoutMs(at), list.rttUs(at), list.delackUs(at)];
   const before = `${(timeout ? formatDuration(timeout) : "-").padStart(7)}  ${visible(list.congestion(at)).padEnd(10)}`;
-  const times = `${(rtt ? roundedMicros(rtt) : "-").padStart(7)}  ${(delack ? roundedMicros(delack) : "-").padStart(6)}`;
+  const times = `${(rtt ? formatMicros(rtt) : "-").padStart(7)}  ${(delack ? formatMicros(delack) : "-").padStart(6)}`;
   return `${before}  ${String(list.cwnd(at)).padStart(5)}  ${times}`;
 }
 

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import ipaddr from "ipaddr.js";
-import { roundedMicros } from "../../cli/base/duration.ts";
+import { formatMicros } from "../../cli/base/duration.ts";
 import {
   Direction,
   Ext,
@@ -430,7 +430,7 @@ describe("output", () => {
 
   test("times", () => {
     const times = [1, 999, 1000, 9999, 12_345, 200_000, 10_000_000, 123_456_789];
-    expect(times.map(roundedMicros)).toEqual([
+    expect(times.map(formatMicros)).toEqual([
       "1us",
       "999us",
       "1ms",
