@@ -4,7 +4,7 @@
 
 import type { ArgDef, ArgsDef } from "citty";
 import { flagOf, normalized, spellings, tokenize } from "./arg-words.ts";
-import { durationMs } from "./duration.ts";
+import { durationMs, type Range } from "./duration.ts";
 import { type TcpxError, usageError } from "./errors.ts";
 
 export { aliasesOf, isList, optionalValue } from "./arg-words.ts";
@@ -15,15 +15,10 @@ export type ValueDef = ArgDef & {
   exempts?: true;
   /** Words that may stand there, where the hint does not say them. */
   words?: readonly string[];
-  /** Whole numbers that are accepted. */
+  /** What is accepted. */
   range?: Range;
 };
 export type ValuesDef = Record<string, ValueDef>;
-
-export interface Range {
-  least: number;
-  most: number;
-}
 
 export const globalArgs = {
   json: { type: "boolean", alias: "j", description: "Print one JSON document" },

@@ -2,13 +2,15 @@
 // `tcpx ack`: how received data is acknowledged, by us and by peers.
 
 import * as v from "valibot";
-import { type Args, type Range, textArg } from "../base/args.ts";
+import { type Args, textArg } from "../base/args.ts";
+import { type Range, rangeText } from "../base/duration.ts";
 import { usageError } from "../base/errors.ts";
 import { Ext } from "../layout/layout.generated.ts";
 import { TARR_MOST } from "../wire/ack.ts";
 import {
   BIT,
   checkAtOnce,
+  DELAY,
   EVERY,
   FLOOR,
   MOST_DELAY_MS,
@@ -113,7 +115,7 @@ const set: RuleVerb = {
     delay: {
       type: "string",
       valueHint: "D|rtt/K",
-      description: `Longest delay: 1ms to ${MOST_DELAY_MS}ms, or the connection's RTT by K (1 to 255)`,
+      description: `Longest delay: ${rangeText(DELAY)}, or the connection's RTT by K (1 to 255)`,
     },
     "min-acks-per-rtt": {
       type: "string",
@@ -230,7 +232,8 @@ const accept: RuleVerb = {
     "max-delay": {
       type: "string",
       valueHint: "D",
-      description: `Longest delay to grant, 1ms to ${MOST_DELAY_MS}ms; default ${MOST_DELAY_MS}ms`,
+      range: DELAY,
+      description: `Longest delay to grant, ${rangeText(DELAY)}; default ${MOST_DELAY_MS}ms`,
     },
     "mark-bit": markBitArg,
   },

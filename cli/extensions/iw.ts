@@ -3,6 +3,7 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import * as v from "valibot";
+import { rangeText } from "../base/duration.ts";
 import { usageError } from "../base/errors.ts";
 import { Counter, Exid, Ext } from "../layout/layout.generated.ts";
 import { experiment, requestHex } from "../wire/request.ts";
@@ -11,7 +12,7 @@ import { exemption, noneWord, orNone } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
 const SEGMENTS = { least: 1, most: 1024 };
-const RANGE = `${SEGMENTS.least} to ${SEGMENTS.most}`;
+const RANGE = rangeText(SEGMENTS);
 /** Segments of Linux's own first window: RFC 6928. */
 const USUAL = 10;
 /** Segment size by which Linux rounds its first window down: Ethernet without tunnels. */

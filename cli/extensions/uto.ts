@@ -3,7 +3,7 @@
 
 import * as v from "valibot";
 import { type Args, textArg } from "../base/args.ts";
-import { formatDuration, parseDuration } from "../base/duration.ts";
+import { formatDuration, parseDuration, type Range, rangeText } from "../base/duration.ts";
 import { usageError } from "../base/errors.ts";
 import { Counter, Ext } from "../layout/layout.generated.ts";
 import { decodeUto, encodeUto, UTO_KIND, UTO_MAX_MS } from "../wire/uto.ts";
@@ -17,10 +17,12 @@ const DEFAULT_MAX_MS = 900_000;
 /** Below this most connections would end at their first retransmission (RFC 6298: RTO of 1 s at first). */
 const SHORT_MS = 1000;
 
+const TIMEOUT: Range = { least: 1, most: UTO_MAX_MS, unit: "ms" };
+
 const duration = (what: string, also = "") =>
   v.pipe(
     v.string(),
-    v.transform((text) => parseDuration(text, what, 1, UTO_MAX_MS, also)),
+    v.transform((text) => parseDuration(text, what, TIMEOUT.least, TIMEOUT.most, also)),
   );
 
 const setSchema = v.object({
@@ -67,7 +69,7 @@ const set: RuleVerb = {
   kinds: ["ask", "local"],
   notes: LINUX_NOTES,
   args: {
-    duration: orNone(`User timeout, 1ms to ${formatDuration(UTO_MAX_MS)}, such as 30s`),
+    duration: { ...orNone(`User timeout, ${rangeText(TIMEOUT)}, such as 30s`), range: TIMEOUT },
     advertise: {
       type: "boolean",
       default: true,
@@ -110,11 +112,13 @@ const accept: RuleVerb = {
     min: {
       type: "string",
       valueHint: "DURATION",
+      range: TIMEOUT,
       description: `L_LIMIT, the shortest timeout to adopt; default ${formatDuration(DEFAULT_MIN_MS)} (RFC 5482)`,
     },
     max: {
       type: "string",
       valueHint: "DURATION",
+      range: TIMEOUT,
       description: `U_LIMIT, the longest timeout to adopt; default ${formatDuration(DEFAULT_MAX_MS)}, about Linux's own`,
     },
     force,

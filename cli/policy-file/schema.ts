@@ -16,7 +16,7 @@ type Schema = Record<string, unknown>;
 /** A text, or a number where that says the same. */
 const scalar = ({ range }: ValueDef): Schema => ({
   type: ["string", "integer"],
-  ...(range && { minimum: range.least, maximum: range.most }),
+  ...(range && !range.unit && { minimum: range.least, maximum: range.most }),
 });
 
 /** A text, or what a list of the command line is here. */

@@ -116,8 +116,8 @@ describe.each(extensions.map((extension) => ({ name: extension.name, extension }
     test.each(valuesOf(extension).filter(({ def }) => def.range))(
       "$verb: $name has a range, and what is outside is refused by name",
       ({ verb, name, def }) => {
-        const { least, most } = def.range!;
-        for (const wrong of [least - 1, most + 1, "x", "1.5", ""].map(String)) {
+        const { least, most, unit = "" } = def.range!;
+        for (const wrong of [`${least - 1}${unit}`, `${most + 1}${unit}`, "x", `1.5${unit}`, ""]) {
           const error = refusal(() => verbOf(extension, verb).draft({ [name]: wrong }));
           expect([wrong, error.code, error.value]).toEqual([wrong, 2, wrong]);
         }
