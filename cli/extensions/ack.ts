@@ -33,6 +33,7 @@ import {
   thins,
   wishOf,
 } from "./ack-rule.ts";
+import { cannotThin, requireThinning } from "./ack-thinning.ts";
 import { exemption, noLiveExemption, noneWord } from "./exemption.ts";
 import type { Drafted, Extension, RuleDraft, RuleVerb } from "./types.ts";
 
@@ -78,20 +79,8 @@ function drafted(kind: RuleDraft["kind"], fields: Parameters<typeof packAck>[0])
   return { drafts: [{ kind, none: false, force: false, value: packAck(fields) }], notices: [] };
 }
 
-/** Why this kernel cannot hold ACKs back; undefined when it can. */
-async function cannotThin(): Promise<string | undefined> {
-  const { requireThinning } = await import("./ack-thinning.ts");
-  return requireThinning("--delay works here").then(
-    () => undefined,
-    (error: Error) => error.message,
-  );
-}
-
 async function prepareThinning(drafts: RuleDraft[], instead: string): Promise<void> {
-  if (!drafts.some(thins)) return;
-  // here, because what loads programs needs the registry that we are in
-  const { requireThinning } = await import("./ack-thinning.ts");
-  await requireThinning(instead);
+  if (drafts.some(thins)) await requireThinning(instead);
 }
 
 const markBitArg = {
