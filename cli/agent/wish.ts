@@ -7,7 +7,7 @@ import type { ScopeState } from "../loader/state.ts";
 import type { Rule } from "../policy/rule.ts";
 
 /** Undefined: it does not need the agent. */
-export const wishOf = (rule: Rule): AgentWish | undefined => extensionOf(rule).agent?.(rule);
+export const wishOf = (rule: Rule): AgentWish | undefined => extensionOf(rule).agent?.wish(rule);
 
 export const needsAgent = (rule: Rule): boolean => wishOf(rule) !== undefined;
 

@@ -23,7 +23,7 @@ const PATIENCE_MS = 1000;
 /** Cgroups, or processes, that a line names. */
 const MOST_NAMED = 4;
 
-const programs = extensions.flatMap(({ agentPrograms }) => agentPrograms ?? []);
+const programs = extensions.flatMap(({ agent }) => agent?.programs ?? []);
 const AGENT: AgentPrograms = {
   ingress: programs.map(({ ingress }) => ingress),
   egress: programs.map(({ egress }) => egress),

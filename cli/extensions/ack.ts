@@ -275,6 +275,9 @@ export const ack: Extension = {
     valueHint: "KEY=V,...",
     description: "Acknowledge so: every=8,delay=rtt/4 as of `tcpx ack set`",
   },
-  agent: wishOf,
-  agentPrograms: { ingress: "ack_ingress", egress: "ack_egress" },
+  agent: {
+    rules: "`ack --every` rules",
+    wish: wishOf,
+    programs: { ingress: "ack_ingress", egress: "ack_egress" },
+  },
 };

@@ -72,6 +72,16 @@ export interface RunFlag {
   switches?: readonly string[];
 }
 
+/** What the agent does for an extension. */
+export interface AgentPart {
+  /** Which rules need it, as words: "`ack --every` rules". */
+  rules: string;
+  /** What a rule wants of it; undefined: nothing. */
+  wish(rule: RuleDraft): AgentWish | undefined;
+  /** Programs that it attaches, and pins nowhere. */
+  programs: Readonly<Record<"ingress" | "egress", string>>;
+}
+
 /** What a rule may want of the agent. */
 export interface AgentWish {
   /** Some connection may be thinned. */
@@ -157,8 +167,5 @@ export interface Extension {
   trial?: Trial;
   /** Kernel facilities that it needs beyond those of all rules, and what cannot be done without. */
   facilities?: Partial<Record<Probe, string>>;
-  /** What a rule wants of the agent; undefined: nothing, and where this is left out none does. */
-  agent?(rule: RuleDraft): AgentWish | undefined;
-  /** Programs that the agent attaches for it. */
-  agentPrograms?: Readonly<Record<"ingress" | "egress", string>>;
+  agent?: AgentPart;
 }
