@@ -2,8 +2,16 @@
 // The table of commands as completions and the manual page need it. All of it comes from the
 // definitions that parse and that print the help: there is no second list of commands or flags.
 
-import type { ArgDef, ArgsDef } from "citty";
-import { aliasesOf, type Example, globalArgs, optionalValue, rootArgs, selectorArgs } from "../base/args.ts";
+import {
+  aliasesOf,
+  type Example,
+  globalArgs,
+  optionalValue,
+  rootArgs,
+  selectorArgs,
+  type ValueDef,
+  type ValuesDef,
+} from "../base/args.ts";
 import { PROGRAM } from "./program.ts";
 import { hintedValue, isProgram, ruleValue, type Value } from "./values.ts";
 
@@ -11,7 +19,7 @@ import { hintedValue, isProgram, ruleValue, type Value } from "./values.ts";
 interface Leaf {
   kind: "leaf";
   summary: string;
-  args: ArgsDef;
+  args: ValuesDef;
   examples: readonly Example[];
   notes?: string[];
 }
@@ -75,7 +83,7 @@ export function spellings(flag: Flag): string[] {
   return [flag.name, ...flag.short, ...flag.silent];
 }
 
-function flagOf(name: string, def: ArgDef): Flag {
+function flagOf(name: string, def: ValueDef): Flag {
   const short = aliasesOf(def).map((alias) => `-${alias}`);
   if (def.type === "boolean" && def.negativeDescription) {
     return { name: `--no-${name}`, short, silent: [`--${name}`], description: def.negativeDescription };
@@ -94,13 +102,13 @@ function unsetFlag(flag: Flag): Flag {
     : flag;
 }
 
-function flagsOf(args: ArgsDef): Flag[] {
+function flagsOf(args: ValuesDef): Flag[] {
   return Object.entries(args).flatMap(([name, def]) =>
     def.type === "positional" ? [] : [flagOf(name, def)],
   );
 }
 
-function placesOf(args: ArgsDef): Place[] {
+function placesOf(args: ValuesDef): Place[] {
   return Object.entries(args).flatMap(([name, def]) => {
     if (def.type !== "positional") return [];
     const { description = "", required } = def;

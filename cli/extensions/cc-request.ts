@@ -4,9 +4,9 @@
 import * as v from "valibot";
 import { meant } from "../base/did-you-mean.ts";
 import { usageError } from "../base/errors.ts";
-import { Ext } from "../layout/layout.generated.ts";
+import { Counter, Ext } from "../layout/layout.generated.ts";
 import { requireAlgorithms } from "../system/algorithms.ts";
-import { requestHex } from "../wire/request.ts";
+import { experiment, requestHex } from "../wire/request.ts";
 import {
   ALGORITHMS,
   algorithmId,
@@ -14,11 +14,29 @@ import {
   algorithmNames,
   algorithmNumber,
   DEFAULT_SITE,
+  exidOf,
+  numberName,
   type Site,
   slotOf,
 } from "../wire/site.ts";
-import { exemption, noLiveExemption } from "./exemption.ts";
+import { exemption, noLiveExemption, orNone } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
+
+const ASK = { name: "cc-ask", documented: 0x7cc0 };
+const ANSWER = { name: "cc-answer", documented: 0x7cc1 };
+/** An answer that names no algorithm. */
+const REFUSED = 0xffff;
+
+const OPTIONS = [
+  experiment(
+    "ask",
+    ASK,
+    (number, site) => `asks for ${numberName(number, site) ?? `congestion control ${number}`}`,
+  ),
+  experiment("answer", ANSWER, (number, site) =>
+    number === REFUSED ? "congestion control refused" : `grants ${numberName(number, site) ?? number}`,
+  ),
+];
 
 function parseAlgorithm(name: string, site: Site): number {
   const id = algorithmId(name, site);
@@ -68,10 +86,11 @@ const force = {
 
 const set: RuleVerb = {
   summary: "Ask servers to send to us with a congestion control, or set our own",
+  kinds: ["ask", "local"],
   args: {
     algorithm: {
-      type: "positional",
-      description: `${ALGORITHMS.slice(0, 5).join(", ")}, ..., or one of the site's own (see tcpx apply); none exempts the selector`,
+      ...orNone(`${ALGORITHMS.slice(0, 5).join(", ")}, ..., or one of the site's own (see tcpx apply)`),
+      words: ALGORITHMS,
     },
     local: {
       type: "boolean",
@@ -118,11 +137,12 @@ const set: RuleVerb = {
 
 const accept: RuleVerb = {
   summary: "Grant clients these congestion controls, and no others",
+  kinds: ["accept"],
   args: {
     algorithms: {
-      type: "positional",
+      ...orNone("What to grant; modules are loaded now, never by a request"),
       valueHint: "ALGORITHM,...",
-      description: "What to grant; modules are loaded now, never by a request; none exempts the selector",
+      words: ALGORITHMS,
     },
     force,
   },
@@ -180,12 +200,27 @@ export const ccRequest: Extension = {
     return `${text}${rule.force ? " (force)" : ""}`;
   },
   spell,
+  options: OPTIONS,
+  // reno is in every kernel and nobody's default
+  demo: {
+    client: "set reno",
+    server: "accept reno,cubic",
+    isDone: (ends) =>
+      ends.some(
+        ({ end, hasRules, view }) => end === "server" && hasRules && view?.congestionControl === "reno",
+      ),
+  },
+  trial: {
+    rules: ["set reno", "accept reno"],
+    shortfall: (_, count) => (count(Counter.GRANTED) ? undefined : "cc-request was not granted"),
+  },
+  run: { valueHint: "ALG", description: "Ask servers for this congestion control" },
   json(rule, site = DEFAULT_SITE) {
     if (rule.none) return {};
     const [value] = rule.value;
     if (rule.kind === "accept") return { algorithms: namesOf(value, site) };
     const named = { algorithm: algorithmName(value, site) };
-    const option = () => requestHex(site.exids["cc-ask"], algorithmNumber(value, site));
+    const option = () => requestHex(exidOf(ASK, site), algorithmNumber(value, site));
     return rule.kind === "ask" ? { ...named, option: option() } : named;
   },
   slots({ kind, none, value: [value] }) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Rules and look-up tables as the bytes of the maps.
 
-import { extensionById, extensionOf } from "../extensions/index.ts";
-import { Direction as D, Family, RuleFlag, structs } from "../layout/layout.generated.ts";
+import { extensionById, extensionOf, extensions } from "../extensions/index.ts";
+import { Direction as D, Family, Role, RuleFlag, structs } from "../layout/layout.generated.ts";
 import { bytesGetter, bytesPutter, getter, LITTLE, putter, type Struct, sizeOf } from "../layout/struct.ts";
 import type { Entry, Table } from "../policy/flatten.ts";
 import { type Direction, KINDS, type Rule, ruleId, type Value, VALUE_WORDS, valueWords } from "../policy/rule.ts";
-import { DEFAULT_SITE, EXID_ROLES, type Site } from "../wire/site.ts";
+import { exidOf, type Site } from "../wire/site.ts";
 
 const DIRECTIONS: Record<Direction, number> = { both: D.BOTH, to: D.TO, from: D.FROM };
 const DIRECTION_NAMES = Object.fromEntries(
@@ -183,42 +183,51 @@ export function encodeNamespaces({ namespaces }: Table): { keys: Uint8Array; val
 }
 
 /** Layouts up to 8 had a place for each of these. */
-const OLD_EXIDS = ["cc-ask", "cc-answer", "iw-ask", "iw-answer", "ack-ask", "ack-answer", "tarr"] as const;
+const OLD_EXIDS = ["cc-ask", "cc-answer", "iw-ask", "iw-answer", "ack-ask", "ack-answer", "tarr"];
 
-const ROLE_OF = EXID_ROLES.map(({ name, ext, role }) => ({ name, ext: extensionOf({ ext }).id, role }));
+const ROLES = { ask: Role.ASK, answer: Role.ANSWER } as const;
+/** Every identifier that there is, and what it is for. */
+const IDENTIFIERS = extensions.flatMap(({ id, options = [] }) =>
+  options.flatMap(({ identifier, role, own }) =>
+    identifier ? [{ identifier, ext: id, role: own ? Role.OWN : ROLES[role] }] : [],
+  ),
+);
 
 /** The table as it is pinned: what differs from the documented. */
 export function encodeSite({ exids, algorithms }: Site): Struct<"tcpx_site"> {
   const reserved = new Uint8Array(6);
-  const changed = ROLE_OF.filter(({ name }) => exids[name] !== DEFAULT_SITE.exids[name]);
-  const free = { ext: 0, role: 0, exid: 0 };
+  const changed = IDENTIFIERS.flatMap(({ identifier, ext, role }) => {
+    const exid = exids[identifier.name];
+    return exid === undefined ? [] : [{ ext, role, exid }];
+  });
   return {
     old_exids: Array<number>(structs.tcpx_site.fields.old_exids.dims[0]).fill(0),
     algorithms: algorithms.map((algorithm) => ({ ...(algorithm ?? { name: "", number: 0 }), reserved })),
-    exids: Array.from({ length: structs.tcpx_site.fields.exids.dims[0] }, (_, i) => {
-      const { ext, role, name } = changed[i] ?? {};
-      return name === undefined ? free : { ext: ext!, role: role!, exid: exids[name] };
-    }),
+    exids: Array.from(
+      { length: structs.tcpx_site.fields.exids.dims[0] },
+      (_, i) => changed[i] ?? { ext: 0, role: 0, exid: 0 },
+    ),
   };
 }
 
 /** What it lacks is as documented. */
 export function decodeSite({ old_exids, algorithms, exids }: Struct<"tcpx_site">): Site {
-  const old = OLD_EXIDS.flatMap((name, i) => (old_exids[i] ? [[name, old_exids[i]]] : []));
-  const own = exids.flatMap(({ ext, role, exid }) => {
-    const known = ROLE_OF.find((of) => of.ext === ext && of.role === role);
-    return known && exid !== 0 ? [[known.name, exid]] : [];
+  const old = new Map(OLD_EXIDS.map((name, i) => [name, old_exids[i] ?? 0]));
+  const changed = IDENTIFIERS.flatMap(({ identifier: { name, documented }, ext, role }) => {
+    const own = exids.find((of) => of.exid !== 0 && of.ext === ext && of.role === role)?.exid;
+    const exid = own ?? (old.get(name) || documented);
+    return exid === documented ? [] : [[name, exid]];
   });
   return {
-    exids: { ...DEFAULT_SITE.exids, ...Object.fromEntries([...old, ...own]) },
+    exids: Object.fromEntries(changed),
     algorithms: algorithms.map(({ name, number }) => (number === 0 ? null : { name, number })),
   };
 }
 
 /** config.exids: of every extension and role, what is in use. */
-export function encodeExids({ exids }: Site): number[][] {
+export function encodeExids(site: Site): number[][] {
   const [places, roles] = structs.tcpx_config.fields.exids.dims;
   const rows = Array.from({ length: places }, () => Array<number>(roles).fill(0));
-  for (const { name, ext, role } of ROLE_OF) rows[ext]![role] = exids[name];
+  for (const { identifier, ext, role } of IDENTIFIERS) rows[ext]![role] = exidOf(identifier, site);
   return rows;
 }

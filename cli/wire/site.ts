@@ -2,20 +2,15 @@
 // What a site may have agreed on for itself: other experiment identifiers (RFC 6994), and numbers for
 // congestion controls that have none of ours. Pure; the host's table is read by loader/site-map.ts.
 
-import { Algorithm, Role, structs } from "../layout/layout.generated.ts";
+import { Algorithm, structs } from "../layout/layout.generated.ts";
 
-/** Experiment identifiers behind kind 254 (RFC 6994): whose, what for, and what is documented. */
-export const EXID_ROLES = [
-  { name: "cc-ask", ext: "cc-request", role: Role.ASK, documented: 0x7cc0 },
-  { name: "cc-answer", ext: "cc-request", role: Role.ANSWER, documented: 0x7cc1 },
-  { name: "iw-ask", ext: "iw", role: Role.ASK, documented: 0x7c10 },
-  { name: "iw-answer", ext: "iw", role: Role.ANSWER, documented: 0x7c11 },
-  { name: "ack-ask", ext: "ack", role: Role.ASK, documented: 0x7ca0 },
-  { name: "ack-answer", ext: "ack", role: Role.ANSWER, documented: 0x7ca1 },
-  // draft-ietf-tcpm-ack-rate-request
-  { name: "tarr", ext: "ack", role: Role.OWN, documented: 0x00ac },
-] as const;
-export type ExidName = (typeof EXID_ROLES)[number]["name"];
+/** An experiment identifier (RFC 6994) of an extension. */
+export interface Identifier {
+  /** In policy files. */
+  name: string;
+  /** What it is where the site says nothing else. */
+  documented: number;
+}
 
 export interface SiteAlgorithm {
   /** As the kernel has it. */
@@ -25,7 +20,8 @@ export interface SiteAlgorithm {
 }
 
 export interface Site {
-  exids: Readonly<Record<ExidName, number>>;
+  /** By name, those that are others than documented. */
+  exids: Readonly<Record<string, number>>;
   /** By slot: rules refer to it, so that an algorithm keeps its slot; null: free. */
   algorithms: readonly (SiteAlgorithm | null)[];
 }
@@ -40,20 +36,19 @@ export const SITE_ALGORITHMS = structs.tcpx_site.fields.algorithms.dims[0];
 export const SITE_FIRST = 0x8000;
 export const SITE_LAST = 0xfffe;
 
-const DOCUMENTED = EXID_ROLES.map(({ name, documented }) => [name, documented]);
 /** The documented identifiers, and no algorithms. */
-export const DEFAULT_SITE: Site = {
-  exids: Object.fromEntries(DOCUMENTED) as Site["exids"],
-  algorithms: Array<null>(SITE_ALGORITHMS).fill(null),
-};
-export const EXID_NAMES = Object.keys(DEFAULT_SITE.exids) as ExidName[];
+export const DEFAULT_SITE: Site = { exids: {}, algorithms: Array<null>(SITE_ALGORITHMS).fill(null) };
+
+/** The identifier as it travels at this site. */
+export const exidOf = ({ name, documented }: Identifier, { exids }: Site): number =>
+  exids[name] ?? documented;
 
 const sameAlgorithm = (a: SiteAlgorithm | null | undefined, b: SiteAlgorithm | null | undefined) =>
   a?.name === b?.name && a?.number === b?.number;
 
 export function sameSite(a: Site, b: Site): boolean {
   return (
-    EXID_NAMES.every((name) => a.exids[name] === b.exids[name]) &&
+    Object.keys({ ...a.exids, ...b.exids }).every((name) => a.exids[name] === b.exids[name]) &&
     a.algorithms.every((algorithm, slot) => sameAlgorithm(algorithm, b.algorithms[slot]))
   );
 }
@@ -71,10 +66,6 @@ export const bitsHex = (n: number) => n.toString(16).padStart(4, "0");
 export const hex = (n: number) => `0x${bitsHex(n)}`;
 
 export const siteAlgorithms = ({ algorithms }: Site): SiteAlgorithm[] => algorithms.filter((a) => a !== null);
-
-/** Identifiers that are others than in `base`, the documented ones when left out. */
-export const changedExids = ({ exids }: Site, base: Site = DEFAULT_SITE): ExidName[] =>
-  EXID_NAMES.filter((name) => exids[name] !== base.exids[name]);
 
 /** Every name that rules of this host may have. */
 export const algorithmNames = (site: Site): string[] => [

@@ -3,6 +3,7 @@
 // not match, and without tcpx, in turn.
 
 import { readFileSync } from "node:fs";
+import { extensions } from "../../cli/extensions/index.ts";
 import { buildSupport } from "../support/build.ts";
 import { Lab } from "../support/lab.ts";
 import { tcpx } from "../support/tcpx.ts";
@@ -85,8 +86,7 @@ export async function inTurn(
     }
   } finally {
     for (const cgroup of cgroups) {
-      for (const ext of ["uto", "cc-request", "iw"])
-        await tcpx([ext, "unset", "--all", "--cgroup", cgroup, "--wait"]);
+      for (const { name } of extensions) await tcpx([name, "unset", "--all", "--cgroup", cgroup, "--wait"]);
     }
   }
   return CASES.map(({ name }) => row(name, runs.get(name)!, runs.get(CASES[0]!.name)!));
