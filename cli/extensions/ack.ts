@@ -27,6 +27,7 @@ import {
   spellAck,
   thins,
 } from "./ack-rule.ts";
+import { ackLive, ackSeen } from "./ack-seen.ts";
 import { exemption, noLiveExemption } from "./exemption.ts";
 import type { Drafted, Extension, RuleDraft, RuleVerb } from "./types.ts";
 
@@ -260,4 +261,6 @@ export const ack: Extension = {
   json: ackJson,
   announces: ["accept"], // that the peer may use TARR
   needsAgent,
+  seen: ackSeen,
+  live: ackLive,
 };

@@ -6,7 +6,7 @@ import { meant } from "../did-you-mean.ts";
 import { usageError } from "../errors.ts";
 import { Ext } from "../loader/layout.generated.ts";
 import { requireAlgorithms } from "../system/algorithms.ts";
-import { requestHex } from "../wire/request.ts";
+import { REFUSED, requestHex } from "../wire/request.ts";
 import {
   ALGORITHMS,
   algorithmId,
@@ -14,10 +14,12 @@ import {
   algorithmNames,
   algorithmNumber,
   DEFAULT_SITE,
+  numberName,
   type Site,
   slotOf,
 } from "../wire/site.ts";
 import { exemption, noLiveExemption } from "./exemption.ts";
+import type { Shown } from "./seen.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
 function parseAlgorithm(name: string, site: Site): number {
@@ -160,6 +162,8 @@ function spell({ kind, none, force, value: [value] }: RuleDraft, site: Site = DE
   ];
 }
 
+const shown = (algorithm: string): Shown => ({ text: algorithm, json: { algorithm } });
+
 export const ccRequest: Extension = {
   name: "cc-request",
   id: Ext.CC_REQUEST,
@@ -191,5 +195,17 @@ export const ccRequest: Extension = {
   slots({ kind, none, value: [value] }) {
     const ids = none ? [] : kind === "accept" ? idsOf(value) : [value];
     return ids.map(slotOf).filter((slot) => slot !== undefined);
+  },
+  seen: {
+    value: (number, site) => shown(numberName(number, site) ?? `number ${number}`),
+    refusal: REFUSED,
+    rule: ([id], site) => shown(algorithmName(id, site)),
+    help: {
+      watch: {
+        examples: [
+          ["tcpx watch --unit nginx.service --ext cc-request,iw", "What clients ask of one service"],
+        ],
+      },
+    },
   },
 };

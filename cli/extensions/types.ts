@@ -5,6 +5,7 @@ import type { ArgsDef } from "citty";
 import type { Args } from "../args.ts";
 import type { Direction, Kind, Rule } from "../policy/rule.ts";
 import type { Site } from "../wire/site.ts";
+import type { Live, Seen } from "./seen.ts";
 
 /** A rule before it has a place: the selector and the namespace come from the shared flags. */
 export type RuleDraft = Pick<Rule, "kind" | "none" | "force" | "value">;
@@ -86,4 +87,8 @@ export interface Extension {
   announces?: readonly Kind[];
   /** Must the agent run for it? */
   needsAgent?(rule: RuleDraft): boolean;
+  /** What it adds to what is seen of connections. */
+  seen?: Seen;
+  /** And to what is done with those that exist. */
+  live?: Live;
 }

@@ -5,6 +5,8 @@ import { type Figures, figuresOf } from "../agent/figures.ts";
 import type { AgentAnswer } from "../agent/health.ts";
 import { anyNeedsAgent } from "../agent/wish.ts";
 import { extensions } from "../extensions/index.ts";
+import type { CounterName } from "../extensions/seen.ts";
+import type { Extension } from "../extensions/types.ts";
 import type { Counters } from "../loader/counters.ts";
 import { Counter } from "../loader/layout.generated.ts";
 import type { ScopeState } from "../loader/state.ts";
@@ -12,6 +14,7 @@ import { labelOf } from "../output/rules.ts";
 import { KINDS, type Rule } from "../policy/rule.ts";
 import { formatSelector } from "../policy/selector.ts";
 import { version } from "../version.ts";
+import { ownCounters } from "./counted.ts";
 import type { Family, Sample } from "./openmetrics.ts";
 
 export interface ScopeCounts {
@@ -19,8 +22,8 @@ export interface ScopeCounts {
   counters: Counters | undefined;
 }
 
-/** Every counter of enum tcpx_counter: [what it counts, its unit, help]. */
-const COUNTERS: Record<Exclude<keyof typeof Counter, "COUNT">, [name: string, unit: string, help: string]> = {
+/** Counters of all extensions: [what it counts, its unit, help]. */
+const COUNTERS: Partial<Record<CounterName, [name: string, unit: string, help: string]>> = {
   SENT: ["sent", "segments", "Segments that carried an option of ours."],
   RECEIVED: ["received", "options", "Values and requests learned from peers."],
   APPLIED: ["applied", "settings", "Socket settings made."],
@@ -43,36 +46,27 @@ const COUNTERS: Record<Exclude<keyof typeof Counter, "COUNT">, [name: string, un
   PATH: ["path", "connections", "Of these, because of their path: a SYN with options came to nothing there."],
   WITHHELD: ["withheld", "options", "Options that were left out because TCP-AO signs the options."],
   ERRORS: ["refused_helper", "calls", "Calls of the program that the kernel refused."],
-  KEEPALIVE_LOWERED: [
-    "keepalive_lowered",
-    "settings",
-    "User timeouts set lower than the rule's, to the time in which keep-alive finds a dead peer.",
-  ],
-  KEEPALIVE_SHORT: [
-    "keepalive_short",
-    "settings",
-    "User timeouts so short that the first lost probe of keep-alive ends the connection.",
-  ],
 };
 
 /** Extensions that have rules there, or had. */
-function usedExtensions({ state, counters }: ScopeCounts) {
-  return extensions.filter(
+function usedExtensions({ state, counters }: ScopeCounts, among: readonly Extension[]) {
+  return among.filter(
     ({ name, id }) =>
       state.rules.some((rule) => rule.ext === name) || counters?.count[id]?.some((value) => value > 0),
   );
 }
 
-function counterFamilies(scopes: readonly ScopeCounts[]): Family[] {
-  return Object.entries(COUNTERS).map(([key, [name, unit, help]]) => ({
+function counterFamilies(scopes: readonly ScopeCounts[], among: readonly Extension[]): Family[] {
+  const own = ownCounters(among).map(([key, { name, unit, help }]) => [key, [name, unit, help]] as const);
+  return [...Object.entries(COUNTERS), ...own].map(([key, [name, unit, help]]) => ({
     name: `tcpx_${name}_${unit}`,
     type: "counter",
     unit,
     help,
     samples: scopes.flatMap((scope) => {
       const { state, counters } = scope;
-      return usedExtensions(scope).flatMap((extension): Sample[] => {
-        const value = counters?.count[extension.id]?.[Counter[key as keyof typeof Counter]];
+      return usedExtensions(scope, among).flatMap((extension): Sample[] => {
+        const value = counters?.count[extension.id]?.[Counter[key as CounterName]];
         return value === undefined
           ? []
           : [{ labels: { cgroup: labelOf(state), extension: extension.name }, value }];
@@ -81,11 +75,11 @@ function counterFamilies(scopes: readonly ScopeCounts[]): Family[] {
   }));
 }
 
-function ruleFamily(scopes: readonly ScopeCounts[]): Family {
+function ruleFamily(scopes: readonly ScopeCounts[], among: readonly Extension[]): Family {
   const samples = scopes.flatMap((scope) => {
     const { rules } = scope.state;
     const cgroup = labelOf(scope.state);
-    return usedExtensions(scope).flatMap(({ name: extension }) =>
+    return usedExtensions(scope, among).flatMap(({ name: extension }) =>
       KINDS.map((kind) => ({
         labels: { cgroup, extension, kind },
         value: rules.filter((rule) => rule.ext === extension && rule.kind === kind).length,
@@ -173,8 +167,15 @@ function agentFamilies(answer: AgentAnswer): Family[] {
   ];
 }
 
-/** @param answer the agent's report; its counters are gone when it does not run */
-export function familiesOf(scopes: readonly ScopeCounts[], answer: AgentAnswer | undefined): Family[] {
+/**
+ * @param answer the agent's report; its counters are gone when it does not run
+ * @param among the extensions that they tell of
+ */
+export function familiesOf(
+  scopes: readonly ScopeCounts[],
+  answer: AgentAnswer | undefined,
+  among: readonly Extension[] = extensions,
+): Family[] {
   const alive = scopes.filter(({ state }) => state.alive);
   const states = alive.map(({ state }) => state);
   const gauge = (name: string, help: string, value: number): Family => ({
@@ -191,8 +192,8 @@ export function familiesOf(scopes: readonly ScopeCounts[], answer: AgentAnswer |
       samples: [{ labels: { version }, value: 1 }],
     },
     gauge("tcpx_scopes", "Cgroups with rules.", alive.length),
-    ruleFamily(alive),
-    ...counterFamilies(alive),
+    ruleFamily(alive, among),
+    ...counterFamilies(alive, among),
     gauge("tcpx_agent_needed", "Whether a rule needs the agent.", anyNeedsAgent(states) ? 1 : 0),
     gauge("tcpx_agent_running", "Whether the agent runs.", answer && !answer.ending ? 1 : 0),
     ...(answer ? [...agentFamilies(answer), ...thinnerFamilies(figuresOf(states, answer))] : []),

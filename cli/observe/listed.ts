@@ -1,16 +1,38 @@
 // SPDX-License-Identifier: MIT
 // The kernel's records of sockets (struct tcpx_listed), read in place: there may be 100,000 of them.
 
-import { Keepalive, ListFlag, structs } from "../loader/layout.generated.ts";
-import { LITTLE } from "../loader/struct.ts";
+import type { Around, Raw, RawExchange, RawRule } from "../extensions/seen.ts";
+import { ListFlag, structs } from "../loader/layout.generated.ts";
+import { decode, LITTLE } from "../loader/struct.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 
 export const RECORD = structs.tcpx_listed.size;
 const AT = structs.tcpx_listed.fields;
-const UTO = structs.tcpx_uto_conn.fields;
-const RULE = structs.tcpx_rule.fields;
-const ACK = structs.tcpx_ack_conn.fields;
-const REQUEST = structs.tcpx_request_conn.fields;
+
+interface Place {
+  /** Those of its exchanges in `requests`. */
+  requests?: [ours: number, peers: number];
+  ask?: number;
+  own?(bytes: Uint8Array, at: number): Record<string, number>;
+}
+
+/** This record has members of single extensions: where they stand, nobody else knows. */
+const PLACES: Readonly<Record<string, Place>> = {
+  uto: {
+    ask: AT.uto_ask.offset,
+    own: (bytes, at) => ({
+      ...decode("tcpx_uto_conn", bytes, at + AT.uto.offset),
+      keepalive: bytes[at + AT.keepalive.offset]!,
+    }),
+  },
+  "cc-request": { requests: [0, 0] },
+  iw: { requests: [1, 1] },
+  ack: { requests: [2, 3], own: (bytes, at) => decode("tcpx_ack_conn", bytes, at + AT.ack.offset) },
+};
+
+const NO_RULE: RawRule = { flags: 0, outcome: 0, value: [0, 0] };
+/** What is there of an extension that is not. */
+export const NOTHING: Raw = { local: NO_RULE, ask: NO_RULE, written: false, own: {} };
 
 /** As ss calls them, by the kernel's number; the others are no connections. */
 export const STATES: Readonly<Record<number, string>> = {
@@ -25,13 +47,6 @@ export const STATES: Readonly<Record<number, string>> = {
   11: "closing",
 };
 export const LISTEN = 10;
-
-/** struct tcpx_request_conn, as far as it is listed. */
-export interface Request {
-  state: number;
-  asked: number;
-  answer: number;
-}
 
 /** One buffer of records; `at` is where a record begins. */
 export class Listed {
@@ -79,11 +94,10 @@ export class Listed {
   keepaliveOn = (at: number) => (this.flags(at) & ListFlag.KEEPALIVE) !== 0;
   delackUs = (at: number) => this.u32(at + AT.delack_max.offset) * this.tickUs;
   silent = (at: number) => this.u8(at + AT.silent.offset);
-  written = (at: number) => this.u8(at + AT.written.offset);
   established = (at: number) => this.u8(at + AT.established.offset) !== 0;
 
   /** Keep-alive as it is now, whatever it was when the timeout was set; undefined: it is off. */
-  keepalive(at: number): { idleMs: number; intervalMs: number; probes: number } | undefined {
+  keepalive(at: number): Around["keepalive"] {
     if (!this.keepaliveOn(at)) return undefined;
     const ms = (ticks: number) => (ticks * this.tickUs) / 1000;
     return {
@@ -97,10 +111,9 @@ export class Listed {
   negotiationKey(at: number): string {
     const from = at + AT.silent.offset;
     const bytes = Buffer.from(this.bytes.buffer, this.bytes.byteOffset + from, RECORD - AT.silent.offset);
-    const keepalive = this.keepaliveOn(at)
-      ? [this.timeoutMs(at), ...Object.values(this.keepalive(at)!)].join(",")
-      : "";
-    return String.fromCharCode(this.direction(at), this.flags(at)) + bytes.toString("latin1") + keepalive;
+    const keepalive = this.keepaliveOn(at) ? Object.values(this.keepalive(at)!).join(",") : "";
+    const settings = `${this.timeoutMs(at)} ${keepalive}`;
+    return String.fromCharCode(this.direction(at), this.flags(at)) + bytes.toString("latin1") + settings;
   }
 
   congestion(at: number): string {
@@ -110,56 +123,33 @@ export class Listed {
     return name;
   }
 
-  uto(at: number): { remoteMs: number; appliedMs: number } {
-    const from = at + AT.uto.offset;
-    return {
-      remoteMs: this.u32(from + UTO.remote_ms.offset),
-      appliedMs: this.u32(from + UTO.applied_ms.offset),
-    };
+  private rule(at: number): RawRule {
+    const { flags, outcome, value } = decode("tcpx_rule", this.bytes, at);
+    const [a = 0, b = 0] = value;
+    return { flags, outcome, value: [a, b] };
   }
 
-  /** Was the timeout lowered to what keep-alive needs? */
-  lowered = (at: number) => (this.u8(at + AT.keepalive.offset) & Keepalive.LOWERED) !== 0;
-
-  /** The rule by which we advertise: enum tcpx_rule_flag and milliseconds. */
-  utoAsk(at: number): { flags: number; ms: number } {
-    const from = at + AT.uto_ask.offset;
-    return { flags: this.u8(from + RULE.flags.offset), ms: this.u32(from + RULE.value.offset) };
-  }
-
-  /** The local rule that it has: enum tcpx_rule_flag, what has come of it, and its two numbers. */
-  localRule(at: number, ext: number) {
-    const from = at + AT.local_rules.offset + ext * structs.tcpx_rule.size;
-    const value = from + RULE.value.offset;
-    return {
-      flags: this.u8(from + RULE.flags.offset),
-      outcome: this.u8(from + RULE.outcome.offset),
-      value: [this.u32(value), this.u32(value + 4)] as [number, number],
-    };
-  }
-
-  /** In the order of struct tcpx_conn. */
-  request(at: number, index: number): Request {
+  private exchange(at: number, index: number): RawExchange {
     const from = at + AT.requests.offset + index * structs.tcpx_request_conn.size;
+    return decode("tcpx_request_conn", this.bytes, from);
+  }
+
+  /** What there is of an extension. */
+  raw(at: number, { name, id }: { name: string; id: number }): Raw {
+    const place = PLACES[name];
+    if (!place || !(this.flags(at) & ListFlag.KNOWN)) return NOTHING;
+    const { requests, ask, own } = place;
     return {
-      state: this.u8(from + REQUEST.state.offset),
-      asked: this.u16(from + REQUEST.asked.offset),
-      answer: this.u16(from + REQUEST.answer.offset),
+      local: this.rule(at + AT.local_rules.offset + id * structs.tcpx_rule.size),
+      ask: ask === undefined ? NO_RULE : this.rule(at + ask),
+      ...(requests && { ours: this.exchange(at, requests[0]), peers: this.exchange(at, requests[1]) }),
+      written: (this.u8(at + AT.written.offset) & (1 << id)) !== 0,
+      own: own?.(this.bytes, at) ?? {},
     };
   }
 
-  ack(at: number) {
-    const from = at + AT.ack.offset;
-    return {
-      rule: this.u32(from + ACK.rule.offset),
-      delayUs: this.u32(from + ACK.delay_us.offset),
-      appliedUs: this.u32(from + ACK.applied_us.offset),
-      every: this.u8(from + ACK.every.offset),
-      divisor: this.u8(from + ACK.divisor.offset),
-      marked: this.u8(from + ACK.marked.offset),
-      tarr: this.u8(from + ACK.tarr.offset),
-      tarrAsked: this.u8(from + ACK.tarr_asked.offset),
-      tarrSegments: this.u8(from + ACK.tarr_segments.offset),
-    };
+  /** The connection as extensions look at it. */
+  around(at: number): Around {
+    return { site: this.site, timeoutMs: this.timeoutMs(at), keepalive: this.keepalive(at) };
   }
 }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Connections for grep, awk and `while read`: a line each, whose first 16 words are always there.
 
+import { extensions } from "../extensions/index.ts";
+import type { Extension } from "../extensions/types.ts";
 import { Direction } from "../loader/layout.generated.ts";
 import { visible } from "../output/safe.ts";
-import { formatDuration } from "../policy/duration.ts";
+import { formatDuration, formatMicros } from "../policy/duration.ts";
 import { endpointText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
-import { formatMicros, saidParts } from "./rows.ts";
-import { perNegotiation } from "./said.ts";
+import { saidParts } from "./rows.ts";
+import { type Negotiated, perNegotiation } from "./said.ts";
 
 /** Characters that are written at once. */
 const PART = 65_536;
@@ -27,12 +29,16 @@ function settings(list: Listed, at: number): string {
 }
 
 /** "established 10.0.0.1:40000 > 10.0.0.2:443 netns 7 timeout - ... delack 200ms, iw granted 32 (asked 40)" */
-export function* connectionLines(list: Listed, picked: readonly number[]): Generator<string> {
-  const said = perNegotiation(list, (made) =>
+export function* connectionLines(
+  list: Listed,
+  picked: readonly number[],
+  among: readonly Extension[] = extensions,
+): Generator<string> {
+  const text = (made: Negotiated) =>
     saidParts(made)
       .map((part) => `, ${part}`)
-      .join(""),
-  );
+      .join("");
+  const said = perNegotiation(list, text, among);
   let lines = "";
   for (const at of picked) {
     const [bytes, family] = [list.bytes, list.family(at)];

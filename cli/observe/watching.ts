@@ -6,9 +6,10 @@
 
 import { join } from "node:path";
 import { Exit, TcpxError } from "../errors.ts";
+import { extensions } from "../extensions/index.ts";
 import { type Bridge, Errno, isErrno, unwrap } from "../loader/bridge.ts";
 import { findBpffs, requireOwn, unmountOwnBpffs } from "../loader/host.ts";
-import { Direction, Ext, WatchSlot } from "../loader/layout.generated.ts";
+import { Direction, WatchSlot } from "../loader/layout.generated.ts";
 import { tryFlock } from "../loader/lock.ts";
 import { type Fd, lookup, mapId, openPin, valueSize } from "../loader/maps.ts";
 import { layoutDir, topDir } from "../loader/pins.ts";
@@ -41,9 +42,9 @@ export interface Wish {
 const DIRECTIONS = { both: Direction.BOTH, to: Direction.TO, from: Direction.FROM };
 
 /** All that there is to tell of these extensions: 4 bits each. */
-function newsOf(extensions: Wish["extensions"]): number {
+function newsOf(wanted: Wish["extensions"]): number {
   let bits = 0;
-  for (let id = 0; id < Ext.COUNT; id++) if (extensions?.has(id) ?? true) bits |= 15 << (4 * id);
+  for (const { id } of extensions) if (wanted?.has(id) ?? true) bits |= 15 << (4 * id);
   return bits;
 }
 

@@ -11,7 +11,8 @@ export function requestHex(exid: number, value: number): string {
   return `fe06${bitsHex(exid)}${bitsHex(value)}`;
 }
 
-const REFUSED = 0xffff;
+/** Of a congestion control. */
+export const REFUSED = 0xffff;
 
 const WORDS: Record<Exclude<ExidName, "tarr">, (value: number, site: Site) => string> = {
   "cc-ask": (value, site) => `asks for ${numberName(value, site) ?? `congestion control ${value}`}`,

@@ -20,9 +20,10 @@ import { addressText, endpointText } from "../../cli/observe/address.ts";
 import { connectionDocument } from "../../cli/observe/json.ts";
 import { LISTEN, Listed, RECORD } from "../../cli/observe/listed.ts";
 import { connectionLines } from "../../cli/observe/oneline.ts";
-import { connectionTable, formatMicros, saidParts } from "../../cli/observe/rows.ts";
+import { connectionTable, saidParts } from "../../cli/observe/rows.ts";
 import { negotiated } from "../../cli/observe/said.ts";
 import { parseStates, pick } from "../../cli/observe/select.ts";
+import { formatMicros } from "../../cli/policy/duration.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
 
 type Fields = Partial<Struct<"tcpx_listed">>;
@@ -179,7 +180,7 @@ describe("selection", () => {
 
 describe("negotiations", () => {
   test("nothing without a rule", () => {
-    expect(negotiated(listOf({}), 0)).toBeUndefined();
+    expect(saidParts(negotiated(listOf({}), 0))).toEqual([]);
     expect(textOf({})).toBe("");
   });
 

@@ -10,7 +10,7 @@ import { iw } from "../../cli/extensions/iw.ts";
 import { Exid } from "../../cli/loader/layout.generated.ts";
 import { decodeSite, encodeSite } from "../../cli/loader/records.ts";
 import { decode, encode } from "../../cli/loader/struct.ts";
-import { meaningOf } from "../../cli/observe/said.ts";
+import { numberShown } from "../../cli/observe/value.ts";
 import { siteJson, siteLines, siteText } from "../../cli/output/site.ts";
 import { parsePolicy } from "../../cli/policy-file/parse.ts";
 import { printPolicy } from "../../cli/policy-file/print.ts";
@@ -283,9 +283,9 @@ describe("names and numbers", () => {
   });
 
   test("of what has travelled", () => {
-    expect(meaningOf(ccRequest.id, 0x8000, SITE)).toBe("mycc");
-    expect(meaningOf(ccRequest.id, 0x8000)).toBe("number 32768");
-    expect(meaningOf(ccRequest.id, 17, SITE)).toBe("number 17");
+    expect(numberShown(ccRequest, 0x8000, SITE).text).toBe("mycc");
+    expect(numberShown(ccRequest, 0x8000).text).toBe("number 32768");
+    expect(numberShown(ccRequest, 17, SITE).text).toBe("number 17");
     const option = Uint8Array.fromHex("fe067d008000");
     expect(describeRequest(option, SITE)).toBe("asks for mycc (fe067d008000)");
     expect(describeRequest(option)).toBeUndefined();
