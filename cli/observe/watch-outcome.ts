@@ -65,7 +65,7 @@ export interface Outcome {
 /** Its words behind the extension's name. */
 function wordsOf(kind: EventWords, wished: string, given: string, why: string): string {
   const other = kind.instead ? `, not ${wished}` : ` (asked ${wished})`;
-  const values = given === "" ? wished : given === wished ? given : given + other;
+  const values = given === "" ? wished : wished === "" || given === wished ? given : given + other;
   return `${kind.word}${values === "" ? "" : ` ${values}`}${why === "" ? "" : `: ${why}`}`;
 }
 

@@ -15,10 +15,13 @@ import type { Watched } from "./watched.ts";
 export const NAMES = extensions.map(({ name }) => name);
 
 /** Ids of the extensions; undefined: all. @throws TcpxError (usage) */
-export function parseExtensions(text: string | undefined): Set<number> | undefined {
+export function parseExtensions(
+  text: string | undefined,
+  among: readonly Extension[] = extensions,
+): Set<number> | undefined {
   if (text === undefined) return undefined;
   const found = text.split(",").map((word) => {
-    const extension = extensions.find(({ name }) => name === word);
+    const extension = among.find(({ name }) => name === word);
     if (extension) return extension.id;
     const hint = meant(word, NAMES, `accepted is ${NAMES.join(", ")}`);
     throw usageError(`--ext '${text}' has '${word}', which is none`, text, hint);
