@@ -98,5 +98,5 @@ export const ackSeen: Seen = {
 
 export const ackLive: Live = {
   asks: true,
-  skipped: { [LiveResult.INCAPABLE]: "the peer does not speak TARR" },
+  skipped: { [LiveResult.INCAPABLE]: ["incapable", "the peer does not speak TARR"] },
 };

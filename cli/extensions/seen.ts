@@ -167,12 +167,22 @@ export interface Seen {
   help?: Partial<Record<"connections" | "status" | "watch", HelpPart>>;
 }
 
+/** A bit of a result: its member in JSON, and what it says of so many connections. */
+export interface LiveNote {
+  bit: number;
+  member: string;
+  text: string;
+}
+
+/** Why a connection was left alone: in JSON, and in words. */
+export type Skipped = readonly [name: string, why: string];
+
 /** What is special about it when connections that exist get rules. */
 export interface Live {
   /** A changed request is made again on connections. */
   asks?: boolean;
-  /** Bits of a result, in this order: their member in JSON, and what they say of so many connections. */
-  notes?: readonly { bit: number; member: string; text: string }[];
-  /** Why a connection was left alone, where it can be said better: by enum tcpx_live_result. */
-  skipped?: Readonly<Record<number, string>>;
+  /** In the order in which they are told. */
+  notes?: readonly LiveNote[];
+  /** By enum tcpx_live_result: where it can be said better than of all. */
+  skipped?: Readonly<Record<number, Skipped>>;
 }

@@ -5,6 +5,7 @@ import { extensions } from "../extensions/index.ts";
 import type { Local, Said, Side } from "../extensions/seen.ts";
 import type { Extension } from "../extensions/types.ts";
 import { Direction, ListFlag } from "../loader/layout.generated.ts";
+import { joined } from "../output/each.ts";
 import { addressText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
 import { type Negotiated, perNegotiation } from "./said.ts";
@@ -82,24 +83,20 @@ function connectionWriter(list: Listed, among: readonly Extension[]): (at: numbe
   };
 }
 
-const PART = 65_536;
-
-/** The document in parts; `head` are its other members, `among` the extensions that it tells of. */
-export function* connectionDocument(
-  list: Listed,
-  picked: readonly number[],
-  head: Record<string, unknown>,
-  among: readonly Extension[] = extensions,
-): Generator<string> {
-  const write = connectionWriter(list, among);
-  let part = `${JSON.stringify(head).slice(0, -1)},"connections":[`;
+function* pieces(picked: readonly number[], head: object, write: (at: number) => string): Generator<string> {
+  yield `${JSON.stringify(head).slice(0, -1)},"connections":[`;
   let separator = "";
   for (const at of picked) {
-    part += separator + write(at);
+    yield separator + write(at);
     separator = ",";
-    if (part.length < PART) continue;
-    yield part;
-    part = "";
   }
-  yield `${part}]}\n`;
+  yield "]}\n";
 }
+
+/** The document in parts; `head` are its other members, `among` the extensions that it tells of. */
+export const connectionDocument = (
+  list: Listed,
+  picked: readonly number[],
+  head: object,
+  among: readonly Extension[] = extensions,
+): Generator<string> => joined(pieces(picked, head, connectionWriter(list, among)));

@@ -3,16 +3,13 @@
 
 import { extensions } from "../extensions/index.ts";
 import type { Extension } from "../extensions/types.ts";
-import { Direction } from "../loader/layout.generated.ts";
+import { each, joined } from "../output/each.ts";
 import { visible } from "../output/safe.ts";
 import { formatDuration, formatMicros } from "../policy/duration.ts";
-import { endpointText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
-import { saidParts } from "./rows.ts";
+import { endsOf, saidParts } from "./rows.ts";
 import { type Negotiated, perNegotiation } from "./said.ts";
 
-/** Characters that are written at once. */
-const PART = 65_536;
 const NONE = "-";
 
 function settings(list: Listed, at: number): string {
@@ -28,28 +25,21 @@ function settings(list: Listed, at: number): string {
   return pairs.flat().join(" ");
 }
 
+const saidText = (said: Negotiated) =>
+  saidParts(said)
+    .map((part) => `, ${part}`)
+    .join("");
+
 /** "established 10.0.0.1:40000 > 10.0.0.2:443 netns 7 timeout - ... delack 200ms, iw granted 32 (asked 40)" */
-export function* connectionLines(
+export function connectionLines(
   list: Listed,
   picked: readonly number[],
   among: readonly Extension[] = extensions,
 ): Generator<string> {
-  const text = (made: Negotiated) =>
-    saidParts(made)
-      .map((part) => `, ${part}`)
-      .join("");
-  const said = perNegotiation(list, text, among);
-  let lines = "";
-  for (const at of picked) {
-    const [bytes, family] = [list.bytes, list.family(at)];
-    const local = endpointText(bytes, list.localAt(at), family, list.localPort(at));
-    const remote = endpointText(bytes, list.remoteAt(at), family, list.remotePort(at));
-    const sign = list.direction(at) === Direction.TO ? ">" : "<";
+  const said = perNegotiation(list, saidText, among);
+  const line = (at: number) => {
     const state = STATES[list.state(at)] ?? "?";
-    lines += `${state} ${local} ${sign} ${remote} ${settings(list, at)}${said(at)}\n`;
-    if (lines.length < PART) continue;
-    yield lines;
-    lines = "";
-  }
-  yield lines;
+    return `${state} ${endsOf(list, at).join(" ")} ${settings(list, at)}${said(at)}\n`;
+  };
+  return joined(each(picked, line));
 }

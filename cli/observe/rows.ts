@@ -6,6 +6,7 @@ import { extensions } from "../extensions/index.ts";
 import type { Local, Said, Side } from "../extensions/seen.ts";
 import type { Extension } from "../extensions/types.ts";
 import { Direction } from "../loader/layout.generated.ts";
+import { joined } from "../output/each.ts";
 import { styled } from "../output/io.ts";
 import { visible } from "../output/safe.ts";
 import { terminalWidth } from "../output/terminal.ts";
@@ -15,8 +16,6 @@ import { type Listed, STATES } from "./listed.ts";
 import { type Negotiated, perNegotiation } from "./said.ts";
 
 const USUAL_WIDTH = 80;
-/** Characters that are written at once. */
-const PART = 65_536;
 /** Longest name of a state, and two spaces. */
 const INDENT = 13;
 const BREAK = `\n${" ".repeat(INDENT)}`;
@@ -88,13 +87,21 @@ function settings(list: Listed, at: number): string {
   return `${before}  ${String(list.cwnd(at)).padStart(5)}  ${times}`;
 }
 
-function placeText(list: Listed, at: number, state: string, width: number): string {
+/** Both ends, and between them who opened it. */
+export function endsOf(list: Listed, at: number): [local: string, sign: string, remote: string] {
   const { bytes } = list;
   const family = list.family(at);
-  const local = endpointText(bytes, list.localAt(at), family, list.localPort(at));
-  const remote = endpointText(bytes, list.remoteAt(at), family, list.remotePort(at));
-  const sign = list.direction(at) === Direction.TO ? ">" : "<";
+  return [
+    endpointText(bytes, list.localAt(at), family, list.localPort(at)),
+    list.direction(at) === Direction.TO ? ">" : "<",
+    endpointText(bytes, list.remoteAt(at), family, list.remotePort(at)),
+  ];
+}
+
+function placeText(list: Listed, at: number, width: number): string {
+  const [local, sign, remote] = endsOf(list, at);
   const fits = INDENT + local.length + remote.length + 3 <= width;
+  const state = STATES[list.state(at)] ?? "?";
   return `${state.padEnd(INDENT)}${local}${fits ? " " : BREAK}${sign} ${remote}`;
 }
 
@@ -115,30 +122,27 @@ export function heading(): string {
   return lines.map((line) => styled("bold", line)).join("\n");
 }
 
+function* rows(list: Listed, picked: readonly number[], netns: boolean, among: readonly Extension[]) {
+  const width = terminalWidth() ?? USUAL_WIDTH;
+  const said = perNegotiation(list, (made) => saidLines(made, width), among);
+  yield `${heading()}\n`;
+  let current = -1;
+  for (const at of picked) {
+    const inode = list.netns(at);
+    const where = netns && inode !== current ? `netns ${inode}\n` : "";
+    current = inode;
+    yield `${where}${placeText(list, at, width)}\n  ${settings(list, at)}${said(at)}\n`;
+  }
+}
+
 /**
  * The table in parts, of which each ends with a line.
  * @param netns whether rows of several namespaces are to be told apart
  * @param among the extensions that it tells of
  */
-export function* connectionTable(
+export const connectionTable = (
   list: Listed,
   picked: readonly number[],
   netns: boolean,
   among: readonly Extension[] = extensions,
-): Generator<string> {
-  const width = terminalWidth() ?? USUAL_WIDTH;
-  const said = perNegotiation(list, (made) => saidLines(made, width), among);
-  let part = `${heading()}\n`;
-  let current = -1;
-  for (const at of picked) {
-    const inode = list.netns(at);
-    if (netns && inode !== current) part += `netns ${inode}\n`;
-    current = inode;
-    const place = placeText(list, at, STATES[list.state(at)] ?? "?", width);
-    part += `${place}\n  ${settings(list, at)}${said(at)}\n`;
-    if (part.length < PART) continue;
-    yield part;
-    part = "";
-  }
-  yield part;
-}
+): Generator<string> => joined(rows(list, picked, netns, among));

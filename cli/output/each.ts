@@ -8,3 +8,18 @@ export function each<T, U>(members: Iterable<T>, make: (member: T) => U): Iterab
     },
   };
 }
+
+/** Characters that are written at once. */
+const PART = 65_536;
+
+/** Short texts, joined to longer ones: what writes them is called less often. */
+export function* joined(texts: Iterable<string>): Generator<string> {
+  let part = "";
+  for (const text of texts) {
+    part += text;
+    if (part.length < PART) continue;
+    yield part;
+    part = "";
+  }
+  yield part;
+}
