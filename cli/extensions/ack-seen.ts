@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What is seen of acknowledgments: the strategy of this side, and TARR, which nobody answers.
 
-import { LiveResult, Outcome, TarrFlag, WatchEvent } from "../loader/layout.generated.ts";
-import { formatMicros } from "../policy/duration.ts";
+import { formatMicros } from "../base/duration.ts";
+import { LiveResult, Outcome, TarrFlag, WatchEvent } from "../layout/layout.generated.ts";
 import { type AckPair, decodeAck, decodeTarr } from "../wire/ack.ts";
 import { unpackAck } from "./ack-rule.ts";
 import type { Live, Raw, Said, Seen, Shown } from "./seen.ts";

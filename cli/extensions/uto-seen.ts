@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What is seen of user timeouts: the peer's, which is no answer to ours, and what keep-alive makes of one.
 
-import { Keepalive, WatchEvent, WatchReason } from "../loader/layout.generated.ts";
-import { formatDuration } from "../policy/duration.ts";
+import { formatDuration } from "../base/duration.ts";
+import { Keepalive, WatchEvent, WatchReason } from "../layout/layout.generated.ts";
 import type { Around, Live, Raw, Said, Seen, Shown, Side } from "./seen.ts";
 
 const shown = (ms: number): Shown => ({ text: formatDuration(ms), json: { timeout_ms: ms } });

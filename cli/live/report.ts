@@ -4,8 +4,8 @@
 import { extensions } from "../extensions/index.ts";
 import type { LiveNote, Skipped } from "../extensions/seen.ts";
 import type { Extension } from "../extensions/types.ts";
-import { LiveResult, LiveSaid } from "../loader/layout.generated.ts";
-import type { Struct } from "../loader/struct.ts";
+import { LiveResult, LiveSaid } from "../layout/layout.generated.ts";
+import type { Struct } from "../layout/struct.ts";
 import type { Armed } from "./effects.ts";
 import type { Socket } from "./sockets.ts";
 import { isSession, sshSession } from "./ssh.ts";

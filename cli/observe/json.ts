@@ -4,7 +4,7 @@
 import { extensions } from "../extensions/index.ts";
 import type { Local, Said, Side } from "../extensions/seen.ts";
 import type { Extension } from "../extensions/types.ts";
-import { Direction, ListFlag } from "../loader/layout.generated.ts";
+import { Direction, ListFlag } from "../layout/layout.generated.ts";
 import { joined } from "../output/each.ts";
 import { addressText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";

@@ -2,8 +2,8 @@
 // The kernel's records of sockets (struct tcpx_listed), read in place: there may be 100,000 of them.
 
 import type { Around, Raw, RawExchange, RawRule } from "../extensions/seen.ts";
-import { ListFlag, structs } from "../loader/layout.generated.ts";
-import { decode, LITTLE } from "../loader/struct.ts";
+import { ListFlag, structs } from "../layout/layout.generated.ts";
+import { decode, LITTLE } from "../layout/struct.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 
 export const RECORD = structs.tcpx_listed.size;

@@ -3,7 +3,7 @@
 
 import type { Came, Local, RawRule } from "../extensions/seen.ts";
 import type { Extension } from "../extensions/types.ts";
-import { Outcome, RuleFlag } from "../loader/layout.generated.ts";
+import { Outcome, RuleFlag } from "../layout/layout.generated.ts";
 import type { Site } from "../wire/site.ts";
 import { ruleShown } from "./value.ts";
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Connections for grep, awk and `while read`: a line each, whose first 16 words are always there.
 
+import { formatDuration, formatMicros } from "../base/duration.ts";
 import { extensions } from "../extensions/index.ts";
 import type { Extension } from "../extensions/types.ts";
 import { each, joined } from "../output/each.ts";
 import { visible } from "../output/safe.ts";
-import { formatDuration, formatMicros } from "../policy/duration.ts";
 import { type Listed, STATES } from "./listed.ts";
 import { endsOf, saidParts } from "./rows.ts";
 import { type Negotiated, perNegotiation } from "./said.ts";

@@ -2,15 +2,15 @@
 // Connections for people: a line for the place (two where IPv6 addresses are long), one for the settings,
 // and what was negotiated below; as wide as the terminal, or 80 columns.
 
+import { formatDuration, formatMicros } from "../base/duration.ts";
 import { extensions } from "../extensions/index.ts";
 import type { Local, Said, Side } from "../extensions/seen.ts";
 import type { Extension } from "../extensions/types.ts";
-import { Direction } from "../loader/layout.generated.ts";
+import { Direction } from "../layout/layout.generated.ts";
 import { joined } from "../output/each.ts";
 import { styled } from "../output/io.ts";
 import { visible } from "../output/safe.ts";
 import { terminalWidth } from "../output/terminal.ts";
-import { formatDuration, formatMicros } from "../policy/duration.ts";
 import { endpointText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
 import { type Negotiated, perNegotiation } from "./said.ts";

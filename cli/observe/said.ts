@@ -4,7 +4,7 @@
 import { extensions } from "../extensions/index.ts";
 import type { Raw, RawExchange, Said, Side } from "../extensions/seen.ts";
 import type { Extension } from "../extensions/types.ts";
-import { Direction, RequestState, RuleFlag, Silence } from "../loader/layout.generated.ts";
+import { Direction, RequestState, RuleFlag, Silence } from "../layout/layout.generated.ts";
 import type { Site } from "../wire/site.ts";
 import type { Listed } from "./listed.ts";
 import { localOf } from "./local.ts";

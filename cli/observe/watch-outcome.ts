@@ -4,7 +4,7 @@
 import { extensions } from "../extensions/index.ts";
 import type { EventWords, ReasonWords } from "../extensions/seen.ts";
 import type { Extension } from "../extensions/types.ts";
-import { WatchEvent, WatchReason } from "../loader/layout.generated.ts";
+import { WatchEvent, WatchReason } from "../layout/layout.generated.ts";
 import { DEFAULT_SITE, type Site, sameSite } from "../wire/site.ts";
 import { numberShown } from "./value.ts";
 import type { Watched } from "./watched.ts";

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import ipaddr from "ipaddr.js";
+import { formatMicros } from "../../cli/base/duration.ts";
 import {
   Direction,
   Ext,
@@ -14,8 +15,8 @@ import {
   RuleFlag,
   Silence,
   TarrFlag,
-} from "../../cli/loader/layout.generated.ts";
-import { encode, encodeAll, type Struct } from "../../cli/loader/struct.ts";
+} from "../../cli/layout/layout.generated.ts";
+import { encode, encodeAll, type Struct } from "../../cli/layout/struct.ts";
 import { addressText, endpointText } from "../../cli/observe/address.ts";
 import { connectionDocument } from "../../cli/observe/json.ts";
 import { LISTEN, Listed, RECORD } from "../../cli/observe/listed.ts";
@@ -23,7 +24,6 @@ import { connectionLines } from "../../cli/observe/oneline.ts";
 import { connectionTable, saidParts } from "../../cli/observe/rows.ts";
 import { negotiated } from "../../cli/observe/said.ts";
 import { parseStates, pick } from "../../cli/observe/select.ts";
-import { formatMicros } from "../../cli/policy/duration.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
 
 type Fields = Partial<Struct<"tcpx_listed">>;

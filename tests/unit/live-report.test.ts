@@ -4,9 +4,9 @@ import { ack } from "../../cli/extensions/ack.ts";
 import { iw } from "../../cli/extensions/iw.ts";
 import type { Extension } from "../../cli/extensions/types.ts";
 import { uto } from "../../cli/extensions/uto.ts";
+import { Keepalive, LiveResult, LiveSaid } from "../../cli/layout/layout.generated.ts";
 import { outcomeJson, outcomeLines, outcomeOf, resultsOf } from "../../cli/live/report.ts";
 import { sshSession } from "../../cli/live/ssh.ts";
-import { Keepalive, LiveResult, LiveSaid } from "../../cli/loader/layout.generated.ts";
 
 const row = (result: number, said: number = LiveSaid.NOTHING_TO_SAY, error = 0, keepalive = 0) => ({
   order: 0,

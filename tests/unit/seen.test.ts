@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { extensions } from "../../cli/extensions/index.ts";
 import type { Raw, RawExchange, Seen } from "../../cli/extensions/seen.ts";
 import type { Extension } from "../../cli/extensions/types.ts";
-import { COUNTER_NAMES } from "../../cli/loader/counters.ts";
 import {
   Counter,
   Direction,
@@ -18,8 +17,9 @@ import {
   structs,
   WatchEvent,
   WatchReason,
-} from "../../cli/loader/layout.generated.ts";
-import { encode, encodeAll, type Struct } from "../../cli/loader/struct.ts";
+} from "../../cli/layout/layout.generated.ts";
+import { encode, encodeAll, type Struct } from "../../cli/layout/struct.ts";
+import { COUNTER_NAMES } from "../../cli/loader/counters.ts";
 import { countersJson, countersText } from "../../cli/observe/counted.ts";
 import { familiesOf } from "../../cli/observe/families.ts";
 import { connectionDocument } from "../../cli/observe/json.ts";
