@@ -27,6 +27,11 @@ export function formatDuration(ms: number): string {
   return `${ms / size}${name}`;
 }
 
+/** 20ms, or 6666us where the kernel's tick is no whole number of milliseconds. */
+export function exactMicros(us: number): string {
+  return us % 1000 === 0 ? formatDuration(us / 1000) : `${us}us`;
+}
+
 /** Milliseconds of "30s" and the like; undefined when the text is no duration. */
 export function durationMs(text: string): number | undefined {
   const match = /^(\d{1,15})(ms|s|min|h)$/.exec(text);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The registry: one line per extension.
 
+import type { Example } from "../base/args.ts";
 import type { Rule } from "../policy/rule.ts";
 import { ack } from "./ack.ts";
 import { ccRequest } from "./cc-request.ts";
 import { iw } from "./iw.ts";
 import type { Seen } from "./seen.ts";
-import type { Example, Extension, RuleDraft } from "./types.ts";
+import type { Extension, RuleDraft } from "./types.ts";
 import { uto } from "./uto.ts";
 
 export const extensions: readonly Extension[] = [uto, ccRequest, iw, ack];

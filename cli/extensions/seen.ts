@@ -2,9 +2,10 @@
 // What an extension adds to what is seen of connections, and to what is done with those that exist. All that it
 // leaves out is shown as of every extension: who has asked for what, what was granted, what its rules have done.
 
+import type { Example } from "../base/args.ts";
 import type { Counter } from "../layout/layout.generated.ts";
 import type { Site } from "../wire/site.ts";
-import type { Example, RuleDraft } from "./types.ts";
+import type { RuleDraft } from "./types.ts";
 
 type Members = Record<string, unknown>;
 

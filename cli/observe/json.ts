@@ -5,7 +5,7 @@ import { extensions } from "../extensions/index.ts";
 import type { Local, Said, Side } from "../extensions/seen.ts";
 import type { Extension } from "../extensions/types.ts";
 import { Direction, ListFlag } from "../layout/layout.generated.ts";
-import { joined } from "../output/each.ts";
+import { joined } from "../output/document.ts";
 import { addressText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
 import { type Negotiated, perNegotiation } from "./said.ts";

@@ -4,7 +4,7 @@
 import { formatDuration, formatMicros } from "../base/duration.ts";
 import { extensions } from "../extensions/index.ts";
 import type { Extension } from "../extensions/types.ts";
-import { each, joined } from "../output/each.ts";
+import { each, joined } from "../output/document.ts";
 import { visible } from "../output/safe.ts";
 import { type Listed, STATES } from "./listed.ts";
 import { endsOf, saidParts } from "./rows.ts";

@@ -7,7 +7,7 @@ import { extensions } from "../extensions/index.ts";
 import type { Local, Said, Side } from "../extensions/seen.ts";
 import type { Extension } from "../extensions/types.ts";
 import { Direction } from "../layout/layout.generated.ts";
-import { joined } from "../output/each.ts";
+import { joined } from "../output/document.ts";
 import { styled } from "../output/io.ts";
 import { visible } from "../output/safe.ts";
 import { terminalWidth } from "../output/terminal.ts";
@@ -113,7 +113,7 @@ function saidLines(said: Negotiated, width: number): string {
 }
 
 /** The heading of the table. */
-export function heading(): string {
+function heading(): string {
   const lines = [
     `${"STATE".padEnd(INDENT)}LOCAL > PEER (we opened it), LOCAL < PEER (we accepted it)`,
     `  ${HEAD}`,
