@@ -127,43 +127,36 @@ function thinnerFamilies(figures: readonly Figures[]): Family[] {
   ];
 }
 
-function agentFamilies(answer: AgentAnswer): Family[] {
-  const { thread } = answer;
-  const one = (value: number): Sample[] => [{ labels: {}, value }];
-  const family = (name: string, type: Family["type"], unit: string, help: string, value: number): Family => ({
-    name: `tcpx_agent_${name}`,
-    type,
-    ...(unit ? { unit } : {}),
-    help,
-    samples: one(value),
-  });
+/** Of the host, or of its only agent. */
+const one = (name: string, type: Family["type"], unit: string, help: string, value: number): Family => ({
+  name: `tcpx_${name}`,
+  type,
+  ...(unit ? { unit } : {}),
+  help,
+  samples: [{ labels: {}, value }],
+});
+const gauge = (name: string, help: string, value: number) => one(name, "gauge", "", help, value);
+const counter = (name: string, unit: string, help: string, value: number) =>
+  one(`agent_${name}_${unit}`, "counter", unit, help, value);
+
+function agentFamilies({ thread, since, cpu_ms, problems }: AgentAnswer): Family[] {
+  const start = "When the agent began, Unix time.";
   const always = [
-    family("start_time_seconds", "gauge", "seconds", "When the agent began, Unix time.", answer.since / 1000),
-    family("cpu_seconds", "counter", "seconds", "CPU time of the agent.", answer.cpu_ms / 1000),
-    family("problems", "gauge", "", "What the agent cannot do at the moment.", answer.problems.length),
+    one("agent_start_time_seconds", "gauge", "seconds", start, since / 1000),
+    counter("cpu", "seconds", "CPU time of the agent.", cpu_ms / 1000),
+    gauge("agent_problems", "What the agent cannot do at the moment.", problems.length),
   ];
   if (!thread) return always;
+  const foreign = "Wanted, of other user namespaces: not served.";
   return [
     ...always,
-    family("sent_acks", "counter", "acks", "Held ACKs that the agent has sent.", thread.flushed),
-    family("failed_acks", "counter", "acks", "Held ACKs that the kernel refused.", thread.failed),
-    family("namespaces", "gauge", "", "Network namespaces that the agent serves.", thread.namespaces),
-    family(
-      "foreign_namespaces",
-      "gauge",
-      "",
-      "Wanted, of other user namespaces: not served.",
-      thread.foreign,
-    ),
-    family(
-      "turned_away_requests",
-      "counter",
-      "requests",
-      "For namespaces beyond the most.",
-      thread.turnedAway,
-    ),
-    family("route_changes", "counter", "changes", "Routes that it followed.", thread.routeChanges),
-    family("route_errors", "counter", "errors", "Routes that it could not follow.", thread.routeErrors),
+    counter("sent", "acks", "Held ACKs that the agent has sent.", thread.flushed),
+    counter("failed", "acks", "Held ACKs that the kernel refused.", thread.failed),
+    gauge("agent_namespaces", "Network namespaces that the agent serves.", thread.namespaces),
+    gauge("agent_foreign_namespaces", foreign, thread.foreign),
+    counter("turned_away", "requests", "For namespaces beyond the most.", thread.turnedAway),
+    counter("route", "changes", "Routes that it followed.", thread.routeChanges),
+    counter("route", "errors", "Routes that it could not follow.", thread.routeErrors),
   ];
 }
 
@@ -178,12 +171,6 @@ export function familiesOf(
 ): Family[] {
   const alive = scopes.filter(({ state }) => state.alive);
   const states = alive.map(({ state }) => state);
-  const gauge = (name: string, help: string, value: number): Family => ({
-    name,
-    type: "gauge",
-    help,
-    samples: [{ labels: {}, value }],
-  });
   return [
     {
       name: "tcpx_build",
@@ -191,11 +178,11 @@ export function familiesOf(
       help: "The tcpx that speaks.",
       samples: [{ labels: { version }, value: 1 }],
     },
-    gauge("tcpx_scopes", "Cgroups with rules.", alive.length),
+    gauge("scopes", "Cgroups with rules.", alive.length),
     ruleFamily(alive, among),
     ...counterFamilies(alive, among),
-    gauge("tcpx_agent_needed", "Whether a rule needs the agent.", anyNeedsAgent(states) ? 1 : 0),
-    gauge("tcpx_agent_running", "Whether the agent runs.", answer && !answer.ending ? 1 : 0),
+    gauge("agent_needed", "Whether a rule needs the agent.", anyNeedsAgent(states) ? 1 : 0),
+    gauge("agent_running", "Whether the agent runs.", answer && !answer.ending ? 1 : 0),
     ...(answer ? [...agentFamilies(answer), ...thinnerFamilies(figuresOf(states, answer))] : []),
   ];
 }
