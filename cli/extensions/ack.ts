@@ -35,6 +35,7 @@ import {
 } from "./ack-rule.ts";
 import { cannotThin, requireThinning } from "./ack-thinning.ts";
 import { exemption, noLiveExemption, noneWord } from "./exemption.ts";
+import { ackLive, ackSeen } from "./ack-seen.ts";
 import type { Drafted, Extension, RuleDraft, RuleVerb } from "./types.ts";
 
 const parsed = <T>(parse: (text: string) => T) => v.optional(v.pipe(v.string(), v.transform(parse)));
@@ -280,4 +281,6 @@ export const ack: Extension = {
     wish: wishOf,
     programs: { ingress: "ack_ingress", egress: "ack_egress" },
   },
+  seen: ackSeen,
+  live: ackLive,
 };

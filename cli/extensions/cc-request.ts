@@ -4,7 +4,7 @@
 import * as v from "valibot";
 import { meant } from "../base/did-you-mean.ts";
 import { usageError } from "../base/errors.ts";
-import { Counter, Ext } from "../layout/layout.generated.ts";
+import { Counter, Ext, Outcome } from "../layout/layout.generated.ts";
 import { requireAlgorithms } from "../system/algorithms.ts";
 import { experiment, requestHex } from "../wire/request.ts";
 import {
@@ -20,6 +20,7 @@ import {
   slotOf,
 } from "../wire/site.ts";
 import { exemption, noLiveExemption, orNone } from "./exemption.ts";
+import type { Shown } from "./seen.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
 const ASK = { name: "cc-ask", documented: 0x7cc0 };
@@ -180,6 +181,16 @@ function spell({ kind, none, force, value: [value] }: RuleDraft, site: Site = DE
   ];
 }
 
+/** As cc_sum() of embedded-bpf/ext/cc_name.bpf.h. */
+function sumOf(name: string): bigint {
+  const bytes = new Uint8Array(16);
+  new TextEncoder().encodeInto(name, bytes);
+  const [first = 0n, second = 0n] = new BigUint64Array(bytes.buffer);
+  return BigInt.asUintN(64, first ^ (second * 3n));
+}
+
+const shown = (algorithm: string): Shown => ({ text: algorithm, json: { algorithm } });
+
 export const ccRequest: Extension = {
   name: "cc-request",
   id: Ext.CC_REQUEST,
@@ -226,5 +237,19 @@ export const ccRequest: Extension = {
   slots({ kind, none, value: [value] }) {
     const ids = none ? [] : kind === "accept" ? idsOf(value) : [value];
     return ids.map(slotOf).filter((slot) => slot !== undefined);
+  },
+  seen: {
+    outcome: ({ local, wide }, { congestion }) =>
+      local.outcome === Outcome.APPLIED && sumOf(congestion) !== wide.ours ? Outcome.APPLICATION : local.outcome,
+    value: (number, site) => shown(numberName(number, site) ?? `number ${number}`),
+    refusal: REFUSED,
+    rule: ([id], site) => shown(algorithmName(id, site)),
+    help: {
+      watch: {
+        examples: [
+          ["tcpx watch --unit nginx.service --ext cc-request,iw", "What clients ask of one service"],
+        ],
+      },
+    },
   },
 };

@@ -9,6 +9,7 @@ import { Counter, Ext } from "../layout/layout.generated.ts";
 import { experiment, requestHex } from "../wire/request.ts";
 import { DEFAULT_SITE, exidOf } from "../wire/site.ts";
 import { exemption, noneWord, orNone } from "./exemption.ts";
+import type { Shown } from "./seen.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
 const SEGMENTS = { least: 1, most: 1024 };
@@ -136,6 +137,8 @@ function spell({ kind, none, value: [n] }: RuleDraft): Spelling[] {
   return [{ verb: "set", args: { segments: none ? "none" : String(n), ...local } }];
 }
 
+const shown = (n: number): Shown => ({ text: String(n), json: { segments: n } });
+
 export const iw: Extension = {
   name: "iw",
   id: Ext.IW,
@@ -169,5 +172,16 @@ export const iw: Extension = {
     const [n] = rule.value;
     if (rule.kind === "accept") return { max_segments: n };
     return rule.kind === "ask" ? { segments: n, option: requestHex(exidOf(ASK, site), n) } : { segments: n };
+  },
+  seen: {
+    value: shown,
+    rule: ([n]) => shown(n),
+    help: {
+      connections: {
+        examples: [
+          ["tcpx connections | grep ' iw refused'", "A line each, in a pipe: what servers have refused"],
+        ],
+      },
+    },
   },
 };

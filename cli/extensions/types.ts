@@ -6,6 +6,7 @@ import type { Probe } from "../bridge/probe.ts";
 import type { Direction, Kind, Rule } from "../policy/rule.ts";
 import type { WireOption } from "../wire/request.ts";
 import type { Site } from "../wire/site.ts";
+import type { Live, Seen } from "./seen.ts";
 
 /** A rule before it has a place: the selector and the namespace come from the shared flags. */
 export type RuleDraft = Pick<Rule, "kind" | "none" | "force" | "value">;
@@ -168,4 +169,8 @@ export interface Extension {
   /** Kernel facilities that it needs beyond those of all rules, and what cannot be done without. */
   facilities?: Partial<Record<Probe, string>>;
   agent?: AgentPart;
+  /** What it adds to what is seen of connections. */
+  seen?: Seen;
+  /** And to what is done with those that exist. */
+  live?: Live;
 }

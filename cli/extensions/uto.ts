@@ -9,6 +9,7 @@ import { Counter, Ext } from "../layout/layout.generated.ts";
 import { decodeUto, encodeUto, UTO_KIND, UTO_MAX_MS } from "../wire/uto.ts";
 import { exemption, noLiveExemption, noneWord, orNone } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
+import { utoLive, utoSeen } from "./uto-seen.ts";
 
 /** RFC 5482 section 3.1: L_LIMIT SHOULD be at least 100 seconds. */
 const DEFAULT_MIN_MS = 100_000;
@@ -213,4 +214,6 @@ export const uto: Extension = {
       ? { timeout_ms: a, option: `1c04${b.toString(16).padStart(4, "0")}` }
       : { timeout_ms: a };
   },
+  seen: utoSeen,
+  live: utoLive,
 };

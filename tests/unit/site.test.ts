@@ -12,7 +12,7 @@ import { describeOwn, exidsOf, identifiers } from "../../cli/extensions/options.
 import { Role } from "../../cli/layout/layout.generated.ts";
 import { decode, encode } from "../../cli/layout/struct.ts";
 import { decodeSite, encodeSite } from "../../cli/loader/records.ts";
-import { meaningOf } from "../../cli/observe/said.ts";
+import { numberShown } from "../../cli/observe/value.ts";
 import { parsePolicy } from "../../cli/policy-file/parse.ts";
 import { printPolicy } from "../../cli/policy-file/print.ts";
 import { printSite, readTables, settle } from "../../cli/policy-file/site-tables.ts";
@@ -284,9 +284,9 @@ describe("names and numbers", () => {
   });
 
   test("of what has travelled", () => {
-    expect(meaningOf(ccRequest.id, 0x8000, SITE)).toBe("mycc");
-    expect(meaningOf(ccRequest.id, 0x8000)).toBe("number 32768");
-    expect(meaningOf(ccRequest.id, 17, SITE)).toBe("number 17");
+    expect(numberShown(ccRequest, 0x8000, SITE).text).toBe("mycc");
+    expect(numberShown(ccRequest, 0x8000).text).toBe("number 32768");
+    expect(numberShown(ccRequest, 17, SITE).text).toBe("number 17");
     const option = Uint8Array.fromHex("fe067d008000");
     expect(describeOwn(option, SITE)).toBe("asks for mycc (fe067d008000)");
     expect(describeOwn(option)).toBeUndefined();
