@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /*
- * The ACK thinner. Of a connection with a strategy (conn->states.ack, every >= 2) it holds pure ACKs
- * back that carry no news the sender needs yet. A held ACK is sent by the agent when its time
+ * The ACK thinner. Of a connection with a strategy (conn->states.ack, every >= 2) it holds pure
+ * ACKs back that carry no news the sender needs yet. A held ACK is sent by the agent when its time
  * comes, unless a later segment has made it needless.
  */
 #include "thin_hold.bpf.h"

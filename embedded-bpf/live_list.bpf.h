@@ -27,10 +27,9 @@ static __always_inline void live_address(struct tcp_sock *tp, struct tcpx_live_s
 
 #define LIVE_RULES(ID, name, conn, out)                                                            \
 	(out)->local_rules[TCPX_EXT_##ID] = (conn)->states.name.rules.ids[TCPX_KIND_LOCAL];        \
-	(out)->ask_rules[TCPX_EXT_##ID] =                                                          \
-		rules_active(&(conn)->states.name.rules, TCPX_KIND_ASK)                            \
-			? (conn)->states.name.rules.ids[TCPX_KIND_ASK]                             \
-			: 0;
+	(out)->ask_rules[TCPX_EXT_##ID] = rules_active(&(conn)->states.name.rules, TCPX_KIND_ASK)  \
+						  ? (conn)->states.name.rules.ids[TCPX_KIND_ASK]   \
+						  : 0;
 
 static __always_inline void live_rules(struct tcp_sock *tp, struct tcpx_live_socket *out)
 {

@@ -104,7 +104,8 @@ static __always_inline void count(__u32 ext, __u32 counter)
 
 	if (!c || ext >= TCPX_EXTENSIONS)
 		return;
-	barrier(); /* or clang compares both at once, and verifiers do not know the bounds of each */
+	barrier(); /* or clang compares both at once, and verifiers do not know the bounds of each
+		    */
 	/* a softirq may interrupt a process on the same CPU */
 	if (counter < TCPX_COUNTER_COUNT)
 		__sync_fetch_and_add(&c->count[ext][counter], 1);

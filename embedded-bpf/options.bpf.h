@@ -9,14 +9,13 @@
 #define TCPX_HEADER_MIN 20 /* bytes of a TCP header without options */
 #define TCPX_HEADER_MAX 60
 
-#define TCPX_NOTED_MAX 6 /* options of kinds that extensions know, in one header */
+#define TCPX_NOTED_MAX 6    /* options of kinds that extensions know, in one header */
 #define TCPX_OPTIONS_MAX 16 /* NOPs included; what stands behind them is not read */
 
 #define TCPX_OPTION_END 0
 #define TCPX_OPTION_NOP 1
 #define TCPX_OPTION_FAST_OPEN 34
 #define TCPX_OPTION_EXP 254
-
 
 #define TCPX_TIMESTAMPS 0x0101080a /* NOP NOP, kind 8, 10 bytes: what most segments have */
 #define TCPX_HEADER_TIMESTAMPS 32

@@ -46,8 +46,7 @@ static __always_inline __u32 receive_room(struct tcpx_conn *conn, const struct t
 {
 	struct tcpx_exchange *r = exchange_at(conn, x->peers);
 
-	if (x->unasked ? rules_active(rules, TCPX_KIND_ASK)
-		       : r && r->state == TCPX_REQUEST_PENDING)
+	if (x->unasked ? rules_active(rules, TCPX_KIND_ASK) : r && r->state == TCPX_REQUEST_PENDING)
 		used += x->syn_ack_len;
 	if (r && used > TCPX_SYN_ACK_ROOM)
 		r->promised = 0;

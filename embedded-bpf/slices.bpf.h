@@ -21,7 +21,8 @@
 #define TCPX_ANY(hook, ...) (false TCPX_EACH(TCPX_ANY_ONE, hook, __VA_ARGS__))
 
 /* Has it something to say on segments: of its own, its request, or its answer? */
-static __always_inline bool slice_speaks(const struct tcpx_extension *x, const struct tcpx_conn *conn)
+static __always_inline bool slice_speaks(const struct tcpx_extension *x,
+					 const struct tcpx_conn *conn)
 {
 	return (x->speaks && x->speaks(conn)) || exchange_speaks(exchange_at(conn, x->ours)) ||
 	       (x->peers != x->ours && exchange_speaks(exchange_at(conn, x->peers)));
@@ -53,7 +54,8 @@ static __always_inline bool slice_listens(const struct tcpx_extension *x,
 }
 
 /* And those that come with the handshake? */
-static __always_inline bool slice_looks(const struct tcpx_extension *x, const struct tcpx_conn *conn,
+static __always_inline bool slice_looks(const struct tcpx_extension *x,
+					const struct tcpx_conn *conn,
 					const struct tcpx_rules *rules)
 {
 	return (x->looks && x->looks(conn)) || (x->peers && rules_active(rules, TCPX_KIND_ACCEPT));

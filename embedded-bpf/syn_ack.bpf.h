@@ -82,7 +82,7 @@ __noinline int syn_ack_look(struct bpf_sock_ops *ctx)
 
 /* With Fast Open's data nothing is promised before the third ACK. */
 #define SYN_ACK_DECIDE(ID, name, ctx, h, hits, slots)                                              \
-	if ((slots) & 1 << TCPX_EXT_##ID && (name##_extension.unasked || !(h)->syn.fast_open))     \
+	if ((slots)&1 << TCPX_EXT_##ID && (name##_extension.unasked || !(h)->syn.fast_open))       \
 		syn_ack_decide_one(ctx, h, TCPX_EXT_##ID, &name##_extension,                       \
 				   SYN_ACK_RULE(name, hits));
 

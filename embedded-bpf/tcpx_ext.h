@@ -12,8 +12,8 @@
  * with struct tcpx_rules, which the core fills from the rules that match; take() keeps the values.
  * Nothing else of a rule is there after the callback that it was found in.
  *
- * Run: bpf_setsockopt() may be called in those with (set), never for TCP_NODELAY. What costs program
- * runs says so. ctx->sk is there unless a line says otherwise.
+ * Run: bpf_setsockopt() may be called in those with (set), never for TCP_NODELAY. What costs
+ *program runs says so. ctx->sk is there unless a line says otherwise.
  */
 #ifndef TCPX_EXT_H
 #define TCPX_EXT_H
@@ -126,8 +126,8 @@ struct tcpx_extension {
 	void (*told)(struct tcpx_conn *conn);
 };
 
-/* Of connections that exist: ext/NAME_live.bpf.h. `tp` is the socket (set), and there is no context.
- * Those return enum tcpx_live_result. */
+/* Of connections that exist: ext/NAME_live.bpf.h. `tp` is the socket (set), and there is no
+ * context. Those return enum tcpx_live_result. */
 struct tcpx_live_order;
 struct tcpx_live_target;
 
@@ -135,7 +135,8 @@ struct tcpx_live_extension {
 	/* The rule of the order is the connection's from now on. */
 	int (*set)(void *tp, struct tcpx_conn *conn, const struct tcpx_live_order *order,
 		   struct tcpx_live_target *target);
-	/* After set(): says it to the peer again, where that differs. Returns enum tcpx_live_said. */
+	/* After set(): says it to the peer again, where that differs. Returns enum tcpx_live_said.
+	 */
 	int (*say)(void *tp, struct tcpx_conn *conn, const struct tcpx_live_order *order,
 		   struct tcpx_live_target *target);
 	/* Asks again, for an order that is about that alone. */

@@ -99,7 +99,8 @@ static __always_inline bool watch_wanted(struct bpf_sock_ops *ctx, const struct 
 	return socket && cgroup_below(cgroup_of(socket), wanted->scope);
 }
 
-/* Tells what is new of one extension. What came of a loss is told with the request that it ended. */
+/* Tells what is new of one extension. What came of a loss is told with the request that it ended.
+ */
 #define WATCH_OF(ID, name, ctx, conn, wish, at)                                                    \
 	if (TCPX_USES(ID)) {                                                                       \
 		__u32 wants = (wish) >> 4 * TCPX_EXT_##ID & 15;                                    \

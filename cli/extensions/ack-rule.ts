@@ -3,7 +3,15 @@
 
 import { exactMicros } from "../base/duration.ts";
 import { AckField } from "../layout/layout.generated.ts";
-import { answerWords, askWords, encodeAck, TARR_EXID, tarrCapability, tarrHex, tarrWords } from "../wire/ack.ts";
+import {
+  answerWords,
+  askWords,
+  encodeAck,
+  TARR_EXID,
+  tarrCapability,
+  tarrHex,
+  tarrWords,
+} from "../wire/ack.ts";
 import { EXPERIMENT_KIND, experiment, requestHex, type WireOption } from "../wire/request.ts";
 import { DEFAULT_SITE, exidOf, type Site } from "../wire/site.ts";
 import type { AgentWish, Drafted, HostFacts, RuleDraft, Spelling } from "./types.ts";

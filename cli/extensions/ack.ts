@@ -33,9 +33,9 @@ import {
   thins,
   wishOf,
 } from "./ack-rule.ts";
+import { ackLive, ackSeen } from "./ack-seen.ts";
 import { cannotThin, requireThinning } from "./ack-thinning.ts";
 import { exemption, noLiveExemption, noneWord } from "./exemption.ts";
-import { ackLive, ackSeen } from "./ack-seen.ts";
 import type { Drafted, Extension, RuleDraft, RuleVerb } from "./types.ts";
 
 const parsed = <T>(parse: (text: string) => T) => v.optional(v.pipe(v.string(), v.transform(parse)));

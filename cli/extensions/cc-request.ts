@@ -240,7 +240,9 @@ export const ccRequest: Extension = {
   },
   seen: {
     outcome: ({ local, wide }, { congestion }) =>
-      local.outcome === Outcome.APPLIED && sumOf(congestion) !== wide.ours ? Outcome.APPLICATION : local.outcome,
+      local.outcome === Outcome.APPLIED && sumOf(congestion) !== wide.ours
+        ? Outcome.APPLICATION
+        : local.outcome,
     value: (number, site) => shown(numberName(number, site) ?? `number ${number}`),
     refusal: REFUSED,
     rule: ([id], site) => shown(algorithmName(id, site)),

@@ -14,14 +14,7 @@ import { collectAfter } from "../system/garbage.ts";
 import type { Site } from "../wire/site.ts";
 import { loadError } from "./load-error.ts";
 import { encodeProfiles, type Profiles, planProfiles, usesOf } from "./profiles.ts";
-import {
-  encodeExids,
-  encodeKeys,
-  encodeNamespaces,
-  encodeRules,
-  encodeSite,
-  recordSize,
-} from "./records.ts";
+import { encodeExids, encodeKeys, encodeNamespaces, encodeRules, encodeSite, recordSize } from "./records.ts";
 import { RESET_PROGRAM } from "./reset-link.ts";
 import type { ScopeHead } from "./state.ts";
 
@@ -60,7 +53,13 @@ export class Generation implements Disposable {
 }
 
 /** In pieces: the bytes of 100,000 entries are many. */
-function fillPolicies(lib: Bridge, generation: Generation, scope: bigint, table: Table, plan: Profiles): void {
+function fillPolicies(
+  lib: Bridge,
+  generation: Generation,
+  scope: bigint,
+  table: Table,
+  plan: Profiles,
+): void {
   const [policies, profiles] = [generation.map("policies"), generation.map("profiles")];
   for (let at = 0; at < plan.profiles.length; at += PIECE) {
     const to = Math.min(at + PIECE, plan.profiles.length);

@@ -5,7 +5,15 @@ import { extensionById, extensionOf, extensions } from "../extensions/index.ts";
 import { Direction as D, Family, Role, RuleFlag, structs } from "../layout/layout.generated.ts";
 import { bytesGetter, bytesPutter, getter, LITTLE, putter, type Struct, sizeOf } from "../layout/struct.ts";
 import type { Entry, Table } from "../policy/flatten.ts";
-import { type Direction, KINDS, type Rule, ruleId, type Value, VALUE_WORDS, valueWords } from "../policy/rule.ts";
+import {
+  type Direction,
+  KINDS,
+  type Rule,
+  ruleId,
+  VALUE_WORDS,
+  type Value,
+  valueWords,
+} from "../policy/rule.ts";
 import { exidOf, type Site } from "../wire/site.ts";
 
 const DIRECTIONS: Record<Direction, number> = { both: D.BOTH, to: D.TO, from: D.FROM };
@@ -37,7 +45,7 @@ const RECORD = {
 const MORE = structs.tcpx_rule_record.fields.more.offset;
 
 /** Bytes of a record of rules whose values have so many words. */
-export const recordSize = (words: number): number => MORE + Math.max(0, words - 2) * 4 + ((words % 2) * 4);
+export const recordSize = (words: number): number => MORE + Math.max(0, words - 2) * 4 + (words % 2) * 4;
 
 /** Is it one of ours? */
 export const isRecordSize = (size: number): boolean => size >= MORE && size <= sizeOf("tcpx_rule_record");

@@ -135,7 +135,15 @@ function readGeneration<T extends ScopeHead>(
     const fate = fateOf(lib, id, cgroupId !== 0n, recorded);
     return reader(lib, { ...state, ...fate, recorded, ...nobodyKnows }, undefined);
   }
-  const { rule_count, version, cgroup: name, base, keeper, site, uses } = firstStruct(lib, config, "tcpx_config");
+  const {
+    rule_count,
+    version,
+    cgroup: name,
+    base,
+    keeper,
+    site,
+    uses,
+  } = firstStruct(lib, config, "tcpx_config");
   const count = layout > LAYOUT_VERSION ? 0 : rule_count; // a newer one's may be of kinds that we do not know
   const recorded = { name, base, keeper };
   const fate = fateOf(lib, id, cgroupId !== 0n, recorded);

@@ -214,9 +214,9 @@ export async function replaceRules(
   rules: Rule[],
   older?: string,
 ): Promise<void> {
-  const isAlone = pins.layouts(held.bpffs).every((layout) =>
-    pins.scopeIds(held.bpffs, layout).every((id) => id === scope.id),
-  );
+  const isAlone = pins
+    .layouts(held.bpffs)
+    .every((layout) => pins.scopeIds(held.bpffs, layout).every((id) => id === scope.id));
   const heads = isAlone ? [] : readHeads(lib);
   const around = usesAround(scope, heads);
   // those within first: until they know an extension its rules have no effect on their connections

@@ -89,7 +89,11 @@ function saidOf(extension: Extension, list: Listed, at: number, progress: Progre
   const said: Said = {
     ours: ours ? ourSide(extension, ours, raw, progress) : toldSide(extension, raw, progress),
     peers: peers ? peersSide(extension, peers, progress.site) : NONE,
-    local: localOf(extension, { ...local, outcome: seen?.outcome?.(raw, around) ?? local.outcome }, progress.site),
+    local: localOf(
+      extension,
+      { ...local, outcome: seen?.outcome?.(raw, around) ?? local.outcome },
+      progress.site,
+    ),
   };
   return seen?.complete?.(said, raw, around) ?? said;
 }

@@ -58,8 +58,8 @@ static __always_inline int ack_failed(struct tcpx_ack_conn *ack, struct tcpx_liv
 static __always_inline bool ack_has(const struct tcpx_ack_conn *ack, const struct tcpx_rule *rule,
 				    __u32 present)
 {
-	return ack->applied_us && present == ack_jiffies(ack->applied_us) && ack->rule == rule->id &&
-	       rules_active(&ack->rules, TCPX_KIND_LOCAL) &&
+	return ack->applied_us && present == ack_jiffies(ack->applied_us) &&
+	       ack->rule == rule->id && rules_active(&ack->rules, TCPX_KIND_LOCAL) &&
 	       ack->rules.ids[TCPX_KIND_LOCAL] == rule->id && ack->local == rule->value[0] &&
 	       ack->local_us == rule->value[1];
 }

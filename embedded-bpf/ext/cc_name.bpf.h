@@ -70,8 +70,8 @@ static __always_inline bool cc_granted(const struct tcpx_cc_request_conn *cc)
 }
 
 /*
- * Sets the congestion control, unless the socket has it (`same`), and notes what is ours. `handle`: a
- * context or a socket, what bpf_setsockopt takes. Returns the kernel's error.
+ * Sets the congestion control, unless the socket has it (`same`), and notes what is ours. `handle`:
+ * a context or a socket, what bpf_setsockopt takes. Returns the kernel's error.
  */
 static __always_inline int cc_set(void *handle, const struct inet_connection_sock___cc *icsk,
 				  struct tcpx_cc_request_conn *cc, char *name, bool same)

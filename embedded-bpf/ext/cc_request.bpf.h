@@ -156,10 +156,10 @@ static __always_inline void cc_local(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	if (!rules_untried(&cc->rules) || !local_now(ctx))
 		return;
 	if (!cc_apply(ctx, TCPX_KIND_LOCAL, cc->local))
-		outcome = !(cc->rules.flags[TCPX_KIND_LOCAL] & TCPX_RULE_FORCE) &&
-					  cc_kept(ctx, conn)
-				  ? TCPX_OUTCOME_APPLICATION
-				  : TCPX_OUTCOME_KERNEL;
+		outcome =
+			!(cc->rules.flags[TCPX_KIND_LOCAL] & TCPX_RULE_FORCE) && cc_kept(ctx, conn)
+				? TCPX_OUTCOME_APPLICATION
+				: TCPX_OUTCOME_KERNEL;
 	rules_outcome(&cc->rules, outcome);
 }
 

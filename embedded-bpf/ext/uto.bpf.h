@@ -141,7 +141,8 @@ static __always_inline void uto_adopt(struct bpf_sock_ops *ctx, struct tcpx_conn
 		return;
 	/* bpf_getsockopt knows TCP_USER_TIMEOUT only since 6.1 */
 	tp = bpf_skc_to_tcp_sock(sk);
-	if (tp && uto_set(ctx, tp, uto, uto_forced(uto), &err) == TCPX_LIVE_CHANGED && uto->keepalive)
+	if (tp && uto_set(ctx, tp, uto, uto_forced(uto), &err) == TCPX_LIVE_CHANGED &&
+	    uto->keepalive)
 		uto->keepalive |= TCPX_KEEPALIVE_NEWS;
 }
 

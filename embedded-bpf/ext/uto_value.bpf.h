@@ -75,8 +75,8 @@ static __always_inline __u8 uto_keepalive(void *tp, __u32 *timeout)
 }
 
 /*
- * Sets TCP_USER_TIMEOUT as the rules and the peer want it; 0: leaves it alone. A value on the socket
- * that is not the one we set is the application's: CHANGEABLE is false then (RFC 5482 3.1).
+ * Sets TCP_USER_TIMEOUT as the rules and the peer want it; 0: leaves it alone. A value on the
+ * socket that is not the one we set is the application's: CHANGEABLE is false then (RFC 5482 3.1).
  * `handle`: a context or a socket, what bpf_setsockopt takes. Returns enum tcpx_live_result.
  */
 static __always_inline int uto_set(void *handle, void *tp, struct tcpx_uto_conn *uto, bool force,

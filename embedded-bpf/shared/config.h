@@ -80,9 +80,11 @@ struct tcpx_config {
 	struct tcpx_site site;
 	__u32 uses; /* bit per extension: rules of this scope, or of one around it, are for it */
 	__u32 reserved;
-	/* where a rule stands in a profile, by extension and kind; 0: no rule of this scope is so */
+	/* where a rule stands in a profile, by extension and kind; 0: no rule of this scope is so
+	 */
 	__u16 places[TCPX_EXTENSIONS][TCPX_KINDS];
-	__u16 exids[TCPX_EXTENSIONS][TCPX_ROLE_COUNT]; /* identifiers behind kind 254, RFC 6994; 0: none */
+	__u16 exids[TCPX_EXTENSIONS]
+		   [TCPX_ROLE_COUNT]; /* identifiers behind kind 254, RFC 6994; 0: none */
 };
 
 struct tcpx_counters {

@@ -12,11 +12,11 @@
 struct tcpx_live_socket {
 	__u64 cookie;
 	__u64 netns_cookie;
-	__u64 scopes[TCPX_NEST];	   /* cgroups with rules that it is in, innermost first */
+	__u64 scopes[TCPX_NEST];	    /* cgroups with rules that it is in, innermost first */
 	__u32 local_rules[TCPX_EXTENSIONS]; /* ids of the rules that it has */
 	__u32 ask_rules[TCPX_EXTENSIONS];   /* 0: it asks nothing */
-	__u8 state;			   /* enum tcp_state */
-	__u8 family;			   /* enum tcpx_family */
+	__u8 state;			    /* enum tcp_state */
+	__u8 family;			    /* enum tcpx_family */
 	__u8 direction; /* TO or FROM where tcpx has seen its handshake, else BOTH */
 	__u8 reserved;
 	__u16 local_port;
@@ -60,21 +60,21 @@ enum tcpx_live_said {
 };
 
 struct tcpx_live_target {
-	__u32 order;	/* its number */
-	__s32 error;	/* of the helper call that failed */
-	__u8 result;	/* enum tcpx_live_result */
-	__u8 said;	/* enum tcpx_live_said */
-	__u8 note; /* the extension's own: ext/NAME.h */
+	__u32 order; /* its number */
+	__s32 error; /* of the helper call that failed */
+	__u8 result; /* enum tcpx_live_result */
+	__u8 said;   /* enum tcpx_live_said */
+	__u8 note;   /* the extension's own: ext/NAME.h */
 	__u8 reserved;
 };
 
 /* What an iterator without orders has done. */
 struct tcpx_live_tally {
-	__u32 armed;			/* listeners that were changed */
-	__u32 syn_ack;			/* those of them that answer in the SYN-ACK from now on */
-	__s32 error;			/* the last one of arming */
+	__u32 armed;			 /* listeners that were changed */
+	__u32 syn_ack;			 /* those of them that answer in the SYN-ACK from now on */
+	__s32 error;			 /* the last one of arming */
 	__u32 restored[TCPX_EXTENSIONS]; /* settings that were given back */
-	__u32 kept[TCPX_EXTENSIONS];	/* that are no longer ours */
+	__u32 kept[TCPX_EXTENSIONS];	 /* that are no longer ours */
 	__u32 failed[TCPX_EXTENSIONS];
 };
 

@@ -10,7 +10,8 @@
 
 #define TCPX_SITE_ALGORITHMS 8
 
-#define TCPX_EXTENSIONS 16 /* ids are below this; connections and counters have a place for each */
+#define TCPX_EXTENSIONS 16 /* ids are below this; connections and counters have a place for each   \
+			    */
 
 enum tcpx_kind {
 	TCPX_KIND_ASK,	  /* what we request of, or tell, the peer */
@@ -20,7 +21,7 @@ enum tcpx_kind {
 };
 
 #define TCPX_VALUE_WORDS 16 /* of a rule: 64 bytes of whatever fields */
-#define TCPX_KINDS 8 /* that an extension may have at most */
+#define TCPX_KINDS 8	    /* that an extension may have at most */
 
 enum tcpx_rule_flag {
 	TCPX_RULE_SET = 1,   /* a rule stands here */
@@ -70,12 +71,12 @@ struct tcpx_rule {
 	__u8 flags;  /* enum tcpx_rule_flag; 0: no rule */
 	__u8 prefix; /* length of the selector's prefix, as written: 0..32 or 0..128 */
 	__u8 reserved[2];
-	__u32 id; /* of this rule in its scope: the thinner counts under it */
+	__u32 id;		       /* of this rule in its scope: the thinner counts under it */
 	__u32 value[TCPX_VALUE_WORDS]; /* what they mean: ext/NAME.h */
 };
 
-/* What a connection keeps of an extension's rules, beside their values: the state of every extension
- * begins with it. */
+/* What a connection keeps of an extension's rules, beside their values: the state of every
+ * extension begins with it. */
 struct tcpx_rules {
 	__u8 flags[TCPX_KIND_COUNT]; /* enum tcpx_rule_flag */
 	__u8 outcome;		     /* of the local rule: enum tcpx_outcome */

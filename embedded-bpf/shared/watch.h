@@ -77,14 +77,14 @@ enum tcpx_watch_slot {
 };
 
 struct tcpx_watch {
-	__u64 until_ns; /* a watcher that was killed cannot say that it has gone; 0: nobody watches
-			 */
-	__u64 scope;	/* id of the cgroup that sockets were made in, or below; 0: any */
-	__u32 netns;	/* inode number; 0: any */
+	__u64 until_ns;	 /* a watcher that was killed cannot say that it has gone; 0: nobody watches
+			  */
+	__u64 scope;	 /* id of the cgroup that sockets were made in, or below; 0: any */
+	__u32 netns;	 /* inode number; 0: any */
 	__u16 direction; /* enum tcpx_direction */
 	__u16 reserved;
 	__u64 news; /* enum tcpx_news by extension, as in struct tcpx_conn: what is to be told */
-	__u64 lost;	 /* the watcher had not read what was before */
+	__u64 lost; /* the watcher had not read what was before */
 };
 
 #endif

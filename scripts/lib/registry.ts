@@ -11,7 +11,10 @@ const LINE = /^TCPX_EXTENSION\((\w+), (\w+), (\d+)\)$/;
 
 /** The lines of the registry, in its order. @throws Error for a line that is none, and what is there twice */
 export function parseRegistry(text: string): Line[] {
-  const lines = text.replace(/\/\*[\s\S]*?\*\//g, "").split("\n").filter(Boolean);
+  const lines = text
+    .replace(/\/\*[\s\S]*?\*\//g, "")
+    .split("\n")
+    .filter(Boolean);
   const found = lines.map((line) => {
     const [, symbol, name, id] = LINE.exec(line) ?? [];
     if (!symbol || !name || Number(id) > 15) throw new Error(`extensions.def: '${line}' is no line of it`);

@@ -46,7 +46,10 @@ export function setStrategy(lib: Bridge, connsFd: number, pid: number, fd: numbe
   try {
     const conn = encode("tcpx_conn", {});
     const { offset } = structs.tcpx_states.fields.ack;
-    conn.set(encode("tcpx_ack_conn", { rule: 1, every: 10, ...ack }), structs.tcpx_conn.fields.states.offset + offset);
+    conn.set(
+      encode("tcpx_ack_conn", { rule: 1, every: 10, ...ack }),
+      structs.tcpx_conn.fields.states.offset + offset,
+    );
     unwrap("strategy", lib.tcpx_map_update(connsFd, new Int32Array([socket]), conn, 0n));
   } finally {
     closeSync(socket);

@@ -108,7 +108,9 @@ describe("rules", () => {
         null,
       );
     });
-    expect(new Set(rules.map(({ ext, kind }) => `${ext} ${kind}`)).size).toBe(extensions.length * KINDS.length);
+    expect(new Set(rules.map(({ ext, kind }) => `${ext} ${kind}`)).size).toBe(
+      extensions.length * KINDS.length,
+    );
     expect(new Set(rules.map(({ selector }) => selector.direction))).toEqual(new Set(["to", "from", "both"]));
     const read = decodeRules(encodeRules(rules), rules.length);
     expect(read).toEqual(rules);

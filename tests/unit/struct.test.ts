@@ -66,7 +66,9 @@ describe("round trips", () => {
         const shifted = new Uint8Array([1, 2, 3, ...bytes]).subarray(3);
         for (const [i, wanted] of all.entries()) {
           expect(decode("tcpx_rule_record", bytes, i * sizeOf("tcpx_rule_record"))).toEqual(wanted as never);
-          expect(decode("tcpx_rule_record", shifted, i * sizeOf("tcpx_rule_record"))).toEqual(wanted as never);
+          expect(decode("tcpx_rule_record", shifted, i * sizeOf("tcpx_rule_record"))).toEqual(
+            wanted as never,
+          );
         }
       }),
     );
