@@ -240,7 +240,7 @@ export const ccRequest: Extension = {
   },
   seen: {
     outcome: ({ local, wide }, { congestion }) =>
-      local.outcome === Outcome.APPLIED && sumOf(congestion) !== wide.ours
+      local.outcome === Outcome.APPLIED && sumOf(congestion) !== wide.ours_sum
         ? Outcome.APPLICATION
         : local.outcome,
     value: (number, site) => shown(numberName(number, site) ?? `number ${number}`),

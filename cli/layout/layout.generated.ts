@@ -289,7 +289,7 @@ export const structs = {
       applied: { offset: 33, type: "u8" },
       reserved: { offset: 34, type: "u8", dims: [6] },
       before: { offset: 40, type: "char", dims: [16] },
-      ours: { offset: 56, type: "u64" },
+      ours_sum: { offset: 56, type: "u64" },
     },
   },
   tcpx_config: {

@@ -12,14 +12,14 @@ import { type Negotiated, perNegotiation } from "./said.ts";
 
 const sideJson = ({ status, asked, granted }: Side) => ({
   status,
-  asked: asked && asked.json,
-  granted: granted && granted.json,
+  asked: asked?.json,
+  granted: granted?.json,
 });
 
 const localJson = ({ status, rule, applied, reason }: Local) => ({
   status,
-  rule: rule && rule.json,
-  applied: applied && applied.json,
+  rule: rule?.json,
+  applied: applied?.json,
   reason,
 });
 

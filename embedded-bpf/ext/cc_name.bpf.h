@@ -58,7 +58,7 @@ static __always_inline bool cc_is_applications(const struct inet_connection_sock
 					       const struct tcpx_cc_request_conn *cc)
 {
 	if (cc->applied)
-		return cc_in_use(icsk) != cc->ours;
+		return cc_in_use(icsk) != cc->ours_sum;
 	return BPF_CORE_READ_BITFIELD(icsk, icsk_ca_setsockopt);
 }
 
@@ -87,7 +87,7 @@ static __always_inline int cc_set(void *handle, const struct inet_connection_soc
 		TCPX_ERROR(TCPX_EXT_CC_REQUEST, err);
 		return err;
 	}
-	cc->ours = cc_in_use(icsk);
+	cc->ours_sum = cc_in_use(icsk);
 	cc->applied = 1;
 	return 0;
 }

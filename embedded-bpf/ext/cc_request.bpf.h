@@ -32,7 +32,7 @@ static __always_inline void cc_again(struct bpf_sock_ops *ctx, struct tcpx_conn 
 {
 	struct tcpx_cc_request_conn *cc = &conn->states.cc_request;
 	char name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
-	__u64 ours = cc->ours;
+	__u64 ours = cc->ours_sum;
 	int err;
 
 	__builtin_memcpy(name, cc->before, sizeof(name));
@@ -42,7 +42,7 @@ static __always_inline void cc_again(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	if (err)
 		TCPX_ERROR(TCPX_EXT_CC_REQUEST, err);
 	else
-		cc->ours = cc_sum(name);
+		cc->ours_sum = cc_sum(name);
 }
 
 static __always_inline void cc_start(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)

@@ -42,7 +42,7 @@ struct tcpx_cc_request_conn {
 	__u8 applied;  /* the congestion control is ours */
 	__u8 reserved[6];
 	char before[16]; /* what it had before; "": not known */
-	__u64 ours;	 /* what we have put there, as the kernel calls it: cc_sum() of it */
+	__u64 ours_sum;	 /* what we have put there, as the kernel calls it: cc_sum() of it */
 };
 
 #ifdef TCPX_IN_LAYOUT

@@ -58,14 +58,14 @@ static __always_inline int cc_live_undo(void *tp, struct tcpx_conn *conn, bool a
 	__builtin_memcpy(name, cc->before, sizeof(name));
 	if (!cc->applied || !name[0])
 		return TCPX_LIVE_SAME;
-	if (cc_in_use(tp) != cc->ours)
+	if (cc_in_use(tp) != cc->ours_sum)
 		return TCPX_LIVE_KEPT;
-	if (cc_sum(name) == cc->ours)
+	if (cc_sum(name) == cc->ours_sum)
 		return TCPX_LIVE_SAME;
 	*err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
 	if (*err)
 		return TCPX_LIVE_FAILED;
-	cc->ours = cc_sum(name);
+	cc->ours_sum = cc_sum(name);
 	return TCPX_LIVE_CHANGED;
 }
 

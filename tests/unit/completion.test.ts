@@ -190,7 +190,7 @@ describe.each(SHELLS.map((shell) => ({ shell })))("the script for $shell", ({ sh
   const need = shellRequirement(shell);
   describeIf(need.ok, need.reason)("in the shell itself", () => {
     test("leaves out what a newer tcpx may say", async () => {
-      const said = ["x new", "w sta" + (shell === "zsh" ? ":text" : ""), "t text", "", "y", "! 1"];
+      const said = ["x new", `w sta${shell === "zsh" ? ":text" : ""}`, "t text", "", "y", "! 1"];
       const tcpx = `printf '%s\\n' ${said.map((line) => `'${line}'`).join(" ")}; echo trouble >&2; exit 3`;
       expect(await offered(shell, text, ["tcpx sta"], { tcpx })).toEqual([["sta"]]);
     });
