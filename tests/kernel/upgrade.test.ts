@@ -3,6 +3,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { LAYOUT_VERSION } from "../../cli/loader/layout.generated.ts";
 import { version } from "../../package.json";
+import { connecting as connectingMeanwhile, type Ends } from "../support/connection-loop.ts";
 import { killed, shortest, sweep } from "../support/kills.ts";
 import { connectPeers } from "../support/lab.ts";
 import { buildOther } from "../support/other-build.ts";
@@ -69,26 +70,11 @@ describeIf(labRequirement.ok, labRequirement.reason)("upgrade", () => {
     return scopes(old);
   }
 
-  /** Connects as long as `work` takes; the user timeouts that the connections had. */
+  /** The user timeouts of connections that are made as long as `work` takes. */
   async function connecting(work: () => Promise<unknown>): Promise<number[]> {
-    const { fd: listener, port } = await u.server.peer.listen(u.server.v4);
-    let busy = true;
-    const seen: number[] = [];
-    const loop = (async () => {
-      while (busy) {
-        const fd = await u.client.peer.connect(u.server.v4, port);
-        const { fd: accepted } = await u.server.peer.accept(listener);
-        seen.push(await u.timeout(u.client, fd), await u.timeout(u.server, accepted));
-        await Promise.all([u.client.peer.reset(fd), u.server.peer.close(accepted)]);
-      }
-    })();
-    try {
-      await work();
-    } finally {
-      busy = false;
-      await loop;
-    }
-    return seen;
+    const timeouts = ({ client, server }: Ends) =>
+      Promise.all([u.timeout(u.client, client), u.timeout(u.server, server)]);
+    return (await connectingMeanwhile(u, timeouts, work)).flat();
   }
 
   test("the newer one reads the rules; its first change, anywhere, takes over all of them", async () => {
