@@ -9,7 +9,7 @@ export interface Ends {
 }
 
 /**
- * Connects as long as `work` takes, over each of these families at once.
+ * Connects as long as `work` takes, over each of these families at once, and once at least.
  * @param judge says what a connection has, while it is there
  * @returns the verdicts
  */
@@ -23,12 +23,12 @@ export async function connecting<T>(
   const seen: T[] = [];
   const loop = async (address: string) => {
     const { fd: listener, port } = await u.server.peer.listen(address);
-    while (busy) {
+    do {
       const client = await u.client.peer.connect(address, port);
       const { fd: server } = await u.server.peer.accept(listener);
       seen.push(await judge({ client, server }));
       await Promise.all([u.client.peer.reset(client), u.server.peer.close(server)]);
-    }
+    } while (busy);
   };
   const loops = Promise.all(families.map((family) => loop(u.server[family])));
   try {
