@@ -2,11 +2,11 @@
 // Entry: finds the command, runs it, owns errors and exit codes.
 
 import { runCommand } from "citty";
-import { aliasesOf, checkArguments, placeArgs, rootArgs } from "./args.ts";
+import { aliasesOf, checkArguments, placeArgs, rootArgs } from "./base/args.ts";
+import { meantFlag } from "./base/did-you-mean.ts";
+import { Exit, type ExitCode, TcpxError, usageError } from "./base/errors.ts";
 import { requireCommand, requireVerb } from "./commands/named.ts";
 import type { Command, Leaf } from "./commands/types.ts";
-import { meantFlag } from "./did-you-mean.ts";
-import { Exit, type ExitCode, TcpxError, usageError } from "./errors.ts";
 import { Io } from "./output/io.ts";
 import { ended } from "./output/streams.ts";
 import { limitHint } from "./system/scarcity.ts";
@@ -125,7 +125,7 @@ async function main(argv: string[]): Promise<ExitCode> {
     return report(error, io);
   } finally {
     if (io.flags.verbose) {
-      const { takenLog } = await import("./loader/bridge.ts");
+      const { takenLog } = await import("./bridge/bridge.ts");
       for (const line of await takenLog()) io.messages.debug(line);
     }
   }

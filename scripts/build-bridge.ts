@@ -1,7 +1,7 @@
 #!/usr/bin/env bun
 // SPDX-License-Identifier: MIT
-// Builds the bridge: native-loader/*.c with libbpf, libelf and zlib inside, one shared object per
-// CPU architecture that needs no library and binds to whatever C library Bun has loaded.
+// Builds the bridge: native-loader/*.c and agent/*.c below it, with libbpf, libelf and zlib inside, one shared object
+// per CPU architecture that needs no library and binds to whatever C library Bun has loaded.
 
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
@@ -22,17 +22,10 @@ export interface Bridge {
 }
 
 const NATIVE = resolve(import.meta.dir, "../native-loader");
+/** What the rest does without. */
+const AGENT = join(NATIVE, "agent");
 /** What the bridge shares with the programs. */
 const SHARED = resolve(import.meta.dir, "../embedded-bpf/tcpx_shared.h");
-const OWN = [
-  ...["object.c", "bpfsys.c", "log.c", "sys.c", "compat.c", "agent.c", "agent-calls.c", "flusher.c"],
-  ...["flush.c", "served.c", "served-netns.c", "find-netns.c", "iterate.c", "run.c", "clock.c", "ring.c"],
-  ...["core-roots.c", "kernel-btf.c", "privileges.c", "cgroup.c", "process.c"],
-];
-const ROUTES = [
-  ...["routes.c", "routes-follow.c", "routes-guard.c", "route-copy.c", "route-rules.c", "route-set.c"],
-  ...["route-sync.c", "netlink.c", "netlink-batch.c", "guard-memory.c", "guard-process.c"],
-];
 const LIBRARIES: Library[] = ["libbpf", "elfutils", "zlib"];
 const ZLIB =
   "adler32 crc32 deflate inflate inffast inftrees trees zutil gzclose gzlib gzread gzwrite compress uncompr";
@@ -123,6 +116,8 @@ interface Unit {
   source: string;
   object: string;
   flags: string[];
+  /** Is it the agent's? */
+  agent: boolean;
 }
 
 /** What to compile, and how. `work` gets the few headers that are made, not found. */
@@ -150,6 +145,7 @@ async function compilePlan(dirs: Record<Library, string>, work: string): Promise
         source: join(dir, file),
         object: join(work, `${group}-${basename(file, ".c")}.o`),
         flags,
+        agent: dir === AGENT,
       });
     }
   };
@@ -170,14 +166,23 @@ async function compilePlan(dirs: Record<Library, string>, work: string): Promise
     ZLIB.split(" ").map((file) => `${file}.c`),
     z,
   );
-  add("own", NATIVE, [...OWN, ...ROUTES], own);
+  for (const [group, dir] of [
+    ["own", NATIVE],
+    ["agent", AGENT],
+  ] as const)
+    add(group, dir, (await readdir(dir)).filter(c).sort(), own);
   return units;
 }
 
-/** A shared object without a C library must not depend on one by accident. */
-async function verify(so: string, tools: Tools): Promise<void> {
-  const list = await readFile(join(NATIVE, "undefined-symbols.txt"), "utf8");
-  const allowed = new Set(list.split("\n").filter((line) => line && !line.startsWith("#")));
+/** Names that are taken from the C library, by the folder of what takes them. */
+async function allowedSymbols(dirs: readonly string[]): Promise<Set<string>> {
+  const texts = await Promise.all(dirs.map((dir) => readFile(join(dir, "undefined-symbols.txt"), "utf8")));
+  return new Set(texts.flatMap((text) => text.split("\n").filter((line) => line && !line.startsWith("#"))));
+}
+
+/** A shared object without a C library must not depend on one by accident, nor the rest on the agent. */
+async function verify(so: string, tools: Tools, dirs: readonly string[]): Promise<void> {
+  const allowed = await allowedSymbols(dirs);
   const nm = await run([tools.nm, "-D", "--undefined-only", "--format=posix", so]);
   const strange = nm
     .split("\n")
@@ -186,7 +191,7 @@ async function verify(so: string, tools: Tools): Promise<void> {
     .filter((s) => !allowed.has(s));
   if (strange.length > 0) {
     throw new Error(
-      `the bridge uses symbols outside native-loader/undefined-symbols.txt: ${strange.join(" ")}`,
+      `${basename(so)} uses symbols outside the undefined-symbols.txt of ${dirs.map((dir) => basename(dir)).join(" and ")}: ${strange.join(" ")}`,
     );
   }
   const dynamic = await run([tools.readelf, "-dW", so]);
@@ -209,8 +214,16 @@ async function compileAndLink(arch: Arch, dirs: Record<Library, string>, so: str
     const link = ["-shared", "-nostdlib", "-Wl,--gc-sections", "-Wl,-z,now", "-Wl,-z,noexecstack"];
     link.push("-Wl,--build-id=none", "-Wl,-soname,libtcpx.so", "-Wl,-s", ...TARGET[arch].link);
     link.push(`-Wl,--version-script=${join(NATIVE, "bridge.map")}`);
-    await run([tools.cc, ...link, "-o", so, ...units.map((unit) => unit.object)]);
-    await verify(so, tools);
+    const make = async (to: string, parts: readonly Unit[], dirs: readonly string[]) => {
+      await run([tools.cc, ...link, "-o", to, ...parts.map((unit) => unit.object)]);
+      await verify(to, tools, dirs);
+    };
+    await make(
+      join(work, "libtcpx-without-agent.so"),
+      units.filter((unit) => !unit.agent),
+      [NATIVE],
+    );
+    await make(so, units, [NATIVE, AGENT]);
   } finally {
     await rm(work, { recursive: true, force: true });
   }

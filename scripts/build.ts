@@ -16,7 +16,7 @@ import { type Arch, hostArch } from "./lib/targets.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 const BPF = join(ROOT, "embedded-bpf");
-const LAYOUT = "cli/loader/layout.generated.ts";
+const LAYOUT = "cli/layout/layout.generated.ts";
 const SHIPPED = ["tcpx", "ack", "list", "live", "probe", "site"].map((name) => `${name}.bpf.o`);
 const OBJECTS = [...SHIPPED, "layout.bpf.o"];
 

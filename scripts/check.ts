@@ -9,7 +9,7 @@ import { buildObjects, layoutText } from "./build.ts";
 import { run } from "./lib/run.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
-const LAYOUT = "cli/loader/layout.generated.ts";
+const LAYOUT = "cli/layout/layout.generated.ts";
 const USAGE =
   "Usage: bun run check [--write]\n\n--write (`bun run format`) also repairs what a tool can repair.";
 

@@ -4,9 +4,9 @@
 
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { version } from "../cli/base/version.ts";
 import { manPage } from "../cli/completion/man.ts";
 import { commandTree } from "../cli/completion/tree.ts";
-import { version } from "../cli/version.ts";
 
 const PAGE = join(resolve(import.meta.dir, ".."), "dist/tcpx.1");
 

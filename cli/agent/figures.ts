@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What the thinner has counted, per rule.
 
+import { labelOf, ruleJson } from "../describe/rules.ts";
 import { extensionOf } from "../extensions/index.ts";
-import { ThinCounter } from "../loader/layout.generated.ts";
+import { ThinCounter } from "../layout/layout.generated.ts";
 import type { ScopeState } from "../loader/state.ts";
-import { labelOf, ruleJson } from "../output/rules.ts";
 import { table } from "../output/table.ts";
 import { type Rule, ruleId } from "../policy/rule.ts";
 import { formatSelector } from "../policy/selector.ts";

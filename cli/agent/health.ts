@@ -2,8 +2,8 @@
 // How the agent is, for people and for scripts.
 
 import { statSync } from "node:fs";
-import { LAYOUT_VERSION } from "../loader/layout.generated.ts";
-import { version } from "../version.ts";
+import { version } from "../base/version.ts";
+import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { NO_STATS, type ThreadStats } from "./engine.ts";
 
 /** Which tcpx an agent is of: another one's programs and maps may differ. */

@@ -2,9 +2,9 @@
 // One agent at a time: whoever holds the lock on the agent's directory is it.
 
 import { readFileSync, statSync } from "node:fs";
-import { type Bridge, isErrno } from "../loader/bridge.ts";
-import { tryFlock } from "../loader/lock.ts";
-import type { Fd } from "../loader/maps.ts";
+import { type Bridge, isErrno } from "../bridge/bridge.ts";
+import type { Fd } from "../bridge/maps.ts";
+import { tryFlock } from "../system/lock.ts";
 import { flocksOn } from "../system/lock-holder.ts";
 import { checkRunDir, ensureRunDir, RUN_DIR } from "./run-dir.ts";
 

@@ -2,8 +2,8 @@
 // What a command that has changed rules does about the agent: starts it, tells it, or lets it end.
 
 import { readlinkSync } from "node:fs";
-import { Exit, TcpxError } from "../errors.ts";
-import type { Bridge } from "../loader/bridge.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 import { readScopes } from "../loader/state.ts";
 import { type AgentAnswer, isCurrent } from "./health.ts";
 import { type AgentRequest, ask, Refusal } from "./socket.ts";

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Whether the routing here can carry ACKs at once: asked before a rule for them is set.
 
-import { Exit, TcpxError } from "../errors.ts";
-import { type Bridge, Errno } from "../loader/bridge.ts";
-import type { Scope } from "../loader/host.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { type Bridge, Errno } from "../bridge/bridge.ts";
 import type { Rule } from "../policy/rule.ts";
+import type { Scope } from "../system/host.ts";
 import { netnsToServe } from "./told.ts";
 import { wishOf } from "./wish.ts";
 

@@ -5,7 +5,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { constants } from "node:os";
 import { basename } from "node:path";
-import type { Bridge } from "../loader/bridge.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 import { processes } from "../loader/owners.ts";
 import { everyNamespace, inNetns } from "../system/netns.ts";
 import { effectiveUid } from "../system/process.ts";

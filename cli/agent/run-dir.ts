@@ -3,7 +3,7 @@
 
 import { lstatSync, rmdirSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
 import { makeDirectory } from "../system/files.ts";
 
 export const RUN_DIR = "/run/tcpx";

@@ -2,7 +2,7 @@
 // Talking to the agent: one line of JSON there, one line back, on a stream socket that only we can reach.
 
 import type { Socket } from "node:net";
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
 import { checkRunDir, SOCKET } from "./run-dir.ts";
 
 export type Op = "sync" | "status" | "stop";

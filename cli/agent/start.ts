@@ -3,8 +3,8 @@
 // systemd, else as a process of its own session. Ends it, too.
 
 import { readFileSync, readlinkSync, unlinkSync } from "node:fs";
-import { Exit, TcpxError } from "../errors.ts";
-import type { Bridge } from "../loader/bridge.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 import { childEnvironment } from "../system/child.ts";
 import { inNetns } from "../system/netns.ts";
 import { QUIET } from "../system/runtime-env.ts";
@@ -13,7 +13,7 @@ import type { AgentAnswer } from "./health.ts";
 import { lockHolder, tryLock, waitLock } from "./lock.ts";
 import { checkRunDir, clearRunDir, ensureRunDir, FAILURE } from "./run-dir.ts";
 import { ask } from "./socket.ts";
-import { stopUnit, systemdRun } from "./unit.ts";
+import { stopUnit, systemdRun } from "./transient-unit.ts";
 
 const START_MS = 15_000;
 const END_MS = 5000;

@@ -2,12 +2,12 @@
 // The loaded ACK thinner: its maps, its attachments, its counters. Nothing of it is pinned: when the
 // process ends, so does thinning.
 
-import { type Bridge, cstr, Errno, unwrap } from "../loader/bridge.ts";
-import { ThinCounter } from "../loader/layout.generated.ts";
+import { type Bridge, cstr, Errno, unwrap } from "../bridge/bridge.ts";
+import { EGRESS, INGRESS } from "../bridge/maps.ts";
+import { openObject } from "../bridge/open-object.ts";
+import { ThinCounter } from "../layout/layout.generated.ts";
+import { decode, encode, sizeOf } from "../layout/struct.ts";
 import { loadError } from "../loader/load-error.ts";
-import { EGRESS, INGRESS } from "../loader/maps.ts";
-import { openObject } from "../loader/open-object.ts";
-import { decode, encode, sizeOf } from "../loader/struct.ts";
 
 /** Entries of the counters that are read at once; the map holds no more. */
 const RULES_MOST = 16384;

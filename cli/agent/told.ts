@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The end of every change of rules: the agent hears of it.
 
-import { TcpxError } from "../errors.ts";
-import type { Bridge } from "../loader/bridge.ts";
-import type { Scope } from "../loader/host.ts";
+import { TcpxError } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 import type { Io } from "../output/io.ts";
 import { type Change, isChange } from "../policy/change.ts";
 import type { Rule } from "../policy/rule.ts";
+import type { Scope } from "../system/host.ts";
 import { namespaceOf, pidsBelow } from "../system/netns.ts";
 import { type AgentAnswer, healthJson } from "./health.ts";
 import { notifyAgent, ownNetns } from "./notify.ts";

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
 
 import { writeFileSync } from "node:fs";
+import { type Outcome, runAgent } from "../agent/agent.ts";
 import { healthJson, healthText } from "../agent/health.ts";
 import { notifyAgent } from "../agent/notify.ts";
-import { type Outcome, runAgent } from "../agent/run.ts";
 import { ensureRunDir, FAILURE } from "../agent/run-dir.ts";
 import { stopAgent } from "../agent/start.ts";
-import { CAPABILITIES } from "../agent/unit.ts";
-import { flagArg, globalArgs } from "../args.ts";
-import { Exit, type ExitCode, usageError } from "../errors.ts";
-import { bridge } from "../loader/bridge.ts";
+import { CAPABILITIES } from "../agent/transient-unit.ts";
+import { flagArg, globalArgs } from "../base/args.ts";
+import { Exit, type ExitCode, usageError } from "../base/errors.ts";
+import { bridge } from "../bridge/bridge.ts";
+import { openHost } from "../flags/host-access.ts";
 import type { Io } from "../output/io.ts";
 import { becomeConfined } from "../system/confine.ts";
-import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
 const command = "agent";

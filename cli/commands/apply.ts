@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: MIT
 
-import { type Args, changeArgs, flagArg, globalArgs, type ScopeFlags, textArg } from "../args.ts";
-import { Exit, TcpxError } from "../errors.ts";
-import { type Bridge, bridge, unwrap } from "../loader/bridge.ts";
-import { currentNetns, type Scope } from "../loader/host.ts";
+import { type Args, changeArgs, flagArg, globalArgs, type ScopeFlags, textArg } from "../base/args.ts";
+import { LONGEST_WAIT_MS, parseDuration } from "../base/duration.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { type Bridge, bridge, unwrap } from "../bridge/bridge.ts";
+import { applyJson, applyLines } from "../change/apply-report.ts";
+import { netnsFor } from "../change/one-scope.ts";
+import { changeScopes, type Target } from "../change/scopes.ts";
+import { isOutdated, slotsInUse } from "../change/site-needs.ts";
+import { openHost } from "../flags/host-access.ts";
+import { patienceOf } from "../flags/patience.ts";
+import { resolveScope } from "../loader/named-scope.ts";
 import { isTemporary } from "../loader/run-scopes.ts";
-import { siteIfReadable } from "../loader/site.ts";
+import { siteIfReadable } from "../loader/site-map.ts";
 import { readHeads, type ScopeHead, scopeOf } from "../loader/state.ts";
-import { applyJson, applyLines } from "../output/apply.ts";
 import type { Io } from "../output/io.ts";
 import { Progress } from "../output/progress.ts";
 import { exactRules, isWork, type RuleMap, setRules } from "../policy/change.ts";
-import { LONGEST_WAIT_MS, parseDuration } from "../policy/duration.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
 import { type Policy, parsePolicy } from "../policy-file/parse.ts";
 import { Fitting, placeScope } from "../policy-file/place.ts";
 import { Problems } from "../policy-file/problem.ts";
 import { type PlacedScope, resolveScopes } from "../policy-file/resolve.ts";
-import { settle } from "../policy-file/site.ts";
+import { settle } from "../policy-file/site-tables.ts";
 import { collectAfter } from "../system/garbage.ts";
+import { currentNetns, type Scope } from "../system/host.ts";
 import { readText } from "../system/read-text.ts";
-import { resolveScope } from "../system/scope.ts";
 import { type Site, sameSite } from "../wire/site.ts";
-import { netnsFor } from "./change-scope.ts";
-import { changeScopes, type Target } from "./change-scopes.ts";
-import { isOutdated, slotsInUse } from "./change-site.ts";
-import { openHost } from "./host-access.ts";
-import { patienceOf } from "./patience.ts";
 import { leaf } from "./types.ts";
 
 /** Room for several 100,000 rules; what is longer is no policy. */

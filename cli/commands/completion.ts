@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 
-import { globalArgs, textArg } from "../args.ts";
+import { globalArgs, textArg } from "../base/args.ts";
+import { meant } from "../base/did-you-mean.ts";
+import { Exit, usageError } from "../base/errors.ts";
 import { bashScript } from "../completion/bash.ts";
 import { fishScript } from "../completion/fish.ts";
 import { commandTree, type Node } from "../completion/tree.ts";
 import { zshScript } from "../completion/zsh.ts";
-import { meant } from "../did-you-mean.ts";
-import { Exit, usageError } from "../errors.ts";
 import { leaf } from "./types.ts";
 
 const SCRIPTS: Record<string, (root: Node) => string> = {

@@ -9,8 +9,10 @@ import {
   scopeFlags,
   selectorArgs,
   textArg,
-} from "../args.ts";
-import { Exit, usageError } from "../errors.ts";
+} from "../base/args.ts";
+import { Exit, usageError } from "../base/errors.ts";
+import { openHost } from "../flags/host-access.ts";
+import { selectorsOf } from "../flags/selectors.ts";
 import { listSockets } from "../observe/iterate.ts";
 import { connectionDocument } from "../observe/json.ts";
 import type { Listed } from "../observe/listed.ts";
@@ -20,8 +22,6 @@ import { parseStates, pick } from "../observe/select.ts";
 import { type Io, SCHEMA } from "../output/io.ts";
 import { terminalWidth } from "../output/terminal.ts";
 import { type Namespace, namespaces, ownNamespace } from "../system/netns.ts";
-import { openHost } from "./host-access.ts";
-import { selectorsOf } from "./selectors.ts";
 import { leaf } from "./types.ts";
 
 const formArgs = {

@@ -2,7 +2,8 @@
 // The rules that the demo sets at its two ends, and the commands that would set them.
 
 import { notifyAgent } from "../agent/notify.ts";
-import type { Args } from "../args.ts";
+import type { Args } from "../base/args.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 import { ack } from "../extensions/ack.ts";
 import { ccRequest } from "../extensions/cc-request.ts";
 import { iw } from "../extensions/iw.ts";
@@ -10,12 +11,11 @@ import { placeRules } from "../extensions/place.ts";
 import type { Extension } from "../extensions/types.ts";
 import { uto } from "../extensions/uto.ts";
 import type { Sandbox } from "../lab/sandbox.ts";
-import type { Bridge } from "../loader/bridge.ts";
 import { findScope } from "../loader/cgroup-place.ts";
-import type { Patience } from "../loader/lock.ts";
 import { readHead } from "../loader/state.ts";
 import { lock, replaceRules } from "../loader/store.ts";
 import { parseSelectors } from "../policy/selector.ts";
+import type { Patience } from "../system/lock.ts";
 import { DEFAULT_SITE } from "../wire/site.ts";
 
 export type End = "client" | "server";

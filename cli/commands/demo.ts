@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT
 
 import { notifyAgent } from "../agent/notify.ts";
-import { globalArgs } from "../args.ts";
-import { Exit, type ExitCode, TcpxError } from "../errors.ts";
+import { globalArgs } from "../base/args.ts";
+import { formatDuration } from "../base/duration.ts";
+import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
+import { openHost } from "../flags/host-access.ts";
+import { endless } from "../flags/patience.ts";
 import type { Child } from "../lab/children.ts";
 import { type Acks, download, per100 } from "../lab/download.ts";
 import type { ConnectionView } from "../lab/own-sockets.ts";
 import { ADDRESS, Sandbox } from "../lab/sandbox.ts";
 import { interruption, READY_MS, Stage } from "../lab/stage.ts";
-import { readSite } from "../loader/site.ts";
+import { readSite } from "../loader/site-map.ts";
 import type { Io } from "../output/io.ts";
 import { table } from "../output/table.ts";
-import { formatDuration } from "../policy/duration.ts";
 import { requireThinning } from "../system/thinning.ts";
 import { describeOption, parseFrame } from "../wire/frame.ts";
 import type { Site } from "../wire/site.ts";
 import { applyRules, ENDS, type End, PORT, removeRules, STEPS, type Step, THIN } from "./demo-rules.ts";
-import { openHost } from "./host-access.ts";
-import { endless } from "./patience.ts";
 import { leaf } from "./types.ts";
 
 /** How long we look after the cut: well over the timeout plus one backed-off retransmission. */

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
 
-import { globalArgs, waitArgs } from "../args.ts";
+import { globalArgs, waitArgs } from "../base/args.ts";
+import { Exit, type ExitCode } from "../base/errors.ts";
+import { type Bridge, bridge } from "../bridge/bridge.ts";
+import { PROBES } from "../bridge/probe.ts";
 import { facilityChecks } from "../doctor/facilities.ts";
 import { filterCheck } from "../doctor/filter-check.ts";
 import { hostChecks } from "../doctor/host-checks.ts";
 import { liveCheck } from "../doctor/live-check.ts";
 import type { Check } from "../doctor/types.ts";
-import { Exit, type ExitCode } from "../errors.ts";
 import { extensions } from "../extensions/index.ts";
-import { type Bridge, bridge } from "../loader/bridge.ts";
-import { missingCapabilities } from "../loader/host.ts";
-import type { Patience } from "../loader/lock.ts";
-import { PROBES } from "../loader/probe.ts";
+import { patienceOf } from "../flags/patience.ts";
 import { styled } from "../output/io.ts";
 import { table } from "../output/table.ts";
-import { patienceOf } from "./patience.ts";
+import { missingCapabilities } from "../system/host.ts";
+import type { Patience } from "../system/lock.ts";
 import { leaf } from "./types.ts";
 
 const COLOURS = { ok: "green", warn: "yellow", fail: "red", skip: "grey" } as const;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 
-import { type Args, flagArg, globalArgs } from "../args.ts";
-import { Exit, type ExitCode, TcpxError } from "../errors.ts";
-import { type Bridge, unwrap } from "../loader/bridge.ts";
+import { type Args, flagArg, globalArgs } from "../base/args.ts";
+import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
+import { type Bridge, unwrap } from "../bridge/bridge.ts";
+import { openHost } from "../flags/host-access.ts";
+import { resolveScope } from "../loader/named-scope.ts";
 import { isTemporary } from "../loader/run-scopes.ts";
 import { damagedError, type ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
 import type { Netns } from "../policy/rule.ts";
 import { type PrintedScope, printPolicy } from "../policy-file/print.ts";
-import { resolveScope } from "../system/scope.ts";
 import { unitOf } from "../system/unit-name.ts";
-import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
 /** By its unit where that name leads back to it, else by its path. */

@@ -1,23 +1,31 @@
 // SPDX-License-Identifier: MIT
 // set, accept, show and unset for any extension: what differs between extensions is in extensions/.
 
-import { flagArg, globalArgs, liveArgs, placeArgs, type ScopeFlags, scopeArgs, scopeFlags } from "../args.ts";
-import { Exit, type ExitCode } from "../errors.ts";
+import {
+  flagArg,
+  globalArgs,
+  liveArgs,
+  placeArgs,
+  type ScopeFlags,
+  scopeArgs,
+  scopeFlags,
+} from "../base/args.ts";
+import { Exit, type ExitCode } from "../base/errors.ts";
+import { bridge, unwrap } from "../bridge/bridge.ts";
+import { changeScope } from "../change/one-scope.ts";
+import { placesOf } from "../change/places.ts";
+import { ruleJson, ruleRows, unitNameOf } from "../describe/rules.ts";
 import { placeRules } from "../extensions/place.ts";
 import type { Drafted, Extension, RuleVerb } from "../extensions/types.ts";
-import { bridge, unwrap } from "../loader/bridge.ts";
-import { siteIfReadable } from "../loader/site.ts";
+import { openHost } from "../flags/host-access.ts";
+import { selectorsOf } from "../flags/selectors.ts";
+import { siteIfReadable } from "../loader/site-map.ts";
 import type { ScopeState } from "../loader/state.ts";
 import { listOf } from "../output/document.ts";
 import type { Io } from "../output/io.ts";
-import { ruleJson, ruleRows, unitNameOf } from "../output/rules.ts";
 import { setRules } from "../policy/change.ts";
 import { comparePlaces, type Netns, type Rule } from "../policy/rule.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
-import { changeScope } from "./change-scope.ts";
-import { openHost } from "./host-access.ts";
-import { placesOf } from "./places.ts";
-import { selectorsOf } from "./selectors.ts";
 import { type Group, type Leaf, leaf } from "./types.ts";
 import { unset } from "./unset.ts";
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The help of commands: `tcpx help uto set` is `tcpx uto set --help`.
 
-import { globalArgs, rootArgs, textArg } from "../args.ts";
+import { globalArgs, rootArgs, textArg } from "../base/args.ts";
+import { Exit, usageError } from "../base/errors.ts";
 import { PROGRAM } from "../completion/program.ts";
-import { Exit, usageError } from "../errors.ts";
 import type { Io } from "../output/io.ts";
 import { commands, extensionCommands } from "./index.ts";
 import { requireCommand, requireVerb } from "./named.ts";

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Answers the completion scripts of shells: one word per line, or nothing.
 
-import { globalArgs } from "../args.ts";
+import { globalArgs } from "../base/args.ts";
+import { Exit } from "../base/errors.ts";
 import { cgroupsFor, rulesFor } from "../completion/asked.ts";
 import { unquoted } from "../completion/shell-words.ts";
-import { Exit } from "../errors.ts";
 import { leaf } from "./types.ts";
 
 async function answer(what: string, typed: string, words: string[]): Promise<string[]> {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The manual page, for install.sh: an installed executable brings its own.
 
-import { globalArgs } from "../args.ts";
+import { globalArgs } from "../base/args.ts";
+import { Exit } from "../base/errors.ts";
+import { version } from "../base/version.ts";
 import { manPage } from "../completion/man.ts";
 import { commandTree } from "../completion/tree.ts";
-import { Exit } from "../errors.ts";
-import { version } from "../version.ts";
 import { leaf } from "./types.ts";
 
 export const internalMan = leaf({

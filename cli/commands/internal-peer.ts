@@ -4,10 +4,10 @@
 import { appendFileSync, readSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
-import { type Args, globalArgs, textArg } from "../args.ts";
-import { Exit, usageError } from "../errors.ts";
+import { type Args, globalArgs, textArg } from "../base/args.ts";
+import { Exit, usageError } from "../base/errors.ts";
+import { type Bridge, bridge, cstr, unwrap } from "../bridge/bridge.ts";
 import { paceListener, viewConnection } from "../lab/own-sockets.ts";
-import { type Bridge, bridge, cstr, unwrap } from "../loader/bridge.ts";
 import { writeDocument } from "../output/io.ts";
 import { leaf } from "./types.ts";
 

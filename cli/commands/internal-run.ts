@@ -4,14 +4,15 @@
 import { statSync } from "node:fs";
 import { notifyAgent } from "../agent/notify.ts";
 import { anyNeedsAgent } from "../agent/wish.ts";
-import { type Args, globalArgs, selectorArgs, selectorWords, textArg } from "../args.ts";
-import { Exit } from "../errors.ts";
+import { type Args, globalArgs, selectorArgs, selectorWords, textArg } from "../base/args.ts";
+import { Exit } from "../base/errors.ts";
+import { bridge } from "../bridge/bridge.ts";
+import { changeScope } from "../change/one-scope.ts";
 import { placeRules } from "../extensions/place.ts";
-import { draftRun, type RunDraft, runArgs } from "../extensions/run.ts";
-import { bridge } from "../loader/bridge.ts";
-import { findBpffs } from "../loader/host.ts";
+import { draftRun, type RunDraft, runArgs } from "../extensions/run-flags.ts";
+import { endless } from "../flags/patience.ts";
 import { removeRun } from "../loader/run-scopes.ts";
-import { siteIfReadable } from "../loader/site.ts";
+import { siteIfReadable } from "../loader/site-map.ts";
 import { removeStale } from "../loader/stale.ts";
 import { readScopes } from "../loader/state.ts";
 import { lock } from "../loader/store.ts";
@@ -19,9 +20,8 @@ import { Io } from "../output/io.ts";
 import { setRules } from "../policy/change.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
-import { changeScope } from "./change-scope.ts";
+import { findBpffs } from "../system/host.ts";
 import { fitted } from "./extension.ts";
-import { endless } from "./patience.ts";
 import { leaf } from "./types.ts";
 
 /** The rules of a run. @throws TcpxError (usage) for an address in a direction that a rule is not for */

@@ -2,12 +2,12 @@
 // Run by systemd before a service's own program (cli/system/unit-hook.ts). Not for people.
 
 import { needsAgent } from "../agent/wish.ts";
-import { globalArgs, textArg } from "../args.ts";
-import { Exit } from "../errors.ts";
+import { globalArgs, textArg } from "../base/args.ts";
+import { Exit } from "../base/errors.ts";
+import { openHost } from "../flags/host-access.ts";
+import { endless } from "../flags/patience.ts";
 import { lock } from "../loader/store.ts";
 import { adopt } from "../loader/waiting.ts";
-import { openHost } from "./host-access.ts";
-import { endless } from "./patience.ts";
 import { leaf } from "./types.ts";
 
 export const internalUnitStart = leaf({

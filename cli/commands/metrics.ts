@@ -2,11 +2,11 @@
 
 import type { AgentAnswer } from "../agent/health.ts";
 import { ask } from "../agent/socket.ts";
-import { globalArgs, scopeArgs, scopeFlags, textArg } from "../args.ts";
-import { Exit, type ExitCode, usageError } from "../errors.ts";
-import type { Bridge } from "../loader/bridge.ts";
+import { globalArgs, scopeArgs, scopeFlags, textArg } from "../base/args.ts";
+import { Exit, type ExitCode, usageError } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
+import { type Host, openHost } from "../flags/host-access.ts";
 import { readCounters } from "../loader/counters.ts";
-import { type Capability, capabilities } from "../loader/host.ts";
 import { familiesOf } from "../observe/families.ts";
 import { formatListen, type Listen, parseListen } from "../observe/listen.ts";
 import { type Family, familiesJson, openMetrics } from "../observe/openmetrics.ts";
@@ -14,8 +14,8 @@ import { serveMetrics } from "../observe/serve.ts";
 import { writeTextfile } from "../observe/textfile.ts";
 import type { Io } from "../output/io.ts";
 import { becomeConfined } from "../system/confine.ts";
+import { type Capability, capabilities } from "../system/host.ts";
 import { absolutePath } from "../system/working-directory.ts";
-import { type Host, openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
 const command = "metrics";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The command that words name, or the error that says which ones there are.
 
-import { type TcpxError, usageError } from "../errors.ts";
+import { type TcpxError, usageError } from "../base/errors.ts";
 import { commandNames, findCommand } from "./index.ts";
 import type { Command, Group, Leaf } from "./types.ts";
 
@@ -10,7 +10,7 @@ const HELP = "see `tcpx --help`";
 /** `tcpx set uto` has the words in the other order. */
 async function unknown(name: string): Promise<TcpxError> {
   const { extensions } = await import("../extensions/index.ts");
-  const { meant } = await import("../did-you-mean.ts");
+  const { meant } = await import("../base/did-you-mean.ts");
   const owners = extensions.filter(({ verbs }) => Object.hasOwn(verbs, name) || name === "unset");
   const hint = owners.map((extension) => `tcpx ${extension.name} ${name}`).join(", ");
   const near = hint === "" ? meant(name, await commandNames(), HELP) : `did you mean one of ${hint}? ${HELP}`;
@@ -40,7 +40,7 @@ export async function requireVerb(
     throw usageError(`${name} needs one of: ${verbs.join(", ")}`, undefined, `see \`${name} --help\``);
   const found = Object.hasOwn(group.commands, verb) ? group.commands[verb] : undefined;
   if (found) return found;
-  const { meant } = await import("../did-you-mean.ts");
+  const { meant } = await import("../base/did-you-mean.ts");
   const help = verb === "help" ? `did you mean \`${name} --help\`? ` : "";
   throw usageError(
     `${name} has no '${verb}'`,

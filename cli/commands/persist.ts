@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
 
 import { dirname } from "node:path";
-import { flagArg, globalArgs } from "../args.ts";
-import { Exit, TcpxError } from "../errors.ts";
+import { flagArg, globalArgs } from "../base/args.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { openHost } from "../flags/host-access.ts";
 import type { Io } from "../output/io.ts";
 import * as files from "../persist/files.ts";
 import { presentPolicy } from "../persist/policy.ts";
 import { POLICY, UNIT, UNIT_FILE, unitText } from "../persist/unit.ts";
 import { othersMayReplace } from "../system/child.ts";
 import { self } from "../system/self.ts";
-import { openHost } from "./host-access.ts";
 import { type Group, leaf } from "./types.ts";
 
 const OLD = `${POLICY}.old`;

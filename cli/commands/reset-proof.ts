@@ -5,16 +5,16 @@ import { existsSync } from "node:fs";
 import { type RouteSurvey, removeRoutesLeft } from "../agent/routes-left.ts";
 import { checkRunDir, RUN_DIR } from "../agent/run-dir.ts";
 import { agentPid } from "../agent/start.ts";
-import { Exit, type ExitCode, TcpxError } from "../errors.ts";
-import { type Bridge, isErrno } from "../loader/bridge.ts";
-import { capabilities, findBpffs } from "../loader/host.ts";
-import { linkInfo, listPins, openPin } from "../loader/maps.ts";
+import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
+import { type Bridge, isErrno } from "../bridge/bridge.ts";
+import { linkInfo, listPins, openPin } from "../bridge/maps.ts";
 import { type Owner, ownersOf } from "../loader/owners.ts";
 import { allScopeDirs, LINKS, topDir } from "../loader/pins.ts";
 import { type Attached, attachedPrograms, isThinner } from "../loader/survey.ts";
 import type { Io } from "../output/io.ts";
 import { wrapped } from "../output/wrap.ts";
 import { UNIT_FILE } from "../persist/unit.ts";
+import { capabilities, findBpffs } from "../system/host.ts";
 import { anyHooks, TEMPLATE } from "../system/unit-hook.ts";
 
 /** The kernel detaches what an agent had within milliseconds after its end. */

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: MIT
 
 import { agentPid, stopAgent } from "../agent/start.ts";
-import { type Args, changeArgs, flagArg, globalArgs } from "../args.ts";
-import { Exit, type ExitCode } from "../errors.ts";
+import { type Args, changeArgs, flagArg, globalArgs } from "../base/args.ts";
+import { Exit, type ExitCode } from "../base/errors.ts";
+import { type Bridge, Errno } from "../bridge/bridge.ts";
+import { listPins } from "../bridge/maps.ts";
+import { ruleRows, scopeJson } from "../describe/rules.ts";
+import { siteJson, siteText } from "../describe/site-text.ts";
+import { type Host, openHost } from "../flags/host-access.ts";
+import { patienceOf } from "../flags/patience.ts";
 import { removeLeftovers } from "../lab/sandbox.ts";
 import { restoreConnections, restoredJson, restoredLines } from "../live/restore.ts";
-import { type Bridge, Errno } from "../loader/bridge.ts";
-import { findBpffs, unmountOwnBpffs } from "../loader/host.ts";
-import type { Patience } from "../loader/lock.ts";
-import { listPins } from "../loader/maps.ts";
 import { topDir } from "../loader/pins.ts";
 import { endLeftWatchers, leftWatchers } from "../loader/run-watchers.ts";
 import { readRemains, type ScopeState } from "../loader/state.ts";
 import { lock } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
-import { ruleRows, scopeJson } from "../output/rules.ts";
 import { watchersText } from "../output/run-watchers.ts";
-import { siteJson, siteText } from "../output/site.ts";
+import { findBpffs, unmountOwnBpffs } from "../system/host.ts";
+import type { Patience } from "../system/lock.ts";
 import { anyHooks, syncHooks } from "../system/unit-hook.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
-import { type Host, openHost } from "./host-access.ts";
-import { patienceOf } from "./patience.ts";
 import { judge, otherJson, ownPrograms, type Proof, prove } from "./reset-proof.ts";
 import { leaf } from "./types.ts";
 

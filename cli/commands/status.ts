@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: MIT
 
 import { agentSection } from "../agent/section.ts";
-import { globalArgs, scopeArgs, scopeFlags } from "../args.ts";
-import { Exit } from "../errors.ts";
+import { globalArgs, scopeArgs, scopeFlags } from "../base/args.ts";
+import { Exit } from "../base/errors.ts";
+import { isOutdated } from "../change/site-needs.ts";
+import { ruleJson, ruleRows, unitNameOf } from "../describe/rules.ts";
+import { siteJson, siteText } from "../describe/site-text.ts";
 import { extensions, isOnSyn } from "../extensions/index.ts";
+import { openHost } from "../flags/host-access.ts";
+import { Counter, Ext, LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { COUNTER_NAMES, type Counters, readCounters } from "../loader/counters.ts";
-import { Counter, Ext, LAYOUT_VERSION } from "../loader/layout.generated.ts";
 import { holdsResets } from "../loader/reset-link.ts";
 import { leftWatchers } from "../loader/run-watchers.ts";
 import type { ScopeState } from "../loader/state.ts";
 import { isWatched } from "../observe/watching.ts";
 import { listOf } from "../output/document.ts";
 import { each } from "../output/each.ts";
-import { ruleJson, ruleRows, unitNameOf } from "../output/rules.ts";
 import { watchersText } from "../output/run-watchers.ts";
-import { siteJson, siteText } from "../output/site.ts";
 import { table } from "../output/table.ts";
 import { wrapped } from "../output/wrap.ts";
 import type { Netns } from "../policy/rule.ts";
 import { unitText } from "../system/unit-name.ts";
 import type { Site } from "../wire/site.ts";
-import { isOutdated } from "./change-site.ts";
-import { openHost } from "./host-access.ts";
 import { leaf } from "./types.ts";
 
 interface ScopeReport {

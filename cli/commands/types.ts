@@ -3,8 +3,8 @@
 
 import type { ArgsDef, CommandDef } from "citty";
 import { defineCommand } from "citty";
-import type { Args } from "../args.ts";
-import type { ExitCode } from "../errors.ts";
+import type { Args } from "../base/args.ts";
+import type { ExitCode } from "../base/errors.ts";
 import type { Example } from "../extensions/types.ts";
 import type { Io } from "../output/io.ts";
 

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: MIT
 // unset for any extension: takes rules back, and says where there is none, and what stands near.
 
-import { type Args, flagArg, globalArgs, placeArgs, textArg } from "../args.ts";
-import { meant } from "../did-you-mean.ts";
-import { Exit, type ExitCode, TcpxError, usageError } from "../errors.ts";
+import { type Args, flagArg, globalArgs, placeArgs, textArg } from "../base/args.ts";
+import { meant } from "../base/did-you-mean.ts";
+import { Exit, type ExitCode, TcpxError, usageError } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
+import { changeScope } from "../change/one-scope.ts";
+import { placesOf } from "../change/places.ts";
+import { missingText, nearText } from "../describe/near-text.ts";
+import { labelOf } from "../describe/rules.ts";
 import type { Example, Extension } from "../extensions/types.ts";
-import type { Bridge } from "../loader/bridge.ts";
-import type { Scope } from "../loader/host.ts";
+import { selectorsOf } from "../flags/selectors.ts";
 import { readScopes, type ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
-import { missingText, nearText } from "../output/near.ts";
-import { labelOf } from "../output/rules.ts";
 import { type Change, missingPlaces, unsetRules } from "../policy/change.ts";
 import { nearRules, type Wanted } from "../policy/near.ts";
 import { KINDS, type Kind, type Netns, type Rule, type Selector } from "../policy/rule.ts";
 import { formatCidr, formatSelector } from "../policy/selector.ts";
-import { changeScope } from "./change-scope.ts";
-import { placesOf } from "./places.ts";
-import { selectorsOf } from "./selectors.ts";
+import type { Scope } from "../system/host.ts";
 import { type Leaf, leaf } from "./types.ts";
 
 const undoArgs = {

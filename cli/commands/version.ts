@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 
-import { globalArgs } from "../args.ts";
-import { Exit } from "../errors.ts";
-import { asset } from "../loader/assets.ts";
-import { LAYOUT_VERSION } from "../loader/layout.generated.ts";
-import { buildInfo, version } from "../version.ts";
+import { globalArgs } from "../base/args.ts";
+import { Exit } from "../base/errors.ts";
+import { buildInfo, version } from "../base/version.ts";
+import { asset } from "../bridge/assets.ts";
+import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { leaf } from "./types.ts";
 
 export const versionCommand = leaf({

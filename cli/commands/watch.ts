@@ -10,10 +10,13 @@ import {
   scopeFlags,
   selectorArgs,
   textArg,
-} from "../args.ts";
-import { Exit } from "../errors.ts";
-import type { Bridge } from "../loader/bridge.ts";
-import { readSite } from "../loader/site.ts";
+} from "../base/args.ts";
+import { Exit } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
+import { openHost } from "../flags/host-access.ts";
+import { selectorsOf } from "../flags/selectors.ts";
+import type { FoundScope } from "../loader/named-scope.ts";
+import { readSite } from "../loader/site-map.ts";
 import { readHeads } from "../loader/state.ts";
 import { nameBy } from "../observe/watch-outcome.ts";
 import { NAMES, parseCount, parseExtensions, Report } from "../observe/watch-report.ts";
@@ -23,9 +26,6 @@ import type { Io } from "../output/io.ts";
 import { Outlet, Pause } from "../output/outlet.ts";
 import type { Selector } from "../policy/rule.ts";
 import { ownNamespace } from "../system/netns.ts";
-import type { FoundScope } from "../system/scope.ts";
-import { openHost } from "./host-access.ts";
-import { selectorsOf } from "./selectors.ts";
 import { leaf } from "./types.ts";
 
 /** Milliseconds between two looks: at least, and at most. */

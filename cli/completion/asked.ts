@@ -4,14 +4,14 @@
 
 import { type Dirent, readdirSync } from "node:fs";
 import type { ArgsDef } from "citty";
-import { spellings, tokenize } from "../arg-words.ts";
-import { scopeFlags, selectorArgs, textArg } from "../args.ts";
-import { openHost } from "../commands/host-access.ts";
+import { spellings, tokenize } from "../base/arg-words.ts";
+import { scopeFlags, selectorArgs, textArg } from "../base/args.ts";
 import { extensionCommands, findCommand } from "../commands/index.ts";
-import { findCgroupRoot } from "../loader/host.ts";
+import { openHost } from "../flags/host-access.ts";
 import { visible } from "../output/safe.ts";
 import type { Rule } from "../policy/rule.ts";
 import { formatCidr } from "../policy/selector.ts";
+import { findCgroupRoot } from "../system/host.ts";
 
 /** What is more than this is no help. */
 const MOST = 200;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The manual page tcpx(1), in the man macros that groff and mandoc both know.
 
-import { globalArgs } from "../args.ts";
+import { globalArgs } from "../base/args.ts";
 import { wrapped } from "../output/wrap.ts";
 import { EXIT_CODES, PROGRAM } from "./program.ts";
 import { type Flag, isLeaf, type Node, nodesOf, type Place } from "./tree.ts";

@@ -3,7 +3,7 @@
 // definitions that parse and that print the help: there is no second list of commands or flags.
 
 import type { ArgDef, ArgsDef } from "citty";
-import { aliasesOf, globalArgs, optionalValue, rootArgs, selectorArgs } from "../args.ts";
+import { aliasesOf, globalArgs, optionalValue, rootArgs, selectorArgs } from "../base/args.ts";
 import { commands, extensionCommands, findCommand } from "../commands/index.ts";
 import type { Command, Leaf } from "../commands/types.ts";
 import { PROGRAM } from "./program.ts";

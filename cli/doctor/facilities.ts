@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Kernel facilities, each tried by loading a small program that uses it.
 
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { type Bridge, Errno } from "../bridge/bridge.ts";
+import { PROBES, type Probe, tryProgram } from "../bridge/probe.ts";
 import { canAnnounce, tryLive } from "../live/probe.ts";
-import { type Bridge, Errno } from "../loader/bridge.ts";
-import { PROBES, type Probe, tryProgram } from "../loader/probe.ts";
 import { listSockets } from "../observe/iterate.ts";
 import { type Check, keepsFromTrying, notTried } from "./types.ts";
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Packet filters of this network namespace that are in the way of TCP options.
 
-import { readOrEmpty } from "../loader/viewpoint.ts";
 import { programOf } from "../system/child.ts";
 import { type Listing, listingOf } from "../system/listing.ts";
+import { readOrEmpty } from "../system/viewpoint.ts";
 import { type FilterRule, iptablesRules, KINDS, nftRules } from "./filter-rules.ts";
 import { type Check, notTried } from "./types.ts";
 

@@ -2,11 +2,11 @@
 // What a host says of itself. What cannot be read is not known: that is told as such.
 
 import { release } from "node:os";
-import type { Bridge } from "../loader/bridge.ts";
-import { BPFFS, BTF, btfState, capabilities, findBpffs, findCgroupRoot } from "../loader/host.ts";
-import { lockdownMode, memoryReads } from "../loader/lockdown.ts";
-import { tryProgram } from "../loader/probe.ts";
-import { hostView, isDirectory, readOrEmpty } from "../loader/viewpoint.ts";
+import type { Bridge } from "../bridge/bridge.ts";
+import { tryProgram } from "../bridge/probe.ts";
+import { BPFFS, BTF, btfState, capabilities, findBpffs, findCgroupRoot } from "../system/host.ts";
+import { lockdownMode, memoryReads } from "../system/lockdown.ts";
+import { hostView, isDirectory, readOrEmpty } from "../system/viewpoint.ts";
 import type { Check } from "./types.ts";
 
 const OLDEST = [5, 10] as const;

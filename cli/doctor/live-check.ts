@@ -2,8 +2,9 @@
 // The whole way once: a rule in a cgroup of our own, a connection over loopback in a namespace of our
 // own, and what getsockopt() says of it there.
 
-import type { Args } from "../args.ts";
-import { Exit, TcpxError } from "../errors.ts";
+import type { Args } from "../base/args.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 import { ccRequest } from "../extensions/cc-request.ts";
 import { iw } from "../extensions/iw.ts";
 import { placeRules } from "../extensions/place.ts";
@@ -11,14 +12,13 @@ import type { Extension } from "../extensions/types.ts";
 import { uto } from "../extensions/uto.ts";
 import { Child } from "../lab/children.ts";
 import { temporaryCgroup } from "../lab/sandbox.ts";
-import type { Bridge } from "../loader/bridge.ts";
+import { Counter } from "../layout/layout.generated.ts";
 import { findScope } from "../loader/cgroup-place.ts";
 import { readCounters } from "../loader/counters.ts";
-import { Counter } from "../loader/layout.generated.ts";
-import type { Patience } from "../loader/lock.ts";
 import { lock, replaceRules } from "../loader/store.ts";
 import type { Rule } from "../policy/rule.ts";
 import { parseSelectors } from "../policy/selector.ts";
+import type { Patience } from "../system/lock.ts";
 import { DEFAULT_SITE } from "../wire/site.ts";
 import { type Check, keepsFromTrying, notTried } from "./types.ts";
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-import { lacksRoom } from "../loader/bridge.ts";
+import { lacksRoom } from "../bridge/bridge.ts";
 import type { FilterRule } from "./filter-rules.ts";
 
 /** ok; warn: works with a restriction; fail: cannot; skip: could not be tried. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What `tcpx ack` takes behind its flags.
 
-import { usageError } from "../errors.ts";
-import { durationMs, hintedDuration } from "../policy/duration.ts";
+import { durationMs, hintedDuration } from "../base/duration.ts";
+import { usageError } from "../base/errors.ts";
 
 /** The kernel's TCP_DELACK_MAX: it never delays an ACK longer. */
 export const MOST_DELAY_MS = 200;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The value of an ack rule: its fields, and how they are shown.
 
-import { AckField } from "../loader/layout.generated.ts";
-import { formatDuration } from "../policy/duration.ts";
+import { formatDuration } from "../base/duration.ts";
+import { AckField } from "../layout/layout.generated.ts";
 import { encodeAck, tarrCapability, tarrHex } from "../wire/ack.ts";
 import { requestHex } from "../wire/request.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";

@@ -2,9 +2,9 @@
 // `tcpx ack`: how received data is acknowledged, by us and by peers.
 
 import * as v from "valibot";
-import { type Args, textArg } from "../args.ts";
-import { usageError } from "../errors.ts";
-import { Ext } from "../loader/layout.generated.ts";
+import { type Args, textArg } from "../base/args.ts";
+import { usageError } from "../base/errors.ts";
+import { Ext } from "../layout/layout.generated.ts";
 import { TARR_MOST } from "../wire/ack.ts";
 import {
   checkAtOnce,

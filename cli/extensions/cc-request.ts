@@ -2,9 +2,9 @@
 // `tcpx cc-request`: a client asks the server for a congestion control.
 
 import * as v from "valibot";
-import { meant } from "../did-you-mean.ts";
-import { usageError } from "../errors.ts";
-import { Ext } from "../loader/layout.generated.ts";
+import { meant } from "../base/did-you-mean.ts";
+import { usageError } from "../base/errors.ts";
+import { Ext } from "../layout/layout.generated.ts";
 import { requireAlgorithms } from "../system/algorithms.ts";
 import { requestHex } from "../wire/request.ts";
 import {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The value `none`, the same for every extension.
 
-import { usageError } from "../errors.ts";
+import { usageError } from "../base/errors.ts";
 import type { RuleDraft } from "./types.ts";
 
 /** A rule that exempts what it selects. */

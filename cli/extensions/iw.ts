@@ -3,8 +3,8 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import * as v from "valibot";
-import { usageError } from "../errors.ts";
-import { Ext } from "../loader/layout.generated.ts";
+import { usageError } from "../base/errors.ts";
+import { Ext } from "../layout/layout.generated.ts";
 import { requestHex } from "../wire/request.ts";
 import { DEFAULT_SITE } from "../wire/site.ts";
 import { exemption } from "./exemption.ts";

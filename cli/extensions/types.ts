@@ -2,7 +2,7 @@
 // What an extension is to the rest of tcpx.
 
 import type { ArgsDef } from "citty";
-import type { Args } from "../args.ts";
+import type { Args } from "../base/args.ts";
 import type { Direction, Kind, Rule } from "../policy/rule.ts";
 import type { Site } from "../wire/site.ts";
 

@@ -2,10 +2,10 @@
 // `tcpx uto`: the TCP User Timeout Option, RFC 5482.
 
 import * as v from "valibot";
-import { type Args, textArg } from "../args.ts";
-import { usageError } from "../errors.ts";
-import { Ext } from "../loader/layout.generated.ts";
-import { formatDuration, parseDuration } from "../policy/duration.ts";
+import { type Args, textArg } from "../base/args.ts";
+import { formatDuration, parseDuration } from "../base/duration.ts";
+import { usageError } from "../base/errors.ts";
+import { Ext } from "../layout/layout.generated.ts";
 import { encodeUto, UTO_MAX_MS } from "../wire/uto.ts";
 import { exemption, noLiveExemption } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";

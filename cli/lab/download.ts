@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How often the receiver of a download acknowledges, with a rule and without: for the demo.
 
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
 import { ADDRESS } from "./sandbox.ts";
 import type { Stage } from "./stage.ts";
 

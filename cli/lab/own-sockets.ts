@@ -2,7 +2,7 @@
 // What a process of demo or doctor sees of its own sockets, and sets on them.
 
 import { readdirSync } from "node:fs";
-import { type Bridge, unwrap } from "../loader/bridge.ts";
+import { type Bridge, unwrap } from "../bridge/bridge.ts";
 
 const SOL_SOCKET = 1;
 const SO_ACCEPTCONN = 30;

@@ -4,11 +4,11 @@
 
 import { existsSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { Exit, TcpxError } from "../errors.ts";
-import { cgroupRoot, findCgroupRoot } from "../loader/host.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
 import { removeLeftRuns } from "../loader/run-scopes.ts";
 import { childEnvironment, programOf } from "../system/child.ts";
 import { makeDirectories, makeDirectory } from "../system/files.ts";
+import { cgroupRoot, findCgroupRoot } from "../system/host.ts";
 
 /** Inode of our pid namespace: a pid of another one tells nothing about who is alive. */
 const PID_NS = statSync("/proc/self/ns/pid").ino;

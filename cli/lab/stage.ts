@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The child processes of a demo, and its end when the user has had enough.
 
-import { Exit, TcpxError } from "../errors.ts";
-import type { Bridge } from "../loader/bridge.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 import { Child } from "./children.ts";
 import type { Place, Sandbox } from "./sandbox.ts";
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 // What a change of rules does to sockets that exist already.
 
+import { type Bridge, Errno } from "../bridge/bridge.ts";
 import { extensionOf } from "../extensions/index.ts";
-import { type Bridge, Errno } from "../loader/bridge.ts";
-import type { Scope } from "../loader/host.ts";
 import { readScopes } from "../loader/state.ts";
 import type { Change } from "../policy/change.ts";
 import { flatten } from "../policy/flatten.ts";
 import type { Rule } from "../policy/rule.ts";
+import type { Scope } from "../system/host.ts";
+import { LiveObject, State } from "./iterators.ts";
 import { Matcher } from "./match.ts";
 import { hasProcesses, namespacesOf } from "./namespaces.ts";
-import { LiveObject, State } from "./object.ts";
 import { type Plan, planAsk, planSet, planUndo, type Rules } from "./plan.ts";
 import { type Outcome, outcomeOf } from "./report.ts";
 import { decodeSockets, type Socket } from "./sockets.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The end of a change of rules: sockets that exist already hear of it.
 
-import { Errno } from "../loader/bridge.ts";
+import { Errno } from "../bridge/bridge.ts";
 import type { Io } from "../output/io.ts";
 import type { Change } from "../policy/change.ts";
 import { type Rule, ruleId } from "../policy/rule.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The network namespaces in which a scope's sockets can be found: an iterator sees one at a time.
 
-import type { Scope } from "../loader/host.ts";
+import type { Scope } from "../system/host.ts";
 import { everyNamespace, type Namespaces, namespaces, ownNamespace, pidsBelow } from "../system/netns.ts";
 
 /** Has the scope processes, whose sockets there could be? */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // What is to be done with which socket. Pure: sockets and rules in, orders out.
 
-import { Direction, LiveVerb } from "../loader/layout.generated.ts";
+import { Direction, LiveVerb } from "../layout/layout.generated.ts";
 import { encodeSlot } from "../loader/records.ts";
 import { KINDS, type Rule, ruleKey } from "../policy/rule.ts";
+import type { Order, Target } from "./iterators.ts";
 import type { Matcher, Seen } from "./match.ts";
-import type { Order, Target } from "./object.ts";
 import type { Socket } from "./sockets.ts";
 
 /** enum tcp_state: those that still send. */

@@ -2,10 +2,10 @@
 // What this kernel can do for sockets that exist: tried with the very programs that would do it.
 
 import { readFileSync } from "node:fs";
-import { Exit, TcpxError } from "../errors.ts";
-import { type Bridge, Errno, lacksRoom } from "../loader/bridge.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { type Bridge, Errno, lacksRoom } from "../bridge/bridge.ts";
 import { loadError } from "../loader/load-error.ts";
-import { LiveObject, type LiveProgram, State } from "./object.ts";
+import { LiveObject, type LiveProgram, State } from "./iterators.ts";
 
 const BTF = "/sys/kernel/btf/vmlinux";
 

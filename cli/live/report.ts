@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What has become of connections, for people and for scripts.
 
-import { Keepalive, LiveResult, LiveSaid } from "../loader/layout.generated.ts";
-import type { Struct } from "../loader/struct.ts";
+import { Keepalive, LiveResult, LiveSaid } from "../layout/layout.generated.ts";
+import type { Struct } from "../layout/struct.ts";
 import type { Armed } from "./effects.ts";
 import type { Socket } from "./sockets.ts";
 import { isSession, sshSession } from "./ssh.ts";

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Giving all connections back what they had, before the record of it goes.
 
+import { type Bridge, Errno } from "../bridge/bridge.ts";
 import { extensions } from "../extensions/index.ts";
-import { type Bridge, Errno } from "../loader/bridge.ts";
 import { everyNamespace } from "../system/netns.ts";
-import { LiveObject, State } from "./object.ts";
+import { LiveObject, State } from "./iterators.ts";
 
 export interface Restored {
   /** False: this kernel's iterators change nothing (before 5.15). */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Sockets as the iterator `list` writes them. There may be 100,000: struct.ts is too general for that.
 
-import { Ext, structs } from "../loader/layout.generated.ts";
-import { LITTLE, type Struct } from "../loader/struct.ts";
+import { Ext, structs } from "../layout/layout.generated.ts";
+import { LITTLE, type Struct } from "../layout/struct.ts";
 
 export type Socket = Struct<"tcpx_live_socket">;
 

@@ -2,8 +2,8 @@
 // The SSH session that the command was given in: its end would be noticed.
 
 import { readFileSync } from "node:fs";
-import { ancestors } from "../loader/viewpoint.ts";
 import { parseSelectors } from "../policy/selector.ts";
+import { ancestors } from "../system/viewpoint.ts";
 import type { Socket } from "./sockets.ts";
 
 const NAME = "SSH_CONNECTION";

@@ -3,11 +3,11 @@
 
 import { closeSync, openSync } from "node:fs";
 import { dirname, relative } from "node:path";
-import { Exit, TcpxError } from "../errors.ts";
-import { type Bridge, type Errno, isErrno, unwrap } from "./bridge.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { type Bridge, type Errno, isErrno, unwrap } from "../bridge/bridge.ts";
+import { attachedTo, Fd, progInfo, SOCK_OPS } from "../bridge/maps.ts";
+import { cgroupRoot } from "../system/host.ts";
 import type { SeenScope } from "./cgroup-place.ts";
-import { cgroupRoot } from "./host.ts";
-import { attachedTo, Fd, progInfo, SOCK_OPS } from "./maps.ts";
 
 const BPF_F_ALLOW_MULTI = 2;
 

@@ -4,13 +4,13 @@
 
 import { type BigIntStats, realpathSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
-import { absentError, usageError } from "../errors.ts";
+import { absentError, usageError } from "../base/errors.ts";
+import { type Bridge, cstr, Errno, isErrno } from "../bridge/bridge.ts";
+import { cgroupRoot, findCgroupRoot, fsType, type Scope } from "../system/host.ts";
 import { runDevice, serviceOf } from "../system/unit-hook.ts";
+import { isDirectory, viewpoints } from "../system/viewpoint.ts";
 import { absolutePath } from "../system/working-directory.ts";
-import { type Bridge, cstr, Errno, isErrno } from "./bridge.ts";
-import { cgroupRoot, findCgroupRoot, fsType, type Scope } from "./host.ts";
 import { directories } from "./survey.ts";
-import { isDirectory, viewpoints } from "./viewpoint.ts";
 
 const CGROUP2_MAGIC = 0x63677270n;
 

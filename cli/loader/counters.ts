@@ -2,13 +2,13 @@
 // Counters and run statistics of a scope.
 
 import { join } from "node:path";
-import type { Bridge } from "./bridge.ts";
-import { unwrap } from "./bridge.ts";
-import { findBpffs } from "./host.ts";
-import { Counter, Ext } from "./layout.generated.ts";
-import { lookup, openPin, valueSize } from "./maps.ts";
+import type { Bridge } from "../bridge/bridge.ts";
+import { unwrap } from "../bridge/bridge.ts";
+import { lookup, openPin, valueSize } from "../bridge/maps.ts";
+import { Counter, Ext } from "../layout/layout.generated.ts";
+import { decode, sizeOf } from "../layout/struct.ts";
+import { findBpffs } from "../system/host.ts";
 import { scopeDir } from "./pins.ts";
-import { decode, sizeOf } from "./struct.ts";
 
 export const COUNTER_NAMES = Object.entries(Counter)
   .filter(([name]) => name !== "COUNT")

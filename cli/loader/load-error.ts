@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Why the kernel did not take a program. It says a number only, so the reason is found by trying.
 
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { type Bridge, Errno, lacksRoom } from "../bridge/bridge.ts";
+import { PROBES, type Probe, tryProgram } from "../bridge/probe.ts";
+import { BTF, btfState } from "../system/host.ts";
+import { lockdownMode, memoryReads } from "../system/lockdown.ts";
 import { lockedMemoryLimit } from "../system/scarcity.ts";
-import { type Bridge, Errno, lacksRoom } from "./bridge.ts";
-import { BTF, btfState } from "./host.ts";
-import { lockdownMode, memoryReads } from "./lockdown.ts";
-import { PROBES, type Probe, tryProgram } from "./probe.ts";
 
 /** What every program of rules uses. */
 const CORE: readonly Probe[] = ["header_options", "socket_storage", "core_reads", "ring_buffer"];

@@ -4,9 +4,9 @@
 
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
+import type { Bridge } from "../bridge/bridge.ts";
+import { linkInfo, openPin } from "../bridge/maps.ts";
 import { octal } from "../system/cgroup-path.ts";
-import type { Bridge } from "./bridge.ts";
-import { linkInfo, openPin } from "./maps.ts";
 import { allScopeDirs, LINKS } from "./pins.ts";
 
 /** As long as a look may take, ms: a host may have 100,000 processes. */

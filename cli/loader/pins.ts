@@ -13,10 +13,10 @@
 
 import { lstatSync, rmdirSync, rmSync, statSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
+import { type Bridge, unwrap } from "../bridge/bridge.ts";
+import { listPins, openPin, pin } from "../bridge/maps.ts";
+import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { makeDirectories } from "../system/files.ts";
-import { type Bridge, unwrap } from "./bridge.ts";
-import { LAYOUT_VERSION } from "./layout.generated.ts";
-import { listPins, openPin, pin } from "./maps.ts";
 
 /** Links of a scope: that of the rules, and that of the program which holds resets back. */
 export const RESET_LINK = "reset";

@@ -2,11 +2,11 @@
 // Rules and look-up tables as the bytes of the maps.
 
 import { extensionById, extensionOf } from "../extensions/index.ts";
+import { Direction as D, Family, RuleFlag, structs } from "../layout/layout.generated.ts";
+import { bytesGetter, bytesPutter, getter, putter, type Struct, sizeOf } from "../layout/struct.ts";
 import type { Entry, Table } from "../policy/flatten.ts";
 import { type Direction, KINDS, type Rule, ruleId } from "../policy/rule.ts";
 import { DEFAULT_SITE, EXID_NAMES, type Site } from "../wire/site.ts";
-import { Direction as D, Family, RuleFlag, structs } from "./layout.generated.ts";
-import { bytesGetter, bytesPutter, getter, putter, type Struct, sizeOf } from "./struct.ts";
 
 const DIRECTIONS: Record<Direction, number> = { both: D.BOTH, to: D.TO, from: D.FROM };
 const DIRECTION_NAMES = Object.fromEntries(

@@ -5,9 +5,9 @@
 
 import { openSync } from "node:fs";
 import { join } from "node:path";
-import { type Bridge, Errno, unwrap } from "./bridge.ts";
-import { findBpffs, type Scope } from "./host.ts";
-import { Fd, INGRESS, listPins, pin } from "./maps.ts";
+import { type Bridge, Errno, unwrap } from "../bridge/bridge.ts";
+import { Fd, INGRESS, listPins, pin } from "../bridge/maps.ts";
+import { findBpffs, type Scope } from "../system/host.ts";
 import { RESET_LINK, scopeDir, updateLink } from "./pins.ts";
 
 /** Its name in tcpx.bpf.c. */

@@ -3,9 +3,9 @@
 
 import { existsSync, readdirSync, readFileSync, rmdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
+import type { Bridge } from "../bridge/bridge.ts";
+import { findBpffs, findCgroupRoot } from "../system/host.ts";
 import { FIRST_PID_NS, pidNs } from "../system/process.ts";
-import type { Bridge } from "./bridge.ts";
-import { findBpffs, findCgroupRoot } from "./host.ts";
 import { removeScope } from "./pins.ts";
 import { directories } from "./survey.ts";
 

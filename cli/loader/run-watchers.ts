@@ -3,7 +3,7 @@
 // somebody removed it at the wrong moment. Any process may have their name, so they are known by what they are.
 
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from "node:fs";
-import type { Bridge } from "./bridge.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 
 const NAME = "tcpx-run-watch";
 /** Words that are in the executable of every tcpx that has watchers, and in no other. */

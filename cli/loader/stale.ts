@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // What killed commands and removed cgroups have left.
 
-import type { Bridge } from "./bridge.ts";
-import { findBpffs } from "./host.ts";
-import { listPins } from "./maps.ts";
+import type { Bridge } from "../bridge/bridge.ts";
+import { listPins } from "../bridge/maps.ts";
+import { findBpffs } from "../system/host.ts";
 import * as pins from "./pins.ts";
 import { isLeftRun, removeRun } from "./run-scopes.ts";
 import { readHead, type ScopeHead } from "./state.ts";

@@ -5,19 +5,19 @@
 // tcpx_rule_record, and the beginning of struct tcpx_config up to the site's table.
 
 import { join } from "node:path";
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { version } from "../base/version.ts";
+import type { Bridge } from "../bridge/bridge.ts";
+import { arrayValues, type Fd, firstStruct, linkInfo, openPin, valueSize } from "../bridge/maps.ts";
+import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
+import { sizeOf } from "../layout/struct.ts";
 import type { Rule } from "../policy/rule.ts";
+import { findBpffs, requireOwn, type Scope } from "../system/host.ts";
 import { isHooked } from "../system/unit-hook.ts";
-import { version } from "../version.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
-import type { Bridge } from "./bridge.ts";
 import { isOurs, placeOf, type Recorded, waitsElsewhere } from "./cgroup-place.ts";
-import { findBpffs, requireOwn, type Scope } from "./host.ts";
-import { LAYOUT_VERSION } from "./layout.generated.ts";
-import { arrayValues, type Fd, firstStruct, linkInfo, openPin, valueSize } from "./maps.ts";
 import * as pins from "./pins.ts";
 import { decodeRules, decodeSite } from "./records.ts";
-import { sizeOf } from "./struct.ts";
 
 /** What is in force in one scope, but for the rules. */
 export interface ScopeHead {

@@ -3,22 +3,39 @@
 
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { type Bridge, Errno, isErrno } from "../bridge/bridge.ts";
+import {
+  attachedTo,
+  Fd,
+  linkInfo,
+  listPins,
+  openPin,
+  pin,
+  progInfo,
+  SOCK_OPS,
+  valueSize,
+} from "../bridge/maps.ts";
 import { isOnSyn } from "../extensions/index.ts";
+import { type StructName, sizeOf } from "../layout/struct.ts";
 import type { Rule } from "../policy/rule.ts";
+import {
+  ensureBpffs,
+  findBpffs,
+  ownDirectory,
+  requireOwn,
+  type Scope,
+  unmountOwnBpffs,
+} from "../system/host.ts";
+import { type Patience, tryFlock, waitForLock } from "../system/lock.ts";
 import { anyHooks, doesNotRun, serviceOf, servicesOf, syncHooks } from "../system/unit-hook.ts";
 import { attachError } from "./attach-error.ts";
-import { type Bridge, Errno, isErrno } from "./bridge.ts";
 import { isOurs, type Recorded, recordOf } from "./cgroup-place.ts";
-import { ensureBpffs, findBpffs, ownDirectory, requireOwn, type Scope, unmountOwnBpffs } from "./host.ts";
-import { type Patience, tryFlock, waitForLock } from "./lock.ts";
-import { attachedTo, Fd, linkInfo, listPins, openPin, pin, progInfo, SOCK_OPS, valueSize } from "./maps.ts";
-import { type Generation, loadGeneration, type SharedMaps } from "./object.ts";
+import { type Generation, loadGeneration, type SharedMaps } from "./generation.ts";
 import * as pins from "./pins.ts";
 import { attachReset, hasResetLink } from "./reset-link.ts";
-import { readSite } from "./site.ts";
+import { readSite } from "./site-map.ts";
 import { readHead, readHeads } from "./state.ts";
-import { type StructName, sizeOf } from "./struct.ts";
 
 /** Holds the lock that changes are made under. */
 export class Lock implements Disposable {

@@ -3,9 +3,9 @@
 
 import { closeSync, openSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Bridge, isErrno, unwrap } from "./bridge.ts";
-import { findCgroupRoot } from "./host.ts";
-import { attachedTo, EGRESS, Fd, INGRESS, progInfo, SOCK_OPS } from "./maps.ts";
+import { type Bridge, isErrno, unwrap } from "../bridge/bridge.ts";
+import { attachedTo, EGRESS, Fd, INGRESS, progInfo, SOCK_OPS } from "../bridge/maps.ts";
+import { findCgroupRoot } from "../system/host.ts";
 import { RESET_PROGRAM } from "./reset-link.ts";
 
 /** Names of programs in tcpx.bpf.c and ack.bpf.c, by where they are attached. */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Rules that an older tcpx has left become this one's: its attachments get our program.
 
-import type { Bridge } from "./bridge.ts";
-import { LAYOUT_VERSION } from "./layout.generated.ts";
+import type { Bridge } from "../bridge/bridge.ts";
+import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import * as pins from "./pins.ts";
 import { hasResetLink } from "./reset-link.ts";
-import { carrySite } from "./site.ts";
+import { carrySite } from "./site-map.ts";
 import { readScope, type ScopeState, scopeOf } from "./state.ts";
 import { type Lock, replaceRules } from "./store.ts";
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // A scope that is named, is not found, and has rules all the same: it belongs to another view, or is gone.
 
-import type { ScopeFlags } from "../args.ts";
-import { absentError, Exit, TcpxError } from "../errors.ts";
+import type { ScopeFlags } from "../base/args.ts";
+import { absentError, Exit, TcpxError } from "../base/errors.ts";
+import type { Bridge } from "../bridge/bridge.ts";
+import { findCgroupRoot } from "../system/host.ts";
 import { unitOf } from "../system/unit-name.ts";
 import { absolutePath } from "../system/working-directory.ts";
-import type { Bridge } from "./bridge.ts";
-import { findCgroupRoot } from "./host.ts";
 import { readHeads, type ScopeHead } from "./state.ts";
 
 /** As `--cgroup` may spell the path that is on record. */

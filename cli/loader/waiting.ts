@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Rules of a service that does not run: its cgroup is gone, its pins are kept until the next one is there.
 
+import type { Bridge } from "../bridge/bridge.ts";
 import type { Rule } from "../policy/rule.ts";
+import type { Scope } from "../system/host.ts";
 import { serviceOf } from "../system/unit-hook.ts";
-import type { Bridge } from "./bridge.ts";
-import type { Scope } from "./host.ts";
 import * as pins from "./pins.ts";
 import { readHead, readHeads, readScope, type ScopeHead } from "./state.ts";
 import { type Lock, replaceRules } from "./store.ts";

@@ -4,14 +4,14 @@
 import { type Figures, figuresOf } from "../agent/figures.ts";
 import type { AgentAnswer } from "../agent/health.ts";
 import { anyNeedsAgent } from "../agent/wish.ts";
+import { version } from "../base/version.ts";
+import { labelOf } from "../describe/rules.ts";
 import { extensions } from "../extensions/index.ts";
+import { Counter } from "../layout/layout.generated.ts";
 import type { Counters } from "../loader/counters.ts";
-import { Counter } from "../loader/layout.generated.ts";
 import type { ScopeState } from "../loader/state.ts";
-import { labelOf } from "../output/rules.ts";
 import { KINDS, type Rule } from "../policy/rule.ts";
 import { formatSelector } from "../policy/selector.ts";
-import { version } from "../version.ts";
 import type { Family, Sample } from "./openmetrics.ts";
 
 export interface ScopeCounts {

@@ -3,14 +3,14 @@
 
 import { readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Bridge, cstr, Errno, isErrno, unwrap } from "../loader/bridge.ts";
-import { findBpffs } from "../loader/host.ts";
+import { type Bridge, cstr, Errno, isErrno, unwrap } from "../bridge/bridge.ts";
+import { type Fd, mapId, openPin, valueSize } from "../bridge/maps.ts";
+import { openObject } from "../bridge/open-object.ts";
+import { encode, sizeOf } from "../layout/struct.ts";
 import { loadError } from "../loader/load-error.ts";
-import { type Fd, mapId, openPin, valueSize } from "../loader/maps.ts";
-import { openObject } from "../loader/open-object.ts";
 import { layoutDir } from "../loader/pins.ts";
-import { siteIfReadable } from "../loader/site.ts";
-import { encode, sizeOf } from "../loader/struct.ts";
+import { siteIfReadable } from "../loader/site-map.ts";
+import { findBpffs } from "../system/host.ts";
 import { type Namespace, ownNamespace } from "../system/netns.ts";
 import { Listed, RECORD } from "./listed.ts";
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Connections for scripts.
 
-import { Direction, ListFlag } from "../loader/layout.generated.ts";
+import { Direction, ListFlag } from "../layout/layout.generated.ts";
 import { addressText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
 import { type Local, type LocalValue, NO_LOCAL, type Strategy } from "./local.ts";

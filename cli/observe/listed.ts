@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The kernel's records of sockets (struct tcpx_listed), read in place: there may be 100,000 of them.
 
-import { Keepalive, ListFlag, structs } from "../loader/layout.generated.ts";
-import { LITTLE } from "../loader/struct.ts";
+import { Keepalive, ListFlag, structs } from "../layout/layout.generated.ts";
+import { LITTLE } from "../layout/struct.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 
 export const RECORD = structs.tcpx_listed.size;

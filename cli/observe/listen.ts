@@ -2,7 +2,7 @@
 // Where the metrics are to be pulled from.
 
 import ipaddr from "ipaddr.js";
-import { usageError } from "../errors.ts";
+import { usageError } from "../base/errors.ts";
 
 export interface Listen {
   address: string;

@@ -2,7 +2,7 @@
 // What local rules have done to a connection: what tcpx sets without asking anybody.
 
 import { unpackAck } from "../extensions/ack-rule.ts";
-import { Ext, Outcome, RuleFlag } from "../loader/layout.generated.ts";
+import { Ext, Outcome, RuleFlag } from "../layout/layout.generated.ts";
 import type { AckPair } from "../wire/ack.ts";
 import { algorithmName } from "../wire/site.ts";
 import type { Listed } from "./listed.ts";

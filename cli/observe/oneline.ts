@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Connections for grep, awk and `while read`: a line each, whose first 16 words are always there.
 
-import { Direction } from "../loader/layout.generated.ts";
+import { formatDuration } from "../base/duration.ts";
+import { Direction } from "../layout/layout.generated.ts";
 import { visible } from "../output/safe.ts";
-import { formatDuration } from "../policy/duration.ts";
 import { endpointText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
 import { formatMicros, saidParts } from "./rows.ts";

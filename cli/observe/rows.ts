@@ -2,11 +2,11 @@
 // Connections for people: a line for the place (two where IPv6 addresses are long), one for the settings,
 // and what was negotiated below; as wide as the terminal, or 80 columns.
 
-import { Direction } from "../loader/layout.generated.ts";
+import { formatDuration } from "../base/duration.ts";
+import { Direction } from "../layout/layout.generated.ts";
 import { styled } from "../output/io.ts";
 import { visible } from "../output/safe.ts";
 import { terminalWidth } from "../output/terminal.ts";
-import { formatDuration } from "../policy/duration.ts";
 import type { AckPair } from "../wire/ack.ts";
 import { endpointText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";

@@ -9,7 +9,7 @@ import {
   RuleFlag,
   Silence,
   TarrFlag,
-} from "../loader/layout.generated.ts";
+} from "../layout/layout.generated.ts";
 import { type AckPair, decodeAck, decodeTarr } from "../wire/ack.ts";
 import { DEFAULT_SITE, numberName, type Site } from "../wire/site.ts";
 import type { Listed, Request } from "./listed.ts";

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Which of the listed sockets are wanted, in which order.
 
-import { meant } from "../did-you-mean.ts";
-import { usageError } from "../errors.ts";
-import { Direction } from "../loader/layout.generated.ts";
+import { meant } from "../base/did-you-mean.ts";
+import { usageError } from "../base/errors.ts";
+import { Direction } from "../layout/layout.generated.ts";
 import { inPrefix } from "../policy/prefix.ts";
 import type { Selector } from "../policy/rule.ts";
 import { LISTEN, type Listed, RECORD, STATES } from "./listed.ts";

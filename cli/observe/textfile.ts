@@ -2,7 +2,7 @@
 // A file that others read at any time, such as a node exporter: the old text or the new one.
 
 import { lstatSync } from "node:fs";
-import { Exit, TcpxError, usageError } from "../errors.ts";
+import { Exit, TcpxError, usageError } from "../base/errors.ts";
 import { replaceFile } from "../system/files.ts";
 
 /** As a person would put it. */

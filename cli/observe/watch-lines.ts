@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Records as lines for people and for scripts, a line per event. What repeats is put into words once.
 
-import { Direction } from "../loader/layout.generated.ts";
+import { Direction } from "../layout/layout.generated.ts";
 import { SCHEMA } from "../output/io.ts";
 import { terminalWidth } from "../output/terminal.ts";
 import { addressText } from "./address.ts";

@@ -2,7 +2,7 @@
 // What an event says, in words and for scripts. There may be 60,000 of them in a second, but few differ.
 
 import { extensionById } from "../extensions/index.ts";
-import { Ext, WatchEvent, WatchReason } from "../loader/layout.generated.ts";
+import { Ext, WatchEvent, WatchReason } from "../layout/layout.generated.ts";
 import { DEFAULT_SITE, type Site, sameSite } from "../wire/site.ts";
 import { valueText } from "./rows.ts";
 import { meaningOf } from "./said.ts";

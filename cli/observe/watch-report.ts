@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // From events to the lines of `tcpx watch`: chosen, put into words, counted.
 
-import { meant } from "../did-you-mean.ts";
-import { usageError } from "../errors.ts";
+import { meant } from "../base/did-you-mean.ts";
+import { usageError } from "../base/errors.ts";
 import { extensions } from "../extensions/index.ts";
 import type { Selector } from "../policy/rule.ts";
 import { matches } from "./select.ts";

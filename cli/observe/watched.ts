@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The kernel's records (struct tcpx_watched), read in place. Each is a connection and what is new with it.
 
-import { structs } from "../loader/layout.generated.ts";
-import { LITTLE } from "../loader/struct.ts";
+import { structs } from "../layout/layout.generated.ts";
+import { LITTLE } from "../layout/struct.ts";
 
 const AT = structs.tcpx_watched.fields;
 const NEWS_AT = structs.tcpx_watched_news.fields;

@@ -5,15 +5,15 @@
 // killed or stopped is forgotten. Rules may come and go meanwhile, and the maps with the last one.
 
 import { join } from "node:path";
-import { Exit, TcpxError } from "../errors.ts";
-import { type Bridge, Errno, isErrno, unwrap } from "../loader/bridge.ts";
-import { findBpffs, requireOwn, unmountOwnBpffs } from "../loader/host.ts";
-import { Direction, Ext, WatchSlot } from "../loader/layout.generated.ts";
-import { tryFlock } from "../loader/lock.ts";
-import { type Fd, lookup, mapId, openPin, valueSize } from "../loader/maps.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { type Bridge, Errno, isErrno, unwrap } from "../bridge/bridge.ts";
+import { type Fd, lookup, mapId, openPin, valueSize } from "../bridge/maps.ts";
+import { Direction, Ext, WatchSlot } from "../layout/layout.generated.ts";
+import { decode, encode, sizeOf } from "../layout/struct.ts";
 import { layoutDir, topDir } from "../loader/pins.ts";
-import { decode, encode, sizeOf } from "../loader/struct.ts";
 import type { Selector } from "../policy/rule.ts";
+import { findBpffs, requireOwn, unmountOwnBpffs } from "../system/host.ts";
+import { tryFlock } from "../system/lock.ts";
 import { lockHolder, nameOf, troubleOf } from "../system/lock-holder.ts";
 import type { Note } from "./watch-report.ts";
 import { LONGEST, Watched } from "./watched.ts";

@@ -3,7 +3,7 @@
 // terminal whatever names are in it (safe.ts).
 
 import { type ConsolaInstance, createConsola } from "consola/core";
-import type { TcpxError } from "../errors.ts";
+import type { TcpxError } from "../base/errors.ts";
 import { documentParts, documentText } from "./document.ts";
 import { inJson, marked, painted, type Style, shortened, visible } from "./safe.ts";
 import { stderr, stdout } from "./streams.ts";

@@ -2,8 +2,8 @@
 // Standard output for what has no end: written at once, at the pace of whoever reads it. Nothing is queued
 // in the runtime, which could not end before somebody has read it.
 
-import { Exit, TcpxError } from "../errors.ts";
-import { type Bridge, Errno, isErrno, unwrap } from "../loader/bridge.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { type Bridge, Errno, isErrno, unwrap } from "../bridge/bridge.ts";
 import { inJson, painted } from "./safe.ts";
 
 const STDOUT = 1;

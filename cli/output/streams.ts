@@ -2,7 +2,7 @@
 // stdout and stderr. A reader that goes, a full disk or a closed descriptor is noted, and never ends what a command
 // is doing: the runtime would throw, wherever the command is then.
 
-import { Exit, type ExitCode, TcpxError } from "../errors.ts";
+import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
 
 class Stream {
   private failure: NodeJS.ErrnoException | undefined;

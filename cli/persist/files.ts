@@ -3,7 +3,7 @@
 
 import { existsSync, lstatSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
 import { childEnvironment, programOf } from "../system/child.ts";
 import { makeDirectories, replaceFile, sweepDrafts } from "../system/files.ts";
 import { NoPlainFile, readPlain } from "../system/plain-file.ts";

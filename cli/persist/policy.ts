@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The rules in force as the text of a policy: what `tcpx export` prints, asked of another process of tcpx.
 
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
 import { self } from "../system/self.ts";
 
 /** @throws TcpxError with the reason of `tcpx export` */

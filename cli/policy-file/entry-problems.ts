@@ -2,7 +2,7 @@
 // All that is wrong with one rule of a policy file. Rules are read in one go; only what fails is looked at here.
 
 import type { TomlTable, TomlValue } from "smol-toml";
-import { TcpxError } from "../errors.ts";
+import { TcpxError } from "../base/errors.ts";
 import type { Extension } from "../extensions/types.ts";
 import { parseSelectors } from "../policy/selector.ts";
 import type { EntryReader } from "./entry.ts";

@@ -3,9 +3,9 @@
 
 import type { ArgDef } from "citty";
 import type { TomlTable, TomlValue } from "smol-toml";
-import type { Args } from "../args.ts";
-import { meant } from "../did-you-mean.ts";
-import { TcpxError } from "../errors.ts";
+import type { Args } from "../base/args.ts";
+import { meant } from "../base/did-you-mean.ts";
+import { TcpxError } from "../base/errors.ts";
 import { placeRules } from "../extensions/place.ts";
 import type { Drafted, Extension, RuleVerb } from "../extensions/types.ts";
 import { type Direction, KINDS, type Kind, type Selector } from "../policy/rule.ts";

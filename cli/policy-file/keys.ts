@@ -3,7 +3,7 @@
 // its verb, whose value is the word behind the verb, and the flags by their names.
 
 import type { ArgDef } from "citty";
-import { netnsArgs, scopeArgs, selectorArgs } from "../args.ts";
+import { netnsArgs, scopeArgs, selectorArgs } from "../base/args.ts";
 import { extensions } from "../extensions/index.ts";
 import type { Extension, RuleVerb } from "../extensions/types.ts";
 

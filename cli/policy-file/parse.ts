@@ -3,9 +3,9 @@
 // one wording.
 
 import type { TomlTable, TomlValue } from "smol-toml";
-import { type ScopeFlags, scopeFlags } from "../args.ts";
-import { meant } from "../did-you-mean.ts";
-import { TcpxError } from "../errors.ts";
+import { type ScopeFlags, scopeFlags } from "../base/args.ts";
+import { meant } from "../base/did-you-mean.ts";
+import { TcpxError } from "../base/errors.ts";
 import { extensions } from "../extensions/index.ts";
 import type { Extension } from "../extensions/types.ts";
 import { parseUnit } from "../system/unit-name.ts";
@@ -16,7 +16,7 @@ import { DOCUMENT_KEYS, extensionNames, FORMAT, SCOPE_KEYS } from "./keys.ts";
 import { lineOf, type Path } from "./locate.ts";
 import { duplicates } from "./place.ts";
 import { Problems, problem, problemAt, type Source } from "./problem.ts";
-import { NOTHING_PRESENT, readTables, type SiteTables, settle } from "./site.ts";
+import { NOTHING_PRESENT, readTables, type SiteTables, settle } from "./site-tables.ts";
 import { parseToml } from "./syntax.ts";
 import { isTable } from "./toml.ts";
 

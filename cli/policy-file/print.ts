@@ -8,7 +8,7 @@ import { KINDS, placeKey, type Rule } from "../policy/rule.ts";
 import { formatCidr } from "../policy/selector.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { FORMAT, flagsOf, wordOf } from "./keys.ts";
-import { printSite } from "./site.ts";
+import { printSite } from "./site-tables.ts";
 
 export interface PrintedScope {
   /** As the file is to name it. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What is wrong with a policy, with file, line and key; all of it at once.
 
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
 import { type Path, pathText, positionOf } from "./locate.ts";
 
 /** The text of a policy, and what it is called in messages. */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The scopes of a policy on this host.
 
-import type { ScopeFlags } from "../args.ts";
-import { TcpxError } from "../errors.ts";
-import type { Scope } from "../loader/host.ts";
-import { formatDuration } from "../policy/duration.ts";
-import type { FoundScope } from "../system/scope.ts";
+import type { ScopeFlags } from "../base/args.ts";
+import { formatDuration } from "../base/duration.ts";
+import { TcpxError } from "../base/errors.ts";
+import type { FoundScope } from "../loader/named-scope.ts";
+import type { Scope } from "../system/host.ts";
 import { lineOf, pathText } from "./locate.ts";
 import type { Policy, PolicyScope } from "./parse.ts";
 import { Problems, problem, problemAt } from "./problem.ts";

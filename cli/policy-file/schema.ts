@@ -3,13 +3,13 @@
 // parsers of the commands.
 
 import type { ArgDef } from "citty";
-import { netnsArgs, selectorArgs } from "../args.ts";
+import { netnsArgs, selectorArgs } from "../base/args.ts";
 import { extensions } from "../extensions/index.ts";
 import type { Extension, RuleVerb } from "../extensions/types.ts";
 import { KINDS } from "../policy/rule.ts";
 import { DEFAULT_SITE, EXID_NAMES, hex, SITE_ALGORITHMS, SITE_FIRST, SITE_LAST } from "../wire/site.ts";
 import { FORMAT, flagsOf, SCOPE_KEYS, scopeText, shapeOf, standsAlone, wordOf } from "./keys.ts";
-import { ALGORITHM_NAME, ALGORITHMS_TEXT, EXID_TEXT } from "./site.ts";
+import { ALGORITHM_NAME, ALGORITHMS_TEXT, EXID_TEXT } from "./site-tables.ts";
 
 type Schema = Record<string, unknown>;
 

@@ -3,7 +3,7 @@
 // meant, so that the others are found, too.
 
 import type { TomlTable } from "smol-toml";
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
 import { MOST_PROBLEMS, type Problems, problem, type Source } from "./problem.ts";
 import { DEEPEST, dottedLine, tooDeep } from "./toml.ts";
 

@@ -2,7 +2,7 @@
 // --to, --from and --port: text to selectors and back.
 
 import ipaddr from "ipaddr.js";
-import { type TcpxError, usageError } from "../errors.ts";
+import { type TcpxError, usageError } from "../base/errors.ts";
 import { meantCidr, networkBits } from "./address-hint.ts";
 import { type Direction, placeKey, type Selector } from "./rule.ts";
 

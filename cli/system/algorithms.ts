@@ -2,10 +2,10 @@
 // Congestion controls of this kernel. BPF never loads a module, so we do, before a rule needs it.
 
 import { readFileSync } from "node:fs";
-import { Exit, TcpxError } from "../errors.ts";
-import { bridge, cstr } from "../loader/bridge.ts";
-import { capabilities } from "../loader/host.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { bridge, cstr } from "../bridge/bridge.ts";
 import { childEnvironment, programOf } from "./child.ts";
+import { capabilities } from "./host.ts";
 
 /** Names that the kernel has at hand; its list is the same in every network namespace. */
 export function availableAlgorithms(): string[] {

@@ -3,8 +3,8 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { isDirectory, mountInfo, readOrEmpty, viewpoints } from "../loader/viewpoint.ts";
 import { belowMount, byDepth, cgroupMounts, unifiedPath } from "./cgroup-path.ts";
+import { isDirectory, mountInfo, readOrEmpty, viewpoints } from "./viewpoint.ts";
 
 /** Is the process in that very cgroup? Undefined where its list cannot be read: of threaded cgroups. */
 export function holds(cgroup: string, pid: number): boolean | undefined {

@@ -2,9 +2,9 @@
 // A process that stays for long may do no more than it needs to, whoever has started it, and does not wake up
 // for nothing.
 
-import { Exit, TcpxError } from "../errors.ts";
-import { type Bridge, Errno } from "../loader/bridge.ts";
-import { type Capability, capabilityMask } from "../loader/host.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { type Bridge, Errno } from "../bridge/bridge.ts";
+import { type Capability, capabilityMask } from "./host.ts";
 import { QUIET } from "./runtime-env.ts";
 import { self } from "./self.ts";
 

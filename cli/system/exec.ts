@@ -3,8 +3,8 @@
 
 import { accessSync, constants, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { RunExit, TcpxError } from "../errors.ts";
-import { type Bridge, Errno } from "../loader/bridge.ts";
+import { RunExit, TcpxError } from "../base/errors.ts";
+import { type Bridge, Errno } from "../bridge/bridge.ts";
 
 /** The C library's, for when PATH is not set. */
 const DEFAULT_PATH = "/bin:/usr/bin";

@@ -3,7 +3,7 @@
 
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type Bridge, cstr, unwrap } from "../loader/bridge.ts";
+import { type Bridge, cstr, unwrap } from "../bridge/bridge.ts";
 
 /** A network namespace, by a file that stands for it: /proc/PID/ns/net. */
 export interface Namespace {

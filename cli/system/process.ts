@@ -3,8 +3,8 @@
 
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { constants } from "node:os";
-import type { Bridge } from "../loader/bridge.ts";
-import { readOrEmpty } from "../loader/viewpoint.ts";
+import type { Bridge } from "../bridge/bridge.ts";
+import { readOrEmpty } from "./viewpoint.ts";
 
 const PF_KTHREAD = 0x00200000;
 const SOL_SOCKET = 1;

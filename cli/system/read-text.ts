@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Text that a user hands us, from a file or stdin, of which nothing is known yet.
 
-import { Exit, TcpxError, usageError } from "../errors.ts";
+import { Exit, TcpxError, usageError } from "../base/errors.ts";
 import { NoPlainFile, readPlain } from "./plain-file.ts";
 
 function cannotRead(name: string, error: unknown): TcpxError {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What systemd keeps units of tcpx from, the same for all of them. Pure.
 
-import type { Capability } from "../loader/host.ts";
+import type { Capability } from "./host.ts";
 
 /**
  * Not MemoryDenyWriteExecute: the runtime and bun:ffi make code. Not ProtectKernelTunables or

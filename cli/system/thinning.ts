@@ -2,9 +2,9 @@
 // Can this kernel thin ACKs? Tried, because distributions backport: a version number would not tell.
 
 import { release } from "node:os";
-import { Exit, TcpxError } from "../errors.ts";
-import { type Bridge, bridge } from "../loader/bridge.ts";
-import { tryProgram } from "../loader/probe.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
+import { type Bridge, bridge } from "../bridge/bridge.ts";
+import { tryProgram } from "../bridge/probe.ts";
 
 /** Loads a cgroup_skb program with a timer in a hash map, as the thinner is one; 0, or a negative errno. */
 function tryThinning(lib: Bridge): Promise<number> {

@@ -4,7 +4,7 @@
 
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type TcpxError, usageError } from "../errors.ts";
+import { type TcpxError, usageError } from "../base/errors.ts";
 import { childEnvironment, programOf } from "./child.ts";
 import { makeDirectories, replaceFile, sweepDrafts } from "./files.ts";
 import { rulesSandbox } from "./sandbox.ts";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Names of systemd's units, and of their cgroups. Pure.
 
-import { usageError } from "../errors.ts";
+import { usageError } from "../base/errors.ts";
 
 /** Units that processes run in; targets, timers and the like have none. */
 const WITH_PROCESSES = ["service", "scope", "slice", "socket", "mount", "swap"];

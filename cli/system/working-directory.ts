@@ -4,7 +4,7 @@
 
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { Exit, TcpxError } from "../errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
 
 /** struct tcpx_start_head (native-loader/start/started.h), at the page of the entry point. */
 const HEAD = { magic: "tcpx start code\0", started: 24, page: 4096 };
@@ -22,7 +22,7 @@ function auxiliaryVector(): BigUint64Array | undefined {
 /** Of struct tcpx_started: the directory's descriptor; -1, or undefined where that code has not run. */
 async function leftDirectory(): Promise<number | undefined> {
   const vector = auxiliaryVector();
-  if (!vector) return (await import("../loader/bridge.ts")).bridge().then((lib) => lib.tcpx_left_directory());
+  if (!vector) return (await import("../bridge/bridge.ts")).bridge().then((lib) => lib.tcpx_left_directory());
   const { read } = await import("bun:ffi"); // takes time, as the bridge does, and is seldom needed
   const at = vector.findIndex((value, i) => i % 2 === 0 && value === AT_ENTRY);
   if (at < 0) return undefined;
@@ -41,7 +41,7 @@ export async function returnToDirectory(): Promise<void> {
   const directory = (await leftDirectory()) ?? -1;
   if (directory < 0) return;
   nameless = true;
-  const { bridge } = await import("../loader/bridge.ts");
+  const { bridge } = await import("../bridge/bridge.ts");
   const error = (await bridge()).tcpx_enter_directory(directory);
   if (error < 0) {
     const hint = "change to another one";

@@ -2,7 +2,7 @@
 // Acknowledgment strategies on the wire: the 16 bits behind the experiment identifiers of our own
 // request and answer (delay8, segments8), and TARR (draft-ietf-tcpm-ack-rate-request).
 
-import { Exid } from "../loader/layout.generated.ts";
+import { Exid } from "../layout/layout.generated.ts";
 import { bitsHex } from "./site.ts";
 
 /** What is asked for, or granted; 0 in a field: unspecified, or refused. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // TCP options out of an Ethernet frame, for people to look at.
 
-import { formatDuration } from "../policy/duration.ts";
+import { formatDuration } from "../base/duration.ts";
 import { describeRequest } from "./request.ts";
 import { DEFAULT_SITE, type Site } from "./site.ts";
 import { decodeUto, UTO_KIND } from "./uto.ts";

@@ -2,7 +2,7 @@
 // What a site may have agreed on for itself: other experiment identifiers (RFC 6994), and numbers for
 // congestion controls that have none of ours. Pure; the host's table is read by loader/site.ts.
 
-import { Algorithm, Exid, structs } from "../loader/layout.generated.ts";
+import { Algorithm, Exid, structs } from "../layout/layout.generated.ts";
 
 /** "cc-ask" for TCPX_EXID_CC_ASK. */
 type Spelled<S extends string> = S extends `${infer A}_${infer B}`

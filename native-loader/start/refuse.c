@@ -2,7 +2,7 @@
 /* An error as tcpx tells it (cli/output/io.ts), told without it. */
 #include "start.h"
 
-#define UNSUPPORTED 3  /* cli/errors.ts */
+#define UNSUPPORTED 3  /* cli/base/errors.ts */
 #define RUN_FAILED 125 /* tcpx run */
 
 struct text {

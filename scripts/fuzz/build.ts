@@ -10,7 +10,8 @@ import { TARGETS, targetOf } from "./targets.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const HARNESS = join(ROOT, "tests/fuzz");
-const NATIVE = join(ROOT, "native-loader");
+/** Of which no two files have the same name. */
+const BRIDGE = ["native-loader", "native-loader/agent"].map((name) => join(ROOT, name));
 const SHARED = join(ROOT, "embedded-bpf/tcpx_shared.h");
 
 const CHECKS = "address,undefined";
@@ -26,7 +27,7 @@ const COMPILE = [
     "-fno-omit-frame-pointer",
     "-U_FORTIFY_SOURCE",
   ],
-  ...[`-fsanitize=fuzzer-no-link,${CHECKS}`, "-fno-sanitize-recover=all", `-I${NATIVE}`],
+  ...[`-fsanitize=fuzzer-no-link,${CHECKS}`, "-fno-sanitize-recover=all", ...BRIDGE.map((dir) => `-I${dir}`)],
 ];
 const LINK = [`-fsanitize=fuzzer,${CHECKS}`];
 
@@ -44,6 +45,11 @@ async function sources(dir: string, kind: string): Promise<string[]> {
   return (await readdir(dir)).filter((name) => name.endsWith(kind)).sort();
 }
 
+const bridgeSources = async (kind: string) =>
+  (
+    await Promise.all(BRIDGE.map(async (dir) => (await sources(dir, kind)).map((file) => join(dir, file))))
+  ).flat();
+
 interface Unit {
   source: string;
   object: string;
@@ -60,16 +66,15 @@ async function units(): Promise<Unit[]> {
     source: join(HARNESS, file),
     object: harnessObject(stem(file)),
   }));
-  const bridge = (await sources(NATIVE, ".c")).filter(needed).map((file) => ({
-    source: join(NATIVE, file),
-    object: bridgeObject(stem(file)),
-  }));
+  const bridge = (await bridgeSources(".c"))
+    .filter(needed)
+    .map((source) => ({ source, object: bridgeObject(stem(source)) }));
   return [...own, ...bridge];
 }
 
 async function inputs(): Promise<string[]> {
   const headers = [...(await sources(HARNESS, ".h")).map((file) => join(HARNESS, file)), SHARED];
-  headers.push(...(await sources(NATIVE, ".h")).map((file) => join(NATIVE, file)));
+  headers.push(...(await bridgeSources(".h")));
   const files = [...(await units()).map(({ source }) => source), ...headers];
   return [await run(["clang", "--version"]), ...COMPILE, ...LINK, ...files.map((file) => `file:${file}`)];
 }
@@ -94,7 +99,7 @@ async function wrapped(files: string[]): Promise<string[]> {
 async function link(name: string, objectOf: (object: string) => string, out: string): Promise<void> {
   const target = targetOf(name);
   const files = [name, ...target.harness];
-  const bridge = (await sources(NATIVE, ".c")).map((file) => basename(file, ".c"));
+  const bridge = (await bridgeSources(".c")).map((file) => basename(file, ".c"));
   const objects = [
     ...files.map(harnessObject),
     ...bridge.filter((file) => target.bridge.test(file)).map(bridgeObject),
@@ -120,8 +125,9 @@ export async function buildWith(name: string, texts: Map<string, string>, dir: s
   const changed = new Set<string>();
   for (const [file, text] of texts) {
     const object = bridgeObject(basename(file, ".c"));
-    await writeFile(join(dir, file), text); // headers beside it are found with -I
-    await compile(join(dir, file), join(dir, object));
+    const source = join(dir, basename(file)); // headers beside it are found with -I
+    await writeFile(source, text);
+    await compile(source, join(dir, object));
     changed.add(object);
   }
   await link(name, (object) => join(changed.has(object) ? dir : folder, object), join(dir, name));

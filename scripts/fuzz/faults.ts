@@ -20,111 +20,111 @@ interface Fault {
 export const FAULTS: Record<string, Fault> = {
   "messages of anybody are believed": {
     target: "news",
-    edits: [["netlink.c", "from.nl_family != AF_NETLINK || from.nl_pid)", "0)"]],
+    edits: [["agent/netlink.c", "from.nl_family != AF_NETLINK || from.nl_pid)", "0)"]],
   },
   "messages of anybody are believed, in answers": {
     target: "answers",
-    edits: [["netlink.c", "from.nl_family != AF_NETLINK || from.nl_pid)", "0)"]],
+    edits: [["agent/netlink.c", "from.nl_family != AF_NETLINK || from.nl_pid)", "0)"]],
   },
   "a sender without an address is believed": {
     target: "answers",
-    edits: [["netlink.c", "len != sizeof(from) || from.nl_family", "from.nl_family"]],
+    edits: [["agent/netlink.c", "len != sizeof(from) || from.nl_family", "from.nl_family"]],
   },
   "a sender of another family is believed": {
     target: "answers",
-    edits: [["netlink.c", "from.nl_family != AF_NETLINK || from.nl_pid", "from.nl_pid"]],
+    edits: [["agent/netlink.c", "from.nl_family != AF_NETLINK || from.nl_pid", "from.nl_pid"]],
   },
   "a message of any length goes into a batch": {
     target: "answers",
-    edits: [["netlink-batch.c", "if (m->nlmsg_len < sizeof(*m) || len > NL_MESSAGE)", "if (0)"]],
+    edits: [["agent/netlink-batch.c", "if (m->nlmsg_len < sizeof(*m) || len > NL_MESSAGE)", "if (0)"]],
   },
   "one request fails many times": {
     target: "answers",
-    edits: [["netlink-batch.c", "number <= b->judged ||", "number <= b->sent ||"]],
+    edits: [["agent/netlink-batch.c", "number <= b->judged ||", "number <= b->sent ||"]],
   },
   "an attribute without its byte is read": {
     target: "answers",
-    edits: [["netlink.c", "a && RTA_PAYLOAD(a) >= 1 ?", "a ?"]],
+    edits: [["agent/netlink.c", "a && RTA_PAYLOAD(a) >= 1 ?", "a ?"]],
   },
   "an attribute shorter than its number is read": {
     target: "answers",
-    edits: [["netlink.c", "!a || RTA_PAYLOAD(a) < sizeof(value)", "!a"]],
+    edits: [["agent/netlink.c", "!a || RTA_PAYLOAD(a) < sizeof(value)", "!a"]],
   },
   "an error that is positive is passed on": {
     target: "answers",
-    edits: [["netlink.c", "error > 0 ? -EPROTO : error", "error"]],
+    edits: [["agent/netlink.c", "error > 0 ? -EPROTO : error", "error"]],
   },
   "a message is longer than the room for it": {
     target: "answers",
-    edits: [["netlink.c", "(size_t)n > room ? -EMSGSIZE : n", "n"]],
+    edits: [["agent/netlink.c", "(size_t)n > room ? -EMSGSIZE : n", "n"]],
   },
   "answers to a batch are waited for without an end": {
     target: "answers",
-    edits: [["netlink-batch.c", "b->sent != b->count && nl_late(&end)", "0 && nl_late(&end)"]],
+    edits: [["agent/netlink-batch.c", "b->sent != b->count && nl_late(&end)", "0 && nl_late(&end)"]],
   },
   "the end of a dump is waited for without an end": {
     target: "news",
-    edits: [["netlink.c", "!d.done && nl_late(&end)", "0 && nl_late(&end)"]],
+    edits: [["agent/netlink.c", "!d.done && nl_late(&end)", "0 && nl_late(&end)"]],
   },
   "news that are lost are read without an end": {
     target: "news",
-    edits: [["routes-follow.c", "i < (r->lost ? READS_LOST : READS)", "i < READS || r->lost"]],
+    edits: [["agent/routes-follow.c", "i < (r->lost ? READS_LOST : READS)", "i < READS || r->lost"]],
   },
   "a socket that cannot be prepared stays open": {
     target: "news",
-    edits: [["netlink.c", "\tclose(fd);\n\treturn err;", "\treturn err;"]],
+    edits: [["agent/netlink.c", "\tclose(fd);\n\treturn err;", "\treturn err;"]],
   },
   "a next hop has less than its head": {
     target: "answers",
-    edits: [["route-copy.c", "left >= (int)sizeof(*leg) && RTNH_OK(leg, left)", "left > 0"]],
+    edits: [["agent/route-copy.c", "left >= (int)sizeof(*leg) && RTNH_OK(leg, left)", "left > 0"]],
   },
   "a route of any length is copied": {
     target: "answers",
-    edits: [["netlink.c", "at + RTA_SPACE(len) > NL_MESSAGE", "0"]],
+    edits: [["agent/netlink.c", "at + RTA_SPACE(len) > NL_MESSAGE", "0"]],
   },
   "a held packet is sent whatever length its header says": {
     target: "agent",
-    edits: [["flush.c", "held->len == claimed(", "claimed("]],
+    edits: [["agent/flush.c", "held->len == claimed(", "claimed("]],
   },
   "a held packet is sent as IPv4 whatever it is": {
     target: "agent",
-    edits: [["flush.c", "version == 4 && ip[0] == 0x45 && ip[9] == IPPROTO_TCP", "version == 4"]],
+    edits: [["agent/flush.c", "version == 4 && ip[0] == 0x45 && ip[9] == IPPROTO_TCP", "version == 4"]],
   },
   "a held packet is sent as IPv6 whatever it is": {
     target: "agent",
-    edits: [["flush.c", "version == 6 && ip[0] >> 4 == 6 && ip[6] == IPPROTO_TCP", "version == 6"]],
+    edits: [["agent/flush.c", "version == 6 && ip[0] >> 4 == 6 && ip[6] == IPPROTO_TCP", "version == 6"]],
   },
   "a held packet is longer than there is room for": {
     target: "agent",
-    edits: [["flush.c", "held->len <= sizeof(held->packet) &&", ""]],
+    edits: [["agent/flush.c", "held->len <= sizeof(held->packet) &&", ""]],
   },
   "a held packet with data is sent": {
     target: "agent",
-    edits: [["flush.c", "held->len == ip + (held->packet[ip + TCP_OFFSET] >> 4) * 4U", "1"]],
+    edits: [["agent/flush.c", "held->len == ip + (held->packet[ip + TCP_OFFSET] >> 4) * 4U", "1"]],
   },
   "a held packet is longer than its record": {
     target: "agent",
-    edits: [["flusher.c", "size >= sizeof(*held) && ", ""]],
+    edits: [["agent/flusher.c", "size >= sizeof(*held) && ", ""]],
   },
   "a wish is shorter than its record": {
     target: "agent",
-    edits: [["flusher.c", "size >= sizeof(*wanted) && ", ""]],
+    edits: [["agent/flusher.c", "size >= sizeof(*wanted) && ", ""]],
   },
   "a notice is shorter than a number": {
     target: "agent",
-    edits: [["agent.c", "size >= sizeof(uint32_t)", "size"]],
+    edits: [["agent/agent.c", "size >= sizeof(uint32_t)", "size"]],
   },
   "a namespace of another user namespace is entered": {
     target: "agent",
-    edits: [["served.c", "netns_owned_by(fd, &s->own)", "fd >= 0"]],
+    edits: [["agent/served.c", "netns_owned_by(fd, &s->own)", "fd >= 0"]],
   },
   "more namespaces are served than can be": {
     target: "agent",
-    edits: [["served.c", "if (s->count >= s->most) {", "if (0) {"]],
+    edits: [["agent/served.c", "if (s->count >= s->most) {", "if (0) {"]],
   },
   "a text of /proc fills the room for its end": {
     target: "agent",
-    edits: [["served-netns.c", "sizeof(text) - 1)", "sizeof(text))"]],
+    edits: [["agent/served-netns.c", "sizeof(text) - 1)", "sizeof(text))"]],
   },
   "a record is longer than the reader's longest": {
     target: "ring",

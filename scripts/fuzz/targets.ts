@@ -4,7 +4,7 @@
 export interface Target {
   /** Files of tests/fuzz besides NAME.c, without .c. */
   harness: string[];
-  /** Files of native-loader, without .c. */
+  /** Files of native-loader and its agent/, without .c. */
   bridge: RegExp;
   /** Runs in the tests: a few seconds. */
   runs: number;

@@ -10,12 +10,12 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Bridge, bridge } from "../../cli/loader/bridge.ts";
-import { findBpffs } from "../../cli/loader/host.ts";
-import { structs, WatchSlot } from "../../cli/loader/layout.generated.ts";
-import { type Fd, lookup, openPin } from "../../cli/loader/maps.ts";
+import { type Bridge, bridge } from "../../cli/bridge/bridge.ts";
+import { type Fd, lookup, openPin } from "../../cli/bridge/maps.ts";
+import { structs, WatchSlot } from "../../cli/layout/layout.generated.ts";
+import { decode } from "../../cli/layout/struct.ts";
 import { layoutDir } from "../../cli/loader/pins.ts";
-import { decode } from "../../cli/loader/struct.ts";
+import { findBpffs } from "../../cli/system/host.ts";
 import { buildSupport } from "../support/build.ts";
 import { type Child, Lab, until } from "../support/lab.ts";
 import { tcpx, tcpxPath } from "../support/tcpx.ts";

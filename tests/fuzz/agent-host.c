@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../native-loader/find-netns.h"
+#include "../../native-loader/agent/find-netns.h"
 #include "agent-host.h"
 #include "host.h"
 #include "input.h"

@@ -3,7 +3,7 @@
 #ifndef TCPX_FUZZ_AGENT_HOST_H
 #define TCPX_FUZZ_AGENT_HOST_H
 
-#include "../../native-loader/agent-internal.h"
+#include "../../native-loader/agent/agent-internal.h"
 
 /* Of a harness: what the agent's thread is to look after next; NULL: nothing, it is late. */
 void *host_event(struct agent *a);

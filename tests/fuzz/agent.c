@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../native-loader/agent-internal.h"
+#include "../../native-loader/agent/agent-internal.h"
 #include "agent-host.h"
 #include "bpf.h"
 #include "grammar.h"

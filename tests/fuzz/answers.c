@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "../../native-loader/routes-internal.h"
+#include "../../native-loader/agent/routes-internal.h"
 #include "grammar.h"
 #include "host.h"
 #include "input.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Who is told of requests that failed hears of each once at most, in their order. */
-#include "../../native-loader/netlink.h"
+#include "../../native-loader/agent/netlink.h"
 #include "host.h"
 #include "input.h"
 

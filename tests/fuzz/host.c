@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "../../native-loader/netlink.h"
+#include "../../native-loader/agent/netlink.h"
 #include "../../native-loader/guard-process.h"
 #include "host.h"
 #include "input.h"

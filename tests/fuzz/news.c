@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "../../native-loader/routes-follow.h"
+#include "../../native-loader/agent/routes-follow.h"
 #include "host.h"
 #include "input.h"
 

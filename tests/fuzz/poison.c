@@ -8,7 +8,7 @@
  */
 #include <sanitizer/asan_interface.h>
 
-#include "../../native-loader/routes-follow.h"
+#include "../../native-loader/agent/routes-follow.h"
 #include "host.h"
 #include "input.h"
 

@@ -3,8 +3,8 @@
 #include <linux/fib_rules.h>
 #include <sys/socket.h>
 
-#include "../../native-loader/netlink.h"
-#include "../../native-loader/routes.h"
+#include "../../native-loader/agent/netlink.h"
+#include "../../native-loader/agent/routes.h"
 #include "host.h"
 #include "input.h"
 

@@ -3,7 +3,7 @@
 // and a peer that asks for ACKs at once must not set it.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { statSync } from "node:fs";
-import { LAYOUT_VERSION, ServedFlag } from "../../cli/loader/layout.generated.ts";
+import { LAYOUT_VERSION, ServedFlag } from "../../cli/layout/layout.generated.ts";
 import { DEFAULT_MARK, markOf, marksOf } from "../support/ack-lab.ts";
 import { run, until } from "../support/lab.ts";
 import { RequestLab } from "../support/request-lab.ts";

@@ -2,7 +2,7 @@
 // `tcpx connections` beside what ss and getsockopt say of the same sockets.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { statSync } from "node:fs";
-import { bridge } from "../../cli/loader/bridge.ts";
+import { bridge } from "../../cli/bridge/bridge.ts";
 import { listSockets } from "../../cli/observe/iterate.ts";
 import { IPPROTO_TCP, TCP_CONGESTION } from "../support/constants.ts";
 import { ssInfo } from "../support/judges.ts";

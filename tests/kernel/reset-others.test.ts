@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // reset where not all is ours: programs of a tcpx with another bpffs, and directories that nobody has finished.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { LAYOUT_VERSION } from "../../cli/loader/layout.generated.ts";
+import { LAYOUT_VERSION } from "../../cli/layout/layout.generated.ts";
 import { Lab } from "../support/lab.ts";
 import { PrivateHost } from "../support/private-host.ts";
 import { describeIf, labRequirement } from "../support/requires.ts";

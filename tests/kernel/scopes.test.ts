@@ -3,7 +3,7 @@
 
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readdirSync, rmdirSync } from "node:fs";
-import { LAYOUT_VERSION } from "../../cli/loader/layout.generated.ts";
+import { LAYOUT_VERSION } from "../../cli/layout/layout.generated.ts";
 import { type Connection, connectPeers, type Peer } from "../support/lab.ts";
 import { captureRequirement, describeIf, every, labRequirement } from "../support/requires.ts";
 import { tcpx } from "../support/tcpx.ts";

@@ -2,7 +2,7 @@
 // Rules of the last executable of every layout since 6 are taken over exactly, of every extension and kind.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { dirname } from "node:path";
-import { LAYOUT_VERSION } from "../../cli/loader/layout.generated.ts";
+import { LAYOUT_VERSION } from "../../cli/layout/layout.generated.ts";
 import { version } from "../../package.json";
 import { CONTROL, TestControl } from "../support/congestion.ts";
 import { connecting as connectingMeanwhile, type Ends } from "../support/connection-loop.ts";

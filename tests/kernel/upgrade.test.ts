@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A newer executable finds an older one's rules: it takes them over, with no connection without its rule.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { LAYOUT_VERSION } from "../../cli/loader/layout.generated.ts";
+import { LAYOUT_VERSION } from "../../cli/layout/layout.generated.ts";
 import { version } from "../../package.json";
 import { connecting as connectingMeanwhile, type Ends } from "../support/connection-loop.ts";
 import { killed, shortest, sweep } from "../support/kills.ts";

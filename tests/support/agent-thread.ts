@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The thread of the bridge that sends held ACKs and serves namespaces, started by this process itself.
-import { type Bridge, cstr, unwrap } from "../../cli/loader/bridge.ts";
+import { type Bridge, cstr, unwrap } from "../../cli/bridge/bridge.ts";
 
 export class Agent {
   private handle = 0n;

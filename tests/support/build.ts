@@ -55,7 +55,8 @@ async function build(): Promise<string> {
 
 /** A program with parts of the bridge inside; not one of the others: guests have no source of the bridge. */
 async function buildWithBridge(name: string, parts: RegExp, libraries: string[] = []): Promise<string> {
-  const files = [...sources(name, /^[^.]+\.c$/), ...sources("../../native-loader", parts)];
+  const bridge = ["../../native-loader", "../../native-loader/agent"];
+  const files = [name, ...bridge].flatMap((dir) => sources(dir, dir === name ? /^[^.]+\.c$/ : parts));
   const inputs = [...FLAGS, ...libraries, ...files.map((path) => `file:${path}`)];
   const folder = await cached(`test-${name}`, inputs, async (out) => {
     const units = files.filter((path) => path.endsWith(".c"));

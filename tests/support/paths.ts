@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What tcpx remembers of paths (the pinned map `paths`), as bpftool reads and writes it.
 import { existsSync } from "node:fs";
-import { LAYOUT_VERSION } from "../../cli/loader/layout.generated.ts";
+import { LAYOUT_VERSION } from "../../cli/layout/layout.generated.ts";
 import { run } from "./process.ts";
 import { every, requirement } from "./requires.ts";
 

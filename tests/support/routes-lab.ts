@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The routes of immediate ACKs (native-loader/routes.c) in a namespace, judged by iproute2.
+// The routes of immediate ACKs (native-loader/agent/routes.c) in a namespace, judged by iproute2.
 import { readdirSync, readFileSync } from "node:fs";
 import { buildRoutes } from "./build.ts";
 import type { Lab } from "./lab.ts";

@@ -5,7 +5,7 @@
 
 import { openSync, statSync } from "node:fs";
 import { Thinner } from "../../cli/agent/thinner.ts";
-import { bridge } from "../../cli/loader/bridge.ts";
+import { bridge } from "../../cli/bridge/bridge.ts";
 import { Agent } from "./agent-thread.ts";
 import { setStrategy } from "./thinner-lab.ts";
 

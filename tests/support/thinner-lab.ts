@@ -5,10 +5,10 @@
 import { dlopen } from "bun:ffi";
 import { closeSync, openSync, statSync } from "node:fs";
 import { THIN_COUNTER_NAMES, Thinner, type ThinnerConfig } from "../../cli/agent/thinner.ts";
-import { type Bridge, bridge, unwrap } from "../../cli/loader/bridge.ts";
-import type { ThinCounter } from "../../cli/loader/layout.generated.ts";
-import { update, valueSize } from "../../cli/loader/maps.ts";
-import { encode, type Struct } from "../../cli/loader/struct.ts";
+import { type Bridge, bridge, unwrap } from "../../cli/bridge/bridge.ts";
+import { update, valueSize } from "../../cli/bridge/maps.ts";
+import type { ThinCounter } from "../../cli/layout/layout.generated.ts";
+import { encode, type Struct } from "../../cli/layout/struct.ts";
 import { Agent } from "./agent-thread.ts";
 import {
   attempts,

@@ -2,13 +2,13 @@
 // Two hosts and their watchers, and what the pinned maps say of these.
 import { expect } from "bun:test";
 import { join } from "node:path";
-import { type Bridge, bridge } from "../../cli/loader/bridge.ts";
-import { findBpffs } from "../../cli/loader/host.ts";
-import { structs, WatchSlot } from "../../cli/loader/layout.generated.ts";
-import { lookup, openPin } from "../../cli/loader/maps.ts";
+import { type Bridge, bridge } from "../../cli/bridge/bridge.ts";
+import { lookup, openPin } from "../../cli/bridge/maps.ts";
+import { structs, WatchSlot } from "../../cli/layout/layout.generated.ts";
+import { decode } from "../../cli/layout/struct.ts";
 import { layoutDir } from "../../cli/loader/pins.ts";
-import { decode } from "../../cli/loader/struct.ts";
 import { LONGEST, Watched } from "../../cli/observe/watched.ts";
+import { findBpffs } from "../../cli/system/host.ts";
 import { type Connection, connectPeers } from "./lab.ts";
 import { UtoLab } from "./uto-lab.ts";
 import { Watch, type WatchOptions } from "./watch-lab.ts";

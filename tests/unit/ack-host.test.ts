@@ -2,7 +2,7 @@
 // `tcpx ack`: what this host makes of a rule, and a rule in words.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { checkArguments } from "../../cli/args.ts";
+import { checkArguments } from "../../cli/base/args.ts";
 import { ack } from "../../cli/extensions/ack.ts";
 import { unpackAck } from "../../cli/extensions/ack-rule.ts";
 import type { RuleDraft } from "../../cli/extensions/types.ts";

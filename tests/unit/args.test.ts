@@ -10,7 +10,7 @@ import {
   netnsArgs,
   scopeArgs,
   selectorArgs,
-} from "../../cli/args.ts";
+} from "../../cli/base/args.ts";
 
 const own = {
   duration: { type: "positional", description: "" },

@@ -2,7 +2,7 @@
 // `tcpx cc-request`: from arguments to rules, and from rules to text.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { checkArguments } from "../../cli/args.ts";
+import { checkArguments } from "../../cli/base/args.ts";
 import { ccRequest } from "../../cli/extensions/cc-request.ts";
 import { ALGORITHMS } from "../../cli/wire/site.ts";
 

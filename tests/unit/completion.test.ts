@@ -2,7 +2,7 @@
 // Completions: that all of the table is in the scripts, and what real shells make of them.
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { scopeArgs } from "../../cli/args.ts";
+import { scopeArgs } from "../../cli/base/args.ts";
 import { leaf } from "../../cli/commands/types.ts";
 import { bashScript } from "../../cli/completion/bash.ts";
 import { fishScript } from "../../cli/completion/fish.ts";

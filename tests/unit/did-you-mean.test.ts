@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { meant, meantFlag, nearest } from "../../cli/did-you-mean.ts";
+import { meant, meantFlag, nearest } from "../../cli/base/did-you-mean.ts";
 
 const WORDS = ["status", "show", "connections", "set", "unset", "accept", "uto", "iw", "port", "from", "to"];
 const FLAGS = ["json", "j", "quiet", "q", "verbose", "v", "to", "port", "pid", "from", "dry-run"];

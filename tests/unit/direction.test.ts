@@ -2,6 +2,7 @@
 // Rules for one direction only: how they get their place, are shown, and are found again.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { eachChangeLine, ruleJson } from "../../cli/describe/rules.ts";
 import { ack } from "../../cli/extensions/ack.ts";
 import { ccRequest } from "../../cli/extensions/cc-request.ts";
 import { extensions } from "../../cli/extensions/index.ts";
@@ -9,7 +10,6 @@ import { iw } from "../../cli/extensions/iw.ts";
 import { placeRules } from "../../cli/extensions/place.ts";
 import type { Extension, RuleDraft } from "../../cli/extensions/types.ts";
 import { uto } from "../../cli/extensions/uto.ts";
-import { eachChangeLine, ruleJson } from "../../cli/output/rules.ts";
 import { isChange, setRules, unsetRules } from "../../cli/policy/change.ts";
 import { KINDS, type Kind, type Rule } from "../../cli/policy/rule.ts";
 import { formatSelector, inDirection, parseSelectors } from "../../cli/policy/selector.ts";

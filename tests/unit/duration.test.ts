@@ -2,7 +2,7 @@
 // Durations on the command line.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { formatDuration, meantDuration, parseDuration } from "../../cli/policy/duration.ts";
+import { formatDuration, meantDuration, parseDuration } from "../../cli/base/duration.ts";
 import { UTO_MAX_MS } from "../../cli/wire/uto.ts";
 
 const UNITS = { ms: 1, s: 1000, min: 60_000, h: 3_600_000 } as const;

@@ -3,9 +3,9 @@
 import { describe, expect, test } from "bun:test";
 import { extensionOf, extensions } from "../../cli/extensions/index.ts";
 import { placeRules } from "../../cli/extensions/place.ts";
-import { Ext, RuleFlag, structs } from "../../cli/loader/layout.generated.ts";
+import { Ext, RuleFlag, structs } from "../../cli/layout/layout.generated.ts";
+import { decode, sizeOf } from "../../cli/layout/struct.ts";
 import { encodeNamespaces, encodePolicies } from "../../cli/loader/records.ts";
-import { decode, sizeOf } from "../../cli/loader/struct.ts";
 import { flatten, type Table } from "../../cli/policy/flatten.ts";
 import { KINDS, type Rule, ruleId } from "../../cli/policy/rule.ts";
 import { formatCidr, parseSelectors } from "../../cli/policy/selector.ts";

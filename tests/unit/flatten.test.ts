@@ -4,9 +4,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { extensionOf, extensions } from "../../cli/extensions/index.ts";
-import { Direction as D, RuleFlag } from "../../cli/loader/layout.generated.ts";
+import { Direction as D, RuleFlag } from "../../cli/layout/layout.generated.ts";
+import { decode, type Struct, sizeOf } from "../../cli/layout/struct.ts";
 import { encodeNamespaces, encodePolicies } from "../../cli/loader/records.ts";
-import { decode, type Struct, sizeOf } from "../../cli/loader/struct.ts";
 import { setRules } from "../../cli/policy/change.ts";
 import { flatten, type Table } from "../../cli/policy/flatten.ts";
 import { KINDS, type Rule, type Selector } from "../../cli/policy/rule.ts";

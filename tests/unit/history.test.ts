@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { basename } from "node:path";
-import { LAYOUT_VERSION } from "../../cli/loader/layout.generated.ts";
+import { LAYOUT_VERSION } from "../../cli/layout/layout.generated.ts";
 import { archiveOf, HISTORY, isHere, OLDEST, sourcesOf } from "../support/history.ts";
 import { testIf } from "../support/requires.ts";
 

@@ -5,7 +5,7 @@ import { mkdtempSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { atLeast } from "../../cli/doctor/host-checks.ts";
-import { hostView, isDirectory, mountsOf, viewpoints } from "../../cli/loader/viewpoint.ts";
+import { hostView, isDirectory, mountsOf, viewpoints } from "../../cli/system/viewpoint.ts";
 
 describe("atLeast", () => {
   test.each([

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
-import { checkArguments } from "../../cli/args.ts";
+import { checkArguments } from "../../cli/base/args.ts";
 import { iw } from "../../cli/extensions/iw.ts";
 
 const set = (args: Record<string, unknown>) => iw.verbs.set!.draft(args);

@@ -14,8 +14,8 @@ import {
   RuleFlag,
   Silence,
   TarrFlag,
-} from "../../cli/loader/layout.generated.ts";
-import { encode, encodeAll, type Struct } from "../../cli/loader/struct.ts";
+} from "../../cli/layout/layout.generated.ts";
+import { encode, encodeAll, type Struct } from "../../cli/layout/struct.ts";
 import { addressText, endpointText } from "../../cli/observe/address.ts";
 import { connectionDocument } from "../../cli/observe/json.ts";
 import { LISTEN, Listed, RECORD } from "../../cli/observe/listed.ts";

@@ -3,11 +3,11 @@
 import { describe, expect, test } from "bun:test";
 import { placeRules } from "../../cli/extensions/place.ts";
 import { uto } from "../../cli/extensions/uto.ts";
+import { Direction, Ext, LiveVerb } from "../../cli/layout/layout.generated.ts";
+import { decode, encodeAll, sizeOf } from "../../cli/layout/struct.ts";
 import { Matcher } from "../../cli/live/match.ts";
 import { planAsk, planSet, planUndo, seenOf } from "../../cli/live/plan.ts";
 import { decodeSockets, type Socket } from "../../cli/live/sockets.ts";
-import { Direction, Ext, LiveVerb } from "../../cli/loader/layout.generated.ts";
-import { decode, encodeAll, sizeOf } from "../../cli/loader/struct.ts";
 import { flatten } from "../../cli/policy/flatten.ts";
 import { type Rule, ruleId } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 import { expect, test } from "bun:test";
+import { Keepalive, LiveResult, LiveSaid } from "../../cli/layout/layout.generated.ts";
 import { outcomeJson, outcomeLines, outcomeOf } from "../../cli/live/report.ts";
 import { sshSession } from "../../cli/live/ssh.ts";
-import { Keepalive, LiveResult, LiveSaid } from "../../cli/loader/layout.generated.ts";
 
 const row = (result: number, said: number = LiveSaid.NOTHING_TO_SAY, error = 0, keepalive = 0) => ({
   order: 0,

@@ -3,7 +3,7 @@
 // documents out. Nothing here may reach a command that changes the host.
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { version } from "../../cli/version.ts";
+import { version } from "../../cli/base/version.ts";
 
 const MAIN = join(import.meta.dir, "..", "..", "cli", "main.ts");
 

@@ -2,11 +2,11 @@
 // The manual page: complete, and without complaints of those who set it.
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { Exit } from "../../cli/base/errors.ts";
+import { version } from "../../cli/base/version.ts";
 import { manPage } from "../../cli/completion/man.ts";
 import { EXIT_CODES } from "../../cli/completion/program.ts";
 import { commandTree, nodesOf } from "../../cli/completion/tree.ts";
-import { Exit } from "../../cli/errors.ts";
-import { version } from "../../cli/version.ts";
 import { describeIf, manRequirement } from "../support/requires.ts";
 
 const MAIN = join(import.meta.dir, "..", "..", "cli", "main.ts");

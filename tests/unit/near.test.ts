@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Rules near a place without one: which, in which order, and in words.
 import { expect, test } from "bun:test";
-import { missingText, nearText } from "../../cli/output/near.ts";
+import { missingText, nearText } from "../../cli/describe/near-text.ts";
 import { nearRules, type Wanted } from "../../cli/policy/near.ts";
 import type { Kind, Netns, Rule } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";

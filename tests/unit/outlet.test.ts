@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Text without an end goes out whole, at the pace of its reader.
 import { expect, test } from "bun:test";
-import type { Bridge } from "../../cli/loader/bridge.ts";
+import type { Bridge } from "../../cli/bridge/bridge.ts";
 import { Outlet, Pause } from "../../cli/output/outlet.ts";
 
 const EPIPE = -32;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What goes to stdout and stderr, and in which form.
 import { afterEach, beforeEach, describe, expect, spyOn, test } from "bun:test";
-import { TcpxError, usageError } from "../../cli/errors.ts";
-import { Io, type IoFlags, useColour } from "../../cli/output/io.ts";
+import { TcpxError, usageError } from "../../cli/base/errors.ts";
 import {
   eachChangeLine,
   labelOf,
@@ -11,7 +10,8 @@ import {
   ruleRows,
   scopeText,
   unitNameOf,
-} from "../../cli/output/rules.ts";
+} from "../../cli/describe/rules.ts";
+import { Io, type IoFlags, useColour } from "../../cli/output/io.ts";
 import { table } from "../../cli/output/table.ts";
 import { setRules, unsetRules } from "../../cli/policy/change.ts";
 import type { Rule } from "../../cli/policy/rule.ts";

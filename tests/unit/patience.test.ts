@@ -4,7 +4,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { endless, patienceOf } from "../../cli/commands/patience.ts";
+import { endless, patienceOf } from "../../cli/flags/patience.ts";
 import { Io } from "../../cli/output/io.ts";
 import { lockHolder, nameOf, troubleOf } from "../../cli/system/lock-holder.ts";
 import { commandLineOf, FIRST_PID_NS, pidNs, processState } from "../../cli/system/process.ts";

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { TcpxError } from "../../cli/errors.ts";
+import { TcpxError } from "../../cli/base/errors.ts";
 import { extensions } from "../../cli/extensions/index.ts";
 import type { Netns, Rule } from "../../cli/policy/rule.ts";
 import { ruleKey } from "../../cli/policy/rule.ts";

@@ -2,7 +2,7 @@
 // All that is wrong with a policy file is told at once, each at its line, and nothing takes long.
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { TcpxError } from "../../cli/errors.ts";
+import { TcpxError } from "../../cli/base/errors.ts";
 import { parsePolicy } from "../../cli/policy-file/parse.ts";
 import { Fitting, placeScope } from "../../cli/policy-file/place.ts";
 

@@ -2,12 +2,12 @@
 // Rules as the bytes of the `rules` map.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { ruleJson } from "../../cli/describe/rules.ts";
 import { extensionOf, extensions } from "../../cli/extensions/index.ts";
 import { placeRules } from "../../cli/extensions/place.ts";
-import { Ext, RuleFlag } from "../../cli/loader/layout.generated.ts";
+import { Ext, RuleFlag } from "../../cli/layout/layout.generated.ts";
+import { decode, sizeOf } from "../../cli/layout/struct.ts";
 import { decodeRules, encodeRules } from "../../cli/loader/records.ts";
-import { decode, sizeOf } from "../../cli/loader/struct.ts";
-import { ruleJson } from "../../cli/output/rules.ts";
 import { KINDS, type Rule } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
 import { ALGORITHMS, DEFAULT_SITE } from "../../cli/wire/site.ts";

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // `tcpx run` on paper: its flags are those of the extensions' `set`, and the command is left alone.
 import { describe, expect, test } from "bun:test";
-import { checkArguments } from "../../cli/args.ts";
+import { checkArguments } from "../../cli/base/args.ts";
+import { RunExit, TcpxError } from "../../cli/base/errors.ts";
 import { run } from "../../cli/commands/run.ts";
-import { RunExit, TcpxError } from "../../cli/errors.ts";
 import { extensions } from "../../cli/extensions/index.ts";
-import { draftRun } from "../../cli/extensions/run.ts";
+import { draftRun } from "../../cli/extensions/run-flags.ts";
 import { requireCommand } from "../../cli/system/exec.ts";
 
 function refusal(action: () => unknown): TcpxError {

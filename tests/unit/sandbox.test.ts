@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 import { describe, expect, test } from "bun:test";
-import { PROPERTIES } from "../../cli/agent/unit.ts";
+import { PROPERTIES } from "../../cli/agent/transient-unit.ts";
 import { unitText } from "../../cli/persist/unit.ts";
 import { templateText } from "../../cli/system/unit-hook.ts";
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Names of scopes: units, processes and their cgroups on paper.
 import { describe, expect, test } from "bun:test";
-import { checkArguments, scopeArgs, scopeFlags } from "../../cli/args.ts";
-import { TcpxError } from "../../cli/errors.ts";
+import { checkArguments, scopeArgs, scopeFlags } from "../../cli/base/args.ts";
+import { TcpxError } from "../../cli/base/errors.ts";
 import { belowMount, byDepth, cgroupMounts, unifiedPath } from "../../cli/system/cgroup-path.ts";
 import {
   cgroupOfSlice,

@@ -2,7 +2,7 @@
 // --to, --from and --port together.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { checkArguments, selectorArgs } from "../../cli/args.ts";
+import { checkArguments, selectorArgs } from "../../cli/base/args.ts";
 import { formatSelector, parseCidr, parsePort, parseSelectors } from "../../cli/policy/selector.ts";
 
 const shown = (args: Parameters<typeof parseSelectors>[0]) => parseSelectors(args).map(formatSelector);

@@ -3,18 +3,18 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parse } from "smol-toml";
-import { TcpxError } from "../../cli/errors.ts";
+import { TcpxError } from "../../cli/base/errors.ts";
+import { siteJson, siteLines, siteText } from "../../cli/describe/site-text.ts";
 import { ack } from "../../cli/extensions/ack.ts";
 import { ccRequest } from "../../cli/extensions/cc-request.ts";
 import { iw } from "../../cli/extensions/iw.ts";
-import { Exid } from "../../cli/loader/layout.generated.ts";
+import { Exid } from "../../cli/layout/layout.generated.ts";
+import { decode, encode } from "../../cli/layout/struct.ts";
 import { decodeSite, encodeSite } from "../../cli/loader/records.ts";
-import { decode, encode } from "../../cli/loader/struct.ts";
 import { meaningOf } from "../../cli/observe/said.ts";
-import { siteJson, siteLines, siteText } from "../../cli/output/site.ts";
 import { parsePolicy } from "../../cli/policy-file/parse.ts";
 import { printPolicy } from "../../cli/policy-file/print.ts";
-import { printSite, readTables, settle } from "../../cli/policy-file/site.ts";
+import { printSite, readTables, settle } from "../../cli/policy-file/site-tables.ts";
 import { describeRequest } from "../../cli/wire/request.ts";
 import {
   ALGORITHMS,

@@ -2,7 +2,7 @@
 // C structs by the generated layout.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { structs } from "../../cli/loader/layout.generated.ts";
+import { structs } from "../../cli/layout/layout.generated.ts";
 import {
   bytesGetter,
   decode,
@@ -11,7 +11,7 @@ import {
   getter,
   type StructName,
   sizeOf,
-} from "../../cli/loader/struct.ts";
+} from "../../cli/layout/struct.ts";
 
 interface Field {
   readonly offset: number;

@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, expect, spyOn, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { TcpxError, usageError } from "../../cli/errors.ts";
+import { TcpxError, usageError } from "../../cli/base/errors.ts";
 import { Io } from "../../cli/output/io.ts";
 import { Progress } from "../../cli/output/progress.ts";
 import { table } from "../../cli/output/table.ts";
@@ -104,7 +104,7 @@ test("with --verbose a message cannot look like the lines that follow it", () =>
 test("nothing else in cli/ writes to stdout or stderr", async () => {
   const direct =
     /(?<!this\.)\bprocess\s*(?:\.\s*|\[\W)(?:stdout|stderr)\b|\{[^}]*\bstd(?:out|err)\b[^}]*\}\s*=\s*process\b|\bconsole\s*[.[]|\bBun\.(?:stdout|stderr)\b|\bwrite(?:File)?(?:Sync)?\(\s*[12]\b|\/dev\/(?:stdout|stderr|tty|fd)\b|\/proc\/self\/fd\/[12]\b|\btcpx_write_now\b|\bfrom "consola/;
-  const allowed = /^cli\/(?:output\/|loader\/ffi\.ts$)/;
+  const allowed = /^cli\/(?:output\/|bridge\/ffi\.ts$)/;
   const writers: string[] = [];
   for await (const file of new Bun.Glob("cli/**/*.ts").scan(ROOT)) {
     if (direct.test(readFileSync(join(ROOT, file), "utf8"))) writers.push(file);

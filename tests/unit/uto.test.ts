@@ -2,9 +2,9 @@
 // `tcpx uto`: from arguments to rules, and from rules to text.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { checkArguments } from "../../cli/args.ts";
+import { checkArguments } from "../../cli/base/args.ts";
+import { formatDuration } from "../../cli/base/duration.ts";
 import { uto } from "../../cli/extensions/uto.ts";
-import { formatDuration } from "../../cli/policy/duration.ts";
 import { decodeUto, encodeUto, UTO_MAX_MS } from "../../cli/wire/uto.ts";
 
 const set = (args: Record<string, unknown>) => uto.verbs.set!.draft(args);

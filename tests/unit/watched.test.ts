@@ -10,8 +10,8 @@ import {
   structs,
   WatchEvent,
   WatchReason,
-} from "../../cli/loader/layout.generated.ts";
-import { encode, type Struct } from "../../cli/loader/struct.ts";
+} from "../../cli/layout/layout.generated.ts";
+import { encode, type Struct } from "../../cli/layout/struct.ts";
 import { Clock, JsonLines, TextLines } from "../../cli/observe/watch-lines.ts";
 import { parseCount, parseExtensions, Report, type Wanted } from "../../cli/observe/watch-report.ts";
 import { Watched } from "../../cli/observe/watched.ts";

@@ -2,7 +2,7 @@
 // Acknowledgment strategies as bytes: our own pair, and TARR.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Exid } from "../../cli/loader/layout.generated.ts";
+import { Exid } from "../../cli/layout/layout.generated.ts";
 import {
   answerWords,
   askWords,

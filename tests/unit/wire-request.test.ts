@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { Algorithm, Exid } from "../../cli/loader/layout.generated.ts";
+import { Algorithm, Exid } from "../../cli/layout/layout.generated.ts";
 import { describeRequest, EXPERIMENT_KIND, requestHex } from "../../cli/wire/request.ts";
 import { ALGORITHMS } from "../../cli/wire/site.ts";
 

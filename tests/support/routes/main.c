@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* native-loader/routes.h from lines on stdin: "@id command" is answered by "@id ok ..." or
+/* native-loader/agent/routes.h from lines on stdin: "@id command" is answered by "@id ok ..." or
  * "@id err errno reason". Changes are followed all the time, and before every command.
  */
 #define _GNU_SOURCE
@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../../native-loader/routes.h"
+#include "../../../native-loader/agent/routes.h"
 
 static struct routes *routes;
 static struct {

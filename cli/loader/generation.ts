@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+// One loaded generation of the sock_ops program: opened, configured, loaded and filled.
+
+import { version } from "../base/version.ts";
+import { type Bridge, cstr, Errno, unwrap } from "../bridge/bridge.ts";
+import { indexes, update } from "../bridge/maps.ts";
+import { openObject } from "../bridge/open-object.ts";
+import { extensionOf } from "../extensions/index.ts";
+import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
+import { encode, type Struct } from "../layout/struct.ts";
+import { flatten, type Table } from "../policy/flatten.ts";
+import type { Rule } from "../policy/rule.ts";
+import { collectAfter } from "../system/garbage.ts";
+import type { Site } from "../wire/site.ts";
+import { loadError } from "./load-error.ts";
+import { encodeNamespaces, encodePolicies, encodeRules, encodeSite } from "./records.ts";
+import { RESET_PROGRAM } from "./reset-link.ts";
+import type { ScopeHead } from "./state.ts";
+
+/** Entries that are written at once. */
+const PIECE = 4096;
+
+/** Maps that outlive a generation: connection state and counters. */
+export interface SharedMaps {
+  [name: string]: number | undefined;
+}
+
+/** A loaded program and its maps; the file descriptors end with it. */
+export class Generation implements Disposable {
+  constructor(
+    private readonly lib: Bridge,
+    private readonly object: bigint,
+  ) {}
+
+  get program(): number {
+    return unwrap("program", this.lib.tcpx_object_prog_fd(this.object, cstr("tcpx")));
+  }
+
+  /** What holds resets back; undefined: it was not wanted, or the kernel does not take it. */
+  get resetProgram(): number | undefined {
+    const fd = this.lib.tcpx_object_prog_fd(this.object, cstr(RESET_PROGRAM));
+    return fd < 0 ? undefined : fd;
+  }
+
+  map(name: string): number {
+    return unwrap(`map ${name}`, this.lib.tcpx_object_map_fd(this.object, cstr(name)));
+  }
+
+  [Symbol.dispose](): void {
+    this.lib.tcpx_object_close(this.object);
+  }
+}
+
+/** In pieces: the bytes of 100,000 entries are 20 MB. */
+function fillPolicies(lib: Bridge, map: number, scope: bigint, { entries }: Table): void {
+  for (let at = 0; at < entries.length; at += PIECE) {
+    const piece = entries.slice(at, at + PIECE);
+    const { keys, values } = encodePolicies(scope, { entries: piece });
+    update(lib, map, keys, values, piece.length);
+  }
+}
+
+/** What a generation is made of. */
+export interface Recipe {
+  scope: Pick<ScopeHead, "id" | "recorded">;
+  rules: Rule[];
+  site: Site;
+  shared: SharedMaps;
+  /** Other sock_ops programs run on the scope's sockets. */
+  foreign: boolean;
+  /** The program that holds resets back is needed, too. */
+  holdsResets: boolean;
+}
+
+/** What is tried one after the other: all of it, without helpers that read memory, without holding resets back. */
+const ATTEMPTS = [true, false].flatMap((holds) => [0n, 1n].map((no_reads) => ({ holds, no_reads })));
+
+/** Opens and loads it; without the helpers that read memory where the kernel does not let it have them. */
+async function loaded(
+  lib: Bridge,
+  head: Partial<Struct<"tcpx_config">>,
+  sizes: Record<string, number>,
+  { shared, holdsResets }: Recipe,
+): Promise<Generation> {
+  lib.tcpx_raise_memlock();
+  let refused: Errno | undefined;
+  for (const { holds, no_reads } of ATTEMPTS) {
+    if (holds && !holdsResets) continue;
+    const object = await openObject(lib, "tcpx");
+    using stack = new DisposableStack();
+    const generation = stack.use(new Generation(lib, object));
+    const config = encode("tcpx_config", { ...head, no_reads });
+    unwrap("configure", lib.tcpx_object_rodata(object, config, BigInt(config.length)));
+    unwrap("autoload", lib.tcpx_object_autoload(object, cstr(RESET_PROGRAM), holds ? 1 : 0));
+    for (const [map, size] of Object.entries(sizes)) {
+      unwrap(`size of ${map}`, lib.tcpx_object_max_entries(object, cstr(map), Math.max(1, size)));
+    }
+    for (const [map, fd] of Object.entries(shared)) {
+      if (fd !== undefined) unwrap(`reuse ${map}`, lib.tcpx_object_reuse_map(object, cstr(map), fd));
+    }
+    const result = lib.tcpx_object_load(object);
+    if (result >= 0) {
+      stack.move();
+      return generation;
+    }
+    refused ??= new Errno("load", -result);
+    if (refused.code === "EPERM" || (refused.code !== "EINVAL" && !holds)) break;
+  }
+  throw await loadError(lib, refused!);
+}
+
+/**
+ * Loads the program with these rules and the site's table; nothing is attached or pinned yet.
+ * @throws TcpxError when the kernel refuses it
+ */
+export async function loadGeneration(lib: Bridge, recipe: Recipe): Promise<Generation> {
+  const { scope, rules, foreign, site } = recipe;
+  const table = flatten(rules, (name) => extensionOf({ ext: name }).id);
+  const head = {
+    layout: LAYOUT_VERSION,
+    rule_count: rules.length,
+    scope: scope.id,
+    use_netns: table.namespaces.size > 0 ? 1 : 0,
+    use_ports: table.usePorts ? 1 : 0,
+    foreign: foreign ? 1 : 0,
+    use_from: rules.some((rule) => rule.selector.direction !== "to") ? 1 : 0,
+    jiffy_us: unwrap("tick", lib.tcpx_jiffy_us()),
+    version,
+    cgroup: scope.recorded.name,
+    base: scope.recorded.base,
+    keeper: scope.recorded.keeper,
+    site: encodeSite(site),
+  };
+  const sizes = { policies: table.entries.length, namespaces: table.namespaces.size, rules: rules.length };
+  const generation = await loaded(lib, head, sizes, recipe);
+  try {
+    collectAfter(rules.length);
+    fillPolicies(lib, generation.map("policies"), scope.id, table);
+    const namespaces = encodeNamespaces(table);
+    update(lib, generation.map("namespaces"), namespaces.keys, namespaces.values, sizes.namespaces);
+    update(lib, generation.map("rules"), indexes(sizes.rules), encodeRules(rules), sizes.rules);
+    return generation;
+  } catch (error) {
+    generation[Symbol.dispose]();
+    throw error;
+  }
+}
