@@ -1,11 +1,12 @@
 #!/usr/bin/env bun
 // SPDX-License-Identifier: MIT
-// Everything that can be said about the sources without running them: format, lint, types, layout.
+// Everything that can be said about the sources without running them: format, lint, types, rooms, layout.
 
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { buildObjects, layoutText } from "./build.ts";
+import { roomProblems } from "./lib/rooms.ts";
 import { run } from "./lib/run.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
@@ -46,6 +47,13 @@ async function shellcheck(): Promise<void> {
   await tool(fromApt("shellcheck"), ["shellcheck", ...scripts]);
 }
 
+async function rooms(): Promise<void> {
+  const names = await files("cli/*.ts", "native-loader/*.c", "native-loader/*.h");
+  const texts = names.map(async (name) => [name, await readFile(join(ROOT, name), "utf8")] as const);
+  const problems = roomProblems(new Map(await Promise.all(texts)));
+  if (problems.length > 0) throw new Error(problems.join("\n"));
+}
+
 async function layout(): Promise<void> {
   const wanted = await layoutText(await buildObjects());
   if ((await readFile(join(ROOT, LAYOUT), "utf8")) === wanted) return;
@@ -58,6 +66,7 @@ function checks(write: boolean): [name: string, check: () => Promise<void>][] {
     ["tsc", () => tool(fromNpm, [bin("tsc"), "--noEmit"])],
     ["clang-format", () => clangFormat(write)],
     ["shellcheck", shellcheck],
+    ["rooms", rooms],
     ["layout", layout],
   ];
 }

@@ -9,15 +9,13 @@ import { lockHolder, nameOf } from "../system/lock-holder.ts";
 import { Engine } from "./engine.ts";
 import { openParts } from "./engine-parts.ts";
 import { type AgentAnswer, identity } from "./health.ts";
-import { waitLock } from "./lock.ts";
+import { END_MS, waitLock } from "./lock.ts";
 import { clearRunDir, RUN_DIR } from "./run-dir.ts";
 import { AgentServer } from "./server.ts";
-import { type AgentRequest, ask } from "./socket.ts";
+import { type AgentRequest, askAgent } from "./socket.ts";
 import { type AgentSurvey, coveredBy, planAgent } from "./sync.ts";
 import { wishOf } from "./wish.ts";
 
-/** As long as an agent that is ending may take. */
-export const END_MS = 5000;
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 export type Outcome =
@@ -121,7 +119,7 @@ class Agent {
 export async function runAgent(lib: Bridge, ready: (answer: AgentAnswer) => void): Promise<Outcome> {
   let other: AgentAnswer | undefined;
   const held = await waitLock(lib, END_MS, async () => {
-    other = await ask<AgentAnswer>({ op: "status" });
+    other = await askAgent<AgentAnswer>({ op: "status" });
     return other !== undefined && !other.ending;
   });
   if (!held) {

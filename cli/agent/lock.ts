@@ -20,6 +20,9 @@ export function tryLock(lib: Bridge): Fd | undefined {
   }
 }
 
+/** As long as an agent that is ending may take. */
+export const END_MS = 5000;
+
 /** Asks until the lock is ours; undefined when the time is over, or `giveUp` says so. */
 export async function waitLock(
   lib: Bridge,
@@ -34,7 +37,7 @@ export async function waitLock(
 }
 
 /** The agent's pid by the kernel's own record; undefined when there is none, or not in our pid namespace. */
-export function lockHolder(): number | undefined {
+export function pidWithLock(): number | undefined {
   if (!checkRunDir()) return undefined;
   try {
     const found = flocksOn(readFileSync("/proc/locks", "utf8"), statSync(RUN_DIR));

@@ -6,7 +6,7 @@ import { Exit, TcpxError } from "../base/errors.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { readScopes } from "../loader/state.ts";
 import { type AgentAnswer, isCurrent } from "./health.ts";
-import { type AgentRequest, ask, Refusal } from "./socket.ts";
+import { type AgentRequest, askAgent, Refusal } from "./socket.ts";
 import { awaitEnd, startAgent, stopAgent } from "./start.ts";
 import { planAgent, seesMore } from "./sync.ts";
 import { anyNeedsAgent, wishOf } from "./wish.ts";
@@ -25,7 +25,7 @@ export function ownNetns(): AgentRequest["netns"] {
 
 /** An older agent cannot read rules that we have just taken over; it is to be replaced all the same. */
 async function otherBuild(error: unknown): Promise<AgentAnswer> {
-  const answer = error instanceof Refusal ? await ask<AgentAnswer>({ op: "status" }) : undefined;
+  const answer = error instanceof Refusal ? await askAgent<AgentAnswer>({ op: "status" }) : undefined;
   if (answer && !isCurrent(answer)) return answer;
   throw error;
 }
@@ -45,7 +45,7 @@ export async function notifyAgent(
   netns?: AgentRequest["netns"],
 ): Promise<AgentAnswer | undefined> {
   for (const end = performance.now() + PATIENCE_MS; ; await Bun.sleep(10)) {
-    const answer = await ask<AgentAnswer>({ op: "sync", netns }, PATIENCE_MS).catch(otherBuild);
+    const answer = await askAgent<AgentAnswer>({ op: "sync", netns }, PATIENCE_MS).catch(otherBuild);
     // another build's programs and maps may differ; one that a container has started may see less than we do
     const other = answer !== undefined && (!isCurrent(answer) || isShortSighted(lib, answer));
     if (answer && !answer.ending && !other) return answer;

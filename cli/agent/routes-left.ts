@@ -38,7 +38,7 @@ function isOtherAgent(pid: number, run: number | undefined): boolean {
 }
 
 /** Agents of another tcpx, such as a container's: their routes look like ours. */
-export function otherAgents(): number[] {
+function otherAgents(): number[] {
   const run = statSync("/run", { throwIfNoEntry: false })?.dev;
   return processes().filter((pid) => isOtherAgent(pid, run));
 }

@@ -5,7 +5,7 @@ import type { ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
 import { type Figures, figuresJson, figuresOf, figuresTable } from "./figures.ts";
 import { type AgentAnswer, healthJson, healthText } from "./health.ts";
-import { ask } from "./socket.ts";
+import { askAgent } from "./socket.ts";
 import { anyNeedsAgent } from "./wish.ts";
 
 export interface AgentSection {
@@ -16,7 +16,7 @@ export interface AgentSection {
 
 async function askStatus(io: Io): Promise<AgentAnswer | undefined> {
   try {
-    return await ask<AgentAnswer>({ op: "status" });
+    return await askAgent<AgentAnswer>({ op: "status" });
   } catch (error) {
     io.messages.warn((error as Error).message);
     return undefined;

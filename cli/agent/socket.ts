@@ -41,7 +41,7 @@ const ABSENT = ["ENOENT", "ECONNREFUSED", "ECONNRESET", "EPIPE"];
  * Asks the agent; undefined when none runs, or it ended before it answered.
  * @throws TcpxError when it does not answer in `ms`, or the directory is not ours
  */
-export async function ask<Answer>(request: AgentRequest, ms = ANSWER_MS): Promise<Answer | undefined> {
+export async function askAgent<Answer>(request: AgentRequest, ms = ANSWER_MS): Promise<Answer | undefined> {
   if (!checkRunDir()) return undefined;
   const { createConnection } = await import("node:net"); // most commands never come here
   const socket = createConnection(SOCKET);

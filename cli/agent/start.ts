@@ -10,13 +10,12 @@ import { inNetns } from "../system/netns.ts";
 import { QUIET } from "../system/runtime-env.ts";
 import { self } from "../system/self.ts";
 import type { AgentAnswer } from "./health.ts";
-import { lockHolder, tryLock, waitLock } from "./lock.ts";
+import { END_MS, pidWithLock, tryLock, waitLock } from "./lock.ts";
 import { checkRunDir, clearRunDir, ensureRunDir, FAILURE } from "./run-dir.ts";
-import { ask } from "./socket.ts";
+import { askAgent } from "./socket.ts";
 import { stopUnit, systemdRun } from "./transient-unit.ts";
 
 const START_MS = 15_000;
-const END_MS = 5000;
 
 /** What became of a process that was to be the agent; undefined: it runs, or systemd looks after it. */
 type Fate = () => { code: number } | undefined;
@@ -91,7 +90,7 @@ export async function startAgent(lib: Bridge): Promise<AgentAnswer | undefined> 
   for (const end = performance.now() + START_MS; ; await Bun.sleep(10)) {
     const ended = fate(); // before asking: one that has ended cleanly may have left its place to another
     // it listens before its first look at the rules, which may take a while
-    const answer = await ask<AgentAnswer>({ op: "status" }, Math.max(1, end - performance.now()));
+    const answer = await askAgent<AgentAnswer>({ op: "status" }, Math.max(1, end - performance.now()));
     if (answer && !answer.ending) return answer;
     const why = takeFailure();
     if (why !== undefined) throw startError(lib, why, true);
@@ -124,11 +123,11 @@ export interface Stopped {
  */
 export async function stopAgent(lib: Bridge): Promise<Stopped | undefined> {
   if (!checkRunDir()) return undefined;
-  const answer = await ask<AgentAnswer>({ op: "stop" }).catch(() => undefined); // hangs, or talks nonsense
-  const pid = answer?.pid ?? lockHolder();
+  const answer = await askAgent<AgentAnswer>({ op: "stop" }).catch(() => undefined); // hangs, or talks nonsense
+  const pid = answer?.pid ?? pidWithLock();
   let killed = false;
   let ended = await awaitEnd(lib);
-  if (!ended && pid !== undefined && lockHolder() === pid) {
+  if (!ended && pid !== undefined && pidWithLock() === pid) {
     if (!(await stopUnit(pid))) process.kill(pid, "SIGKILL");
     killed = true;
     ended = await awaitEnd(lib);
@@ -139,6 +138,6 @@ export async function stopAgent(lib: Bridge): Promise<Stopped | undefined> {
 
 /** The pid of the agent that runs; undefined when none does. */
 export async function agentPid(): Promise<number | undefined> {
-  const answer = await ask<AgentAnswer>({ op: "status" }).catch(() => undefined);
-  return answer?.pid ?? lockHolder();
+  const answer = await askAgent<AgentAnswer>({ op: "status" }).catch(() => undefined);
+  return answer?.pid ?? pidWithLock();
 }

@@ -33,7 +33,7 @@ export interface ThinnerConfig {
   stallMs: number;
 }
 
-export const THINNER_DEFAULTS: ThinnerConfig = { idleMs: 30_000, stallMs: 500 };
+const THINNER_DEFAULTS: ThinnerConfig = { idleMs: 30_000, stallMs: 500 };
 
 export class Thinner implements Disposable {
   /** Links by cgroup id: ingress, egress. */

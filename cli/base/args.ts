@@ -79,7 +79,7 @@ export const liveArgs = {
   },
 } as const satisfies ArgsDef;
 
-/** Of commands that take the lock; commands/patience.ts reads them. */
+/** Of commands that take the lock; flags/patience.ts reads them. */
 export const waitArgs = {
   wait: {
     type: "string",
@@ -96,6 +96,9 @@ export const changeArgs = {
 
 /** The flags of every rule command. */
 export const placeArgs = { ...selectorArgs, ...scopeArgs, ...netnsArgs, ...changeArgs } satisfies ArgsDef;
+
+/** For the help: a command line, and what it does. */
+export type Example = readonly [command: string, what: string];
 
 /** Arguments of a command after parsing. */
 export type Args = Readonly<Record<string, unknown>>;

@@ -13,10 +13,23 @@ const UNITS: [name: string, ms: number][] = [
 /** As long as a command may be told to wait for something. */
 export const LONGEST_WAIT_MS = 24 * 3_600_000;
 
+/** Three digits, as a person would say them. */
+export function formatMicros(us: number): string {
+  if (us < 1000) return `${us}us`;
+  const [value, unit] = us < 10_000_000 ? [us / 1000, "ms"] : [us / 1_000_000, "s"];
+  const digits = value < 10 ? 2 : value < 100 ? 1 : 0;
+  return `${Number(value.toFixed(digits))}${unit}`;
+}
+
 /** 1h, 90s, 1500ms: the largest unit that is exact. */
 export function formatDuration(ms: number): string {
   const [name, size] = UNITS.find(([, unit]) => ms >= unit && ms % unit === 0) ?? ["ms", 1];
   return `${ms / size}${name}`;
+}
+
+/** 20ms, or 6666us where the kernel's tick is no whole number of milliseconds. */
+export function exactMicros(us: number): string {
+  return us % 1000 === 0 ? formatDuration(us / 1000) : `${us}us`;
 }
 
 /** Milliseconds of "30s" and the like; undefined when the text is no duration. */

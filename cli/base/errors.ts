@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What can go wrong, as an exit code, a sentence, the offending value and the next action.
 
-import type { Holder } from "../system/lock-holder.ts";
-
 /** Exit codes, as documented in the README. */
 export const Exit = {
   DONE: 0,
@@ -24,6 +22,15 @@ export const RunExit = {
 } as const;
 
 export type ExitCode = (typeof Exit)[keyof typeof Exit] | (typeof RunExit)[keyof typeof RunExit];
+
+/** A process that keeps others waiting. */
+export interface Holder {
+  pid: number;
+  /** As it was started, cut to a length that fits into a message. */
+  command: string;
+  /** traced: stopped by a debugger; frozen: its cgroup is, as in a paused container. */
+  state: "running" | "stopped" | "traced" | "frozen";
+}
 
 export interface ErrorDetails {
   /** The offending value as the user wrote it. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The symbols of native-loader/bridge.h, one line each, with the C type as a comment.
+// The symbols of native-loader/bridge.h and agent/bridge-agent.h, one line each, with the C type as a comment.
 
 import { FFIType } from "bun:ffi";
 

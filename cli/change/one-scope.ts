@@ -2,14 +2,14 @@
 // One change of one scope's rules, as most commands make it, and its report.
 
 import type { AgentReport, ScopeChange } from "../agent/told.ts";
-import type { ScopeFlags } from "../base/args.ts";
+import { type Args, flagArg, type ScopeFlags, scopeFlags } from "../base/args.ts";
 import { Exit, type ExitCode } from "../base/errors.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { eachChangeLine, reloadLine, ruleJson, scopeJson } from "../describe/rules.ts";
 import { type Host, openHost } from "../flags/host-access.ts";
+import { patienceOf } from "../flags/patience.ts";
 import type { LiveReport, LiveWish } from "../live/hook.ts";
-import { listOf } from "../output/document.ts";
-import { each } from "../output/each.ts";
+import { each, listOf } from "../output/document.ts";
 import type { Io } from "../output/io.ts";
 import { type Change, isWork } from "../policy/change.ts";
 import type { Netns, Rule } from "../policy/rule.ts";
@@ -25,6 +25,14 @@ export interface Places {
   dryRun: boolean;
   patience: Patience;
 }
+
+/** Where, and how, a command that has `placeArgs` changes rules. */
+export const placesOf = (args: Args, io: Io): Places => ({
+  scope: scopeFlags(args),
+  allNetns: flagArg(args, "all-netns"),
+  dryRun: flagArg(args, "dry-run"),
+  patience: patienceOf(args, io),
+});
 
 export type Plan = (present: Rule[], netns: Netns | null, scope: Scope, lib: Bridge) => Change;
 

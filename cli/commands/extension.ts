@@ -12,8 +12,7 @@ import {
 } from "../base/args.ts";
 import { Exit, type ExitCode } from "../base/errors.ts";
 import { bridge, unwrap } from "../bridge/bridge.ts";
-import { changeScope } from "../change/one-scope.ts";
-import { placesOf } from "../change/places.ts";
+import { changeScope, placesOf } from "../change/one-scope.ts";
 import { ruleJson, ruleRows, unitNameOf } from "../describe/rules.ts";
 import { placeRules } from "../extensions/place.ts";
 import type { Drafted, Extension, RuleVerb } from "../extensions/types.ts";
@@ -37,7 +36,7 @@ export async function fitted(verb: RuleVerb, { drafts, notices }: Drafted): Prom
 }
 
 /** The table that the words of a command are looked up in; what it is then changes no meaning under the lock. */
-export async function siteFor(extension: Extension): Promise<Site> {
+async function siteFor(extension: Extension): Promise<Site> {
   return extension.slots ? siteIfReadable(await bridge()) : DEFAULT_SITE;
 }
 

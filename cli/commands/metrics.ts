@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import type { AgentAnswer } from "../agent/health.ts";
-import { ask } from "../agent/socket.ts";
+import { askAgent } from "../agent/socket.ts";
 import { globalArgs, scopeArgs, scopeFlags, textArg } from "../base/args.ts";
 import { Exit, type ExitCode, usageError } from "../base/errors.ts";
 import type { Bridge } from "../bridge/bridge.ts";
@@ -21,9 +21,9 @@ import { leaf } from "./types.ts";
 const command = "metrics";
 
 /** An agent that does not answer must not cost the other counters. */
-async function askAgent(io: Io): Promise<AgentAnswer | undefined> {
+async function answerOfAgent(io: Io): Promise<AgentAnswer | undefined> {
   try {
-    return await ask<AgentAnswer>({ op: "status" }, 2000);
+    return await askAgent<AgentAnswer>({ op: "status" }, 2000);
   } catch (error) {
     io.messages.warn((error as Error).message);
     return undefined;
@@ -40,7 +40,7 @@ function serverCapabilities(lib: Bridge): Capability[] {
 /** What reads the metrics anew at every call. */
 function reader(host: Host, io: Io): () => Promise<Family[]> {
   return async () => {
-    const answer = await askAgent(io);
+    const answer = await answerOfAgent(io);
     const scopes = host
       .states()
       .map((state) => ({ state, counters: readCounters(host.lib, state.id, state.layout) }));

@@ -3,9 +3,8 @@
 
 import type { ArgsDef, CommandDef } from "citty";
 import { defineCommand } from "citty";
-import type { Args } from "../base/args.ts";
+import type { Args, Example } from "../base/args.ts";
 import type { ExitCode } from "../base/errors.ts";
-import type { Example } from "../extensions/types.ts";
 import type { Io } from "../output/io.ts";
 
 export interface Leaf {

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT
 // unset for any extension: takes rules back, and says where there is none, and what stands near.
 
-import { type Args, flagArg, globalArgs, placeArgs, textArg } from "../base/args.ts";
+import { type Args, type Example, flagArg, globalArgs, placeArgs, textArg } from "../base/args.ts";
 import { meant } from "../base/did-you-mean.ts";
 import { Exit, type ExitCode, TcpxError, usageError } from "../base/errors.ts";
 import type { Bridge } from "../bridge/bridge.ts";
-import { changeScope } from "../change/one-scope.ts";
-import { placesOf } from "../change/places.ts";
+import { changeScope, placesOf } from "../change/one-scope.ts";
 import { missingText, nearText } from "../describe/near-text.ts";
 import { labelOf } from "../describe/rules.ts";
-import type { Example, Extension } from "../extensions/types.ts";
+import type { Extension } from "../extensions/types.ts";
 import { selectorsOf } from "../flags/selectors.ts";
 import { readScopes, type ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";

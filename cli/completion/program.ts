@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What is said about tcpx itself, in the help, in completions and in the manual page.
 
-import type { Example } from "../extensions/types.ts";
+import type { Example } from "../base/args.ts";
 
 const examples: Example[] = [
   ["tcpx demo", "See it work, in namespaces of its own"],

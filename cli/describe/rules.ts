@@ -3,7 +3,7 @@
 
 import { extensionOf } from "../extensions/index.ts";
 import type { ScopeHead } from "../loader/state.ts";
-import { each } from "../output/each.ts";
+import { each } from "../output/document.ts";
 import { tableRows } from "../output/table.ts";
 import type { Change } from "../policy/change.ts";
 import { type Netns, type Rule, samePlace } from "../policy/rule.ts";

@@ -7,7 +7,7 @@ import { usageError } from "../base/errors.ts";
 /** The kernel's TCP_DELACK_MAX: it never delays an ACK longer. */
 export const MOST_DELAY_MS = 200;
 export const MOST_EVERY = 255;
-export const MOST_DIVISOR = 255;
+const MOST_DIVISOR = 255;
 
 const FRACTION = `rtt/1 to rtt/${MOST_DIVISOR}`;
 const DURATION = `1ms to ${MOST_DELAY_MS}ms`;

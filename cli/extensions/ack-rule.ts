@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The value of an ack rule: its fields, and how they are shown.
 
-import { formatDuration } from "../base/duration.ts";
+import { exactMicros } from "../base/duration.ts";
 import { AckField } from "../layout/layout.generated.ts";
 import { encodeAck, tarrCapability, tarrHex } from "../wire/ack.ts";
 import { requestHex } from "../wire/request.ts";
@@ -64,18 +64,13 @@ export function needsAgent({ kind, none, value }: RuleDraft): boolean {
   return kind !== "ask" && !none && unpackAck(value).every >= 1;
 }
 
-/** 20ms, or 6666us where the kernel's tick is no whole number of milliseconds. */
-export function formatMicroseconds(us: number): string {
-  return us % 1000 === 0 ? formatDuration(us / 1000) : `${us}us`;
-}
-
 function markText(value: AckValue): string[] {
   return value.markBit === DEFAULT_MARK_BIT ? [] : [`mark bit ${value.markBit}`];
 }
 
 function localText(value: AckValue): string {
   const { every, divisor, floor, delayUs } = value;
-  const delay = divisor > 0 ? [`rtt/${divisor}`] : delayUs > 0 ? [formatMicroseconds(delayUs)] : [];
+  const delay = divisor > 0 ? [`rtt/${divisor}`] : delayUs > 0 ? [exactMicros(delayUs)] : [];
   if (every === 0) return `delay ${delay}`;
   const more = every === 1 ? markText(value) : floor === DEFAULT_FLOOR ? [] : [`min ${floor}/rtt`];
   return [`every ${every}`, ...delay, ...more].join(", ");
@@ -95,10 +90,7 @@ export function fitDelay(flag: string, drafts: RuleDraft[], { tickUs }: HostFact
   const fitted = drafts.map((draft) => {
     const { delayUs, ...fields } = unpackAck(draft.value);
     if (draft.none || delayUs === 0 || delayUs >= least) return draft;
-    const [given, ticks] = [
-      `${flag} ${formatMicroseconds(delayUs)}`,
-      `${formatMicroseconds(least)} (2 ticks)`,
-    ];
+    const [given, ticks] = [`${flag} ${exactMicros(delayUs)}`, `${exactMicros(least)} (2 ticks)`];
     if (thins(draft)) {
       notices.push(`${given} is for thinned ACKs only: this kernel's own delay is ${ticks} at the least`);
       return draft;
@@ -115,7 +107,7 @@ export function describeAck(rule: Place & Pick<RuleDraft, "value">): string {
   const value = unpackAck(rule.value);
   if (rule.kind === "local") return localText(value);
   if (rule.kind === "ask") return askText(value);
-  const limits = [`every <= ${value.every}`, `<= ${formatMicroseconds(value.delayUs)}`];
+  const limits = [`every <= ${value.every}`, `<= ${exactMicros(value.delayUs)}`];
   return [...limits, ...markText(value)].join(", ");
 }
 

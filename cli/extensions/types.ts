@@ -2,14 +2,12 @@
 // What an extension is to the rest of tcpx.
 
 import type { ArgsDef } from "citty";
-import type { Args } from "../base/args.ts";
+import type { Args, Example } from "../base/args.ts";
 import type { Direction, Kind, Rule } from "../policy/rule.ts";
 import type { Site } from "../wire/site.ts";
 
 /** A rule before it has a place: the selector and the namespace come from the shared flags. */
 export type RuleDraft = Pick<Rule, "kind" | "none" | "force" | "value">;
-
-export type Example = readonly [command: string, what: string];
 
 /** What rules become, and what is to be said about them. */
 export interface Drafted {

@@ -78,7 +78,7 @@ export class Child implements AsyncDisposable {
   }
 
   /** Has it do something; its answer, or undefined when there is none. */
-  private ask(what: string, ...args: number[]): Promise<Event | undefined> {
+  private call(what: string, ...args: number[]): Promise<Event | undefined> {
     const name = `${what} ${++this.asked}`;
     this.process.stdin.write(`${[name, ...args].join(" ")}\n`);
     this.process.stdin.flush();
@@ -87,12 +87,12 @@ export class Child implements AsyncDisposable {
 
   /** Its connection, its listener left out; undefined when it has none. */
   async view(): Promise<ConnectionView | undefined> {
-    return (await this.ask("view"))?.view as ConnectionView | undefined;
+    return (await this.call("view"))?.view as ConnectionView | undefined;
   }
 
   /** The connections that it accepts from now on send at most so fast, evenly spaced. @throws Error */
   async pace(bytesPerSecond: number): Promise<void> {
-    if (!(await this.ask("pace", bytesPerSecond))) throw new Error("the listener cannot be paced");
+    if (!(await this.call("pace", bytesPerSecond))) throw new Error("the listener cannot be paced");
   }
 
   /** What it said on stderr; waits for its end. */

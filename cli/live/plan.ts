@@ -19,13 +19,12 @@ export interface Plan {
   targets: Map<bigint, Target>;
 }
 
-export const isConnection = ({ state }: Pick<Socket, "state">) =>
-  state === ESTABLISHED || state === CLOSE_WAIT;
+const isConnection = ({ state }: Pick<Socket, "state">) => state === ESTABLISHED || state === CLOSE_WAIT;
 
 const portKey = ({ netns_cookie, local_port }: Socket) => `${netns_cookie} ${local_port}`;
 
 /** Ports on which somebody listens, by namespace. */
-export function listeningPorts(sockets: Socket[]): Set<string> {
+function listeningPorts(sockets: Socket[]): Set<string> {
   return new Set(sockets.filter(({ state }) => state === LISTEN).map(portKey));
 }
 

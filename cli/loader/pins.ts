@@ -46,7 +46,7 @@ export function scopeIds(bpffs: string, layout = LAYOUT_VERSION): bigint[] {
     .map(BigInt);
 }
 
-export const scopeDirs = (bpffs: string, layout: number) =>
+const scopeDirs = (bpffs: string, layout: number) =>
   scopeIds(bpffs, layout).map((id) => scopeDir(bpffs, id, layout));
 
 /** Of every layout. */

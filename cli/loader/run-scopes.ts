@@ -30,7 +30,7 @@ export function freeRunCgroup(parent: string): string {
 }
 
 /** Is a process in it, or in a cgroup below? True when that cannot be read. */
-export function isPopulated(path: string): boolean {
+function isPopulated(path: string): boolean {
   try {
     return !/^populated 0$/m.test(readFileSync(join(path, "cgroup.events"), "utf8"));
   } catch (error) {

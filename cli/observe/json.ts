@@ -59,7 +59,7 @@ const endpoint = (list: Listed, at: number, family: number, port: number) =>
  * What writes one connection as JSON; null stands for what is not set, not measured or not known. Put together
  * by hand, because building objects for 100,000 of them takes seconds.
  */
-export function connectionWriter(list: Listed): (at: number) => string {
+function connectionWriter(list: Listed): (at: number) => string {
   const said = perNegotiation(
     list,
     (made) =>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Connections for grep, awk and `while read`: a line each, whose first 16 words are always there.
 
-import { formatDuration } from "../base/duration.ts";
+import { formatDuration, formatMicros } from "../base/duration.ts";
 import { Direction } from "../layout/layout.generated.ts";
 import { visible } from "../output/safe.ts";
 import { endpointText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
-import { formatMicros, saidParts } from "./rows.ts";
+import { saidParts } from "./rows.ts";
 import { perNegotiation } from "./said.ts";
 
 /** Characters that are written at once. */

@@ -2,7 +2,7 @@
 // Connections for people: a line for the place (two where IPv6 addresses are long), one for the settings,
 // and what was negotiated below; as wide as the terminal, or 80 columns.
 
-import { formatDuration } from "../base/duration.ts";
+import { formatDuration, formatMicros } from "../base/duration.ts";
 import { Direction } from "../layout/layout.generated.ts";
 import { styled } from "../output/io.ts";
 import { visible } from "../output/safe.ts";
@@ -19,14 +19,6 @@ const PART = 65_536;
 /** Longest name of a state, and two spaces. */
 const INDENT = 13;
 const BREAK = `\n${" ".repeat(INDENT)}`;
-
-/** Three digits, as a person would say them. */
-export function formatMicros(us: number): string {
-  if (us < 1000) return `${us}us`;
-  const [value, unit] = us < 10_000_000 ? [us / 1000, "ms"] : [us / 1_000_000, "s"];
-  const digits = value < 10 ? 2 : value < 100 ? 1 : 0;
-  return `${Number(value.toFixed(digits))}${unit}`;
-}
 
 function pairText({ every, divisor }: AckPair): string {
   const parts = [
@@ -165,7 +157,7 @@ function saidLines(said: Negotiated | undefined, width: number): string {
 }
 
 /** The heading of the table. */
-export function heading(): string {
+function heading(): string {
   const lines = [
     `${"STATE".padEnd(INDENT)}LOCAL > PEER (we opened it), LOCAL < PEER (we accepted it)`,
     `  ${HEAD}`,

@@ -2,7 +2,14 @@
 // JSON documents as text. Long lists in them are written while they are made: a document of 100,000 rules is never
 // in memory as a whole.
 
-import { each } from "./each.ts";
+/** What is made of each of these, when its turn comes; can be gone through again. Pure. */
+export function each<T, U>(members: Iterable<T>, make: (member: T) => U): Iterable<U> {
+  return {
+    *[Symbol.iterator]() {
+      for (const member of members) yield make(member);
+    },
+  };
+}
 
 /** 64-bit numbers as strings: JavaScript and jq would round them. */
 const exact = (_: string, value: unknown) => (typeof value === "bigint" ? value.toString() : value);

@@ -3,8 +3,7 @@
 // page has no examples, ignores the terminal's width and colours pipes.
 
 import type { ArgsDef } from "citty";
-import { aliasesOf, isCommandArg, optionalValue } from "../base/args.ts";
-import type { Example } from "../extensions/types.ts";
+import { aliasesOf, type Example, isCommandArg, optionalValue } from "../base/args.ts";
 import { styled } from "./io.ts";
 import { terminalWidth } from "./terminal.ts";
 import { wrapped } from "./wrap.ts";

@@ -139,7 +139,7 @@ export function parseSelectors(args: SelectorArgs): Selector[] {
 }
 
 /** Dotted quad, or RFC 5952 text. */
-export function formatAddress({ family, address }: Pick<Selector, "family" | "address">): string {
+function formatAddress({ family, address }: Pick<Selector, "family" | "address">): string {
   if (family === 4) return `${address[12]}.${address[13]}.${address[14]}.${address[15]}`;
   return new ipaddr.IPv6([...address]).toRFC5952String();
 }

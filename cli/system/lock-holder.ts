@@ -3,17 +3,9 @@
 
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import type { Holder } from "../base/errors.ts";
 import { cgroupSeen } from "./cgroup-seen.ts";
 import { commandLineOf, FIRST_PID_NS, pidNs, processState } from "./process.ts";
-
-/** A process that keeps others waiting. */
-export interface Holder {
-  pid: number;
-  /** As it was started, cut to a length that fits into a message. */
-  command: string;
-  /** traced: stopped by a debugger; frozen: its cgroup is, as in a paused container. */
-  state: "running" | "stopped" | "traced" | "frozen";
-}
 
 type FileId = { ino: number; dev: number };
 

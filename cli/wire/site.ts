@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a site may have agreed on for itself: other experiment identifiers (RFC 6994), and numbers for
-// congestion controls that have none of ours. Pure; the host's table is read by loader/site.ts.
+// congestion controls that have none of ours. Pure; the host's table is read by loader/site-map.ts.
 
 import { Algorithm, Exid, structs } from "../layout/layout.generated.ts";
 

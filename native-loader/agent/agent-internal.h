@@ -3,7 +3,7 @@
 #ifndef TCPX_AGENT_INTERNAL_H
 #define TCPX_AGENT_INTERNAL_H
 
-#include "../bridge.h"
+#include "bridge-agent.h"
 #include "flusher.h"
 
 enum command { AT_ONCE, SERVE, REASON, STOP };

@@ -137,7 +137,7 @@ export const FAULTS: Record<string, Fault> = {
 };
 
 /** The files of the bridge with the fault in them. */
-export async function faultyTexts(name: string): Promise<Map<string, string>> {
+async function faultyTexts(name: string): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
   for (const [file, from, to] of FAULTS[name]!.edits) {
     const text = texts.get(file) ?? (await readFile(join(NATIVE, file), "utf8"));

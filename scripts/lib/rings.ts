@@ -27,7 +27,7 @@ trap 'kill $!' INT TERM
 wait $! || { code=$?; wait $!; exit $code; }`;
 
 /** In the order in which they run: what is cheap and says most comes first. */
-export const RINGS: readonly Ring[] = [
+const RINGS: readonly Ring[] = [
   { name: "unit", needsRoot: false },
   { name: "native", needsRoot: true },
   {

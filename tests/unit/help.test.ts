@@ -2,10 +2,10 @@
 // Every help page and every example in it.
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import type { Example } from "../../cli/base/args.ts";
 import { checkArguments } from "../../cli/base/args.ts";
 import { commands, extensionCommands, findCommand } from "../../cli/commands/index.ts";
 import type { Leaf } from "../../cli/commands/types.ts";
-import type { Example } from "../../cli/extensions/types.ts";
 
 const MAIN = join(import.meta.dir, "..", "..", "cli", "main.ts");
 

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import ipaddr from "ipaddr.js";
+import { formatMicros } from "../../cli/base/duration.ts";
 import {
   Direction,
   Ext,
@@ -20,7 +21,7 @@ import { addressText, endpointText } from "../../cli/observe/address.ts";
 import { connectionDocument } from "../../cli/observe/json.ts";
 import { LISTEN, Listed, RECORD } from "../../cli/observe/listed.ts";
 import { connectionLines } from "../../cli/observe/oneline.ts";
-import { connectionTable, formatMicros, saidParts } from "../../cli/observe/rows.ts";
+import { connectionTable, saidParts } from "../../cli/observe/rows.ts";
 import { negotiated } from "../../cli/observe/said.ts";
 import { parseStates, pick } from "../../cli/observe/select.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+// Who may import whom: the folders of cli/ are rooms in an order, and imports lead down. So there is no circle.
+
+import { dirname, join } from "node:path";
+
+/** The folders of cli/, from above. Files of cli/ itself are above all of them. */
+export const ROOMS: readonly string[] = [
+  ...["commands", "completion", "doctor", "lab", "change", "policy-file", "persist"],
+  ...["observe", "live", "agent", "flags", "describe", "loader", "extensions", "wire", "policy"],
+  ...["system", "output", "bridge", "layout", "base"],
+];
+
+/** Arrows up that are known, each until it is gone. */
+const KNOWN: readonly string[] = ["completion -> commands"];
+
+/** Sources by their paths from the root of the checkout. */
+export type Sources = ReadonlyMap<string, string>;
+
+const IMPORT = /(?:\bfrom|\bimport\(|\bimport)\s*"(\.[^"]+)"/g;
+const INCLUDE = /^#include "([^"]+)"/gm;
+
+/** The room of a file, "" for cli/ itself; undefined: it is elsewhere. */
+function roomOf(path: string): string | undefined {
+  const [top, room, ...rest] = path.split("/");
+  if (top !== "cli") return undefined;
+  return rest.length > 0 ? room : "";
+}
+
+/** Above are small numbers. */
+const rank = (room: string) => (room === "" ? -1 : ROOMS.indexOf(room));
+
+/** What a file names by a relative path, as paths from the root. */
+const named = (path: string, text: string, pattern: RegExp) =>
+  [...text.matchAll(pattern)].map(([, to]) => join(dirname(path), to!));
+
+/** What is wrong with a file of TypeScript; `met` gets the arrows up that are known. */
+function problemsOf(path: string, text: string, met: Set<string>): string[] {
+  const from = roomOf(path);
+  if (from === undefined) return [];
+  if (from !== "" && rank(from) < 0) return [`${path}: cli/${from}/ has no place in the order of rooms`];
+  return named(path, text, IMPORT).flatMap((target) => {
+    const to = roomOf(target);
+    if (to === undefined) {
+      return /^(?:scripts|tests)\//.test(target) ? [`${path} imports ${target}, which is not shipped`] : [];
+    }
+    const arrow = `${from} -> ${to}`;
+    if (from === to || rank(from) < rank(to)) return [];
+    if (KNOWN.includes(arrow)) {
+      met.add(arrow);
+      return [];
+    }
+    return [
+      `${path} imports ${target}: ${to === "" ? "nothing imports cli/ itself" : `${to} is above ${from}`}`,
+    ];
+  });
+}
+
+/** The bridge does without its agent: what is beside that folder includes nothing of it. */
+const bridgeProblems = (path: string, text: string): string[] =>
+  /^native-loader\/(?!agent\/)/.test(path)
+    ? named(path, text, INCLUDE)
+        .filter((target) => target.startsWith("native-loader/agent/"))
+        .map((target) => `${path} includes ${target}: the bridge does without its agent`)
+    : [];
+
+/** Imports that lead up, and includes that the rest of the bridge may not have; one line each. */
+export function roomProblems(sources: Sources): string[] {
+  const met = new Set<string>();
+  const found = [...sources].flatMap(([path, text]) =>
+    path.endsWith(".ts") ? problemsOf(path, text, met) : bridgeProblems(path, text),
+  );
+  const gone = KNOWN.filter((arrow) => !met.has(arrow));
+  return [...found, ...gone.map((arrow) => `${arrow} is gone: take it out of scripts/lib/rooms.ts`)];
+}
