@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /*
- * The ACK thinner. Of a connection with a strategy (conn->ack, every >= 2) it holds pure ACKs
- * back that carry no news the sender needs yet. A held ACK is sent by the agent when its time
+ * The ACK thinner. Of a connection with a strategy (conn->states.ack, every >= 2) it holds pure
+ * ACKs back that carry no news the sender needs yet. A held ACK is sent by the agent when its time
  * comes, unless a later segment has made it needless.
  */
 #include "thin_hold.bpf.h"
@@ -49,7 +49,7 @@ static __always_inline struct tcpx_ack_conn *thin_strategy(struct bpf_sock *sk)
 {
 	struct tcpx_conn *conn = bpf_sk_storage_get(&conns, sk, NULL, 0);
 
-	return conn && conn->ack.every > 1 ? &conn->ack : NULL;
+	return conn && conn->states.ack.every > 1 ? &conn->states.ack : NULL;
 }
 
 SEC("cgroup_skb/ingress") int ack_ingress(struct __sk_buff *skb)

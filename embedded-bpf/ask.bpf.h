@@ -9,73 +9,29 @@
 #ifndef TCPX_ASK_BPF_H
 #define TCPX_ASK_BPF_H
 
-#include "conn.bpf.h"
 #include "put.bpf.h"
-#include "receive.bpf.h"
 #include "signed.bpf.h"
+#include "slices.bpf.h"
 #include "watch.bpf.h"
 
 #define TCPX_ASK_SEGMENTS 8
 #define TCPX_ASK_NS 3000000000ULL
-#define TCPX_UNASKED 0x80 /* of `reserved`: the kernel has not asked what to put on the SYN */
-
-/* Until the peer has answered any request: then it has read our first segment, and the option on
- * it. */
-static __always_inline bool ask_uto(const struct tcpx_conn *conn)
-{
-	return rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]) &&
-	       !(conn->heard && conn->written & 1 << TCPX_EXT_UTO);
-}
-
-/* Both sides may ask: then our request and our answer take turns. */
-static __always_inline void ask_option_ack(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
-					   union tcpx_option *o)
-{
-	const struct tcpx_request_conn *ours = &conn->requests[2], *peers = &conn->requests[3];
-
-	if (request_speaks(peers) && !(request_speaks(ours) && conn->segments & 1))
-		request_option(peers, 0, config.site.exids.ack_answer, o);
-	else if (request_speaks(ours))
-		request_option(ours, config.site.exids.ack_ask, 0, o);
-	else
-		tarr_option(ctx, conn, o);
-}
 
 /* What an extension has to say on a segment of this connection. */
-static __always_inline void ask_option(struct bpf_sock_ops *ctx, enum tcpx_ext ext,
-				       struct tcpx_conn *conn, union tcpx_option *o)
+static __always_inline void ask_option(struct bpf_sock_ops *ctx, __u32 ext,
+				       const struct tcpx_extension *x, struct tcpx_conn *conn,
+				       union tcpx_option *o)
 {
-	const struct tcpx_rule *ask = &conn->policy.rules[ext][TCPX_KIND_ASK];
-
-	o->all = 0;
-	switch (ext) {
-	case TCPX_EXT_UTO:
-		if (ask_uto(conn))
-			uto_option(ask, o);
-		break;
-	case TCPX_EXT_CC_REQUEST:
-		request_option(&conn->requests[0], config.site.exids.cc_ask,
-			       config.site.exids.cc_answer, o);
-		break;
-	case TCPX_EXT_IW:
-		request_option(&conn->requests[1], config.site.exids.iw_ask,
-			       config.site.exids.iw_answer, o);
-		break;
-	case TCPX_EXT_ACK:
-		ask_option_ack(ctx, conn, o);
-		break;
-	default:
-		break;
-	}
+	put_clear(o, put_most(x));
+	if (x->say)
+		x->say(ctx, conn, o);
+	else if (x->ours)
+		exchange_say(ext, exchange_at(conn, x->ours), o);
 }
 
-/* Has this connection anything to say? */
-static __always_inline bool ask_any(const struct tcpx_conn *conn)
-{
-	return ask_uto(conn) || request_speaks(&conn->requests[0]) ||
-	       request_speaks(&conn->requests[1]) || request_speaks(&conn->requests[2]) ||
-	       request_speaks(&conn->requests[3]) || tarr_speaks(conn);
-}
+#define ASK_CROWDED_OUT(ID, name, conn)                                                            \
+	if (TCPX_USES(ID) && slice_speaks(&name##_extension, conn))                                \
+		count_apart(TCPX_EXT_##ID, TCPX_COUNTER_NO_ROOM);
 
 /*
  * The SYN has gone out, and the kernel has not asked for options: the others have left not a byte.
@@ -88,26 +44,18 @@ __noinline int ask_crowded_out(struct bpf_sock_ops *ctx)
 	if (!conn ||
 	    !(ctx->bpf_sock_ops_cb_flags & TCPX_WRITE)) /* or another program is to blame */
 		return 0;
-	conn->reserved = 0;
-	if (ask_uto(conn))
-		count_apart(TCPX_EXT_UTO, TCPX_COUNTER_NO_ROOM);
-	if (request_speaks(&conn->requests[0]))
-		count_apart(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_NO_ROOM);
-	if (request_speaks(&conn->requests[1]))
-		count_apart(TCPX_EXT_IW, TCPX_COUNTER_NO_ROOM);
-	if (request_speaks(&conn->requests[2]) || tarr_speaks(conn))
-		count_apart(TCPX_EXT_ACK, TCPX_COUNTER_NO_ROOM);
+	conn->unasked = 0;
+	TCPX_EACH(ASK_CROWDED_OUT, conn)
 	return 0;
 }
 
 /* What goes when nothing is left to say. */
 static __always_inline __u32 ask_done(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
 {
-	return conn->ack.waits || iw_waits(ctx, conn) ? 0 : TCPX_WRITE;
+	return TCPX_ANY(waits, ctx, conn) ? 0 : TCPX_WRITE;
 }
 
-static __always_inline void ask_cut_short(struct tcpx_conn *conn, enum tcpx_ext ext,
-					  enum tcpx_silence why)
+static __always_inline void ask_cut_short(struct tcpx_conn *conn, __u32 ext, enum tcpx_silence why)
 {
 	if (why == TCPX_WITHHELD && conn->written & 1 << ext) /* by a key before this one */
 		return;
@@ -117,19 +65,19 @@ static __always_inline void ask_cut_short(struct tcpx_conn *conn, enum tcpx_ext 
 	conn_news(conn, ext, TCPX_NEWS_FALLBACK);
 }
 
+#define ASK_CUT_SHORT(ID, name, conn, why)                                                         \
+	if (TCPX_USES(ID) && slice_speaks(&name##_extension, conn))                                \
+		ask_cut_short(conn, TCPX_EXT_##ID, why);
+
 /* The extensions that had something to say go without it. */
 static __always_inline void ask_cut_all_short(struct tcpx_conn *conn, enum tcpx_silence why)
 {
-	if (rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]))
-		ask_cut_short(conn, TCPX_EXT_UTO, why);
-	if (request_speaks(&conn->requests[0]))
-		ask_cut_short(conn, TCPX_EXT_CC_REQUEST, why);
-	if (request_speaks(&conn->requests[1]))
-		ask_cut_short(conn, TCPX_EXT_IW, why);
-	if (request_speaks(&conn->requests[2]) || request_speaks(&conn->requests[3]) ||
-	    tarr_speaks(conn))
-		ask_cut_short(conn, TCPX_EXT_ACK, why);
+	TCPX_EACH(ASK_CUT_SHORT, conn, why)
 }
+
+#define ASK_STOP(ID, name, conn)                                                                   \
+	if (TCPX_USES(ID))                                                                         \
+		exchange_stop(conn, TCPX_EXT_##ID, exchange_at(conn, name##_extension.ours));
 
 /* Stops talking; `why`: TCPX_SILENT, or what cuts it short. */
 static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
@@ -138,17 +86,15 @@ static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	conn->silent = why;
 	if (why != TCPX_SILENT)
 		ask_cut_all_short(conn, why);
-	request_stop(conn, TCPX_EXT_CC_REQUEST);
-	request_stop(conn, TCPX_EXT_IW);
-	request_stop(conn, TCPX_EXT_ACK);
-	callback_flags(ctx, conn, 0, ask_done(ctx, conn) | (receive_wanted(conn) ? 0 : TCPX_PARSE));
+	TCPX_EACH(ASK_STOP, conn)
+	callback_flags(ctx, conn, 0, ask_done(ctx, conn) | (any_listens(conn) ? 0 : TCPX_PARSE));
 	watch_tell(ctx, conn);
 }
 
 /* All is said, and the peer's first data, which could correct the SYN-ACK's answer, is here. */
 static __always_inline void ask_settled(struct tcpx_conn *conn, bool data)
 {
-	if (!conn->silent && data && !ask_any(conn))
+	if (!conn->silent && data && !any_speaks(conn))
 		conn->silent = TCPX_SILENT;
 }
 
@@ -158,7 +104,7 @@ static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_con
 	bool retransmission, done = false;
 	enum tcpx_silence why;
 
-	if (conn->silent || !ask_any(conn)) { /* all is said, or answered */
+	if (conn->silent || !any_speaks(conn)) { /* all is said, or answered */
 		callback_flags(ctx, conn, 0, ask_done(ctx, conn));
 		return false;
 	}
@@ -196,19 +142,26 @@ static __always_inline void ask_again(struct bpf_sock_ops *ctx, struct tcpx_conn
 	conn->retrans = ctx->total_retrans;
 }
 
+/* Space for what an extension has to say. */
+#define ASK_RESERVE(ID, name, ctx, conn, reserved)                                                 \
+	if (TCPX_USES(ID) && slice_speaks(&name##_extension, conn)) {                              \
+		union tcpx_option o;                                                               \
+                                                                                                   \
+		ask_option(ctx, TCPX_EXT_##ID, &name##_extension, conn, &o);                       \
+		if (o.all && put_reserve(ctx, TCPX_EXT_##ID, &o))                                  \
+			(reserved) |= 1 << TCPX_EXT_##ID;                                          \
+	}
+
 /* HDR_OPT_LEN of a connection's own segments. */
 __noinline int ask_segment(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
-	union tcpx_option o;
-	__u8 reserved = 0;
+	__u16 reserved = 0;
 
 	if (!conn)
 		return 0;
-	if (conn->ack.waits && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
-		ack_waits(ctx);
-	if (iw_unsent(ctx, conn) && iw_data(ctx))
-		iw_keep(ctx);
+	conn->unasked = 0;
+	TCPX_CALL(segment, ctx, conn)
 	/* another scope's program ends the asking, too, should the owner be gone */
 	if (!ask_wanted(ctx, conn)) {
 		conn->reserved = 0; /* or what others reserve would be taken for ours */
@@ -219,36 +172,35 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 	/* those without options as well: a listener's flags have to go, too */
 	if (conn->since_ns && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
 		conn->segments++;
-#pragma clang loop unroll(full) /* every extension's part is short */
-	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		ask_option(ctx, ext, conn, &o);
-		if (o.all && ask_reserve(ctx, ext, &o))
-			reserved |= 1 << ext;
-	}
+	TCPX_EACH(ASK_RESERVE, ctx, conn, reserved)
 	conn->reserved = reserved;
 	watch_tell(ctx, conn);
 	return 0;
 }
 
+#define ASK_WRITE(ID, name, ctx, conn, written)                                                    \
+	if (TCPX_USES(ID) && conn->reserved & 1 << TCPX_EXT_##ID) {                                \
+		union tcpx_option o;                                                               \
+                                                                                                   \
+		ask_option(ctx, TCPX_EXT_##ID, &name##_extension, conn, &o);                       \
+		if (o.all && put_write(ctx, TCPX_EXT_##ID, &o, put_most(&name##_extension)))       \
+			(written) |= 1 << TCPX_EXT_##ID;                                           \
+	}
+
+#define ASK_SAID(ID, name, conn, written)                                                          \
+	if (name##_extension.said && written & ~conn->written & 1 << TCPX_EXT_##ID)                \
+		name##_extension.said(conn);
+
 /* WRITE_HDR_OPT: what was reserved a moment ago. */
 __noinline int ask_segment_write(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
-	union tcpx_option o;
-	__u8 written = 0;
+	__u16 written = 0;
 
 	if (!conn || conn->scope != config.scope)
 		return 0;
-#pragma clang loop unroll(full)
-	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		if (!(conn->reserved & 1 << ext))
-			continue;
-		ask_option(ctx, ext, conn, &o);
-		if (o.all && ask_write(ctx, ext, &o))
-			written |= 1 << ext;
-	}
-	if (written & ~conn->written & 1 << TCPX_EXT_UTO)
-		conn_news(conn, TCPX_EXT_UTO, TCPX_NEWS_OURS);
+	TCPX_EACH(ASK_WRITE, ctx, conn, written)
+	TCPX_EACH(ASK_SAID, conn, written)
 	conn->written |= written;
 	watch_tell(ctx, conn);
 	return 0;

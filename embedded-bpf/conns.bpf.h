@@ -22,13 +22,4 @@ static __always_inline __u8 conn_direction(__u64 attempt_ns, __u32 received)
 	return received ? TCPX_DIRECTION_FROM : TCPX_DIRECTION_BOTH;
 }
 
-/* A congestion control's name in 8 bytes; the kernel's differ in it. Nothing stands behind the NUL.
- */
-static __always_inline __u64 cc_sum(const char *name)
-{
-	const __u64 *words = (const __u64 *)name;
-
-	return words[0] ^ words[1] * 3;
-}
-
 #endif

@@ -107,6 +107,10 @@ static __always_inline bool handover_is_ours(struct bpf_sock_ops *ctx,
 	return handover_same(h, &id) && handover_answers(ctx, h);
 }
 
+#define HANDOVER_CLEAR(ID, name, h)                                                                \
+	(h)->options[TCPX_EXT_##ID][0] = 0;                                                        \
+	(h)->asks[TCPX_EXT_##ID] = (h)->notes[TCPX_EXT_##ID] = 0;
+
 /*
  * The slots of a SYN-ACK that inner scopes have decided; adds ours. Without
  * this an inner `none` would not keep an outer scope from asking. Each is called once in a
@@ -131,9 +135,7 @@ static __always_inline __u32 handover_slots(struct bpf_sock_ops *ctx, struct tcp
 	__builtin_memcpy(h->local, id.local, sizeof(h->local));
 	h->slots = decided | slots;
 	h->scope = config.scope;
-	__builtin_memset(h->options, 0, sizeof(h->options));
-	__builtin_memset(h->asks, 0, sizeof(h->asks));
-	h->tarr = 0;
+	TCPX_EACH(HANDOVER_CLEAR, h)
 	h->sequence = 0;
 	h->syn.fast_open = 0;
 	return decided;

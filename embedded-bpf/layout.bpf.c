@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 /* Never loaded: its BTF is what cli/loader/layout.generated.ts is made of. */
+#define TCPX_IN_LAYOUT
 #include "tcpx_shared.h"
 
 enum tcpx_ext ext;
@@ -8,22 +9,21 @@ enum tcpx_rule_flag rule_flag;
 enum tcpx_direction direction;
 enum tcpx_family family;
 enum tcpx_counter counter;
-enum tcpx_exid exid;
-enum tcpx_algorithm algorithm;
 enum tcpx_request_state request_state;
 enum tcpx_outcome outcome;
-enum tcpx_ack_field ack_field;
 enum tcpx_thin_counter thin_counter;
 struct tcpx_policy_key policy_key;
-struct tcpx_policy policy;
 struct tcpx_rule_record rule_record;
 struct tcpx_config config;
 struct tcpx_site site;
 struct tcpx_counters counters;
 struct tcpx_conn conn;
 struct tcpx_handover handover;
-struct tcpx_request_conn request_conn;
-struct tcpx_ack_conn ack_conn;
+struct tcpx_exchange exchange;
+struct tcpx_rule rule;
+struct tcpx_profile profile;
+enum tcpx_role role;
+enum tcpx_header_flag header_flag;
 struct tcpx_thin_counters thin_counters;
 enum tcpx_served_flag served_flag;
 struct tcpx_served served;
@@ -32,8 +32,6 @@ struct tcpx_held held;
 struct tcpx_wanted wanted;
 struct tcpx_thin_config thin_config;
 enum tcpx_silence silence;
-enum tcpx_tarr_flag tarr_flag;
-enum tcpx_keepalive keepalive;
 enum tcpx_list_flag list_flag;
 struct tcpx_list_config list_config;
 struct tcpx_listed listed;

@@ -13,7 +13,6 @@
 #include "cgroups.bpf.h"
 #include "conns.bpf.h"
 #include "keepalive.bpf.h"
-#include "list_local.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -95,6 +94,11 @@ static __always_inline void list_settings(struct tcpx_listed *r, struct tcp_sock
 	}
 }
 
+/* Its address by hand is one that only reads can use. */
+#define list_copy(to, size, from)                                                                  \
+	(by_hand ? (void)bpf_probe_read_kernel(to, size, from)                                     \
+		 : (void)__builtin_memcpy(to, from, size))
+
 /* What tcpx has noted down, a copy at a time. */
 static __always_inline void list_conn(struct tcpx_listed *r, const struct tcpx_conn *conn,
 				      bool by_hand)
@@ -109,15 +113,9 @@ static __always_inline void list_conn(struct tcpx_listed *r, const struct tcpx_c
 	list_copy(&received, sizeof(received), &conn->received);
 	list_copy(&r->silent, sizeof(r->silent), &conn->silent);
 	list_copy(&r->written, sizeof(r->written), &conn->written);
-	list_copy(&r->keepalive, sizeof(r->keepalive), &conn->keepalive);
-	list_copy(&r->uto, sizeof(r->uto), &conn->uto);
-	list_copy(&r->uto_ask, sizeof(r->uto_ask),
-		  &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK]);
-	list_copy(&r->ack, sizeof(r->ack), &conn->ack);
-	list_copy(r->requests, sizeof(r->requests), conn->requests);
+	list_copy(&r->states, sizeof(r->states), &conn->states);
 	r->established = since > TCPX_SINCE_NEXT; /* else it has yet to speak */
 	r->direction = conn_direction(attempt, received);
-	list_local(r, conn, config.jiffy_us, by_hand);
 }
 
 static __always_inline int list_socket(struct bpf_iter__tcp *ctx, bool by_hand)

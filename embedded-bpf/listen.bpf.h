@@ -5,7 +5,7 @@
 
 #include "segment.bpf.h"
 #include "options.bpf.h"
-#include "ext/uto.bpf.h"
+#include "slices.bpf.h"
 
 #define TCPX_TCP_SAVE_SYN 27
 #define TCPX_SAVE_SYN_MAC 2
@@ -34,7 +34,7 @@ static __always_inline void listen_arm(struct bpf_sock_ops *ctx)
 		return;
 	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_SAVE_SYN, &one, sizeof(one));
 	if (err)
-		TCPX_ERROR(TCPX_EXT_UTO, err);
+		TCPX_ERROR(0, err);
 }
 
 #endif

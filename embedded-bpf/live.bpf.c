@@ -5,7 +5,9 @@
  * everything back. The iterator holds the socket's lock, as the sock_ops program does.
  */
 #include "live_list.bpf.h"
-#include "live_undo.bpf.h"
+
+#define TCPX_LIVE_SLICES
+#include "extensions.generated.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -29,6 +31,33 @@ int list(struct bpf_iter__tcp *ctx)
 	live_rules(tp, out);
 	bpf_seq_write(ctx->meta->seq, out, sizeof(*out));
 	return 0;
+}
+
+#define LIVE_DO(ID, name, tp, conn, order, target)                                                 \
+	if ((order)->ext == TCPX_EXT_##ID)                                                         \
+		live_do(tp, conn, order, target, &name##_live_extension);
+
+static __always_inline void live_do(struct tcp_sock *tp, struct tcpx_conn *conn,
+				    const struct tcpx_live_order *order,
+				    struct tcpx_live_target *target,
+				    const struct tcpx_live_extension *x)
+{
+	int result = TCPX_LIVE_FAILED;
+
+	if (order->verb == TCPX_LIVE_UNDO) {
+		result = x->undo ? x->undo(tp, conn, false, &target->error) : TCPX_LIVE_SAME;
+		if (target->error)
+			TCPX_ERROR(order->ext, target->error);
+	} else if (order->verb == TCPX_LIVE_ASK) {
+		if (x->ask)
+			result = x->ask(tp, conn, order, target);
+	} else {
+		if (x->set)
+			result = x->set(tp, conn, order, target);
+		if (x->say && order->ask.flags)
+			target->said = x->say(tp, conn, order, target);
+	}
+	target->result = result;
 }
 
 SEC("iter/tcp")
@@ -55,15 +84,7 @@ int change(struct bpf_iter__tcp *ctx)
 					     : live_conn(tp, order);
 	if (!conn)
 		return 0;
-	if (order->verb == TCPX_LIVE_UNDO) {
-		target->result = live_undo(tp, conn, order->ext, false, &target->error);
-	} else if (order->verb == TCPX_LIVE_ASK) {
-		target->result = live_request(tp, conn, order, target);
-	} else {
-		target->result = live_apply(tp, conn, order, target);
-		if (order->ext == TCPX_EXT_UTO)
-			target->said = live_advertise(tp, conn, order, target);
-	}
+	TCPX_EACH(LIVE_DO, tp, conn, order, target)
 	return 0;
 }
 
@@ -104,6 +125,25 @@ int arm(struct bpf_iter__tcp *ctx)
 	return 0;
 }
 
+#define RESTORE(ID, name, tp, conn, t)                                                             \
+	if (name##_live_extension.undo)                                                            \
+		restore_one(tp, conn, t, TCPX_EXT_##ID, &name##_live_extension);
+#define RESTORE_FORGET(ID, name, conn)                                                             \
+	__builtin_memset(&(conn)->states.name.rules, 0, sizeof((conn)->states.name.rules));
+
+static __always_inline void restore_one(struct tcp_sock *tp, struct tcpx_conn *conn,
+					struct tcpx_live_tally *t, __u32 ext,
+					const struct tcpx_live_extension *x)
+{
+	int err = 0, result = x->undo(tp, conn, true, &err);
+
+	if (err)
+		TCPX_ERROR(ext, err);
+	t->restored[ext] += result == TCPX_LIVE_CHANGED;
+	t->kept[ext] += result == TCPX_LIVE_KEPT;
+	t->failed[ext] += result == TCPX_LIVE_FAILED;
+}
+
 /* Everything that was ever set on a connection, in whatever scope. */
 SEC("iter/tcp")
 int restore(struct bpf_iter__tcp *ctx)
@@ -119,14 +159,7 @@ int restore(struct bpf_iter__tcp *ctx)
 	t = bpf_map_lookup_elem(&tally, &zero);
 	if (!conn || !t)
 		return 0;
-	__builtin_memset(&conn->policy, 0, sizeof(conn->policy));
-#pragma clang loop unroll(full)
-	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		int err = 0, result = live_undo(tp, conn, ext, true, &err);
-
-		t->restored[ext] += result == TCPX_LIVE_CHANGED;
-		t->kept[ext] += result == TCPX_LIVE_KEPT;
-		t->failed[ext] += result == TCPX_LIVE_FAILED;
-	}
+	TCPX_EACH(RESTORE_FORGET, conn)
+	TCPX_EACH(RESTORE, tp, conn, t)
 	return 0;
 }

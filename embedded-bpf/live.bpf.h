@@ -9,6 +9,7 @@
 #include "iter_tcp.bpf.h"
 #include "listen.bpf.h"
 #include "receive.bpf.h"
+#include "signed.bpf.h"
 
 #define TCPX_AF_INET6 10
 #define TCPX_CGROUP_DEPTH 32
@@ -30,14 +31,6 @@ struct sock_common___live {
 	struct {
 		struct net___cookie *net;
 	} skc_net;
-} __attribute__((preserve_access_index));
-
-struct sock___live {
-	__u32 sk_mark;
-} __attribute__((preserve_access_index));
-
-struct inet_connection_sock___live {
-	__u32 icsk_delack_max; /* jiffies */
 } __attribute__((preserve_access_index));
 
 struct tcp_sock___live {

@@ -4,7 +4,6 @@
 #define TCPX_LIVE_ASK_BPF_H
 
 #include "live.bpf.h"
-#include "signed.bpf.h"
 
 /* Adds callback flags: 0, or -EINVAL on kernels before 6.12. */
 static __always_inline int live_flags(struct tcp_sock *tp, __u32 set)
@@ -40,11 +39,56 @@ static __always_inline struct tcpx_conn *live_conn(struct tcp_sock *tp,
 	return conn;
 }
 
-/* As ask_again(): with the next segments, whenever they come. Returns enum tcpx_live_said. */
-static __always_inline int live_speak(struct tcp_sock *tp, struct tcpx_conn *conn, __u32 ext,
-				      struct tcpx_live_target *target)
+/* A rule is the connection's from now on; its value the extension takes. */
+static __always_inline void live_take(struct tcpx_rules *rules, enum tcpx_kind kind,
+				      const struct tcpx_rule *rule)
 {
-	__u32 flags = TCPX_WRITE | (ext == TCPX_EXT_ACK ? TCPX_PARSE : 0), present;
+	rules->flags[kind] = rule->flags;
+	rules->ids[kind] = rule->id;
+}
+
+/* It is not, after all. */
+static __always_inline void live_take_back(struct tcpx_rules *rules, enum tcpx_kind kind,
+					   const struct tcpx_rules *before)
+{
+	rules->flags[kind] = before->flags[kind];
+	rules->ids[kind] = before->ids[kind];
+}
+
+static __always_inline void live_drop(struct tcpx_rules *rules, enum tcpx_kind kind)
+{
+	rules->flags[kind] = 0;
+	rules->ids[kind] = 0;
+	if (kind == TCPX_KIND_LOCAL)
+		rules->outcome = TCPX_OUTCOME_NONE;
+}
+
+/* The application has chosen itself: the connection has the rule, as after a set-up under it. */
+static __always_inline int live_kept(struct tcpx_rules *rules, __u32 ext)
+{
+	rules_outcome(rules, TCPX_OUTCOME_APPLICATION);
+	count_apart(ext, TCPX_COUNTER_KEPT);
+	return TCPX_LIVE_KEPT;
+}
+
+static __always_inline __u32 live_srtt(void *tp)
+{
+	return ((struct tcp_sock___live *)tp)->srtt_us;
+}
+
+#define LIVE_PROMISED(ID, name, conn)                                                              \
+	if (name##_extension.peers && (conn)->silent &&                                            \
+	    exchange_at(conn, name##_extension.peers)->state == TCPX_REQUEST_ANSWERED)             \
+		exchange_at(conn, name##_extension.peers)->promised = 1;
+
+/*
+ * As ask_again(): with the next segments, whenever they come. `answered`: the peer is to answer.
+ * Returns enum tcpx_live_said.
+ */
+static __always_inline int live_speak(struct tcp_sock *tp, struct tcpx_conn *conn, __u32 ext,
+				      bool answered, struct tcpx_live_target *target)
+{
+	__u32 flags = TCPX_WRITE | (answered ? TCPX_PARSE : 0), present;
 	struct tcp_sock___live *live = (void *)tp;
 
 	present = live->bpf_sock_ops_cb_flags;
@@ -55,80 +99,15 @@ static __always_inline int live_speak(struct tcp_sock *tp, struct tcpx_conn *con
 		return TCPX_LIVE_UNSAID;
 	conn->flags_ours |= flags & ~present;
 	/* what was said before is not said again */
-	for (int i = 0; i < TCPX_REQUESTS; i++)
-		if (conn->silent && conn->requests[i].state == TCPX_REQUEST_ANSWERED)
-			conn->requests[i].promised = 1;
-	conn->written &= ~(1 << (ext & 7));
-	conn->heard = ext != TCPX_EXT_UTO;
+	TCPX_EACH(LIVE_PROMISED, conn)
+	conn->written &= ~(1 << ext);
+	conn->heard = answered;
 	conn->silent = TCPX_SPEAKING;
 	conn->segments = 0;
 	conn->since_ns = TCPX_SINCE_NEXT;
 	conn->first_byte = live->snd_nxt;
 	conn->retrans = live->total_retrans;
 	return TCPX_LIVE_SAID;
-}
-
-/* Advertises the user timeout unless this very value has been said, or is on its way. */
-static __always_inline int live_advertise(struct tcp_sock *tp, struct tcpx_conn *conn,
-					  const struct tcpx_live_order *order,
-					  struct tcpx_live_target *target)
-{
-	struct tcpx_rule *ask = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ASK], rule = *ask;
-	bool same = rule_active(&rule) && rule.value[1] == order->ask.value[1] &&
-		    (conn->written & 1 << TCPX_EXT_UTO || !conn->silent);
-	int said;
-
-	if (!order->ask.flags)
-		return TCPX_LIVE_NOTHING_TO_SAY;
-	*ask = order->ask;
-	if (same || !rule_active(ask))
-		return TCPX_LIVE_NOTHING_TO_SAY;
-	said = live_speak(tp, conn, TCPX_EXT_UTO, target);
-	if (said != TCPX_LIVE_SAID) /* the peer knows what it knew */
-		*ask = rule;
-	return said;
-}
-
-/* A changed request for ACKs: with the paper's option, or TARR's. */
-static __always_inline int live_request(struct tcp_sock *tp, struct tcpx_conn *conn,
-					const struct tcpx_live_order *order,
-					struct tcpx_live_target *target)
-{
-	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_ACK), old = *r;
-	struct tcpx_rule *ask = &conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK], rule = *ask;
-	bool same = tarr_asks(ask) && ask->value[0] == order->ask.value[0];
-	__u8 tarr = conn->ack.tarr;
-
-	if (conn->silent >= TCPX_SILENCED)
-		return TCPX_LIVE_SILENCED;
-	if (signed_options(tp) && rule_active(&order->ask))
-		return TCPX_LIVE_SIGNED;
-	*ask = order->ask;
-	if (!rule_active(&order->ask))
-		return TCPX_LIVE_CHANGED;
-	if (tarr_asks(&order->ask)) {
-		if (!(tarr & TCPX_TARR_PEER))
-			return TCPX_LIVE_INCAPABLE;
-		if (same && (tarr & TCPX_TARR_ASKED || !conn->silent)) /* or about to be */
-			return TCPX_LIVE_SAME;
-		conn->ack.tarr &= ~TCPX_TARR_ASKED;
-		if (r->state == TCPX_REQUEST_ASKED)
-			r->state = TCPX_REQUEST_UNANSWERED;
-	} else {
-		if (r->asked == (__u16)order->ask.value[0] && r->state != TCPX_REQUEST_NONE)
-			return TCPX_LIVE_SAME;
-		r->asked = order->ask.value[0];
-		r->answer = 0;
-		r->state = TCPX_REQUEST_ASKED;
-		conn->ack.tarr &= ~TCPX_TARR_ASKED; /* what counts is what was asked last */
-	}
-	target->said = live_speak(tp, conn, TCPX_EXT_ACK, target);
-	if (target->said == TCPX_LIVE_SAID)
-		return TCPX_LIVE_CHANGED;
-	*r = old;
-	*ask = rule;
-	conn->ack.tarr = tarr;
-	return TCPX_LIVE_FAILED;
 }
 
 #endif

@@ -25,6 +25,12 @@ static __always_inline void live_address(struct tcp_sock *tp, struct tcpx_live_s
 			      : TCPX_FAMILY_IPV6;
 }
 
+#define LIVE_RULES(ID, name, conn, out)                                                            \
+	(out)->local_rules[TCPX_EXT_##ID] = (conn)->states.name.rules.ids[TCPX_KIND_LOCAL];        \
+	(out)->ask_rules[TCPX_EXT_##ID] = rules_active(&(conn)->states.name.rules, TCPX_KIND_ASK)  \
+						  ? (conn)->states.name.rules.ids[TCPX_KIND_ASK]   \
+						  : 0;
+
 static __always_inline void live_rules(struct tcp_sock *tp, struct tcpx_live_socket *out)
 {
 	struct tcpx_conn *conn = bpf_sk_storage_get(&conns, tp, NULL, 0);
@@ -32,14 +38,7 @@ static __always_inline void live_rules(struct tcp_sock *tp, struct tcpx_live_soc
 	if (!conn)
 		return;
 	out->direction = conn_direction(conn->attempt_ns, conn->received);
-#pragma clang loop unroll(full)
-	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		const struct tcpx_rule *rules = conn->policy.rules[ext];
-
-		out->local_rules[ext] = rules[TCPX_KIND_LOCAL].id;
-		out->ask_rules[ext] =
-			rule_active(&rules[TCPX_KIND_ASK]) ? rules[TCPX_KIND_ASK].id : 0;
-	}
+	TCPX_EACH(LIVE_RULES, conn, out)
 }
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef TCPX_MAPS_BPF_H
 #define TCPX_MAPS_BPF_H
 
+#include <stdbool.h>
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
@@ -17,8 +18,16 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1);
 	__type(key, struct tcpx_policy_key);
-	__type(value, struct tcpx_policy);
+	__type(value, __u32); /* of the profile */
 } policies SEC(".maps");
+
+/* The size of a value is set before load, too: see config.places. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct tcpx_profile);
+} profiles SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -83,14 +92,22 @@ struct {
 	__type(value, struct tcpx_path);
 } paths SEC(".maps");
 
+/* Does a rule of this scope, or of one around it, use the extension? A constant of the loaded
+ * program: what depends on it is not there when none does. */
+#define TCPX_USES(ID) (config.uses & 1U << TCPX_EXT_##ID)
+
 /* Inlined, where a call would be most of what it costs. */
 static __always_inline void count(__u32 ext, __u32 counter)
 {
 	__u32 zero = 0;
 	struct tcpx_counters *c = bpf_map_lookup_elem(&counters, &zero);
 
+	if (!c || ext >= TCPX_EXTENSIONS)
+		return;
+	barrier(); /* or clang compares both at once, and verifiers do not know the bounds of each
+		    */
 	/* a softirq may interrupt a process on the same CPU */
-	if (c && ext < TCPX_EXT_COUNT && counter < TCPX_COUNTER_COUNT)
+	if (counter < TCPX_COUNTER_COUNT)
 		__sync_fetch_and_add(&c->count[ext][counter], 1);
 }
 

@@ -4,20 +4,19 @@
 #define TCPX_OPTIONS_BPF_H
 
 #include "maps.bpf.h"
+#include "tcpx_ext.h"
 
 #define TCPX_HEADER_MIN 20 /* bytes of a TCP header without options */
 #define TCPX_HEADER_MAX 60
 
-#define TCPX_EXPERIMENTS_MAX 4
+#define TCPX_NOTED_MAX 6    /* options of kinds that extensions know, in one header */
 #define TCPX_OPTIONS_MAX 16 /* NOPs included; what stands behind them is not read */
 
 #define TCPX_OPTION_END 0
 #define TCPX_OPTION_NOP 1
-#define TCPX_OPTION_UTO 28
 #define TCPX_OPTION_FAST_OPEN 34
 #define TCPX_OPTION_EXP 254
 
-#define TCPX_SOL_TCP 6
 #define TCPX_TIMESTAMPS 0x0101080a /* NOP NOP, kind 8, 10 bytes: what most segments have */
 #define TCPX_HEADER_TIMESTAMPS 32
 
@@ -119,45 +118,12 @@ static __always_inline bool option_ordinary(__u8 kind)
 	return (kind >= 1 && kind <= 4) || kind == 8;
 }
 
-/* Remembers where an experiment stands: telling them apart on the walk costs verifiers too much. */
-static __always_inline void header_note(struct tcpx_header *h, __u32 len)
+/* An option, from its fields. */
+static __always_inline void option_put(union tcpx_option *o, __u8 kind, __u8 len, __u16 first,
+				       __u16 second)
 {
-	__u32 n = h->experiments;
-
-	if (n >= TCPX_EXPERIMENTS_MAX)
-		return;
-	h->experiment_at[n] = h->at - len;
-	h->experiments = n + 1;
-}
-
-/* One walk over all options. */
-static __always_inline void header_walk(struct tcpx_header *h)
-{
-	h->crowded = 0;
-	h->fast_open = 0;
-	h->utos = 0;
-	h->experiments = 0;
-	h->at = header_begin(h);
-#pragma clang loop unroll_count(4)
-	for (int i = 0; i < TCPX_OPTIONS_MAX; i++) {
-		const __u8 *option;
-		__u32 len;
-
-		barrier_var(h);
-		option = option_next(h, &len);
-		if (!option)
-			break;
-		if (option[0] == TCPX_OPTION_EXP && len >= 4) {
-			header_note(h, len);
-		} else if (option[0] == TCPX_OPTION_UTO) {
-			h->utos++;
-			h->uto_at = h->at - len;
-		} else if (!option_ordinary(option[0])) {
-			h->crowded = 1;
-			if (option[0] == TCPX_OPTION_FAST_OPEN && len > 2) /* two only ask for it */
-				h->fast_open = 1;
-		}
-	}
+	o->all = bpf_htonl((__u32)kind << 24 | len << 16 | first) |
+		 (__u64)bpf_htonl((__u32)second << 16) << 32;
 }
 
 /* Where something of it stands. */

@@ -9,6 +9,7 @@
 #define TCPX_PATH_BPF_H
 
 #include "ask.bpf.h"
+#include "claim.bpf.h"
 
 #define TCPX_ECONNABORTED 103 /* the administrator has ended it: says nothing of the path */
 #define TCPX_ETIMEDOUT 110
@@ -97,7 +98,7 @@ __noinline int path_choose(struct bpf_sock_ops *ctx)
 	if (path)
 		conn->silent = TCPX_PLAIN;
 	else
-		conn->reserved = TCPX_UNASKED;
+		conn->unasked = 1;
 	/* whether it fails is of interest, unless the matter is settled */
 	if (!path || path->state == TCPX_PATH_SUSPECTED)
 		callback_flags(ctx, conn, TCPX_STATE | (path ? 0 : TCPX_WRITE), 0);

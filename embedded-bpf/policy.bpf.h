@@ -9,9 +9,10 @@
 
 #define TCPX_KEY_BITS 64 /* of the policy key in front of the address */
 
+/* The profiles of a connection; NULL: none. */
 struct tcpx_hits {
-	struct tcpx_policy *port; /* by exact port */
-	struct tcpx_policy *any;  /* by any port */
+	const void *port; /* by exact port */
+	const void *any;  /* by any port */
 };
 
 /* The remote address, IPv4 as ::ffff:a.b.c.d; `address` is zeroed. */
@@ -57,6 +58,13 @@ static __always_inline void policy_key(struct bpf_sock_ops *ctx, enum tcpx_direc
 	}
 }
 
+static __always_inline const void *policy_profile(const struct tcpx_policy_key *key)
+{
+	const __u32 *number = bpf_map_lookup_elem(&policies, key);
+
+	return number ? bpf_map_lookup_elem(&profiles, number) : NULL;
+}
+
 /*
  * Two look-ups for all extensions: the planner has flattened wider selectors in.
  * Leaves the key of the second one behind.
@@ -65,32 +73,55 @@ static __always_inline bool policy_hits(struct bpf_sock_ops *ctx, enum tcpx_dire
 					struct tcpx_policy_key *key, struct tcpx_hits *hits)
 {
 	policy_key(ctx, direction, key);
-	hits->port = config.use_ports ? bpf_map_lookup_elem(&policies, key) : NULL;
+	hits->port = config.use_ports ? policy_profile(key) : NULL;
 	key->port = 0;
-	hits->any = bpf_map_lookup_elem(&policies, key);
-	return hits->port || hits->any;
+	hits->any = policy_profile(key);
+	if (hits->port)
+		return true;
+	barrier(); /* or clang makes one number of the two pointers, which no verifier takes */
+	return hits->any;
+}
+
+static __always_inline const struct tcpx_rule *policy_in(const void *profile, __u32 ext, __u32 kind)
+{
+	const struct tcpx_rule *rule;
+
+	if (!profile)
+		return NULL;
+	rule = profile + config.places[ext][kind]; /* which verifiers know */
+	return rule->flags & TCPX_RULE_SET ? rule : NULL;
 }
 
 /* Longest prefix first, then the exact port. */
-static __always_inline const struct tcpx_rule *policy_rule(const struct tcpx_hits *hits,
-							   enum tcpx_ext ext, enum tcpx_kind kind)
+static __always_inline const struct tcpx_rule *policy_rule(const struct tcpx_hits *hits, __u32 ext,
+							   __u32 kind)
 {
-	const struct tcpx_rule *port = hits->port ? &hits->port->rules[ext][kind] : NULL;
-	const struct tcpx_rule *any = hits->any ? &hits->any->rules[ext][kind] : NULL;
+	const struct tcpx_rule *port, *any;
 
-	if (port && !(port->flags & TCPX_RULE_SET))
-		port = NULL;
-	if (any && !(any->flags & TCPX_RULE_SET))
-		any = NULL;
+	if (!config.places[ext][kind])
+		return NULL;
+	port = policy_in(hits->port, ext, kind);
+	any = policy_in(hits->any, ext, kind);
 	if (port && any && any->prefix > port->prefix)
 		return any;
 	return port ?: any;
 }
 
-/* Does this rule ask for something (rather than being absent or an exemption)? */
+/* Does a rule with these flags ask for something (rather than being absent or an exemption)? */
+static __always_inline bool flags_active(__u8 flags)
+{
+	return (flags & (TCPX_RULE_SET | TCPX_RULE_NONE)) == TCPX_RULE_SET;
+}
+
 static __always_inline bool rule_active(const struct tcpx_rule *rule)
 {
-	return rule && (rule->flags & (TCPX_RULE_SET | TCPX_RULE_NONE)) == TCPX_RULE_SET;
+	return rule && flags_active(rule->flags);
+}
+
+/* The same of the rule that a connection has. */
+static __always_inline bool rules_active(const struct tcpx_rules *rules, enum tcpx_kind kind)
+{
+	return flags_active(rules->flags[kind]);
 }
 
 #endif

@@ -1,75 +1,82 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* Showing the options of a peer's segments to the slices: one walk for all of them. */
+/* Showing the options of a peer's segments to the extensions: one walk for all of them. */
 #ifndef TCPX_RECEIVE_BPF_H
 #define TCPX_RECEIVE_BPF_H
 
-#include "conn.bpf.h"
-#include "options.bpf.h"
-#include "ext/ack.bpf.h"
-#include "ext/cc_request.bpf.h"
-#include "ext/iw.bpf.h"
-#include "ext/uto.bpf.h"
+#include "walk.bpf.h"
 
-/* Does any slice want to see the peer's options, now or later? */
-static __always_inline bool receive_wanted(const struct tcpx_conn *conn)
+/* Is it this extension's option? Then its exchange takes it, or itself. */
+static __always_inline void receive_option(struct tcpx_conn *conn, __u32 ext,
+					   const struct tcpx_extension *x, const __u8 *option)
 {
-	return uto_accepts(conn) || ack_accepts(conn) ||
-	       (!conn->silent &&
-		(request_listens(&conn->requests[0]) || request_listens(&conn->requests[1]) ||
-		 request_listens(&conn->requests[2])));
-}
+	struct tcpx_exchange *ours = exchange_at(conn, x->ours);
+	struct tcpx_exchange *peers = exchange_at(conn, x->peers);
+	__u32 len = option[1];
+	__u16 exid;
 
-/* Does any slice grant requests, which come with the handshake? */
-static __always_inline bool receive_grants(const struct tcpx_conn *conn)
-{
-	return rule_active(&conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_ACCEPT]) ||
-	       rule_active(&conn->policy.rules[TCPX_EXT_IW][TCPX_KIND_ACCEPT]);
-}
-
-static __always_inline void receive_experiment(struct tcpx_conn *conn, const __u8 *option,
-					       __u32 len)
-{
-	struct tcpx_request_conn *cc = &conn->requests[0], *iw = &conn->requests[1];
-	struct tcpx_request_conn *ack = &conn->requests[2], *peer = &conn->requests[3];
-	__u16 exid = option[2] << 8 | option[3];
-
-	if (exid == config.site.exids.cc_ask)
-		request_see(&cc->ask_seen, &cc->ask_bits, option, len);
-	else if (exid == config.site.exids.cc_answer)
-		request_see(&cc->answer_seen, &cc->answer_bits, option, len);
-	else if (exid == config.site.exids.iw_ask)
-		request_see(&iw->ask_seen, &iw->ask_bits, option, len);
-	else if (exid == config.site.exids.iw_answer)
-		request_see(&iw->answer_seen, &iw->answer_bits, option, len);
-	else if (exid == config.site.exids.ack_ask)
-		request_see(&peer->ask_seen, &peer->ask_bits, option, len);
-	else if (exid == config.site.exids.ack_answer)
-		request_see(&ack->answer_seen, &ack->answer_bits, option, len);
-	else if (exid == config.site.exids.tarr) {
-		tarr_see(&conn->ack.tarr_seen, len);
-		conn->ack.tarr_bits = option[4];
+	if (!x->kind || option[0] != x->kind)
+		return;
+	if (x->kind != TCPX_OPTION_EXP) {
+		if (x->see)
+			x->see(conn, 0, option, len);
+		return;
+	}
+	exid = option_exid(option);
+	if (exid == config.exids[ext][TCPX_ROLE_ASK]) {
+		if (peers)
+			exchange_see(&peers->ask_seen, &peers->ask_bits, option, len);
+		else if (x->see)
+			x->see(conn, TCPX_ROLE_ASK, option, len);
+	} else if (exid == config.exids[ext][TCPX_ROLE_ANSWER]) {
+		if (ours)
+			exchange_see(&ours->answer_seen, &ours->answer_bits, option, len);
+		else if (x->see)
+			x->see(conn, TCPX_ROLE_ANSWER, option, len);
+	} else if (x->see && exid == config.exids[ext][TCPX_ROLE_OWN]) {
+		x->see(conn, TCPX_ROLE_OWN, option, len);
 	}
 }
 
+#define TCPX_SYN_ACK_ROOM 20 /* bytes for options on a SYN-ACK, beside those of Linux */
+
+/* Is an answer of ours among those of which the SYN-ACK had no room for all? Then data has to say
+ * it. */
+static __always_inline __u32 receive_room(struct tcpx_conn *conn, const struct tcpx_extension *x,
+					  const struct tcpx_rules *rules, __u32 used)
+{
+	struct tcpx_exchange *r = exchange_at(conn, x->peers);
+
+	if (x->unasked ? rules_active(rules, TCPX_KIND_ASK) : r && r->state == TCPX_REQUEST_PENDING)
+		used += x->syn_ack_len;
+	if (r && used > TCPX_SYN_ACK_ROOM)
+		r->promised = 0;
+	return used;
+}
+
+#define RECEIVE_ROOM(ID, name, conn, used)                                                         \
+	if (TCPX_USES(ID))                                                                         \
+		(used) = receive_room(conn, &name##_extension, &(conn)->states.name.rules, used);
+
+#define RECEIVE_OPTION(ID, name, conn, option)                                                     \
+	if (TCPX_USES(ID))                                                                         \
+		receive_option(conn, TCPX_EXT_##ID, &name##_extension, option);
+
 /*
- * What the slices make of it; `asks`: requests are welcome here. Global, as what follows: verifiers
- * look at each of them once, on its own, and not again for every path that leads to it.
+ * What the extensions make of it; `asks`: requests are welcome here. Global, as what follows:
+ * verifiers look at each of them once, on its own, and not again for every path that leads to it.
  */
 __noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
+	__u32 used = 0;
 	__u8 flags;
 
 	if (!conn)
 		return 0;
-	if (conn->header.utos)
-		uto_receive(conn, header_option(&conn->header, conn->header.uto_at));
-	if (!conn->header.experiments)
-		return 0;
-	for (int i = 0; i < TCPX_EXPERIMENTS_MAX && i < conn->header.experiments; i++) {
-		const __u8 *option = header_option(&conn->header, conn->header.experiment_at[i]);
+	for (int i = 0; i < TCPX_NOTED_MAX && i < conn->header.noted; i++) {
+		const __u8 *option = header_option(&conn->header, conn->header.noted_at[i]);
 
-		receive_experiment(conn, option, option[1]);
+		TCPX_EACH(RECEIVE_OPTION, conn, option)
 	}
 	flags = conn->header.flags & TCPX_HEADER_SYN;
 	if (asks)
@@ -77,17 +84,18 @@ __noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
 	if (ctx->rcv_nxt == conn->received)
 		flags |= TCPX_HEADER_CORRECTS;
 	if (flags & TCPX_HEADER_SYN || ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
-		flags |= TCPX_HEADER_TARR;
+		flags |= TCPX_HEADER_OPENS;
 	conn->header.flags = flags;
 	barrier();
-	cc_received(conn);
-	iw_received(conn);
-	ack_received(conn);
+	TCPX_CALL(judge, conn)
+	if (conn->header.flags & TCPX_HEADER_SYN) {
+		TCPX_EACH(RECEIVE_ROOM, conn, used)
+	}
 	return 0;
 }
 
 /* Copies a header to the connection, and looks what stands there. Returns whether any of it is for
- * a slice. */
+ * an extension. */
 __noinline int receive_header(struct bpf_sock_ops *ctx, int syn)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
@@ -99,7 +107,7 @@ __noinline int receive_header(struct bpf_sock_ops *ctx, int syn)
 	else
 		header_of_segment(ctx, &conn->header);
 	header_walk(&conn->header);
-	return conn->header.utos || conn->header.experiments;
+	return conn->header.noted;
 }
 
 /* Of which end? Looked up each time: what verifiers know of a variable doubles their ways. */
@@ -115,9 +123,8 @@ static __always_inline void receive(struct bpf_sock_ops *ctx, struct tcpx_conn *
 	/* requests come with the handshake; with Fast Open its end is seen on the first data */
 	bool asks = passive(ctx) || (conn->fast_open && ctx->rcv_nxt == conn->received);
 
-	if (!receive_wanted(conn) && !(asks && receive_grants(conn)) &&
-	    !(ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB &&
-	      tarr_asks(&conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK])))
+	if (!any_listens(conn) &&
+	    !((asks || ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB) && any_looks(conn)))
 		return;
 	if (passive(ctx) && receive_header(ctx, true))
 		receive_judge(ctx, asks);

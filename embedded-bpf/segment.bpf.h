@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* What a slice puts on a segment, and the socket's callback flags. */
+/* The callback flags of a socket. */
 #ifndef TCPX_SEGMENT_BPF_H
 #define TCPX_SEGMENT_BPF_H
 
@@ -8,26 +8,6 @@
 #define TCPX_WRITE BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG
 #define TCPX_PARSE BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG
 #define TCPX_STATE BPF_SOCK_OPS_STATE_CB_FLAG
-
-union tcpx_option {
-	__u64 all; /* 0: nothing */
-	__u8 bytes[8];
-	struct {
-		__u8 kind;
-		__u8 len;
-		__be16 words[3];
-	};
-};
-
-static __always_inline void option_put(union tcpx_option *o, __u8 kind, __u8 len, __u16 first,
-				       __u16 second)
-{
-	union tcpx_option made = {.kind = kind, .len = len};
-
-	made.words[0] = bpf_htons(first);
-	made.words[1] = bpf_htons(second);
-	o->all = made.all;
-}
 
 /*
  * The flags of a socket are shared by all programs on it: only OR and AND-NOT, and nothing is

@@ -5,15 +5,13 @@
  * result of every program on the path into EPERM.
  */
 #include <stdbool.h>
-#include "again.bpf.h"
-#include "conn.bpf.h"
 #include "ask.bpf.h"
+#include "claim.bpf.h"
 #include "listen.bpf.h"
 #include "path.bpf.h"
 #include "receive.bpf.h"
 #include "reset.bpf.h"
 #include "syn_ack.bpf.h"
-#include "ext/uto.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -23,6 +21,21 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
  * What a callback does is global functions, so that the program itself, which most callbacks run
  * in vain, has nothing to save and to restore.
  */
+
+/* A socket connects again. What we have set on it for its last connection goes: the next one need
+ * not have the rule. */
+__noinline int again(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+	struct bpf_sock *sk = ctx->sk;
+	void *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+
+	if (!conn || !tp)
+		return 0;
+	TCPX_CALL(again, ctx, conn, tp)
+	return 0;
+}
+
 __noinline int on_connect(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
@@ -32,10 +45,8 @@ __noinline int on_connect(struct bpf_sock_ops *ctx)
 	conn = conn_connect(ctx, conn);
 	if (!conn)
 		return 0;
-	cc_start(conn);
-	request_start(conn, TCPX_EXT_IW, conn->policy.rules[TCPX_EXT_IW][TCPX_KIND_ASK].value[0]);
-	ack_start(conn);
-	if (ask_any(conn))
+	TCPX_CALL(start, ctx, conn)
+	if (any_speaks(conn))
 		path_choose(ctx);
 	return 0;
 }
@@ -44,6 +55,7 @@ __noinline int on_listen(struct bpf_sock_ops *ctx)
 {
 	if (config.use_from)
 		listen_arm(ctx);
+	TCPX_CALL(listen, ctx)
 	return 0;
 }
 
@@ -57,7 +69,7 @@ static __always_inline void disinherit(struct bpf_sock_ops *ctx)
 /* From here on segments are counted, and a loss means silence. */
 static __always_inline void established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
-	if (conn->reserved & TCPX_UNASKED)
+	if (conn->unasked)
 		ask_crowded_out(ctx);
 	conn->since_ns = bpf_ktime_get_ns();
 	conn->first_byte = ctx->snd_una;
@@ -79,13 +91,11 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 
 	if (!conn)
 		return 0;
-	/* the window first: BBR paces its first flight by the one that it finds when it begins */
-	iw_established(ctx, conn);
-	cc_established(ctx, conn);
-	ack_established(ctx, conn);
-	if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB && request_answers(conn))
+	TCPX_CALL(first, ctx, conn, false)
+	TCPX_CALL(established, ctx, conn, false)
+	if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB && any_answers(conn))
 		ask_again(ctx, conn);
-	ask = ask_any(conn) && !conn->silent;
+	ask = any_speaks(conn) && !conn->silent;
 	/* a SYN-ACK was lost: maybe for its options; data may be lost for other reasons */
 	if (ask && !conn->attempt && ctx->total_retrans &&
 	    ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB) {
@@ -93,7 +103,7 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 		ask = false;
 	}
 	ask = ask || !ask_done(ctx, conn);
-	callback_flags(ctx, conn, (ask ? TCPX_WRITE : 0) | (receive_wanted(conn) ? TCPX_PARSE : 0),
+	callback_flags(ctx, conn, (ask ? TCPX_WRITE : 0) | (any_listens(conn) ? TCPX_PARSE : 0),
 		       TCPX_STATE | (ask ? 0 : TCPX_WRITE));
 	return 0;
 }
@@ -108,9 +118,8 @@ __noinline int settle_local(struct bpf_sock_ops *ctx)
 
 	if (!conn)
 		return 0;
-	iw_local(ctx, conn);
-	cc_local(ctx, conn);
-	ack_local(ctx, conn);
+	TCPX_CALL(first, ctx, conn, true)
+	TCPX_CALL(established, ctx, conn, true)
 	return 0;
 }
 
@@ -137,19 +146,18 @@ __noinline int on_received(struct bpf_sock_ops *ctx)
 		established(ctx, conn);
 	}
 	if (passive(ctx))
-		ack_start(conn);
+		TCPX_CALL(start, ctx, conn)
 	receive(ctx, conn);
 	ask_settled(conn, ctx->rcv_nxt != conn->received);
-	uto_apply(ctx, conn);
+	TCPX_CALL(adopt, ctx, conn)
 	if (conn->fast_open && passive(ctx)) { /* the third ACK is still to come */
 		settle_local(ctx);
 		waits = !ask_done(ctx, conn);
 		callback_flags(ctx, conn, TCPX_STATE | TCPX_PARSE | (waits ? TCPX_WRITE : 0),
-			       waits || ask_any(conn) ? 0 : TCPX_WRITE);
-	} else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || request_pending(conn) ||
-		   conn->ack.tarr & TCPX_TARR_PENDING)
+			       waits || any_speaks(conn) ? 0 : TCPX_WRITE);
+	} else if (ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB || any_pending(conn))
 		settle(ctx);
-	else if (!receive_wanted(conn))
+	else if (!any_listens(conn))
 		callback_flags(ctx, conn, 0, TCPX_PARSE);
 	watch_tell(ctx, conn);
 	return 0;
@@ -166,7 +174,7 @@ __noinline int on_plain(struct bpf_sock_ops *ctx)
 	if (!conn)
 		return 0;
 	ask_settled(conn, header_sequence(ctx) == ctx->rcv_nxt || ctx->rcv_nxt != conn->received);
-	if (!receive_wanted(conn))
+	if (!any_listens(conn))
 		callback_flags(ctx, conn, 0, TCPX_PARSE);
 	return 0;
 }
@@ -176,6 +184,9 @@ __noinline int on_state(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_own(ctx);
 
+	if (conn) {
+		TCPX_CALL(state, ctx, conn)
+	}
 	if (conn && ctx->args[0] == BPF_TCP_SYN_SENT)
 		return path_failed(ctx);
 	if (!conn || !conn->fast_open || ctx->args[1] != BPF_TCP_ESTABLISHED)
@@ -190,8 +201,36 @@ __noinline int on_rtt(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_own(ctx);
 
-	if (conn)
-		ack_rtt(ctx, conn);
+	if (conn) {
+		TCPX_CALL(rtt, ctx, conn)
+	}
+	return 0;
+}
+
+__noinline int on_rto(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_own(ctx);
+
+	if (conn) {
+		TCPX_CALL(rto, ctx, conn)
+	}
+	return 0;
+}
+
+#define REPLY(ID, name, ctx, conn, answer)                                                         \
+	if (TCPX_USES(ID) && name##_extension.reply && (answer) < 0)                               \
+		(answer) = name##_extension.reply(ctx, conn);
+#define REPLIES(ID, name) || (TCPX_USES(ID) && name##_extension.reply)
+
+/* The kernel asks for a time-out, a window, or ECN. */
+__noinline int on_question(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = ctx->is_fullsock ? conn_of(ctx) : NULL;
+	int answer = -1;
+
+	TCPX_EACH(REPLY, ctx, conn, answer)
+	if (answer >= 0)
+		ctx->reply = answer;
 	return 0;
 }
 
@@ -219,13 +258,13 @@ int tcpx(struct bpf_sock_ops *ctx)
 		if (ctx->is_fullsock)
 			ask_segment(ctx);
 		else
-			ask_syn_ack(ctx);
+			syn_ack(ctx);
 		break;
 	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
 		if (ctx->is_fullsock)
 			ask_segment_write(ctx);
 		else
-			ask_syn_ack(ctx);
+			syn_ack(ctx);
 		break;
 	case BPF_SOCK_OPS_STATE_CB: /* every attempt that succeeds comes here, too */
 		if (ctx->args[0] != BPF_TCP_SYN_SENT || ctx->args[1] == BPF_TCP_CLOSE)
@@ -233,6 +272,15 @@ int tcpx(struct bpf_sock_ops *ctx)
 		break;
 	case BPF_SOCK_OPS_RTT_CB:
 		on_rtt(ctx);
+		break;
+	case BPF_SOCK_OPS_RTO_CB:
+		on_rto(ctx);
+		break;
+	case BPF_SOCK_OPS_TIMEOUT_INIT:
+	case BPF_SOCK_OPS_RWND_INIT:
+	case BPF_SOCK_OPS_NEEDS_ECN:
+		if (false TCPX_EACH(REPLIES))
+			on_question(ctx);
 		break;
 	default:
 		break;

@@ -9,6 +9,7 @@
 #define TCPX_WATCH_BPF_H
 
 #include "cgroups.bpf.h"
+#include "netns.bpf.h"
 #include "watch_said.bpf.h"
 
 #define TCPX_WATCHED_HEAD __builtin_offsetof(struct tcpx_watched, news)
@@ -46,36 +47,6 @@ static __always_inline void watch_lost(__u32 events)
 
 	if (counted)
 		__sync_fetch_and_add(&counted->lost, events);
-}
-
-/* Puts one piece of news down, 0 that of keep-alive; global, as these are: see count_apart(). */
-__noinline int watch_note(struct bpf_sock_ops *ctx, __u32 at, __u32 ext, __u32 news)
-{
-	struct tcpx_conn *conn = conn_of(ctx);
-	struct tcpx_watched_news e = {};
-
-	if (!conn || ext >= TCPX_EXT_COUNT)
-		return 0;
-	e.ext = ext;
-	if (!news)
-		watch_keepalive(conn, &e);
-	else if (news == TCPX_NEWS_OURS ||
-		 (news == TCPX_NEWS_FALLBACK && conn->silent == TCPX_WITHHELD)) {
-		watch_ours(conn, ext, &e);
-		if (watch_withheld(conn, ext)) {
-			e.event = TCPX_WATCH_WITHHELD;
-			e.reason = TCPX_REASON_SIGNED;
-		}
-	} else if (news == TCPX_NEWS_PEERS)
-		watch_peers(ctx, conn, ext, &e);
-	else
-		e.event = news == TCPX_NEWS_MALFORMED ? TCPX_WATCH_MALFORMED : TCPX_WATCH_FALLBACK;
-	if (e.event == TCPX_WATCH_FALLBACK && conn->silent == TCPX_PLAIN)
-		e.reason = TCPX_REASON_PATH;
-	barrier_var(at); /* its bounds are those of the access */
-	if (at < TCPX_WATCHED_MOST)
-		__builtin_memcpy((__u8 *)&conn->header + at * sizeof(e), &e, sizeof(e));
-	return 0;
 }
 
 /* Sends off what was put down. */
@@ -128,53 +99,64 @@ static __always_inline bool watch_wanted(struct bpf_sock_ops *ctx, const struct 
 	return socket && cgroup_below(cgroup_of(socket), wanted->scope);
 }
 
-/* Tells all that is new. What came of a loss is told with the request that it ended. */
+/* Tells what is new of one extension. What came of a loss is told with the request that it ended.
+ */
+#define WATCH_OF(ID, name, ctx, conn, wish, at)                                                    \
+	if (TCPX_USES(ID)) {                                                                       \
+		__u32 wants = (wish) >> 4 * TCPX_EXT_##ID & 15;                                    \
+		__u32 of = (conn)->news >> 4 * TCPX_EXT_##ID & wants;                              \
+                                                                                                   \
+		if ((at) > TCPX_WATCHED_MOST - WATCH_OF_ONE) {                                     \
+			watch_send(ctx, at);                                                       \
+			(at) = 0;                                                                  \
+		}                                                                                  \
+		if (wants && name##_extension.has_news && name##_extension.has_news(conn))         \
+			watch_note(ctx, (at)++, TCPX_EXT_##ID, 0);                                 \
+		if (of & TCPX_NEWS_OURS)                                                           \
+			watch_note(ctx, (at)++, TCPX_EXT_##ID, TCPX_NEWS_OURS);                    \
+		else if (of & TCPX_NEWS_FALLBACK)                                                  \
+			watch_note(ctx, (at)++, TCPX_EXT_##ID, TCPX_NEWS_FALLBACK);                \
+		if (of & TCPX_NEWS_PEERS)                                                          \
+			watch_note(ctx, (at)++, TCPX_EXT_##ID, TCPX_NEWS_PEERS);                   \
+		if (of & TCPX_NEWS_MALFORMED)                                                      \
+			watch_note(ctx, (at)++, TCPX_EXT_##ID, TCPX_NEWS_MALFORMED);               \
+	}
+
+#define WATCH_OF_ONE 4 /* news of one extension at most */
+
+/* Tells all that is new. */
 __noinline int watch_news(struct bpf_sock_ops *ctx)
 {
 	const struct tcpx_watch *wanted = watch_wish();
 	struct tcpx_conn *conn = conn_of(ctx);
-	__u32 news, count = 0;
+	__u32 count = 0;
+	__u64 wish;
 
 	if (!conn || !wanted || !watch_wanted(ctx, conn, wanted))
 		return 0;
-	news = conn->news & wanted->news;
-	if (conn->keepalive & TCPX_KEEPALIVE_NEWS && wanted->news & 15 << 4 * TCPX_EXT_UTO)
-		watch_note(ctx, count++, TCPX_EXT_UTO, 0);
-#pragma clang loop unroll(full) /* see ask_syn_ack() */
-	for (int ext = 0; ext < TCPX_EXT_COUNT; ext++) {
-		__u32 of = news >> 4 * ext & 15;
-
-		if (count > TCPX_WATCHED_MOST - 3) { /* an extension has three at most */
-			watch_send(ctx, count);
-			count = 0;
-		}
-		if (of & TCPX_NEWS_OURS)
-			watch_note(ctx, count++, ext, TCPX_NEWS_OURS);
-		else if (of & TCPX_NEWS_FALLBACK)
-			watch_note(ctx, count++, ext, TCPX_NEWS_FALLBACK);
-		if (of & TCPX_NEWS_PEERS)
-			watch_note(ctx, count++, ext, TCPX_NEWS_PEERS);
-		if (of & TCPX_NEWS_MALFORMED)
-			watch_note(ctx, count++, ext, TCPX_NEWS_MALFORMED);
-	}
+	wish = wanted->news;
+	TCPX_EACH(WATCH_OF, ctx, conn, wish, count)
 	if (count)
 		watch_send(ctx, count);
 	return 0;
 }
+
+#define WATCH_TOLD(ID, name, conn)                                                                 \
+	if (TCPX_USES(ID) && name##_extension.told)                                                \
+		name##_extension.told(conn);
 
 /* Where a callback ends. */
 static __always_inline void watch_tell(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
 	const struct tcpx_watch *wanted;
 
-	if (!conn->news && !(conn->keepalive & TCPX_KEEPALIVE_NEWS))
+	if (!conn->news && !TCPX_ANY(has_news, conn))
 		return;
 	wanted = watch_wish();
-	if (wanted && wanted->until_ns &&
-	    (conn->news & wanted->news || conn->keepalive & TCPX_KEEPALIVE_NEWS))
+	if (wanted && wanted->until_ns && wanted->news)
 		watch_news(ctx);
 	conn->news = 0;
-	conn->keepalive &= ~TCPX_KEEPALIVE_NEWS;
+	TCPX_EACH(WATCH_TOLD, conn)
 }
 
 #endif

@@ -68,6 +68,7 @@ TCPX_API int tcpx_object_open(const void *bytes, size_t n, const char *name, voi
 TCPX_API int tcpx_object_rodata(void *o, const void *bytes, size_t n);
 TCPX_API int tcpx_object_reuse_map(void *o, const char *map, int fd); /* fd is duplicated */
 TCPX_API int tcpx_object_max_entries(void *o, const char *map, unsigned int n);
+TCPX_API int tcpx_object_value_size(void *o, const char *map, unsigned int n);
 TCPX_API int tcpx_object_autoload(void *o, const char *prog, int on); /* NULL or "": all */
 TCPX_API int tcpx_object_load(void *o);
 /* The fd stays the object's: do not close it. ".rodata" finds that map whatever its prefix.

@@ -129,6 +129,14 @@ int tcpx_object_max_entries(void *o, const char *map, unsigned int n)
 	return err ?: bpf_map__set_max_entries(m, n);
 }
 
+int tcpx_object_value_size(void *o, const char *map, unsigned int n)
+{
+	struct bpf_map *m;
+	int err = find_map(o, map, &m);
+
+	return err ?: bpf_map__set_value_size(m, n);
+}
+
 int tcpx_object_autoload(void *object, const char *prog, int on)
 {
 	struct object *o = object;

@@ -3,12 +3,14 @@
 // Builds dist/tcpx: BPF objects, bridge, generated layout, one executable with all of them inside.
 // scripts/release.ts uses its parts for other targets.
 
+import { existsSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { buildBridge } from "./build-bridge.ts";
 import { cached } from "./lib/cache.ts";
 import { generateLayout } from "./lib/layout.ts";
 import { allLicences } from "./lib/licences.ts";
+import { registryHeader } from "./lib/registry.ts";
 import { run } from "./lib/run.ts";
 import { runtimeWithoutNames } from "./lib/runtime.ts";
 import { addStartCode } from "./lib/start-code.ts";
@@ -22,10 +24,22 @@ const OBJECTS = [...SHIPPED, "layout.bpf.o"];
 
 /** The oldest verifiers and BTF readers that we load on understand -mcpu=v3 (5.1) and this BTF. */
 const CLANG = ["clang", "-g", "-O2", "-target", "bpf", "-mcpu=v3", "-Wall", "-Wextra", "-Werror"];
+/** A hook need not look at all that it is given. */
+CLANG.push("-Wno-unused-parameter");
+
+/** What C is given of the registry of extensions. */
+export const REGISTRY = "embedded-bpf/extensions.generated.h";
+
+/** The text that extensions.generated.h should hold for the present registry. */
+export async function registryText(): Promise<string> {
+  const lines = await readFile(join(BPF, "extensions.def"), "utf8");
+  return registryHeader(lines, (path) => existsSync(join(BPF, path)));
+}
 
 /** Compiles embedded-bpf/*.bpf.c; returns the folder with the objects. */
 export async function buildObjects(): Promise<string> {
-  const files = [...(await readdir(BPF, { recursive: true }))].filter((f) => /\.[ch]$/.test(f)).sort();
+  const all = await readdir(BPF, { recursive: true });
+  const files = all.filter((f) => /\.[ch]$/.test(f) && !f.startsWith("samples/")).sort();
   const sources = files.map((f) => `file:${join(BPF, f)}`);
   const version = (await run(["clang", "--version"])).split("\n")[0]!;
   const include = `/usr/include/${(await run(["gcc", "-print-multiarch"])).trim()}`;
@@ -42,7 +56,7 @@ export async function buildObjects(): Promise<string> {
 
 /** The text that layout.generated.ts should hold for the present header. */
 export async function layoutText(objects: string): Promise<string> {
-  const header = await readFile(join(BPF, "tcpx_shared.h"), "utf8");
+  const header = await readFile(join(BPF, "shared/rule.h"), "utf8");
   const version = Number(header.match(/#define TCPX_LAYOUT (\d+)/)?.[1]);
   return generateLayout(join(objects, "layout.bpf.o"), version);
 }
@@ -53,6 +67,7 @@ async function writeIfChanged(path: string, text: string): Promise<void> {
 
 /** Everything but the executable: what cli/main.ts needs to run below `root`, a checkout or a copy of one. */
 export async function buildParts(root = ROOT, arch: Arch = hostArch()): Promise<void> {
+  await writeIfChanged(join(ROOT, REGISTRY), await registryText());
   const [objects, bridge] = [await buildObjects(), await buildBridge(arch)];
   const parts = join(root, "build");
   await mkdir(parts, { recursive: true });

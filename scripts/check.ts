@@ -1,12 +1,13 @@
 #!/usr/bin/env bun
 // SPDX-License-Identifier: MIT
-// Everything that can be said about the sources without running them: format, lint, types, rooms, layout.
+// Everything that can be said about the sources without running them: format, lint, types, rooms, names, layout.
 
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { buildObjects, layoutText } from "./build.ts";
-import { roomProblems } from "./lib/rooms.ts";
+import { buildObjects, layoutText, REGISTRY, registryText } from "./build.ts";
+import { nameProblems } from "./lib/extension-names.ts";
+import { roomProblems, type Sources } from "./lib/rooms.ts";
 import { run } from "./lib/run.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
@@ -42,16 +43,22 @@ async function clangFormat(write: boolean): Promise<void> {
 }
 
 async function shellcheck(): Promise<void> {
-  const scripts = await files("install.sh", ".ci/run", "*.sh");
+  const scripts = await files("install.sh", ".ci/run", "*.sh", "*.bash");
   if (scripts.length === 0) throw new Error("no shell scripts found");
   await tool(fromApt("shellcheck"), ["shellcheck", ...scripts]);
 }
 
-async function rooms(): Promise<void> {
-  const names = await files("cli/*.ts", "native-loader/*.c", "native-loader/*.h");
-  const texts = names.map(async (name) => [name, await readFile(join(ROOT, name), "utf8")] as const);
-  const problems = roomProblems(new Map(await Promise.all(texts)));
+/** What is wrong with the sources as texts. */
+async function texts(problemsOf: (sources: Sources) => string[], ...patterns: string[]): Promise<void> {
+  const paths = await files(...patterns);
+  const sources = paths.map(async (path) => [path, await readFile(join(ROOT, path), "utf8")] as const);
+  const problems = problemsOf(new Map(await Promise.all(sources)));
   if (problems.length > 0) throw new Error(problems.join("\n"));
+}
+
+async function registry(): Promise<void> {
+  if ((await readFile(join(ROOT, REGISTRY), "utf8")) === (await registryText())) return;
+  throw new Error(`${REGISTRY} is not what embedded-bpf/extensions.def gives; \`bun run build\` writes it`);
 }
 
 async function layout(): Promise<void> {
@@ -66,7 +73,9 @@ function checks(write: boolean): [name: string, check: () => Promise<void>][] {
     ["tsc", () => tool(fromNpm, [bin("tsc"), "--noEmit"])],
     ["clang-format", () => clangFormat(write)],
     ["shellcheck", shellcheck],
-    ["rooms", rooms],
+    ["registry", registry],
+    ["rooms", () => texts(roomProblems, "cli/*.ts", "native-loader/*.c", "native-loader/*.h")],
+    ["names", () => texts((sources) => nameProblems(sources), "cli/*.ts")],
     ["layout", layout],
   ];
 }

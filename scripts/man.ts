@@ -5,11 +5,12 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { version } from "../cli/base/version.ts";
+import { allCommands } from "../cli/commands/index.ts";
 import { manPage } from "../cli/completion/man.ts";
 import { commandTree } from "../cli/completion/tree.ts";
 
 const PAGE = join(resolve(import.meta.dir, ".."), "dist/tcpx.1");
 
 await mkdir(dirname(PAGE), { recursive: true });
-await writeFile(PAGE, manPage(await commandTree(), version));
+await writeFile(PAGE, manPage(await commandTree(await allCommands()), version));
 console.log("dist/tcpx.1");

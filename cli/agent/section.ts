@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What `status` and `show` say about the agent and its rules.
 
+import { extensions } from "../extensions/index.ts";
 import type { ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
 import { type Figures, figuresJson, figuresOf, figuresTable } from "./figures.ts";
@@ -35,9 +36,8 @@ export async function agentSection(
   const answer = await askStatus(io);
   const needed = anyNeedsAgent(states);
   if (needed && !answer) {
-    io.messages.warn(
-      "the agent does not run, so `ack --every` rules have no effect; `tcpx agent --start` starts it",
-    );
+    const rules = extensions.flatMap(({ agent }) => agent?.rules ?? []).join(" and ");
+    io.messages.warn(`the agent does not run, so ${rules} have no effect; \`tcpx agent --start\` starts it`);
   }
   const figures: Figures[] = figuresOf(states, answer);
   const parts = [

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the agent has to do, from the rules in force. Pure.
 
+import type { AgentWish } from "../extensions/types.ts";
 import type { ScopeState } from "../loader/state.ts";
 import type { Rule } from "../policy/rule.ts";
 
@@ -24,14 +25,6 @@ export interface AgentPlan {
 
 /** A plan, all scopes with a thinning rule, and the ids of those that cannot be seen from here. */
 export type AgentSurvey = AgentPlan & { thinning: AgentScope[]; unseen: bigint[] };
-
-/** What an agent's rule may want of it, as far as the planner cares. */
-export interface AgentWish {
-  /** Some connection may be thinned. */
-  thins: boolean;
-  /** The bit 0..31 of SO_MARK for acknowledging at once; null: never. */
-  markBit: number | null;
-}
 
 const isBelow = (name: string, above: string) =>
   name !== above && name.startsWith(above === "/" ? "/" : `${above}/`);

@@ -47,7 +47,7 @@ export class Thinner implements Disposable {
   /** @throws TcpxError with exit code 3 when the kernel refuses the programs (before 5.15) */
   static async load(lib: Bridge, maps: ThinnerMaps = {}, config = THINNER_DEFAULTS): Promise<Thinner> {
     lib.tcpx_raise_memlock();
-    const thinner = new Thinner(lib, await openObject(lib, "ack"));
+    const thinner = new Thinner(lib, await openObject(lib, "thinner"));
     try {
       thinner.configure(maps, config);
       const loaded = lib.tcpx_object_load(thinner.object);

@@ -11,6 +11,9 @@ export function optionalValue(def: ArgDef): string | undefined {
   return def.type === "string" ? /^\[=(.*)\]$/.exec(def.valueHint ?? "")?.[1] : undefined;
 }
 
+/** Does it take several values, separated by commas? */
+export const isList = ({ valueHint }: ArgDef): boolean => valueHint?.includes(",") ?? false;
+
 /** One-letter forms of a flag. */
 export function aliasesOf(def: ArgDef): string[] {
   return "alias" in def ? [def.alias ?? []].flat() : [];
@@ -27,7 +30,7 @@ export function spellings(defs: ArgsDef): Map<string, Flag> {
   for (const [name, def] of Object.entries(defs)) {
     if (def.type === "positional") continue;
     const value = needOf(def);
-    const flag = { name, value, isList: def.valueHint?.includes(",") ?? false };
+    const flag = { name, value, isList: isList(def) };
     for (const spelling of [name, ...aliasesOf(def)]) known.set(spelling, flag);
     if (def.type === "boolean" && def.negativeDescription) known.set(`no-${name}`, flag);
   }

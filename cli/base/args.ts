@@ -4,10 +4,21 @@
 
 import type { ArgDef, ArgsDef } from "citty";
 import { flagOf, normalized, spellings, tokenize } from "./arg-words.ts";
-import { durationMs } from "./duration.ts";
+import { durationMs, type Range } from "./duration.ts";
 import { type TcpxError, usageError } from "./errors.ts";
 
-export { aliasesOf, optionalValue } from "./arg-words.ts";
+export { aliasesOf, isList, optionalValue } from "./arg-words.ts";
+
+/** What else is known of an argument's values, for the help, completions, policy files and their schema. */
+export type ValueDef = ArgDef & {
+  /** `none` may stand there, too: it exempts the selector. */
+  exempts?: true;
+  /** Words that may stand there, where the hint does not say them. */
+  words?: readonly string[];
+  /** What is accepted. */
+  range?: Range;
+};
+export type ValuesDef = Record<string, ValueDef>;
 
 export const globalArgs = {
   json: { type: "boolean", alias: "j", description: "Print one JSON document" },

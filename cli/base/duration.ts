@@ -27,6 +27,18 @@ export function formatDuration(ms: number): string {
   return `${ms / size}${name}`;
 }
 
+/** Values that are accepted: whole numbers, or durations in milliseconds. */
+export interface Range {
+  least: number;
+  most: number;
+  unit?: "ms";
+}
+
+/** "1 to 255", "1ms to 200ms" */
+export function rangeText({ least, most, unit }: Range): string {
+  return unit ? `${formatDuration(least)} to ${formatDuration(most)}` : `${least} to ${most}`;
+}
+
 /** 20ms, or 6666us where the kernel's tick is no whole number of milliseconds. */
 export function exactMicros(us: number): string {
   return us % 1000 === 0 ? formatDuration(us / 1000) : `${us}us`;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What `bun run build` has put into the executable.
 
-import ackObject from "../../build/ack.bpf.o" with { type: "file" };
+import thinnerObject from "../../build/ack.bpf.o" with { type: "file" };
 import bridge from "../../build/libtcpx.so" with { type: "file" };
 import licences from "../../build/licences.txt" with { type: "file" };
 import listObject from "../../build/list.bpf.o" with { type: "file" };
@@ -11,7 +11,6 @@ import siteObject from "../../build/site.bpf.o" with { type: "file" };
 import tcpxObject from "../../build/tcpx.bpf.o" with { type: "file" };
 
 const ASSETS = {
-  ack: ackObject,
   bridge,
   licences,
   list: listObject,
@@ -19,7 +18,11 @@ const ASSETS = {
   probe: probeObject,
   site: siteObject,
   tcpx: tcpxObject,
-} as unknown as Record<"ack" | "bridge" | "licences" | "list" | "live" | "probe" | "site" | "tcpx", string>;
+  thinner: thinnerObject,
+} as unknown as Record<
+  "bridge" | "licences" | "list" | "live" | "probe" | "site" | "tcpx" | "thinner",
+  string
+>;
 
 export async function asset(name: keyof typeof ASSETS): Promise<Uint8Array> {
   return Bun.file(ASSETS[name]).bytes();

@@ -15,6 +15,7 @@ export const symbols = {
   tcpx_object_rodata: { args: [u64, ptr, u64], returns: i32 }, // void *o, bytes, size_t
   tcpx_object_reuse_map: { args: [u64, ptr, i32], returns: i32 }, // void *o, const char *map, int fd
   tcpx_object_max_entries: { args: [u64, ptr, u32], returns: i32 }, // void *o, const char *map, unsigned
+  tcpx_object_value_size: { args: [u64, ptr, u32], returns: i32 }, // void *o, const char *map, unsigned
   tcpx_object_autoload: { args: [u64, ptr, i32], returns: i32 }, // void *o, const char *prog, int on
   tcpx_object_load: { args: [u64], returns: i32 },
   tcpx_object_map_fd: { args: [u64, ptr], returns: i32 },

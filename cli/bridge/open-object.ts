@@ -6,7 +6,7 @@ import { type Bridge, cstr, unwrap } from "./bridge.ts";
 /** Opens one of the embedded objects; close it with tcpx_object_close. */
 export async function openObject(
   lib: Bridge,
-  name: "ack" | "list" | "live" | "probe" | "site" | "tcpx",
+  name: "list" | "live" | "probe" | "site" | "tcpx" | "thinner",
 ): Promise<bigint> {
   const bytes = await asset(name);
   const out = new BigUint64Array(1);

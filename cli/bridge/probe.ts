@@ -4,7 +4,7 @@
 import { type Bridge, cstr, unwrap } from "./bridge.ts";
 import { openObject } from "./open-object.ts";
 
-/** The programs, and what they are for. */
+/** The programs, and what they are for; what an extension cannot do without one says the extension. */
 export const PROBES = {
   header_options: { name: "TCP header options", without: "no option can be sent" },
   socket_storage: { name: "socket storage", without: "no connection can be tracked" },
@@ -13,7 +13,7 @@ export const PROBES = {
   netns_cookie: { name: "namespace cookies", without: "root scope rules are for every network namespace" },
   ring_buffer: { name: "ring buffer", without: "events cannot be watched" },
   socket_iterator: { name: "socket iterator", without: "connections cannot be listed" },
-  bpf_timers: { name: "BPF timers", without: "acknowledgments cannot be thinned" },
+  bpf_timers: { name: "BPF timers" },
 } as const;
 
 export type Probe = keyof typeof PROBES;

@@ -3,17 +3,12 @@
 import { globalArgs, textArg } from "../base/args.ts";
 import { meant } from "../base/did-you-mean.ts";
 import { Exit, usageError } from "../base/errors.ts";
-import { bashScript } from "../completion/bash.ts";
-import { fishScript } from "../completion/fish.ts";
-import { commandTree, type Node } from "../completion/tree.ts";
-import { zshScript } from "../completion/zsh.ts";
+import bash from "../completion/tcpx.bash" with { type: "text" };
+import fish from "../completion/tcpx.fish" with { type: "text" };
+import zsh from "../completion/tcpx.zsh" with { type: "text" };
 import { leaf } from "./types.ts";
 
-const SCRIPTS: Record<string, (root: Node) => string> = {
-  bash: bashScript,
-  zsh: zshScript,
-  fish: fishScript,
-};
+const SCRIPTS: Record<string, string> = { bash, zsh, fish };
 const SHELLS = Object.keys(SCRIPTS);
 
 export const completion = leaf({
@@ -38,8 +33,8 @@ export const completion = leaf({
     "install.sh installs all three. Otherwise, for one user: in ~/.bashrc `source <(tcpx completion bash)`, in " +
       "~/.zshrc, after compinit, `source <(tcpx completion zsh)`, in ~/.config/fish/config.fish " +
       "`tcpx completion fish | source`.",
-    "The text does not change until tcpx itself does. TAB behind --cgroup, and behind a selector of unset, starts " +
-      "tcpx to look for cgroups and rules; rules are for root only, and else nothing is offered.",
+    "TAB starts tcpx, which says what may stand there: what is known of cgroups, units and processes, too, and for " +
+      "root of rules. It only reads, and is silent where it may not.",
   ],
   async run(args, io) {
     const shell = textArg(args, "shell") ?? "";
@@ -47,7 +42,7 @@ export const completion = leaf({
       const hint = meant(shell, SHELLS, `accepted is ${SHELLS.join(", ")}`);
       throw usageError(`SHELL '${shell}' is not known`, shell, hint);
     }
-    const script = SCRIPTS[shell]!(await commandTree());
+    const script = SCRIPTS[shell]!;
     io.json({ shell, script });
     io.print(script.trimEnd());
     return Exit.DONE;

@@ -11,6 +11,7 @@ import {
   textArg,
 } from "../base/args.ts";
 import { Exit, usageError } from "../base/errors.ts";
+import { helpOf } from "../extensions/index.ts";
 import { openHost } from "../flags/host-access.ts";
 import { selectorsOf } from "../flags/selectors.ts";
 import { listSockets } from "../observe/iterate.ts";
@@ -23,6 +24,8 @@ import { type Io, SCHEMA } from "../output/io.ts";
 import { terminalWidth } from "../output/terminal.ts";
 import { type Namespace, namespaces, ownNamespace } from "../system/netns.ts";
 import { leaf } from "./types.ts";
+
+const HELP = helpOf("connections");
 
 const formArgs = {
   oneline: {
@@ -78,7 +81,7 @@ export const connections = leaf({
     ["tcpx connections", "All connections of this network namespace"],
     ["tcpx connections --from 10.0.0.0/8 --port 443", "Those that our web server has accepted from there"],
     ["tcpx connections --unit nginx.service", "Those of one service, in all its namespaces"],
-    ["tcpx connections | grep ' iw refused'", "A line each, in a pipe: what servers have refused"],
+    ...HELP.examples,
     [
       "tcpx connections --json | jq '.connections[] | select(.fallback)'",
       "Those that went without options after a loss, or because of their path",
@@ -89,10 +92,12 @@ export const connections = leaf({
       "wanted of us; set = by our own rule, not set = it failed, kept = the application's own choice or what the " +
       "peer was granted stays; no room = it fitted on no segment; withheld = TCP-AO signs the options; not asked = the " +
       "path does not take our options, so the connection goes without; fallback = a segment was lost, and it " +
-      "went on without options, or the path (path) is the reason. Of a user timeout: keep-alive ends it then = it is " +
-      "lower than the rule's, since keep-alive finds a dead peer by then; the first lost keep-alive probe ends it = it is " +
-      "too short for a second one; keep-alive would end it earlier = it was turned on after the rule had set the " +
-      "timeout. DELACK is the longest delay of an ACK.",
+      [
+        "went on without options, or the path (path) is the reason.",
+        ...HELP.notes,
+        "DELACK is the longest",
+      ].join(" ") +
+      " delay of an ACK.",
     "A line: state, local end, > (we opened it) or < (we accepted it), the peer, then netns, timeout, congestion, cwnd, " +
       "rtt and delack, each with its value (- is none); what was negotiated follows, with a comma before each.",
     "A connection that was there before its rule counts as accepted when a socket listens on its local port. " +

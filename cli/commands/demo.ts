@@ -4,20 +4,30 @@ import { notifyAgent } from "../agent/notify.ts";
 import { globalArgs } from "../base/args.ts";
 import { formatDuration } from "../base/duration.ts";
 import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
+import { extensions } from "../extensions/index.ts";
+import { describeOption, hasOwnKind } from "../extensions/options.ts";
+import type { ConnectionView, DemoEnd } from "../extensions/types.ts";
 import { openHost } from "../flags/host-access.ts";
 import { endless } from "../flags/patience.ts";
 import type { Child } from "../lab/children.ts";
 import { type Acks, download, per100 } from "../lab/download.ts";
-import type { ConnectionView } from "../lab/own-sockets.ts";
+import {
+  applyRules,
+  commandOf,
+  ENDS,
+  type End,
+  PORT,
+  removeRules,
+  type Step,
+  stepsOf,
+} from "../lab/rules.ts";
 import { ADDRESS, Sandbox } from "../lab/sandbox.ts";
 import { interruption, READY_MS, Stage } from "../lab/stage.ts";
 import { readSite } from "../loader/site-map.ts";
 import type { Io } from "../output/io.ts";
 import { table } from "../output/table.ts";
-import { requireThinning } from "../system/thinning.ts";
-import { describeOption, parseFrame } from "../wire/frame.ts";
+import { parseFrame } from "../wire/frame.ts";
 import type { Site } from "../wire/site.ts";
-import { applyRules, ENDS, type End, PORT, removeRules, STEPS, type Step, THIN } from "./demo-rules.ts";
 import { leaf } from "./types.ts";
 
 /** How long we look after the cut: well over the timeout plus one backed-off retransmission. */
@@ -25,24 +35,17 @@ const WATCH_MS = 12_000;
 
 type Flavour = "tcpx" | "plain";
 
-interface Result {
-  end: End;
-  flavour: Flavour;
-  /** After the handshake, as another process sees it. */
-  view: ConnectionView | undefined;
-  /** From the cut to the end of the connection; null: still trying. */
-  gaveUpMs: number | null;
+interface Result extends DemoEnd {
   code: string | null;
 }
 
-/** Why this kernel cannot hold ACKs back; undefined when it can. */
-async function cannotThin(): Promise<string | undefined> {
-  try {
-    await requireThinning("--delay works here");
-    return undefined;
-  } catch (error) {
-    return (error as Error).message;
-  }
+/** The rule of the download, or why it is not possible here. */
+async function downloadStep(): Promise<{ step?: Step; unable?: string }> {
+  const extension = extensions.find(({ demo }) => demo?.download);
+  if (!extension) return {};
+  const { client, unable } = extension.demo!.download!;
+  const why = await unable();
+  return why === undefined ? { step: { extension, line: client, port: PORT.acks } } : { unable: why };
 }
 
 interface Downloads {
@@ -51,13 +54,13 @@ interface Downloads {
 }
 
 /** ACKs of a download without a rule and with one. */
-async function compareAcks(stage: Stage, io: Io): Promise<Downloads> {
+async function compareAcks(stage: Stage, { extension, line }: Step, io: Io): Promise<Downloads> {
   await notifyAgent(stage.lib);
   const plain = await download(stage, PORT.plainAcks);
   const tcpx = await download(stage, PORT.acks);
   const rows = [
     ["without", plain.segments, plain.acks, per100(plain)],
-    [THIN.words, tcpx.segments, tcpx.acks, per100(tcpx)],
+    [`${extension.name} ${line}`, tcpx.segments, tcpx.acks, per100(tcpx)],
   ];
   io.print("\nA download: segments that the server sent, ACKs that came back\n");
   io.print(table(["RULE", "SEGMENTS", "ACKS", "ACKS PER 100"], rows, [1, 2, 3]));
@@ -80,18 +83,18 @@ async function startPair(stage: Stage, flavour: Flavour): Promise<Record<End, Pa
 }
 
 /** The options of a captured SYN or SYN-ACK of the port with rules. */
-async function capturedOptions(stage: Stage, capture: Child, ack: boolean): Promise<Uint8Array[]> {
+async function capturedOptions(stage: Stage, capture: Child, isAck: boolean): Promise<Uint8Array[]> {
   const deadline = Date.now() + READY_MS;
   while (Date.now() < deadline) {
     stage.check();
     for (const { hex } of capture.seen("frame")) {
       const frame = parseFrame(Uint8Array.fromHex(String(hex)));
-      const port = ack ? frame?.sourcePort : frame?.destinationPort;
-      if (frame?.syn && frame.ack === ack && port === PORT.tcpx) return frame.options;
+      const port = isAck ? frame?.sourcePort : frame?.destinationPort;
+      if (frame?.isSyn && frame.isAck === isAck && port === PORT.tcpx) return frame.options;
     }
     await Bun.sleep(20);
   }
-  throw new TcpxError(Exit.FAILED, `no SYN${ack ? "-ACK" : ""} was captured`);
+  throw new TcpxError(Exit.FAILED, `no SYN${isAck ? "-ACK" : ""} was captured`);
 }
 
 /** Cuts the path and looks how long each end goes on. */
@@ -105,15 +108,15 @@ async function observe(stage: Stage, pairs: Record<Flavour, Record<End, PairEnd>
     all.map(async ({ flavour, end, child, view }) => {
       const ended = await child.wait("ended", WATCH_MS);
       const gaveUpMs = ended ? Number(ended.at) - cut : null;
-      return { end, flavour, view, gaveUpMs, code: ended ? String(ended.code) : null };
+      return { end, hasRules: flavour === "tcpx", view, gaveUpMs, code: ended ? String(ended.code) : null };
     }),
   );
 }
 
 function resultTable(results: Result[]): string {
-  const rows = results.map(({ end, flavour, view, gaveUpMs }) => [
+  const rows = results.map(({ end, hasRules, view, gaveUpMs }) => [
     end,
-    flavour === "tcpx" ? "with tcpx" : "without",
+    hasRules ? "with tcpx" : "without",
     view?.userTimeoutMs ? formatDuration(view.userTimeoutMs) : "not set",
     view?.congestionControl ?? "?",
     view?.cwnd ?? "?",
@@ -124,26 +127,26 @@ function resultTable(results: Result[]): string {
   return table(["END", "RULES", "USER TIMEOUT", "CONGESTION", "CWND", "AFTER THE CUT"], rows, [4]);
 }
 
-/** Options of ours, or of nobody's that Linux sends by itself. */
-const isOurs = (option: Uint8Array) => option[0] === 28 || option[0] === 254;
-
 function printOptions(io: Io, title: string, options: Uint8Array[], site: Site): void {
   io.print(`\n${title}`);
   io.print(
     `  ${options
-      .filter((o) => !isOurs(o))
+      .filter((o) => !hasOwnKind(o))
       .map((option) => describeOption(option))
       .join(", ")}`,
   );
-  for (const option of options.filter(isOurs)) io.print(`  ${describeOption(option, site)}`);
+  for (const option of options.filter(hasOwnKind)) io.print(`  ${describeOption(option, site)}`);
 }
 
-/** Everything was asked and answered, the server does as granted, and only the timeouts end connections. */
+/** Everything was asked and answered, and the rules do what they should. */
 function asExpected(results: Result[], syn: Uint8Array[], synAck: Uint8Array[]): boolean {
-  const server = results.find(({ end, flavour }) => end === "server" && flavour === "tcpx")?.view;
-  const timeouts = results.every((r) => (r.flavour === "tcpx") === (r.gaveUpMs !== null));
-  const answered = syn.filter(isOurs).length === 3 && synAck.filter(isOurs).length === 2;
-  return timeouts && answered && server?.congestionControl === "reno";
+  const shown = extensions.filter(({ demo }) => demo?.client !== undefined);
+  const says = (role: "ask" | "answer", options: Uint8Array[]) =>
+    shown.filter((extension) => extension.options?.some((option) => option.role === role)).length ===
+    options.filter(hasOwnKind).length;
+  return (
+    says("ask", syn) && says("answer", synAck) && shown.every(({ demo }) => demo!.isDone?.(results) ?? true)
+  );
 }
 
 async function perform(io: Io, stage: Stage): Promise<ExitCode> {
@@ -151,14 +154,11 @@ async function perform(io: Io, stage: Stage): Promise<ExitCode> {
   const site = readSite(lib);
   await sandbox.create();
   stage.check();
-  const unable = await cannotThin();
-  const thins: Step[] = unable === undefined ? [THIN] : [];
-  for (const [end, steps] of [
-    ["client", [...STEPS.client, ...thins]],
-    ["server", STEPS.server],
-  ] as const) {
+  const { step, unable } = await downloadStep();
+  for (const end of ENDS) {
+    const steps = [...stepsOf(end), ...(end === "client" && step ? [step] : [])];
     await applyRules(lib, sandbox, end, steps, endless(io, stage.signal));
-    for (const { words, port = PORT.tcpx } of steps) io.print(`${end}$ tcpx ${words} --port ${port}`);
+    for (const one of steps) io.print(`${end}$ ${commandOf(one)}`);
   }
   const capture = await stage.start("capture", "client", "listening", "eth0");
   const pairs = { tcpx: await startPair(stage, "tcpx"), plain: await startPair(stage, "plain") };
@@ -167,7 +167,7 @@ async function perform(io: Io, stage: Stage): Promise<ExitCode> {
   printOptions(io, "The client's SYN, captured on its way:", syn, site);
   printOptions(io, "The server's SYN-ACK:", synAck, site);
   if (unable !== undefined) io.messages.info(`no ACKs to compare: ${unable}`);
-  const acks = unable === undefined ? await compareAcks(stage, io) : null;
+  const acks = step ? await compareAcks(stage, step, io) : null;
   stage.check();
   io.print(`\nNow the router between them goes silent; looking for ${WATCH_MS / 1000} s ...`);
   const results = await observe(stage, pairs);
@@ -176,7 +176,7 @@ async function perform(io: Io, stage: Stage): Promise<ExitCode> {
   io.print("Without a user timeout Linux goes on for about 15 minutes (tcp_retries2).");
   // a host that is too slow to keep up with a download acknowledges rarely by itself: no part of this
   const ok = asExpected(results, syn, synAck);
-  const hex = (options: Uint8Array[]) => options.filter(isOurs).map((option) => option.toHex());
+  const hex = (options: Uint8Array[]) => options.filter(hasOwnKind).map((option) => option.toHex());
   io.json({
     ok,
     syn_options: hex(syn),
@@ -186,9 +186,9 @@ async function perform(io: Io, stage: Stage): Promise<ExitCode> {
       plain: { ...acks.plain, acks_per_100: per100(acks.plain) },
       tcpx: { ...acks.tcpx, acks_per_100: per100(acks.tcpx) },
     },
-    ends: results.map(({ end, flavour, view, gaveUpMs, code }) => ({
+    ends: results.map(({ end, hasRules, view, gaveUpMs, code }) => ({
       end,
-      with_tcpx: flavour === "tcpx",
+      with_tcpx: hasRules,
       user_timeout_ms: view?.userTimeoutMs || null,
       congestion_control: view?.congestionControl ?? null,
       cwnd: view?.cwnd ?? null,

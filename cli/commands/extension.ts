@@ -92,7 +92,7 @@ async function showRules(extension: Extension, flags: ScopeFlags, io: Io): Promi
   const states = host.states();
   const site = host.site();
   const rows = rowsOf(states, extension);
-  const figures = extension.needsAgent ? await figuresFor(states, io) : undefined;
+  const figures = extension.agent ? await figuresFor(states, io) : undefined;
   await io.document({
     rules: listOf(rows, ({ scope, rule }) => ({
       cgroup: scope.name,

@@ -99,9 +99,11 @@ export async function extensionCommands(): Promise<Record<string, Entry>> {
   return Object.fromEntries(entries);
 }
 
-/** All names that are for people. */
-export const commandNames = async (): Promise<string[]> =>
-  Object.keys({ ...(await extensionCommands()), ...commands });
+/** All that are for people, extensions first. */
+export const allCommands = async (): Promise<Record<string, Entry>> => ({
+  ...(await extensionCommands()),
+  ...commands,
+});
 
 /** The command of this name, or undefined. */
 export async function findCommand(name: string): Promise<Command | undefined> {

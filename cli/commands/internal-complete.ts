@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: MIT
-// Answers the completion scripts of shells: one word per line, or nothing.
+// Answers the completion scripts of shells.
 
-import { globalArgs } from "../base/args.ts";
+import { type Args, flagArg, globalArgs, scopeFlags } from "../base/args.ts";
 import { Exit } from "../base/errors.ts";
-import { cgroupsFor, rulesFor } from "../completion/asked.ts";
-import { unquoted } from "../completion/shell-words.ts";
+import { answer } from "../completion/answer.ts";
+import { openHost } from "../flags/host-access.ts";
+import type { Rule } from "../policy/rule.ts";
+import { allCommands } from "./index.ts";
 import { leaf } from "./types.ts";
 
-async function answer(what: string, typed: string, words: string[]): Promise<string[]> {
-  try {
-    return what === "cgroup" ? cgroupsFor(typed) : await rulesFor(what, typed, words);
-  } catch {
-    return []; // whoever presses TAB wants no message, and may not be root
-  }
+/** The rules that `unset` finds with these arguments, whatever their selectors are. */
+async function rules(args: Args): Promise<Rule[]> {
+  const host = await openHost(scopeFlags(args));
+  const scope = host.scope();
+  const own = flagArg(args, "all-netns") ? undefined : host.netns()?.cookie;
+  const found = host.states().find(({ id }) => id === scope.id)?.rules ?? [];
+  return found.filter(({ netns }) => scope.name !== "/" || netns?.cookie === own);
 }
 
 export const internalComplete = leaf({
@@ -21,17 +24,18 @@ export const internalComplete = leaf({
     words: {
       type: "positional",
       required: false,
-      valueHint: "-- raw|plain WHAT TYPED WORD...",
-      description: "As typed or without quotes; what is wanted, its beginning, the words before it",
+      valueHint: "-- FORM WORD...",
+      description: "What the script of a shell asks: cli/completion/answer.ts",
     },
     ...globalArgs,
   },
   async run(_, io) {
     const { argv } = process;
-    const [form, what = "", ...rest] = argv.slice(argv.indexOf("--") + 1);
-    const [typed = "", ...words] = form === "raw" ? rest.map(unquoted) : rest;
-    const found = await answer(what, typed, words);
-    if (found.length > 0) io.print(found.join("\n"));
+    const request = argv.slice(argv.indexOf("--") + 1);
+    const asked = { table: await allCommands(), rules };
+    // whoever presses TAB wants no message, and may not be root
+    const lines = await answer(request, asked).catch(() => []);
+    io.print(lines.join("\n"));
     return Exit.DONE;
   },
 });

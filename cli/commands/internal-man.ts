@@ -6,13 +6,14 @@ import { Exit } from "../base/errors.ts";
 import { version } from "../base/version.ts";
 import { manPage } from "../completion/man.ts";
 import { commandTree } from "../completion/tree.ts";
+import { allCommands } from "./index.ts";
 import { leaf } from "./types.ts";
 
 export const internalMan = leaf({
   summary: "Print the manual page tcpx(1) as roff.",
   args: globalArgs,
   async run(_, io) {
-    io.print(manPage(await commandTree(), version).trimEnd());
+    io.print(manPage(await commandTree(await allCommands()), version).trimEnd());
     return Exit.DONE;
   },
 });

@@ -2,7 +2,7 @@
 // The command that words name, or the error that says which ones there are.
 
 import { type TcpxError, usageError } from "../base/errors.ts";
-import { commandNames, findCommand } from "./index.ts";
+import { allCommands, findCommand } from "./index.ts";
 import type { Command, Group, Leaf } from "./types.ts";
 
 const HELP = "see `tcpx --help`";
@@ -13,7 +13,10 @@ async function unknown(name: string): Promise<TcpxError> {
   const { meant } = await import("../base/did-you-mean.ts");
   const owners = extensions.filter(({ verbs }) => Object.hasOwn(verbs, name) || name === "unset");
   const hint = owners.map((extension) => `tcpx ${extension.name} ${name}`).join(", ");
-  const near = hint === "" ? meant(name, await commandNames(), HELP) : `did you mean one of ${hint}? ${HELP}`;
+  const near =
+    hint === ""
+      ? meant(name, Object.keys(await allCommands()), HELP)
+      : `did you mean one of ${hint}? ${HELP}`;
   return usageError(`unknown command '${name}'`, name, near);
 }
 

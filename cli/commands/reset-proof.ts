@@ -8,9 +8,10 @@ import { agentPid } from "../agent/start.ts";
 import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
 import { type Bridge, isErrno } from "../bridge/bridge.ts";
 import { linkInfo, listPins, openPin } from "../bridge/maps.ts";
+import { extensions } from "../extensions/index.ts";
 import { type Owner, ownersOf } from "../loader/owners.ts";
 import { allScopeDirs, LINKS, topDir } from "../loader/pins.ts";
-import { type Attached, attachedPrograms, isThinner } from "../loader/survey.ts";
+import { type AgentPrograms, type Attached, attachedPrograms } from "../loader/survey.ts";
 import type { Io } from "../output/io.ts";
 import { wrapped } from "../output/wrap.ts";
 import { UNIT_FILE } from "../persist/unit.ts";
@@ -21,6 +22,13 @@ import { anyHooks, TEMPLATE } from "../system/unit-hook.ts";
 const PATIENCE_MS = 1000;
 /** Cgroups, or processes, that a line names. */
 const MOST_NAMED = 4;
+
+const programs = extensions.flatMap(({ agent }) => agent?.programs ?? []);
+const AGENT: AgentPrograms = {
+  ingress: programs.map(({ ingress }) => ingress),
+  egress: programs.map(({ egress }) => egress),
+};
+const isOfAgent = ({ name }: Attached): boolean => [...AGENT.ingress, ...AGENT.egress].includes(name);
 
 interface OtherProgram extends Attached {
   /** Undefined: not known from here. */
@@ -63,11 +71,11 @@ async function survey(
 ): Promise<Pick<Proof, "cgroups" | "own" | "others">> {
   const bpffs = findBpffs(lib);
   for (const end = performance.now() + PATIENCE_MS; ; await Bun.sleep(20)) {
-    const { cgroups, programs } = attachedPrograms(lib);
+    const { cgroups, programs } = attachedPrograms(lib, AGENT);
     const foreign = programs.filter(({ program }) => !own.has(program));
     const owners = ownersOf(lib, new Set(foreign.map(({ program }) => program)), bpffs);
     const others = foreign.map((found) => ({ ...found, owner: owners.get(found.program) }));
-    const mayStillGo = others.some(({ owner, name }) => !owner && isThinner(name));
+    const mayStillGo = others.some((other) => !other.owner && isOfAgent(other));
     if (mayStillGo && performance.now() < end) continue;
     return { cgroups, own: programs.filter(({ program }) => own.has(program)), others };
   }
@@ -87,7 +95,7 @@ export async function prove(lib: Bridge, own: ReadonlySet<number>, stuck: string
     throw new TcpxError(Exit.PERMISSION, what, { hint: "run it as root, for example with sudo", cause });
   });
   const pins = bpffs === undefined ? [] : listPins(topDir(bpffs));
-  const thinned = found.others.some(({ name }) => isThinner(name));
+  const thinned = found.others.some(isOfAgent);
   const routes = removeRoutesLeft(lib, thinned);
   const agent = (await agentPid()) !== undefined || checkRunDir();
   const left = found.own.map(({ program, cgroup }) => `program ${program} at ${cgroup}`);

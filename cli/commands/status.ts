@@ -6,16 +6,16 @@ import { Exit } from "../base/errors.ts";
 import { isOutdated } from "../change/site-needs.ts";
 import { ruleJson, ruleRows, unitNameOf } from "../describe/rules.ts";
 import { siteJson, siteText } from "../describe/site-text.ts";
-import { extensions, isOnSyn } from "../extensions/index.ts";
+import { helpOf, isOnSyn } from "../extensions/index.ts";
 import { openHost } from "../flags/host-access.ts";
-import { Counter, Ext, LAYOUT_VERSION } from "../layout/layout.generated.ts";
-import { COUNTER_NAMES, type Counters, readCounters } from "../loader/counters.ts";
+import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
+import { type Counters, readCounters } from "../loader/counters.ts";
 import { holdsResets } from "../loader/reset-link.ts";
 import { leftWatchers, watchersText } from "../loader/run-watchers.ts";
 import type { ScopeState } from "../loader/state.ts";
+import { countersJson, countersText, ownCounters } from "../observe/counted.ts";
 import { isWatched } from "../observe/watching.ts";
 import { each, listOf } from "../output/document.ts";
-import { table } from "../output/table.ts";
 import { wrapped } from "../output/wrap.ts";
 import type { Netns } from "../policy/rule.ts";
 import { unitText } from "../system/unit-name.ts";
@@ -29,10 +29,6 @@ interface ScopeReport {
 }
 
 function scopeJson({ state, counters, holdsResets }: ScopeReport, site: Site): Record<string, unknown> {
-  const named = extensions.map(({ name, id }) => {
-    const row = counters?.count[id] ?? [];
-    return [name, Object.fromEntries(COUNTER_NAMES.map((counter, i) => [counter, row[i] ?? 0]))];
-  });
   return {
     cgroup: state.name,
     id: state.id,
@@ -48,24 +44,9 @@ function scopeJson({ state, counters, holdsResets }: ScopeReport, site: Site): R
     outdated: isOutdated(state, site),
     holds_resets: holdsResets,
     rules: listOf(state.rules, (rule) => ruleJson(rule, site)),
-    counters: Object.fromEntries(named),
+    counters: countersJson(counters),
     last_error: counters?.error ?? null,
   };
-}
-
-const COUNTER_TITLES: Partial<Record<string, string>> = {
-  keepalive_lowered: "keep-alive lowered",
-  keepalive_short: "keep-alive short",
-};
-
-/** Connections whose end a rule has brought so near that one lost segment is enough. */
-function keepaliveNotice(counters: Counters | undefined): string[] {
-  const count = counters?.count[Ext.UTO]?.[Counter.KEEPALIVE_SHORT] ?? 0;
-  if (count === 0) return [];
-  const text =
-    `notice: ${count} user timeout(s) of these rules were set on connections with keep-alive, and are so short ` +
-    "that its first lost probe ends them; `tcpx connections` shows those that are there";
-  return [wrapped(text).join("\n")];
 }
 
 /** Some rule asks, and the program that goes with it is missing: refused by the kernel, or kept out by another's. */
@@ -96,18 +77,6 @@ function attachedText(state: ScopeState, site: Site): string {
   return `sock_ops program ${state.progId}, link ${state.linkId}, by tcpx ${state.version}${older}${outdated}`;
 }
 
-function counterText({ counters }: ScopeReport): string {
-  const used = extensions.filter(({ id }) => counters?.count[id]?.some((n) => n > 0));
-  if (used.length === 0) return "";
-  const rows = COUNTER_NAMES.map((counter, i) => [
-    COUNTER_TITLES[counter] ?? counter.replace("_", " "),
-    ...used.map(({ id }) => counters!.count[id]![i]!),
-  ]);
-  const numeric = [...used.keys()].map((i) => i + 1);
-  const text = table(["COUNTER", ...used.map(({ name }) => name)], rows, numeric);
-  return [text, ...keepaliveNotice(counters)].map((part) => `\n${part}\n`).join("");
-}
-
 function* scopeRows(report: ScopeReport, netns: Netns | null, site: Site): Generator<string> {
   const { state, counters } = report;
   if (state.damaged) {
@@ -119,7 +88,7 @@ function* scopeRows(report: ScopeReport, netns: Netns | null, site: Site): Gener
   const rows = each(state.rules, (rule) => ({ scope: state, rule }));
   yield* ruleRows(rows, netns, site, false);
   yield resetNotice(report);
-  yield counterText(report);
+  yield countersText(counters);
   if (counters?.error) {
     yield `\nlast error: errno ${-counters.error.code} at line ${counters.error.line} of the BPF program\n`;
   }
@@ -144,6 +113,8 @@ function* allRows(
   }
 }
 
+const OWN = ownCounters();
+
 export const status = leaf({
   summary: "Scopes, rules, what is attached, counters, and the ACK agent.",
   args: { ...scopeArgs, ...globalArgs },
@@ -157,11 +128,9 @@ export const status = leaf({
       "refused = by the peer, or by us; kept = the application's own value left alone; " +
       "malformed = ignored; no room = option space full; fallback = went without options after a loss, or because of " +
       "the path; path = of these, because of the path: a reset, an ICMP error or silence was the answer to a SYN with " +
-      "options; withheld = left out because TCP-AO signs the options; errors = refused by the kernel; " +
-      "keep-alive lowered = a user timeout set lower than the rule's, to the time in which keep-alive finds a dead peer; keep-alive short = one so short that the first lost " +
-      "probe of keep-alive ends the connection.",
-    "ACKs of ack rules: passed, with the reasons; dropped = held back for a later one; flushed = of these, sent " +
-      "by the agent when their time came.",
+      "options; withheld = left out because TCP-AO signs the options; errors = refused by the kernel" +
+      `${OWN.map(([, { title, meaning }]) => `; ${title} = ${meaning}`).join("")}.`,
+    ...helpOf("status").notes,
   ],
   async run(args, io) {
     const host = await openHost(scopeFlags(args), "read");

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 // A command as the dispatcher sees it: citty's definition with examples.
 
-import type { ArgsDef, CommandDef } from "citty";
+import type { CommandDef } from "citty";
 import { defineCommand } from "citty";
-import type { Args, Example } from "../base/args.ts";
+import type { Args, Example, ValuesDef } from "../base/args.ts";
 import type { ExitCode } from "../base/errors.ts";
 import type { Io } from "../output/io.ts";
 
 export interface Leaf {
   kind: "leaf";
   summary: string;
-  args: ArgsDef;
+  args: ValuesDef;
   examples: readonly Example[];
   notes?: string[];
   /** Exit code of every failure, where it is not the error's own. */
@@ -30,7 +30,7 @@ export type Command = Leaf | Group;
 
 interface LeafOptions {
   summary: string;
-  args: ArgsDef;
+  args: ValuesDef;
   examples?: readonly Example[];
   notes?: string[];
   failure?: ExitCode;

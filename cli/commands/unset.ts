@@ -32,10 +32,18 @@ const MOST_LISTED = 20;
 /** So many other scopes that have one are told. */
 const MOST_SCOPES = 3;
 
-function parseKind(value: string | undefined, verb: string): Kind | undefined {
-  if (value === undefined || KINDS.includes(value as Kind)) return value as Kind | undefined;
-  const hint = `${verb} accepts ${KINDS.join(", ")}, or nothing for all three`;
-  throw usageError(`stray argument '${value}'`, value, meant(value, KINDS, hint));
+/** Kinds of rules that the extension has. */
+const kindsOf = ({ verbs }: Extension): Kind[] =>
+  KINDS.filter((kind) => Object.values(verbs).some(({ kinds }) => kinds.includes(kind)));
+
+/** "all three" */
+const all = (kinds: Kind[]) => ["", "all", "both", "all three"][kinds.length]!;
+
+function parseKind(value: string | undefined, verb: string, kinds: Kind[]): Kind | undefined {
+  const kind = kinds.find((one) => one === value);
+  if (value === undefined || kind) return kind;
+  const hint = `${verb} accepts ${kinds.join(", ")}, or nothing for ${all(kinds)}`;
+  throw usageError(`stray argument '${value}'`, value, meant(value, kinds, hint));
 }
 
 /** What connections may still have of rules that are to go: the present ones, or those at these places. */
@@ -49,6 +57,9 @@ function undone(
   const there = selectors?.map((selector) => ({ ext: extension.name, selector, netns, ...draft }));
   return [...change.removed.filter(({ kind }) => kind === "local"), ...(there ?? [])];
 }
+
+/** "set, request or accept" */
+const alternatives = (words: readonly string[]) => words.join(", ").replace(/, ([^,]*)$/, " or $1");
 
 interface Unset {
   extension: Extension;
@@ -162,12 +173,13 @@ function refuse({ missing: [first], count }: ReturnType<typeof missingOf>, show:
 }
 
 function unsetArgs(extension: Extension, hasLive: boolean) {
+  const kinds = kindsOf(extension);
   return {
     kind: {
       type: "positional",
       required: false,
-      valueHint: "ask|local|accept",
-      description: "Only this kind: ask, local or accept; default: all three",
+      valueHint: kinds.join("|"),
+      description: `Only this kind: ${alternatives(kinds)}; default: ${all(kinds)}`,
     },
     all: {
       type: "boolean",
@@ -185,7 +197,7 @@ function unsetArgs(extension: Extension, hasLive: boolean) {
 
 async function run(extension: Extension, command: string, args: Args, io: Io): Promise<ExitCode> {
   const where = placesOf(args, io);
-  const kind = parseKind(textArg(args, "kind"), command);
+  const kind = parseKind(textArg(args, "kind"), command, kindsOf(extension));
   const selective = ["to", "from", "port"].find((flag) => args[flag] !== undefined);
   if (args.all && selective) {
     throw usageError(`--all and --${selective} exclude each other`, "--all", "give one of them");
@@ -214,9 +226,6 @@ async function run(extension: Extension, command: string, args: Args, io: Io): P
   };
   return changeScope(io, `${extension.name} unset`, where, plan, wish, undefined, tell);
 }
-
-/** "set, request or accept" */
-const alternatives = (words: readonly string[]) => words.join(", ").replace(/, ([^,]*)$/, " or $1");
 
 /** The verb of an extension. */
 export function unset(extension: Extension): Leaf {

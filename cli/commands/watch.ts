@@ -13,12 +13,12 @@ import {
 } from "../base/args.ts";
 import { Exit } from "../base/errors.ts";
 import type { Bridge } from "../bridge/bridge.ts";
+import { extensions, helpOf } from "../extensions/index.ts";
 import { openHost } from "../flags/host-access.ts";
 import { selectorsOf } from "../flags/selectors.ts";
 import type { FoundScope } from "../loader/named-scope.ts";
 import { readSite } from "../loader/site-map.ts";
 import { readHeads } from "../loader/state.ts";
-import { nameBy } from "../observe/watch-outcome.ts";
 import { NAMES, parseCount, parseExtensions, Report } from "../observe/watch-report.ts";
 import type { Watched } from "../observe/watched.ts";
 import { RING, Watcher, type Wish } from "../observe/watching.ts";
@@ -33,6 +33,10 @@ const SOON = 20;
 const IDLE = 100;
 /** And between two looks for a scope that is not found, or for the names of numbers. */
 const AGAIN = 1000;
+
+const HELP = helpOf("watch");
+/** What is only asked. */
+const UNANSWERED = extensions.flatMap(({ seen }) => seen?.unanswered ?? []);
 
 const GONE = "the last rule was removed: waiting for the next one";
 
@@ -80,13 +84,16 @@ class Pace {
 class Names {
   private next = 0;
 
-  constructor(private readonly lib: Bridge) {}
+  constructor(
+    private readonly lib: Bridge,
+    private readonly report: Report,
+  ) {}
 
   refresh(): void {
     const now = performance.now();
     if (now < this.next) return;
     this.next = now + AGAIN;
-    nameBy(readSite(this.lib));
+    this.report.nameBy(readSite(this.lib));
   }
 }
 
@@ -151,18 +158,17 @@ export const watch = leaf({
   },
   examples: [
     ["tcpx watch", "All of this network namespace, until Ctrl-C"],
-    ["tcpx watch --unit nginx.service --ext cc-request,iw", "What clients ask of one service"],
+    ...HELP.examples,
     ["tcpx watch --to 10.0.0.0/8 --port 443 --count 10", "The next ten with these servers"],
     ["tcpx watch --json | jq -c 'select(.event == \"refused\")'", "Refusals, for a script"],
   ],
   notes: [
     "A line: time, local port, > (we opened it) or < (we accepted it), the peer, extension, what happened. " +
-      "asked, granted, refused, unanswered, no room = what we wanted of the peer (uto and TARR are only asked: " +
+      `asked, granted, refused, unanswered, no room = what we wanted of the peer (${UNANSWERED.join(" and ")} are only asked: ` +
       "nobody answers them); gave, denied = what the peer wanted of us; malformed = its option was ignored; " +
       "withheld = TCP-AO signs the options, and the connection went without ours; " +
       "fallback = a segment was lost, and the connection went on without options, or its path does not take " +
-      "them. uto set 12s, not 40s = lower than the rule's, since keep-alive finds a dead " +
-      "peer by then.",
+      ["them.", ...HELP.notes].join(" "),
     "While nobody watches the kernel's side writes nothing. There can be one watcher per host; a second one ends " +
       "with 5. Events that it could not read in time are counted, and told where they are missing. " +
       "Ctrl-C or SIGTERM ends it with exit code 0.",
@@ -189,7 +195,7 @@ export const watch = leaf({
     const report = new Report(wanted, around, io.flags.json);
     const waiting = watcher.active ? "" : "; there are no rules yet";
     io.messages.info(`watching ${where}, Ctrl-C ends it${waiting}`);
-    const read = await follow(watcher, new Names(host.lib), report, outlet, pause, io);
+    const read = await follow(watcher, new Names(host.lib, report), report, outlet, pause, io);
     if (read || pause.ended) io.messages.info(`${report.shown} events, ${report.lost} lost`);
     return Exit.DONE;
   },

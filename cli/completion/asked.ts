@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: MIT
-// What completes and is not in the table: cgroups, and selectors of rules that are there. Names that a terminal
+// What completes and is not in the table: cgroups, units, processes, and selectors of rules that are there. Names that a terminal
 // would obey or hide are not offered: nobody could see what is completed.
 
 import { type Dirent, readdirSync } from "node:fs";
-import type { ArgsDef } from "citty";
-import { spellings, tokenize } from "../base/arg-words.ts";
-import { scopeFlags, selectorArgs, textArg } from "../base/args.ts";
-import { extensionCommands, findCommand } from "../commands/index.ts";
-import { openHost } from "../flags/host-access.ts";
+import { type Args, selectorArgs, textArg } from "../base/args.ts";
 import { visible } from "../output/safe.ts";
 import type { Rule } from "../policy/rule.ts";
 import { formatCidr } from "../policy/selector.ts";
+import { childEnvironment, programOf } from "../system/child.ts";
 import { findCgroupRoot } from "../system/host.ts";
+import type { Table } from "./tree.ts";
 
 /** What is more than this is no help. */
 const MOST = 200;
@@ -44,44 +42,36 @@ export function cgroupsFor(typed: string, root = findCgroupRoot()): string[] {
   return [...new Set([...onTheWay, ...found])].slice(0, MOST);
 }
 
-/** The words of a line as far as they can be understood: flags by name, and the others. */
-function understood(words: string[], defs: ArgsDef) {
-  const known = spellings(defs);
-  const args: Record<string, string> = {};
-  const places: string[] = [];
-  for (const token of tokenize(words, known)) {
-    if (token.kind === "positional") places.push(token.value);
-    if (token.kind !== "option" || typeof token.value !== "string") continue;
-    const flag = known.get(token.name);
-    if (flag?.value === "required") args[flag.name] = token.value;
-  }
-  return { args, places, has: (flag: string) => words.includes(`--${flag}`) };
-}
-
 /** What of a rule a flag would name; undefined: nothing. */
 function partOf({ selector }: Rule, flag: string): string | undefined {
   if (flag === "port") return selector.port === 0 ? undefined : String(selector.port);
   return selector.family !== 0 && selector.direction === flag ? formatCidr(selector) : undefined;
 }
 
-/**
- * Values of --to, --from or --port for which `unset` finds a rule.
- * @param words behind "tcpx", without the one at the cursor
- * @throws TcpxError where the rules may not be read, or the words make no sense
- */
-export async function rulesFor(flag: string, typed: string, words: string[]): Promise<string[]> {
-  const isExtension = Object.keys(await extensionCommands());
-  const at = words.findIndex((word) => !word.startsWith("-"));
-  const [ext = "", verb] = words.slice(at);
-  const command = isExtension.includes(ext) ? await findCommand(ext) : undefined;
-  const leaf = command?.kind === "group" && verb !== undefined ? command.commands[verb] : undefined;
-  if (!leaf || !Object.hasOwn(selectorArgs, flag)) return [];
-  const { args, places, has } = understood(words.slice(at + 2), leaf.args);
-  const host = await openHost(scopeFlags(args));
-  const scope = host.scope();
-  const own = has("all-netns") ? undefined : host.netns()?.cookie;
-  const isHere = ({ netns }: Rule) => scope.name !== "/" || netns?.cookie === own;
-  const [kind] = places;
+/** What the commands know and completion asks them for. */
+export interface Asked {
+  table: Table;
+  /**
+   * The rules that a command finds which has these arguments.
+   * @throws TcpxError where they may not be read, or the arguments make no sense
+   */
+  rules(args: Args): Promise<Rule[]>;
+}
+
+interface Unset {
+  ext: string;
+  args: Args;
+  /** The kind, where it is given. */
+  places: string[];
+}
+
+/** Values of --to, --from or --port for which `unset` finds a rule; as rules() throws. */
+export async function rulesFor(
+  flag: string,
+  typed: string,
+  { ext, args, places: [kind] }: Unset,
+  asked: Asked,
+): Promise<string[]> {
   const given = Object.keys(selectorArgs).flatMap((name) => {
     const list = textArg(args, name)?.split(",");
     return list && name !== flag ? [{ name, list }] : [];
@@ -89,17 +79,36 @@ export async function rulesFor(flag: string, typed: string, words: string[]): Pr
   const fits = (rule: Rule) =>
     rule.ext === ext &&
     (kind === undefined || rule.kind === kind) &&
-    isHere(rule) &&
     given.every(({ name, list }) => list.includes(partOf(rule, name) ?? ""));
   const comma = typed.lastIndexOf(",") + 1;
   const [head, start] = [typed.slice(0, comma), typed.slice(comma)];
   const members = head.split(",");
   const found = new Set<string>();
-  const state = host.states().find(({ id }) => id === scope.id);
-  for (const rule of state?.rules ?? []) {
+  for (const rule of await asked.rules(args)) {
     const part = fits(rule) ? partOf(rule, flag) : undefined;
     if (part?.startsWith(start) && !members.includes(part)) found.add(head + part);
     if (found.size >= MOST) break;
   }
   return [...found];
 }
+
+/** Units of systemd that processes may run in. */
+export function unitNames(): string[] {
+  const program = programOf("systemctl");
+  if (program === null) return [];
+  const how = ["--all", "--plain", "--no-legend", "--no-pager", "--type=service,scope,slice"];
+  const { stdout } = Bun.spawnSync([program, "list-units", ...how], {
+    cwd: "/",
+    env: childEnvironment(),
+    stdin: "ignore",
+    stderr: "ignore",
+    timeout: 2000,
+  });
+  const names = stdout
+    .toString()
+    .split("\n")
+    .map((line) => line.split(" ")[0]!);
+  return names.filter((name) => name !== "" && visible(name) === name);
+}
+
+export const processIds = (): string[] => readdirSync("/proc").filter((name) => /^\d+$/.test(name));

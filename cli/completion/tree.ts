@@ -2,12 +2,39 @@
 // The table of commands as completions and the manual page need it. All of it comes from the
 // definitions that parse and that print the help: there is no second list of commands or flags.
 
-import type { ArgDef, ArgsDef } from "citty";
-import { aliasesOf, globalArgs, optionalValue, rootArgs, selectorArgs } from "../base/args.ts";
-import { commands, extensionCommands, findCommand } from "../commands/index.ts";
-import type { Command, Leaf } from "../commands/types.ts";
+import {
+  aliasesOf,
+  type Example,
+  globalArgs,
+  optionalValue,
+  rootArgs,
+  selectorArgs,
+  type ValueDef,
+  type ValuesDef,
+} from "../base/args.ts";
 import { PROGRAM } from "./program.ts";
 import { hintedValue, isProgram, ruleValue, type Value } from "./values.ts";
+
+/** What is needed of a command that does something, and of one with verbs. */
+interface Leaf {
+  kind: "leaf";
+  summary: string;
+  args: ValuesDef;
+  examples: readonly Example[];
+  notes?: string[];
+}
+interface Group {
+  kind: "group";
+  summary: string;
+  examples: readonly Example[];
+  commands: Record<string, Leaf>;
+}
+
+/** All commands that are for people, extensions first, as the help has them. */
+export type Table = Record<
+  string,
+  { summary: string /** Another name of this one. */; alias?: string; load(): Promise<Leaf | Group> }
+>;
 
 export interface Flag {
   /** As it is offered: "--to", "--no-advertise". */
@@ -56,7 +83,7 @@ export function spellings(flag: Flag): string[] {
   return [flag.name, ...flag.short, ...flag.silent];
 }
 
-function flagOf(name: string, def: ArgDef): Flag {
+function flagOf(name: string, def: ValueDef): Flag {
   const short = aliasesOf(def).map((alias) => `-${alias}`);
   if (def.type === "boolean" && def.negativeDescription) {
     return { name: `--no-${name}`, short, silent: [`--${name}`], description: def.negativeDescription };
@@ -75,13 +102,13 @@ function unsetFlag(flag: Flag): Flag {
     : flag;
 }
 
-function flagsOf(args: ArgsDef): Flag[] {
+function flagsOf(args: ValuesDef): Flag[] {
   return Object.entries(args).flatMap(([name, def]) =>
     def.type === "positional" ? [] : [flagOf(name, def)],
   );
 }
 
-function placesOf(args: ArgsDef): Place[] {
+function placesOf(args: ValuesDef): Place[] {
   return Object.entries(args).flatMap(([name, def]) => {
     if (def.type !== "positional") return [];
     const { description = "", required } = def;
@@ -91,13 +118,8 @@ function placesOf(args: ArgsDef): Place[] {
 
 const BARE = { flags: [], places: [], runs: false, examples: [], notes: [] };
 
-/** What may stand behind `help`: the same words, without anything behind them. */
-function helpWords({ path, title, summary, next }: Node): Node {
-  return { ...BARE, path: ["help", ...path], title, summary, next: next.map(helpWords) };
-}
-
-/** Is it a command that does something? `help` is one, although words may follow. */
-export const isLeaf = ({ next, places }: Node): boolean => next.length === 0 || places.length > 0;
+/** Is it a command that does something? */
+export const isLeaf = ({ next }: Node): boolean => next.length === 0;
 
 function leafNode(path: string[], leaf: Leaf, title = leaf.summary.split(". ")[0]!): Node {
   const { summary, args, examples, notes = [] } = leaf;
@@ -117,7 +139,7 @@ function leafNode(path: string[], leaf: Leaf, title = leaf.summary.split(". ")[0
 }
 
 /** @param title for beside the command, in the list of all */
-export function commandNode(name: string, title: string, command: Command): Node {
+export function commandNode(name: string, title: string, command: Leaf | Group): Node {
   if (command.kind === "leaf") return leafNode([name], command, title);
   const next = Object.entries(command.commands).map(([verb, leaf]) => leafNode([name, verb], leaf));
   const { summary, examples } = command;
@@ -134,38 +156,49 @@ export function commandNode(name: string, title: string, command: Command): Node
   };
 }
 
-/** All commands that are for people, extensions first, as the help has them. */
-export async function commandTree(): Promise<Node> {
-  const entries = Object.entries({ ...(await extensionCommands()), ...commands });
-  const next = await Promise.all(
-    entries.map(async ([name, { summary, alias }]): Promise<Node> => {
-      const node = commandNode(name, summary, (await findCommand(name))!);
-      return alias === undefined ? node : { ...node, alias };
-    }),
-  );
-  const help = next.find(({ path }) => path[0] === "help")!;
-  help.next = next.map(helpWords);
+/** "tcpx" itself. */
+function rootNode(next: Node[]): Node {
   const { summary, examples, notes } = PROGRAM;
-  return {
-    path: [],
-    title: summary,
-    summary,
-    next,
-    flags: flagsOf(rootArgs),
-    places: [],
-    runs: false,
-    examples,
-    notes,
-  };
+  return { ...BARE, path: [], title: summary, summary, next, flags: flagsOf(rootArgs), examples, notes };
+}
+
+const loaded = async (name: string, { summary, load }: Table[string]): Promise<Node> =>
+  commandNode(name, summary, await load());
+
+/** All of the table. */
+export async function commandTree(table: Table): Promise<Node> {
+  const next = Object.entries(table).map(async ([name, entry]): Promise<Node> => {
+    const node = await loaded(name, entry);
+    return entry.alias === undefined ? node : { ...node, alias: entry.alias };
+  });
+  return rootNode(await Promise.all(next));
+}
+
+const named = ([name, { summary }]: [string, Table[string]]): Node => ({
+  ...BARE,
+  path: [name],
+  title: summary,
+  summary,
+  next: [],
+});
+
+/** The node that words lead to, with the names of what is below it; nothing but its command is loaded. */
+export async function nodeAt(table: Table, path: readonly string[]): Promise<Node | undefined> {
+  const [name, ...rest] = path;
+  if (name === undefined) return rootNode(Object.entries(table).map(named));
+  if (!Object.hasOwn(table, name)) return undefined;
+  let node: Node | undefined = await loaded(name, table[name]!);
+  if (name === "help") {
+    // the words of commands may follow, without anything behind them
+    const shown = await nodeAt(table, rest);
+    const next = rest[0] === "help" ? [] : shown?.next;
+    return next && { ...node, path: [...path], flags: rest.length > 0 ? [] : node.flags, next, places: [] };
+  }
+  for (const word of rest) node = node?.next.find(({ path }) => path.at(-1) === word);
+  return node;
 }
 
 /** The node and all commands below it, in the order of the help. */
 export function nodesOf(node: Node): Node[] {
-  return [node, ...(isLeaf(node) ? [] : node.next.flatMap(nodesOf))];
+  return [node, ...node.next.flatMap(nodesOf)];
 }
-
-const allBelow = (node: Node): Node[] => [node, ...node.next.flatMap(allBelow)];
-
-/** What scripts need a line for: those with something behind them. */
-export const askedNodes = (root: Node): Node[] =>
-  allBelow(root).filter(({ next, flags, places }) => next.length + flags.length + places.length > 0);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 // What may stand at a place of the command line, read from the hint that the help shows there:
-// PATH is a directory, "ask|local|accept" are three words, "ALGORITHM,..." is a list, N is free.
+// PATH is a directory, "ask|local|accept" are three words, "STATE,..." is a list, N is free.
 
-import type { ArgDef } from "citty";
+import type { ValueDef } from "../base/args.ts";
 import { STATES } from "../observe/listed.ts";
-import { ALGORITHMS } from "../wire/site.ts";
 
 /**
  * free: nothing is known of it, and nothing is offered but its words. cgroup, rule: tcpx itself is asked, for a rule
@@ -32,27 +31,21 @@ const SOURCES: Record<string, Source> = {
 };
 
 const WORDS: Record<string, readonly string[]> = {
-  ALGORITHM: ALGORITHMS,
-  ALG: ALGORITHMS,
   STATE: Object.values(STATES),
 };
 
 const LITERAL = /^[a-z][a-z0-9-]*$/;
 
-/** Does the description of a word promise that `none` may stand there? */
-function allowsNone(def: ArgDef): boolean {
-  return def.type === "positional" && /\bnone exempts\b/.test(def.description ?? "");
-}
-
 /** @param name of the argument, which stands for itself when it has no hint */
-export function hintedValue(name: string, def: ArgDef): Value {
+export function hintedValue(name: string, def: ValueDef): Value {
   const hint = def.valueHint ?? name.toUpperCase();
   const options = def.type === "enum" ? (def.options ?? []) : [];
   const parts = hint.replace(/[\s,]*\.\.\.$/, "").split("|");
   const words = [
     ...options,
+    ...(def.words ?? []),
     ...parts.flatMap((part) => WORDS[part] ?? (LITERAL.test(part) ? [part] : [])),
-    ...(allowsNone(def) ? ["none"] : []),
+    ...(def.exempts ? ["none"] : []),
   ];
   const source =
     SOURCES[hint] ?? parts.map((part) => SOURCES[part.split(" ")[0]!]).find((known) => known) ?? "free";

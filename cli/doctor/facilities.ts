@@ -4,19 +4,38 @@
 import { Exit, TcpxError } from "../base/errors.ts";
 import { type Bridge, Errno } from "../bridge/bridge.ts";
 import { PROBES, type Probe, tryProgram } from "../bridge/probe.ts";
+import { extensions } from "../extensions/index.ts";
 import { canAnnounce, tryLive } from "../live/probe.ts";
 import { listSockets } from "../observe/iterate.ts";
 import { type Check, keepsFromTrying, notTried } from "./types.ts";
 
-/** In the order of the report; nothing works without those that are core. */
-const FACILITIES: readonly { program: Probe; core: boolean }[] = [
+/** Of all rules; nothing works without those that are core. */
+const COMMON = [
   { program: "header_options", core: true },
   { program: "socket_storage", core: true },
   { program: "core_reads", core: true },
   { program: "netns_cookie", core: false },
   { program: "ring_buffer", core: false },
   { program: "socket_iterator", core: false },
-  { program: "bpf_timers", core: false },
+] as const;
+
+interface Facility {
+  program: Probe;
+  core: boolean;
+  /** What cannot be done without it. */
+  without: string;
+}
+
+/** In the order of the report. */
+const FACILITIES: readonly Facility[] = [
+  ...COMMON.map((common) => ({ ...common, without: PROBES[common.program].without })),
+  ...extensions.flatMap(({ facilities = {} }) =>
+    Object.entries(facilities).map(([program, without]) => ({
+      program: program as Probe,
+      core: false,
+      without,
+    })),
+  ),
 ];
 const LIVE = { name: "live changes", core: false };
 const LISTENERS = { name: "old listeners", core: false };
@@ -29,8 +48,8 @@ function judged(check: Pick<Check, "name" | "core">, code: string, without: stri
   return { ...check, verdict: check.core ? "fail" : "warn", detail: `${without} (${code})` };
 }
 
-async function facility(lib: Bridge, program: Probe, core: boolean): Promise<Check> {
-  const { name, without } = PROBES[program];
+async function facility(lib: Bridge, { program, core, without }: Facility): Promise<Check> {
+  const { name } = PROBES[program];
   const result = await tryProgram(lib, program);
   if (result >= 0) return { name, verdict: "ok", detail: "loads", core };
   return judged({ name, core }, new Errno("load", -result).code, without);
@@ -88,9 +107,11 @@ export async function facilityChecks(lib: Bridge, obstacle: string | undefined):
     return all.map((check) => ({ ...check, verdict: "skip", detail: notTried(obstacle) }));
   }
   const checks: Check[] = [];
-  for (const { program, core } of FACILITIES) {
-    const check = await facility(lib, program, core);
-    checks.push(program === "socket_iterator" && check.verdict === "ok" ? await listing(lib, check) : check);
+  for (const one of FACILITIES) {
+    const check = await facility(lib, one);
+    checks.push(
+      one.program === "socket_iterator" && check.verdict === "ok" ? await listing(lib, check) : check,
+    );
   }
   return [...checks, await readable(LIVE, liveChanges(lib)), await readable(LISTENERS, oldListeners(lib))];
 }

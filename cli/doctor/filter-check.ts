@@ -52,7 +52,7 @@ async function lookAtLegacy(seen: Seen): Promise<void> {
 const wordsOf = ({ by, table_family: family, table, chain, handle, effect }: FilterRule): string =>
   `${by} table ${family} ${table}, chain ${chain}, ${by === "nft" ? "handle" : "rule"} ${handle} ${effect}`;
 
-/** Options 28 and those for experiments, as this namespace's filters treat them. */
+/** Options of ours, as this namespace's filters treat them. */
 export async function filterCheck(obstacle: string | undefined): Promise<Check> {
   if (obstacle !== undefined) return { ...CHECK, verdict: "skip", detail: notTried(obstacle) };
   const seen: Seen = { by: [], rules: [], unseen: [] };

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Rules of packet filters that take TCP options away, or segments that carry them: from what nft and iptables list.
-// Pure. The texts are others', of any shape.
+// The texts are others', of any shape.
 
-/** Kinds of the options that tcpx writes: user timeout (RFC 5482), and those for experiments (RFC 4727). */
-export const KINDS: readonly number[] = [28, 253, 254];
+import { OWN_KINDS } from "../extensions/options.ts";
+
+/** Kinds of the options that tcpx writes, and 253: RFC 4727 has two for experiments, which filters treat alike. */
+export const KINDS: readonly number[] = [...new Set([...OWN_KINDS, 253])].sort((a, b) => a - b);
 
 export interface FilterRule {
   by: "nft" | "iptables";

@@ -2,44 +2,24 @@
 // The whole way once: a rule in a cgroup of our own, a connection over loopback in a namespace of our
 // own, and what getsockopt() says of it there.
 
-import type { Args } from "../base/args.ts";
 import { Exit, TcpxError } from "../base/errors.ts";
 import type { Bridge } from "../bridge/bridge.ts";
-import { ccRequest } from "../extensions/cc-request.ts";
-import { iw } from "../extensions/iw.ts";
-import { placeRules } from "../extensions/place.ts";
-import type { Extension } from "../extensions/types.ts";
-import { uto } from "../extensions/uto.ts";
+import { extensions } from "../extensions/index.ts";
+import { rulesOfLine } from "../extensions/line.ts";
 import { Child } from "../lab/children.ts";
 import { temporaryCgroup } from "../lab/sandbox.ts";
-import { Counter } from "../layout/layout.generated.ts";
 import { findScope } from "../loader/cgroup-place.ts";
 import { readCounters } from "../loader/counters.ts";
 import { lock, replaceRules } from "../loader/store.ts";
-import type { Rule } from "../policy/rule.ts";
-import { parseSelectors } from "../policy/selector.ts";
 import type { Patience } from "../system/lock.ts";
-import { DEFAULT_SITE } from "../wire/site.ts";
 import { type Check, keepsFromTrying, notTried } from "./types.ts";
 
 const NAME = "negotiation";
-const TIMEOUT_MS = 42_000;
 const CONNECT_MS = 5000;
 
-/** Every extension, with rules of both sides. */
-function rules(): Rule[] {
-  const here = parseSelectors({});
-  const written = (extension: Extension, verb: string, args: Args) =>
-    placeRules(extension, here, extension.verbs[verb]!.draft(args, DEFAULT_SITE).drafts, null);
-  return [
-    ...written(uto, "set", { duration: "42s" }),
-    ...written(uto, "accept", { min: "1s" }),
-    ...written(ccRequest, "set", { algorithm: "reno" }), // which every kernel has
-    ...written(ccRequest, "accept", { algorithms: "reno" }),
-    ...written(iw, "set", { segments: "20" }),
-    ...written(iw, "accept", { max: "20" }),
-  ];
-}
+/** Extensions that are tried, with rules of both sides. */
+const TRIED = extensions.flatMap(({ trial, ...extension }) => (trial ? { ...extension, trial } : []));
+const rules = () => TRIED.flatMap((tried) => tried.trial.rules.flatMap((line) => rulesOfLine(tried, line)));
 
 /** What the checker itself could not do: it says nothing about the kernel. */
 class NotTried extends Error {}
@@ -77,13 +57,12 @@ async function connected(cgroup: string): Promise<{ child: Child; isolated: bool
 async function shortfall(lib: Bridge, child: Child, scope: bigint): Promise<string | undefined> {
   const view = await child.view();
   if (!view) throw new NotTried("the connection's settings could not be read");
-  if (view.userTimeoutMs !== TIMEOUT_MS)
-    return `the user timeout is ${view.userTimeoutMs}, not ${TIMEOUT_MS} ms`;
   const counters = readCounters(lib, scope);
-  const of = (extension: Extension, counter: number) => counters?.count[extension.id]?.[counter] ?? 0;
-  if (!of(uto, Counter.SENT) || !of(uto, Counter.RECEIVED)) return "the option did not get through";
-  const refused = [ccRequest, iw].find((extension) => !of(extension, Counter.GRANTED));
-  return refused && `${refused.name} was not granted`;
+  for (const { id, trial } of TRIED) {
+    const what = trial.shortfall(view, (counter) => counters?.count[id]?.[counter] ?? 0);
+    if (what !== undefined) return what;
+  }
+  return undefined;
 }
 
 async function negotiate(lib: Bridge, patience: Patience): Promise<string> {
@@ -99,7 +78,8 @@ async function negotiate(lib: Bridge, patience: Patience): Promise<string> {
     // packet filters may be in the way in a namespace that is not ours alone
     if (failure && !isolated) throw new NotTried(`over ${where}: ${failure}`);
     if (failure) throw new Error(failure);
-    return `attached; uto, cc-request and iw negotiated over ${where}`;
+    const names = TRIED.map(({ name }) => name).join(", ");
+    return `attached; ${names.replace(/, ([^,]*)$/, " and $1")} negotiated over ${where}`;
   } finally {
     await replaceRules(lib, held, scope, []);
   }

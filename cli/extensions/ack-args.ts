@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What `tcpx ack` takes behind its flags.
 
-import { durationMs, hintedDuration } from "../base/duration.ts";
+import { durationMs, hintedDuration, type Range, rangeText } from "../base/duration.ts";
 import { usageError } from "../base/errors.ts";
 
 /** The kernel's TCP_DELACK_MAX: it never delays an ACK longer. */
@@ -9,18 +9,25 @@ export const MOST_DELAY_MS = 200;
 export const MOST_EVERY = 255;
 const MOST_DIVISOR = 255;
 
+export const DELAY: Range = { least: 1, most: MOST_DELAY_MS, unit: "ms" };
+export const EVERY: Range = { least: 1, most: MOST_EVERY };
+/** Of ACKs per RTT. */
+export const FLOOR: Range = { least: 0, most: 255 };
+/** Of SO_MARK. */
+export const BIT: Range = { least: 0, most: 31 };
+
 const FRACTION = `rtt/1 to rtt/${MOST_DIVISOR}`;
-const DURATION = `1ms to ${MOST_DELAY_MS}ms`;
+const DURATION = rangeText(DELAY);
 
 /**
  * @param when under which condition this range holds, for the error
- * @throws TcpxError (usage) unless the text is an integer within least..most
+ * @throws TcpxError (usage) unless the text is an integer within the range
  */
-export function parseCount(text: string, what: string, least: number, most: number, when = ""): number {
+export function parseCount(text: string, what: string, range: Range, when = ""): number {
   const n = /^\d{1,9}$/.test(text) ? Number(text) : -1;
-  if (n >= least && n <= most) return n;
+  if (n >= range.least && n <= range.most) return n;
   const why = /^-?\d+$/.test(text) ? "is out of range" : "is not a number";
-  throw usageError(`${what} '${text}' ${why}`, text, `accepted is ${least} to ${most}${when}`);
+  throw usageError(`${what} '${text}' ${why}`, text, `accepted is ${rangeText(range)}${when}`);
 }
 
 /** K of "rtt/K"; undefined when the text is no such thing. */

@@ -3,15 +3,33 @@
 
 import { exactMicros } from "../base/duration.ts";
 import { AckField } from "../layout/layout.generated.ts";
-import { encodeAck, tarrCapability, tarrHex } from "../wire/ack.ts";
-import { requestHex } from "../wire/request.ts";
-import { DEFAULT_SITE, type Site } from "../wire/site.ts";
-import type { Drafted, HostFacts, RuleDraft, Spelling } from "./types.ts";
+import {
+  answerWords,
+  askWords,
+  encodeAck,
+  TARR_EXID,
+  tarrCapability,
+  tarrHex,
+  tarrWords,
+} from "../wire/ack.ts";
+import { EXPERIMENT_KIND, experiment, requestHex, type WireOption } from "../wire/request.ts";
+import { DEFAULT_SITE, exidOf, type Site } from "../wire/site.ts";
+import type { AgentWish, Drafted, HostFacts, RuleDraft, Spelling } from "./types.ts";
 
 /** At least so many ACKs per RTT survive (beta of TACK, SIGCOMM 2020). */
 export const DEFAULT_FLOOR = 4;
 /** 0x2000: low bits are what container and VPN software uses most. */
 export const DEFAULT_MARK_BIT = 13;
+
+const ASK = { name: "ack-ask", documented: 0x7ca0 };
+const ANSWER = { name: "ack-answer", documented: 0x7ca1 };
+const TARR = { name: "tarr", documented: TARR_EXID };
+
+export const ACK_OPTIONS: readonly WireOption[] = [
+  experiment("ask", ASK, askWords),
+  experiment("answer", ANSWER, answerWords),
+  { role: "ask", own: true, kind: EXPERIMENT_KIND, identifier: TARR, words: tarrWords },
+];
 
 export interface AckValue {
   /** Segments per ACK; 0: the kernel's way, 1: at once. Of an accept rule: the most. */
@@ -55,13 +73,16 @@ export function unpackAck([bits, delayUs]: RuleDraft["value"]): AckValue {
 }
 
 /** Does this rule hold ACKs back on this host? */
-export function thins({ kind, none, value }: RuleDraft): boolean {
-  return kind !== "ask" && !none && unpackAck(value).every >= 2;
+export function thins(rule: RuleDraft): boolean {
+  return wishOf(rule)?.thins === true;
 }
 
 /** Without the agent ACKs are neither thinned nor sent at once. */
-export function needsAgent({ kind, none, value }: RuleDraft): boolean {
-  return kind !== "ask" && !none && unpackAck(value).every >= 1;
+export function wishOf({ kind, none, value }: RuleDraft): AgentWish | undefined {
+  const { every, markBit } = unpackAck(value);
+  if (kind === "ask" || none || every === 0) return undefined;
+  // an accept rule's number is the most that a peer may ask for, so 1 is always among it
+  return { thins: every >= 2, markBit: every === 1 || kind === "accept" ? markBit : null };
 }
 
 function markText(value: AckValue): string[] {
@@ -114,7 +135,7 @@ export function describeAck(rule: Place & Pick<RuleDraft, "value">): string {
 /** Null stands for what the rule does not say. Delays are integer microseconds: ticks may be no whole milliseconds. */
 export function ackJson(
   rule: Place & Pick<RuleDraft, "value">,
-  { exids }: Site = DEFAULT_SITE,
+  site: Site = DEFAULT_SITE,
 ): Record<string, unknown> {
   if (rule.none) return {};
   const { every, divisor, floor, markBit, tarr, delayUs } = unpackAck(rule.value);
@@ -128,9 +149,9 @@ export function ackJson(
       mark_bit: every === 1 ? markBit : null,
     };
   }
-  return tarr
-    ? { ...asked, tarr, option: tarrHex(every, exids.tarr), capability: tarrCapability(exids.tarr) }
-    : { ...asked, tarr, option: requestHex(exids["ack-ask"], encodeAck({ every, divisor })) };
+  if (!tarr) return { ...asked, tarr, option: requestHex(exidOf(ASK, site), encodeAck({ every, divisor })) };
+  const exid = exidOf(TARR, site);
+  return { ...asked, tarr, option: tarrHex(every, exid), capability: tarrCapability(exid) };
 }
 
 /** What is not the default, as the verb's flags have it. */

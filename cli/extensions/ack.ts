@@ -3,11 +3,16 @@
 
 import * as v from "valibot";
 import { type Args, textArg } from "../base/args.ts";
+import { type Range, rangeText } from "../base/duration.ts";
 import { usageError } from "../base/errors.ts";
 import { Ext } from "../layout/layout.generated.ts";
 import { TARR_MOST } from "../wire/ack.ts";
 import {
+  BIT,
   checkAtOnce,
+  DELAY,
+  EVERY,
+  FLOOR,
   MOST_DELAY_MS,
   MOST_EVERY,
   onlyWith,
@@ -17,29 +22,31 @@ import {
   parseDelayMs,
 } from "./ack-args.ts";
 import {
+  ACK_OPTIONS,
   ackJson,
   DEFAULT_FLOOR,
   DEFAULT_MARK_BIT,
   describeAck,
   fitDelay,
-  needsAgent,
   packAck,
   spellAck,
   thins,
+  wishOf,
 } from "./ack-rule.ts";
-import { exemption, noLiveExemption } from "./exemption.ts";
+import { ackLive, ackSeen } from "./ack-seen.ts";
+import { cannotThin, requireThinning } from "./ack-thinning.ts";
+import { exemption, noLiveExemption, noneWord } from "./exemption.ts";
 import type { Drafted, Extension, RuleDraft, RuleVerb } from "./types.ts";
 
 const parsed = <T>(parse: (text: string) => T) => v.optional(v.pipe(v.string(), v.transform(parse)));
-const count = (what: string, least: number, most: number) =>
-  parsed((text) => parseCount(text, what, least, most));
+const count = (what: string, range: Range) => parsed((text) => parseCount(text, what, range));
 
-const markBit = count("--mark-bit", 0, 31);
+const markBit = count("--mark-bit", BIT);
 
 const setSchema = v.object({
-  every: count("--every", 1, MOST_EVERY),
+  every: count("--every", EVERY),
   delay: parsed((text) => parseDelay(text, "--delay")),
-  "min-acks-per-rtt": count("--min-acks-per-rtt", 0, 255),
+  "min-acks-per-rtt": count("--min-acks-per-rtt", FLOOR),
   "mark-bit": markBit,
 });
 
@@ -50,7 +57,7 @@ const requestSchema = v.object({
 });
 
 const acceptSchema = v.object({
-  "max-every": count("--max-every", 1, MOST_EVERY),
+  "max-every": count("--max-every", EVERY),
   "max-delay": parsed((text) => parseDelayMs(text, "--max-delay")),
   "mark-bit": markBit,
 });
@@ -74,38 +81,36 @@ function drafted(kind: RuleDraft["kind"], fields: Parameters<typeof packAck>[0])
 }
 
 async function prepareThinning(drafts: RuleDraft[], instead: string): Promise<void> {
-  if (!drafts.some(thins)) return;
-  // here, because what loads programs needs the registry that we are in
-  const { requireThinning } = await import("../system/thinning.ts");
-  await requireThinning(instead);
+  if (drafts.some(thins)) await requireThinning(instead);
 }
-
-const noneArg = (description: string) =>
-  ({ type: "positional", required: false, valueHint: "none", description }) as const;
 
 const markBitArg = {
   type: "string",
   valueHint: "B",
+  range: BIT,
   description: `Bit of SO_MARK that says "at once", 0 to 31; default ${DEFAULT_MARK_BIT}`,
 } as const;
 
 const set: RuleVerb = {
   summary: "Acknowledge every N segments, or after a delay of our own",
+  kinds: ["local"],
   args: {
-    value: noneArg("Exempts the selector from wider rules: the kernel's own way"),
+    value: noneWord(" from wider rules: the kernel's own way"),
     every: {
       type: "string",
       valueHint: "N",
+      range: EVERY,
       description: `Segments per ACK: 1 at once, 2 to ${MOST_EVERY} thinned by the agent (Linux >= 5.15)`,
     },
     delay: {
       type: "string",
       valueHint: "D|rtt/K",
-      description: `Longest delay: 1ms to ${MOST_DELAY_MS}ms, or the connection's RTT by K (1 to 255)`,
+      description: `Longest delay: ${rangeText(DELAY)}, or the connection's RTT by K (1 to 255)`,
     },
     "min-acks-per-rtt": {
       type: "string",
       valueHint: "M",
+      range: FLOOR,
       description: `With --every 2 and more: least ACKs per RTT, 0 to 255; default ${DEFAULT_FLOOR}, 0 lifts it`,
     },
     "mark-bit": { ...markBitArg, description: `With --every 1: b${markBitArg.description.slice(1)}` },
@@ -141,7 +146,7 @@ const set: RuleVerb = {
   },
   checkLive(drafts) {
     noLiveExemption(drafts);
-    if (!drafts.some(needsAgent)) return;
+    if (!drafts.some(wishOf)) return;
     throw usageError(
       "--live is for --delay alone",
       "--live",
@@ -154,11 +159,13 @@ const set: RuleVerb = {
 
 const request: RuleVerb = {
   summary: "Ask peers to acknowledge our data every N segments",
+  kinds: ["ask"],
   args: {
-    value: noneArg("Exempts the selector from wider rules: nothing is asked"),
+    value: noneWord(" from wider rules: nothing is asked"),
     every: {
       type: "string",
       valueHint: "N",
+      range: EVERY,
       description: `Segments per ACK, 1 (at once) to ${MOST_EVERY}; with --tarr to ${TARR_MOST}`,
     },
     delay: {
@@ -187,7 +194,7 @@ const request: RuleVerb = {
     const { every: text, delay: divisor, tarr } = v.parse(requestSchema, args);
     const most = tarr ? TARR_MOST : MOST_EVERY;
     if (text === undefined) throw usageError("--every is missing", undefined, `accepted is 1 to ${most}`);
-    const every = parseCount(text, "--every", 1, most, tarr ? " with --tarr" : "");
+    const every = parseCount(text, "--every", { least: 1, most }, tarr ? " with --tarr" : "");
     if (tarr && divisor !== undefined) {
       throw usageError(
         "--tarr and --delay exclude each other",
@@ -203,17 +210,20 @@ const request: RuleVerb = {
 
 const accept: RuleVerb = {
   summary: "Grant peers the acknowledgments that they ask for, within limits",
+  kinds: ["accept"],
   args: {
-    value: noneArg("Exempts the selector: peers there are granted nothing"),
+    value: noneWord(": peers there are granted nothing"),
     "max-every": {
       type: "string",
       valueHint: "N",
+      range: EVERY,
       description: `Most segments per ACK to grant, 1 to ${MOST_EVERY}; default ${MOST_EVERY}; 2 and more: Linux >= 5.15`,
     },
     "max-delay": {
       type: "string",
       valueHint: "D",
-      description: `Longest delay to grant, 1ms to ${MOST_DELAY_MS}ms; default ${MOST_DELAY_MS}ms`,
+      range: DELAY,
+      description: `Longest delay to grant, ${rangeText(DELAY)}; default ${MOST_DELAY_MS}ms`,
     },
     "mark-bit": markBitArg,
   },
@@ -258,6 +268,19 @@ export const ack: Extension = {
   describe: describeAck,
   spell: spellAck,
   json: ackJson,
+  options: ACK_OPTIONS,
   announces: ["accept"], // that the peer may use TARR
-  needsAgent,
+  demo: { download: { client: "set --every 8", unable: cannotThin } },
+  facilities: { bpf_timers: "acknowledgments cannot be thinned" },
+  run: {
+    valueHint: "KEY=V,...",
+    description: "Acknowledge so: every=8,delay=rtt/4 as of `tcpx ack set`",
+  },
+  agent: {
+    rules: "`ack --every` rules",
+    wish: wishOf,
+    programs: { ingress: "ack_ingress", egress: "ack_egress" },
+  },
+  seen: ackSeen,
+  live: ackLive,
 };

@@ -4,9 +4,9 @@
 import * as v from "valibot";
 import { meant } from "../base/did-you-mean.ts";
 import { usageError } from "../base/errors.ts";
-import { Ext } from "../layout/layout.generated.ts";
+import { Counter, Ext, Outcome } from "../layout/layout.generated.ts";
 import { requireAlgorithms } from "../system/algorithms.ts";
-import { requestHex } from "../wire/request.ts";
+import { experiment, requestHex } from "../wire/request.ts";
 import {
   ALGORITHMS,
   algorithmId,
@@ -14,11 +14,30 @@ import {
   algorithmNames,
   algorithmNumber,
   DEFAULT_SITE,
+  exidOf,
+  numberName,
   type Site,
   slotOf,
 } from "../wire/site.ts";
-import { exemption, noLiveExemption } from "./exemption.ts";
+import { exemption, noLiveExemption, orNone } from "./exemption.ts";
+import type { Shown } from "./seen.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
+
+const ASK = { name: "cc-ask", documented: 0x7cc0 };
+const ANSWER = { name: "cc-answer", documented: 0x7cc1 };
+/** An answer that names no algorithm. */
+const REFUSED = 0xffff;
+
+const OPTIONS = [
+  experiment(
+    "ask",
+    ASK,
+    (number, site) => `asks for ${numberName(number, site) ?? `congestion control ${number}`}`,
+  ),
+  experiment("answer", ANSWER, (number, site) =>
+    number === REFUSED ? "congestion control refused" : `grants ${numberName(number, site) ?? number}`,
+  ),
+];
 
 function parseAlgorithm(name: string, site: Site): number {
   const id = algorithmId(name, site);
@@ -68,10 +87,11 @@ const force = {
 
 const set: RuleVerb = {
   summary: "Ask servers to send to us with a congestion control, or set our own",
+  kinds: ["ask", "local"],
   args: {
     algorithm: {
-      type: "positional",
-      description: `${ALGORITHMS.slice(0, 5).join(", ")}, ..., or one of the site's own (see tcpx apply); none exempts the selector`,
+      ...orNone(`${ALGORITHMS.slice(0, 5).join(", ")}, ..., or one of the site's own (see tcpx apply)`),
+      words: ALGORITHMS,
     },
     local: {
       type: "boolean",
@@ -118,11 +138,12 @@ const set: RuleVerb = {
 
 const accept: RuleVerb = {
   summary: "Grant clients these congestion controls, and no others",
+  kinds: ["accept"],
   args: {
     algorithms: {
-      type: "positional",
+      ...orNone("What to grant; modules are loaded now, never by a request"),
       valueHint: "ALGORITHM,...",
-      description: "What to grant; modules are loaded now, never by a request; none exempts the selector",
+      words: ALGORITHMS,
     },
     force,
   },
@@ -160,6 +181,16 @@ function spell({ kind, none, force, value: [value] }: RuleDraft, site: Site = DE
   ];
 }
 
+/** As cc_sum() of embedded-bpf/ext/cc_name.bpf.h. */
+function sumOf(name: string): bigint {
+  const bytes = new Uint8Array(16);
+  new TextEncoder().encodeInto(name, bytes);
+  const [first = 0n, second = 0n] = new BigUint64Array(bytes.buffer);
+  return BigInt.asUintN(64, first ^ (second * 3n));
+}
+
+const shown = (algorithm: string): Shown => ({ text: algorithm, json: { algorithm } });
+
 export const ccRequest: Extension = {
   name: "cc-request",
   id: Ext.CC_REQUEST,
@@ -180,16 +211,47 @@ export const ccRequest: Extension = {
     return `${text}${rule.force ? " (force)" : ""}`;
   },
   spell,
+  options: OPTIONS,
+  // reno is in every kernel and nobody's default
+  demo: {
+    client: "set reno",
+    server: "accept reno,cubic",
+    isDone: (ends) =>
+      ends.some(
+        ({ end, hasRules, view }) => end === "server" && hasRules && view?.congestionControl === "reno",
+      ),
+  },
+  trial: {
+    rules: ["set reno", "accept reno"],
+    shortfall: (_, count) => (count(Counter.GRANTED) ? undefined : "cc-request was not granted"),
+  },
+  run: { valueHint: "ALG", description: "Ask servers for this congestion control" },
   json(rule, site = DEFAULT_SITE) {
     if (rule.none) return {};
     const [value] = rule.value;
     if (rule.kind === "accept") return { algorithms: namesOf(value, site) };
     const named = { algorithm: algorithmName(value, site) };
-    const option = () => requestHex(site.exids["cc-ask"], algorithmNumber(value, site));
+    const option = () => requestHex(exidOf(ASK, site), algorithmNumber(value, site));
     return rule.kind === "ask" ? { ...named, option: option() } : named;
   },
   slots({ kind, none, value: [value] }) {
     const ids = none ? [] : kind === "accept" ? idsOf(value) : [value];
     return ids.map(slotOf).filter((slot) => slot !== undefined);
+  },
+  seen: {
+    outcome: ({ local, wide }, { congestion }) =>
+      local.outcome === Outcome.APPLIED && sumOf(congestion) !== wide.ours_sum
+        ? Outcome.APPLICATION
+        : local.outcome,
+    value: (number, site) => shown(numberName(number, site) ?? `number ${number}`),
+    refusal: REFUSED,
+    rule: ([id], site) => shown(algorithmName(id, site)),
+    help: {
+      watch: {
+        examples: [
+          ["tcpx watch --unit nginx.service --ext cc-request,iw", "What clients ask of one service"],
+        ],
+      },
+    },
   },
 };

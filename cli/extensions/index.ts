@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The registry: one line per extension.
 
+import type { Example } from "../base/args.ts";
 import type { Rule } from "../policy/rule.ts";
 import { ack } from "./ack.ts";
 import { ccRequest } from "./cc-request.ts";
 import { iw } from "./iw.ts";
+import type { Seen } from "./seen.ts";
 import type { Extension, RuleDraft } from "./types.ts";
 import { uto } from "./uto.ts";
 
@@ -27,6 +29,15 @@ export const slotsOf = (rule: RuleDraft & { ext: string }): number[] => extensio
 export function isOnSyn(rule: Pick<Rule, "ext" | "kind" | "none" | "selector">): boolean {
   const speaks = rule.kind === "ask" || extensionOf(rule).announces?.includes(rule.kind);
   return speaks === true && !rule.none && rule.selector.direction !== "from";
+}
+
+/** What the extensions add to the help of a command that shows them. */
+export function helpOf(command: keyof NonNullable<Seen["help"]>): { examples: Example[]; notes: string[] } {
+  const parts = extensions.flatMap(({ seen }) => seen?.help?.[command] ?? []);
+  return {
+    examples: parts.flatMap(({ examples = [] }) => examples),
+    notes: parts.flatMap(({ note = [] }) => note),
+  };
 }
 
 export function extensionById(id: number): Extension {

@@ -3,30 +3,32 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import * as v from "valibot";
+import { rangeText } from "../base/duration.ts";
 import { usageError } from "../base/errors.ts";
-import { Ext } from "../layout/layout.generated.ts";
-import { requestHex } from "../wire/request.ts";
-import { DEFAULT_SITE } from "../wire/site.ts";
-import { exemption } from "./exemption.ts";
+import { Counter, Ext } from "../layout/layout.generated.ts";
+import { experiment, requestHex } from "../wire/request.ts";
+import { DEFAULT_SITE, exidOf } from "../wire/site.ts";
+import { exemption, noneWord, orNone } from "./exemption.ts";
+import type { Shown } from "./seen.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
 
-const MOST = 1024;
+const SEGMENTS = { least: 1, most: 1024 };
+const RANGE = rangeText(SEGMENTS);
 /** Segments of Linux's own first window: RFC 6928. */
 const USUAL = 10;
 /** Segment size by which Linux rounds its first window down: Ethernet without tunnels. */
 const MSS = 1460;
+
+const ASK = { name: "iw-ask", documented: 0x7c10 };
+const ANSWER = { name: "iw-answer", documented: 0x7c11 };
 
 const segments = (what: string, also = "") =>
   v.pipe(
     v.string(),
     v.transform((text) => {
       const n = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-      if (n >= 1 && n <= MOST) return n;
-      throw usageError(
-        `${what} '${text}' is not a number of segments`,
-        text,
-        `accepted is 1 to ${MOST}${also}`,
-      );
+      if (n >= SEGMENTS.least && n <= SEGMENTS.most) return n;
+      throw usageError(`${what} '${text}' is not a number of segments`, text, `accepted is ${RANGE}${also}`);
     }),
   );
 
@@ -68,11 +70,9 @@ function idleNotice(n: number): string[] {
 
 const set: RuleVerb = {
   summary: "Ask servers to start with a window of N segments, or set our own",
+  kinds: ["ask", "local"],
   args: {
-    segments: {
-      type: "positional",
-      description: `1 to ${MOST}; Linux starts with ${USUAL} (RFC 6928); none exempts the selector`,
-    },
+    segments: { ...orNone(`${RANGE}; Linux starts with ${USUAL} (RFC 6928)`), range: SEGMENTS },
     local: {
       type: "boolean",
       description: "Start so ourselves, on connections of both directions, asking nobody",
@@ -97,14 +97,15 @@ const set: RuleVerb = {
 
 const accept: RuleVerb = {
   summary: "Grant clients the window that they ask for, up to a limit",
+  kinds: ["accept"],
   args: {
-    value: {
-      type: "positional",
-      required: false,
-      valueHint: "none",
-      description: "Exempts the selector: clients there are granted nothing",
+    value: noneWord(": clients there are granted nothing"),
+    max: {
+      type: "string",
+      valueHint: "SEGMENTS",
+      description: `The largest window to grant, ${RANGE}`,
+      range: SEGMENTS,
     },
-    max: { type: "string", valueHint: "SEGMENTS", description: `The largest window to grant, 1 to ${MOST}` },
   },
   examples: [
     ["tcpx iw accept --max 40 --from 10.0.0.0/8", "Clients there get what they ask for, 40 at most"],
@@ -124,7 +125,7 @@ const accept: RuleVerb = {
       if (input.max !== undefined) throw usageError("'none' takes no --max", "none", "leave it out");
       return { drafts: [exemption("accept")], notices: [] };
     }
-    if (input.max === undefined) throw usageError("--max is missing", undefined, `accepted is 1 to ${MOST}`);
+    if (input.max === undefined) throw usageError("--max is missing", undefined, `accepted is ${RANGE}`);
     const draft = { kind: "accept", none: false, force: false, value: [input.max, 0] } as const;
     return { drafts: [draft], notices: idleNotice(input.max) };
   },
@@ -135,6 +136,8 @@ function spell({ kind, none, value: [n] }: RuleDraft): Spelling[] {
   const local = kind === "local" ? { local: true } : {};
   return [{ verb: "set", args: { segments: none ? "none" : String(n), ...local } }];
 }
+
+const shown = (n: number): Shown => ({ text: String(n), json: { segments: n } });
 
 export const iw: Extension = {
   name: "iw",
@@ -154,10 +157,31 @@ export const iw: Extension = {
     return rule.kind === "accept" ? `<= ${rule.value[0]} segments` : `${rule.value[0]} segments`;
   },
   spell,
-  json(rule, { exids } = DEFAULT_SITE) {
+  options: [
+    experiment("ask", ASK, (n) => `asks for a window of ${n} segments`),
+    experiment("answer", ANSWER, (n) => (n === 0 ? "window refused" : `grants a window of ${n} segments`)),
+  ],
+  demo: { client: "set 40", server: "accept --max 32" },
+  trial: {
+    rules: ["set 20", "accept --max 20"],
+    shortfall: (_, count) => (count(Counter.GRANTED) ? undefined : "iw was not granted"),
+  },
+  run: { valueHint: "N", description: "Ask servers for this initial window, in segments" },
+  json(rule, site = DEFAULT_SITE) {
     if (rule.none) return {};
     const [n] = rule.value;
     if (rule.kind === "accept") return { max_segments: n };
-    return rule.kind === "ask" ? { segments: n, option: requestHex(exids["iw-ask"], n) } : { segments: n };
+    return rule.kind === "ask" ? { segments: n, option: requestHex(exidOf(ASK, site), n) } : { segments: n };
+  },
+  seen: {
+    value: shown,
+    rule: ([n]) => shown(n),
+    help: {
+      connections: {
+        examples: [
+          ["tcpx connections | grep ' iw refused'", "A line each, in a pipe: what servers have refused"],
+        ],
+      },
+    },
   },
 };

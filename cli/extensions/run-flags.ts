@@ -1,37 +1,36 @@
 // SPDX-License-Identifier: MIT
 // The rules of `tcpx run`: one flag for every extension, whose value becomes arguments of its `set`.
 
-import type { ArgsDef } from "citty";
-import { type Args, flagArg, textArg } from "../base/args.ts";
+import type { BooleanArgDef } from "citty";
+import { type Args, textArg, type ValueDef, type ValuesDef } from "../base/args.ts";
 import { meant } from "../base/did-you-mean.ts";
 import { TcpxError, usageError } from "../base/errors.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
-import { ack } from "./ack.ts";
-import { ccRequest } from "./cc-request.ts";
-import { iw } from "./iw.ts";
-import type { Drafted, Extension } from "./types.ts";
-import { uto } from "./uto.ts";
+import { extensions } from "./index.ts";
+import type { Drafted, Extension, RuleVerb, RunFlag } from "./types.ts";
 
-interface RunFlag {
+interface Runnable {
   extension: Extension;
-  arg: ArgsDef[string];
-  /** The arguments of `set`. */
-  arguments(value: string, args: Args): Args;
+  name: string;
+  run: RunFlag;
+  set: RuleVerb;
 }
 
-const ACK_KEYS = ["every", "delay", "min-acks-per-rtt", "mark-bit"];
+const RUNNABLE: readonly Runnable[] = extensions.flatMap((extension) => {
+  const { name, run, verbs } = extension;
+  return run && verbs.set ? { extension, name, run, set: verbs.set } : [];
+});
 
-/** "every=8,delay=rtt/4", or none. */
-function ackArguments(text: string): Args {
-  if (text === "none") return { value: "none" };
+/** "every=8,delay=rtt/4" as flags of the verb. */
+function keyed(text: string, keys: readonly string[]): Args {
   const found: Record<string, string> = {};
   for (const member of text.split(",")) {
     const [, key = "", value = ""] = /^([a-z-]+)=(.+)$/.exec(member.trim()) ?? [];
-    if (!ACK_KEYS.includes(key) || found[key] !== undefined) {
+    if (!keys.includes(key) || found[key] !== undefined) {
       const why = found[key] === undefined ? "is not KEY=VALUE of a known key" : "is there twice";
-      const hint = `accepted is ${ACK_KEYS.map((k) => `${k}=...`).join(", ")}, or none`;
+      const hint = `accepted is ${keys.map((k) => `${k}=...`).join(", ")}, or none`;
       const [typed = ""] = member.split("=");
-      const near = found[key] === undefined ? meant(typed.trim(), ACK_KEYS, hint) : hint;
+      const near = found[key] === undefined ? meant(typed.trim(), keys, hint) : hint;
       throw usageError(`'${member}' ${why}`, member, near);
     }
     found[key] = value;
@@ -39,43 +38,55 @@ function ackArguments(text: string): Args {
   return found;
 }
 
-const text = (valueHint: string, description: string) =>
-  ({ type: "string", valueHint, description }) as const;
+const wordOf = ({ set }: Runnable) => Object.entries(set.args).find(([, { type }]) => type === "positional");
 
-const FLAGS: Record<string, RunFlag> = {
-  uto: {
-    extension: uto,
-    arg: text("D", "User timeout, told to the peer, as of `tcpx uto set`"),
-    arguments: (duration, args) => ({ duration, advertise: !isSilent(args) }),
-  },
-  "cc-request": {
-    extension: ccRequest,
-    arg: text("ALG", "Ask servers for this congestion control"),
-    arguments: (algorithm) => ({ algorithm }),
-  },
-  iw: {
-    extension: iw,
-    arg: text("N", "Ask servers for this initial window, in segments"),
-    arguments: (segments) => ({ segments }),
-  },
-  ack: {
-    extension: ack,
-    arg: text("KEY=V,...", "Acknowledge so: every=8,delay=rtt/4 as of `tcpx ack set`"),
-    arguments: ackArguments,
-  },
-};
+/** The arguments of `set` that a flag's value stands for. */
+function argumentsOf(one: Runnable, value: string, args: Args): Args {
+  const { set, run } = one;
+  const switches = Object.fromEntries((run.switches ?? []).map((name) => [name, args[name]]));
+  const [word, def] = wordOf(one) ?? [];
+  if (word !== undefined && (def?.required !== false || value === "none"))
+    return { [word]: value, ...switches };
+  const keys = Object.entries(set.args)
+    .filter(([, { type }]) => type === "string")
+    .map(([name]) => name);
+  return { ...keyed(value, keys), ...switches };
+}
 
-export const runArgs: ArgsDef = {
-  ...Object.fromEntries(Object.entries(FLAGS).map(([name, { arg }]) => [name, arg])),
-  advertise: {
-    type: "boolean",
-    default: true,
-    negativeDescription: "With --uto: set the timeout on our side only, without sending the option",
-  },
-};
+/** A switch of `set`, which says here to which flag it belongs. */
+function switchOf({ name, set }: Runnable, key: string): BooleanArgDef {
+  const def = set.args[key] as BooleanArgDef;
+  const told = (text?: string) => text && `With --${name}: ${text[0]!.toLowerCase()}${text.slice(1)}`;
+  const { description, negativeDescription } = def;
+  return {
+    ...def,
+    ...(description && { description: told(description)! }),
+    ...(negativeDescription && { negativeDescription: told(negativeDescription)! }),
+  };
+}
 
-function isSilent(args: Args): boolean {
-  return args.advertise !== undefined && !flagArg(args, "advertise");
+function flagOf(one: Runnable): ValueDef {
+  const { valueHint, description } = one.run;
+  const words = wordOf(one)?.[1].words;
+  return { type: "string", valueHint, description, ...(words && { words }) };
+}
+
+export const runArgs: ValuesDef = Object.fromEntries([
+  ...RUNNABLE.map((one) => [one.name, flagOf(one)]),
+  ...RUNNABLE.flatMap((one) => (one.run.switches ?? []).map((key) => [key, switchOf(one, key)])),
+]);
+
+/** A switch that was given without the flag to which it belongs. */
+function strayError(args: Args): TcpxError | undefined {
+  for (const { name, run, set } of RUNNABLE.filter((one) => textArg(args, one.name) === undefined)) {
+    const isGiven = (key: string) =>
+      (args[key] ?? set.args[key]!.default ?? false) !== (set.args[key]!.default ?? false);
+    const stray = run.switches?.find(isGiven);
+    if (stray === undefined) continue;
+    const flag = args[stray] === false ? `--no-${stray}` : `--${stray}`;
+    return usageError(`${flag} is only for --${name}`, flag, "leave it out");
+  }
+  return undefined;
 }
 
 export interface RunDraft extends Drafted {
@@ -87,21 +98,19 @@ export interface RunDraft extends Drafted {
  * @throws TcpxError (usage) for values out of range, and when there is nothing to do
  */
 export function draftRun(args: Args, site: Site = DEFAULT_SITE): RunDraft[] {
-  if (isSilent(args) && textArg(args, "uto") === undefined) {
-    throw usageError("--no-advertise is only for --uto", "--no-advertise", "leave it out");
-  }
-  const drafts = Object.entries(FLAGS).flatMap(([name, flag]): RunDraft[] => {
-    const value = textArg(args, name);
+  const stray = strayError(args);
+  if (stray) throw stray;
+  const drafts = RUNNABLE.flatMap((one): RunDraft[] => {
+    const value = textArg(args, one.name);
     if (value === undefined) return [];
     try {
-      const drafted = flag.extension.verbs.set!.draft(flag.arguments(value, args), site);
-      return [{ extension: flag.extension, ...drafted }];
+      return [{ extension: one.extension, ...one.set.draft(argumentsOf(one, value, args), site) }];
     } catch (error) {
       if (!(error instanceof TcpxError)) throw error;
-      throw usageError(`--${name} '${value}': ${error.message}`, value, error.hint);
+      throw usageError(`--${one.name} '${value}': ${error.message}`, value, error.hint);
     }
   });
   if (drafts.length > 0) return drafts;
-  const names = Object.keys(FLAGS).map((name) => `--${name}`);
+  const names = RUNNABLE.map(({ name }) => `--${name}`);
   throw usageError("there is nothing to set", undefined, `give at least one of ${names.join(", ")}`);
 }

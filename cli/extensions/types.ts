@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 // What an extension is to the rest of tcpx.
 
-import type { ArgsDef } from "citty";
-import type { Args, Example } from "../base/args.ts";
+import type { Args, Example, ValuesDef } from "../base/args.ts";
+import type { Probe } from "../bridge/probe.ts";
 import type { Direction, Kind, Rule } from "../policy/rule.ts";
+import type { WireOption } from "../wire/request.ts";
 import type { Site } from "../wire/site.ts";
+import type { Live, Seen } from "./seen.ts";
 
 /** A rule before it has a place: the selector and the namespace come from the shared flags. */
 export type RuleDraft = Pick<Rule, "kind" | "none" | "force" | "value">;
@@ -24,8 +26,10 @@ export interface HostFacts {
 /** A verb that writes rules, such as `uto set` or `uto accept`. */
 export interface RuleVerb {
   summary: string;
+  /** Of the rules that it can make. */
+  kinds: readonly Kind[];
   /** Positional arguments and flags of its own; the shared ones are added. */
-  args: ArgsDef;
+  args: ValuesDef;
   examples: Example[];
   /** For the help: paragraphs at its end. */
   notes?: string[];
@@ -57,6 +61,80 @@ export interface Spelling {
   args: Args;
 }
 
+/** How an extension's `set` is said in `tcpx run`: by one flag of the extension's name. */
+export interface RunFlag {
+  /**
+   * What stands for the value. The value is the word behind `set`, or where that has no such word its flags as
+   * "KEY=V,...", or `none`.
+   */
+  valueHint: string;
+  description: string;
+  /** Switches of `set` that `run` takes, too. */
+  switches?: readonly string[];
+}
+
+/** What the agent does for an extension. */
+export interface AgentPart {
+  /** Which rules need it, as words: "`ack --every` rules". */
+  rules: string;
+  /** What a rule wants of it; undefined: nothing. */
+  wish(rule: RuleDraft): AgentWish | undefined;
+  /** Programs that it attaches, and pins nowhere. */
+  programs: Readonly<Record<"ingress" | "egress", string>>;
+}
+
+/** What a rule may want of the agent. */
+export interface AgentWish {
+  /** Some connection may be thinned. */
+  thins: boolean;
+  /** The bit 0..31 of SO_MARK for acknowledging at once; null: never. */
+  markBit: number | null;
+}
+
+/** What getsockopt() says of a connection of `demo` or `doctor`. */
+export interface ConnectionView {
+  /** TCP_USER_TIMEOUT in milliseconds; 0: unset. */
+  userTimeoutMs: number;
+  congestionControl: string;
+  /** Congestion window in segments. */
+  cwnd: number;
+  /** Segments with data that it has sent, and segments without that came back: ACKs. */
+  dataSent: number;
+  acksReceived: number;
+}
+
+/** An end of a connection of the demo, with rules or without, after the path was cut. */
+export interface DemoEnd {
+  end: "client" | "server";
+  hasRules: boolean;
+  /** After the handshake. */
+  view: ConnectionView | undefined;
+  /** From the cut to the end of the connection; null: still trying. */
+  gaveUpMs: number | null;
+}
+
+/** What the demo shows of an extension. Commands stand as behind its name: "set 3s". */
+export interface Demo {
+  /** For the ends of a connection; its options have to be on the SYN and on the SYN-ACK. */
+  client?: string;
+  server?: string;
+  /** Is that what these rules should do? */
+  isDone?(ends: readonly DemoEnd[]): boolean;
+  /** For the client of a download, whose ACKs are counted; not where that is not possible. */
+  download?: { client: string; unable(): Promise<string | undefined> };
+}
+
+/** What `doctor` tries of an extension, on one connection over loopback. */
+export interface Trial {
+  /** Commands for both ends, as behind the extension's name. */
+  rules: readonly string[];
+  /**
+   * What these rules did not do; undefined: nothing.
+   * @param count of a counter of the extension
+   */
+  shortfall(view: ConnectionView, count: (counter: number) => number): string | undefined;
+}
+
 export interface Extension {
   /** Basename of its files, and first word of its commands. */
   name: string;
@@ -78,10 +156,21 @@ export interface Extension {
    * whose rules are all there is taken.
    */
   spell(rule: RuleDraft, site?: Site): Spelling[];
+  /** What travels for it; nothing when left out. */
+  options?: readonly WireOption[];
   /** Slots of the site's table that it refers to. */
   slots?(rule: RuleDraft): number[];
   /** Kinds of rules, other than ask, that put an option on a SYN. */
   announces?: readonly Kind[];
-  /** Must the agent run for it? */
-  needsAgent?(rule: RuleDraft): boolean;
+  /** Its flag of `tcpx run`; none when left out. */
+  run?: RunFlag;
+  demo?: Demo;
+  trial?: Trial;
+  /** Kernel facilities that it needs beyond those of all rules, and what cannot be done without. */
+  facilities?: Partial<Record<Probe, string>>;
+  agent?: AgentPart;
+  /** What it adds to what is seen of connections. */
+  seen?: Seen;
+  /** And to what is done with those that exist. */
+  live?: Live;
 }

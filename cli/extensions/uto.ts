@@ -3,12 +3,13 @@
 
 import * as v from "valibot";
 import { type Args, textArg } from "../base/args.ts";
-import { formatDuration, parseDuration } from "../base/duration.ts";
+import { formatDuration, parseDuration, type Range, rangeText } from "../base/duration.ts";
 import { usageError } from "../base/errors.ts";
-import { Ext } from "../layout/layout.generated.ts";
-import { encodeUto, UTO_MAX_MS } from "../wire/uto.ts";
-import { exemption, noLiveExemption } from "./exemption.ts";
+import { Counter, Ext } from "../layout/layout.generated.ts";
+import { decodeUto, encodeUto, UTO_KIND, UTO_MAX_MS } from "../wire/uto.ts";
+import { exemption, noLiveExemption, noneWord, orNone } from "./exemption.ts";
 import type { Extension, RuleDraft, RuleVerb, Spelling } from "./types.ts";
+import { utoLive, utoSeen } from "./uto-seen.ts";
 
 /** RFC 5482 section 3.1: L_LIMIT SHOULD be at least 100 seconds. */
 const DEFAULT_MIN_MS = 100_000;
@@ -17,10 +18,12 @@ const DEFAULT_MAX_MS = 900_000;
 /** Below this most connections would end at their first retransmission (RFC 6298: RTO of 1 s at first). */
 const SHORT_MS = 1000;
 
+const TIMEOUT: Range = { least: 1, most: UTO_MAX_MS, unit: "ms" };
+
 const duration = (what: string, also = "") =>
   v.pipe(
     v.string(),
-    v.transform((text) => parseDuration(text, what, 1, UTO_MAX_MS, also)),
+    v.transform((text) => parseDuration(text, what, TIMEOUT.least, TIMEOUT.most, also)),
   );
 
 const setSchema = v.object({
@@ -64,12 +67,10 @@ const LINUX_NOTES = [
 
 const set: RuleVerb = {
   summary: "Set our user timeout and advertise it to the peer",
+  kinds: ["ask", "local"],
   notes: LINUX_NOTES,
   args: {
-    duration: {
-      type: "positional",
-      description: `User timeout, 1ms to ${formatDuration(UTO_MAX_MS)}, such as 30s; none exempts the selector`,
-    },
+    duration: { ...orNone(`User timeout, ${rangeText(TIMEOUT)}, such as 30s`), range: TIMEOUT },
     advertise: {
       type: "boolean",
       default: true,
@@ -105,22 +106,20 @@ const set: RuleVerb = {
 
 const accept: RuleVerb = {
   summary: "Adopt user timeouts that peers advertise, within limits",
+  kinds: ["accept"],
   notes: LINUX_NOTES,
   args: {
-    value: {
-      type: "positional",
-      required: false,
-      valueHint: "none",
-      description: "Exempts the selector: peers there have no say",
-    },
+    value: noneWord(": peers there have no say"),
     min: {
       type: "string",
       valueHint: "DURATION",
+      range: TIMEOUT,
       description: `L_LIMIT, the shortest timeout to adopt; default ${formatDuration(DEFAULT_MIN_MS)} (RFC 5482)`,
     },
     max: {
       type: "string",
       valueHint: "DURATION",
+      range: TIMEOUT,
       description: `U_LIMIT, the longest timeout to adopt; default ${formatDuration(DEFAULT_MAX_MS)}, about Linux's own`,
     },
     force,
@@ -180,6 +179,33 @@ export const uto: Extension = {
     return `${formatDuration(a)}${force}`;
   },
   spell,
+  demo: {
+    client: "set 3s",
+    server: "accept --min 1s --max 1min",
+    isDone: (ends) => ends.every(({ hasRules, gaveUpMs }) => hasRules === (gaveUpMs !== null)),
+  },
+  trial: {
+    rules: ["set 42s", "accept --min 1s"],
+    shortfall({ userTimeoutMs }, count) {
+      if (userTimeoutMs !== 42_000) return `the user timeout is ${userTimeoutMs}, not 42000 ms`;
+      return count(Counter.SENT) && count(Counter.RECEIVED) ? undefined : "the option did not get through";
+    },
+  },
+  run: {
+    valueHint: "D",
+    description: "User timeout, told to the peer, as of `tcpx uto set`",
+    switches: ["advertise"],
+  },
+  options: [
+    {
+      role: "ask",
+      kind: UTO_KIND,
+      words: (payload) =>
+        payload.length === 2
+          ? `user timeout ${formatDuration(decodeUto((payload[0]! << 8) | payload[1]!))}`
+          : undefined,
+    },
+  ],
   json(rule) {
     if (rule.none) return {};
     const [a, b] = rule.value;
@@ -188,4 +214,6 @@ export const uto: Extension = {
       ? { timeout_ms: a, option: `1c04${b.toString(16).padStart(4, "0")}` }
       : { timeout_ms: a };
   },
+  seen: utoSeen,
+  live: utoLive,
 };

@@ -3,8 +3,8 @@
 // of JSON on stdout. They look at their sockets themselves: who traces nobody (kernel.yama.ptrace_scope=3), or lacks
 // CAP_SYS_PTRACE, can have no other process's socket.
 
+import type { ConnectionView } from "../extensions/types.ts";
 import { self } from "../system/self.ts";
-import type { ConnectionView } from "./own-sockets.ts";
 
 /** For an answer. */
 const ANSWER_MS = 5000;

@@ -3,24 +3,13 @@
 
 import { readdirSync } from "node:fs";
 import { type Bridge, unwrap } from "../bridge/bridge.ts";
+import type { ConnectionView } from "../extensions/types.ts";
 
 const SOL_SOCKET = 1;
 const SO_ACCEPTCONN = 30;
 const SO_PROTOCOL = 38;
 const SO_MAX_PACING_RATE = 47;
 const IPPROTO_TCP = 6;
-
-/** What getsockopt() says of a connection. */
-export interface ConnectionView {
-  /** TCP_USER_TIMEOUT in milliseconds; 0: unset. */
-  userTimeoutMs: number;
-  congestionControl: string;
-  /** Congestion window in segments. */
-  cwnd: number;
-  /** Segments with data that it has sent, and segments without that came back: ACKs. */
-  dataSent: number;
-  acksReceived: number;
-}
 
 const TCP_INFO = 11;
 const TCP_CONGESTION = 13;

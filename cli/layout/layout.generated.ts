@@ -1,6 +1,6 @@
 // Generated from embedded-bpf/tcpx_shared.h by `bun run build`. Do not edit.
 
-export const LAYOUT_VERSION = 8;
+export const LAYOUT_VERSION = 9;
 
 export const AckField = {
   EVERY: 0,
@@ -57,28 +57,24 @@ export const Direction = {
   FROM: 2,
 } as const;
 
-export const Exid = {
-  CC_ASK: 31936,
-  CC_ANSWER: 31937,
-  IW_ASK: 31760,
-  IW_ANSWER: 31761,
-  ACK_ASK: 31904,
-  ACK_ANSWER: 31905,
-  TARR: 172,
-} as const;
-
 export const Ext = {
   UTO: 0,
   CC_REQUEST: 1,
   IW: 2,
   ACK: 3,
-  COUNT: 4,
 } as const;
 
 export const Family = {
   ANY: 0,
   IPV4: 4,
   IPV6: 6,
+} as const;
+
+export const HeaderFlag = {
+  SYN: 1,
+  ASKS: 2,
+  CORRECTS: 4,
+  OPENS: 8,
 } as const;
 
 export const Keepalive = {
@@ -158,6 +154,13 @@ export const RequestState = {
   NO_ROOM: 5,
   PENDING: 6,
   ANSWERED: 7,
+} as const;
+
+export const Role = {
+  ASK: 0,
+  ANSWER: 1,
+  OWN: 2,
+  COUNT: 3,
 } as const;
 
 export const RuleFlag = {
@@ -248,36 +251,49 @@ export const WatchSlot = {
 
 export const structs = {
   tcpx_ack_conn: {
-    size: 24,
+    size: 88,
     fields: {
-      rule: { offset: 0, type: "u32" },
-      delay_us: { offset: 4, type: "u32" },
-      applied_us: { offset: 8, type: "u32" },
-      every: { offset: 12, type: "u8" },
-      divisor: { offset: 13, type: "u8" },
-      floor: { offset: 14, type: "u8" },
-      samples: { offset: 15, type: "u8" },
-      tarr: { offset: 16, type: "u8" },
-      tarr_asked: { offset: 17, type: "u8" },
-      tarr_segments: { offset: 18, type: "u8" },
-      tarr_seen: { offset: 19, type: "u8" },
-      tarr_bits: { offset: 20, type: "u8" },
-      marked: { offset: 21, type: "u8" },
-      bound: { offset: 22, type: "u8" },
-      waits: { offset: 23, type: "u8" },
+      rules: { offset: 0, type: "tcpx_rules" },
+      ours: { offset: 16, type: "tcpx_exchange" },
+      peers: { offset: 28, type: "tcpx_exchange" },
+      ask: { offset: 40, type: "u32" },
+      local: { offset: 44, type: "u32" },
+      accept: { offset: 48, type: "u32" },
+      local_us: { offset: 52, type: "u32" },
+      accept_us: { offset: 56, type: "u32" },
+      before_us: { offset: 60, type: "u32" },
+      rule: { offset: 64, type: "u32" },
+      delay_us: { offset: 68, type: "u32" },
+      applied_us: { offset: 72, type: "u32" },
+      every: { offset: 76, type: "u8" },
+      divisor: { offset: 77, type: "u8" },
+      floor: { offset: 78, type: "u8" },
+      samples: { offset: 79, type: "u8" },
+      tarr: { offset: 80, type: "u8" },
+      tarr_asked: { offset: 81, type: "u8" },
+      tarr_segments: { offset: 82, type: "u8" },
+      tarr_seen: { offset: 83, type: "u8" },
+      tarr_bits: { offset: 84, type: "u8" },
+      marked: { offset: 85, type: "u8" },
+      bound: { offset: 86, type: "u8" },
+      waits: { offset: 87, type: "u8" },
     },
   },
-  tcpx_before: {
-    size: 32,
+  tcpx_cc_request_conn: {
+    size: 64,
     fields: {
-      uto_ms: { offset: 0, type: "u32" },
-      delack_us: { offset: 4, type: "u32" },
-      cc: { offset: 8, type: "char", dims: [16] },
-      cc_ours: { offset: 24, type: "u64" },
+      rules: { offset: 0, type: "tcpx_rules" },
+      exchange: { offset: 16, type: "tcpx_exchange" },
+      allowed: { offset: 28, type: "u32" },
+      local: { offset: 32, type: "u8" },
+      applied: { offset: 33, type: "u8" },
+      reserved: { offset: 34, type: "u8", dims: [6] },
+      before: { offset: 40, type: "char", dims: [16] },
+      ours_sum: { offset: 56, type: "u64" },
     },
   },
   tcpx_config: {
-    size: 4312,
+    size: 4800,
     fields: {
       layout: { offset: 0, type: "u32" },
       rule_count: { offset: 4, type: "u32" },
@@ -293,6 +309,10 @@ export const structs = {
       keeper: { offset: 4088, type: "u64" },
       no_reads: { offset: 4096, type: "u64" },
       site: { offset: 4104, type: "tcpx_site" },
+      uses: { offset: 4440, type: "u32" },
+      reserved: { offset: 4444, type: "u32" },
+      places: { offset: 4448, type: "u16", dims: [16, 8] },
+      exids: { offset: 4704, type: "u16", dims: [16, 3] },
     },
   },
   tcpx_conn: {
@@ -308,45 +328,43 @@ export const structs = {
       segments: { offset: 40, type: "u8" },
       silent: { offset: 41, type: "u8" },
       heard: { offset: 42, type: "u8" },
-      reserved: { offset: 43, type: "u8" },
-      written: { offset: 44, type: "u8" },
-      fast_open: { offset: 45, type: "u8" },
-      cc_applied: { offset: 46, type: "u8" },
-      armed: { offset: 47, type: "u8" },
-      news: { offset: 48, type: "u16" },
-      flags_ours: { offset: 50, type: "u8" },
-      keepalive: { offset: 51, type: "u8" },
-      policy: { offset: 56, type: "tcpx_policy" },
-      uto: { offset: 248, type: "tcpx_uto_conn" },
-      ack: { offset: 256, type: "tcpx_ack_conn" },
-      requests: { offset: 280, type: "tcpx_request_conn", dims: [4] },
-      before: { offset: 328, type: "tcpx_before" },
-      header: { offset: 360, type: "tcpx_header" },
+      fast_open: { offset: 43, type: "u8" },
+      armed: { offset: 44, type: "u8" },
+      flags_ours: { offset: 45, type: "u8" },
+      unasked: { offset: 46, type: "u8" },
+      pad: { offset: 47, type: "u8" },
+      reserved: { offset: 48, type: "u16" },
+      written: { offset: 50, type: "u16" },
+      pad2: { offset: 52, type: "u32" },
+      news: { offset: 56, type: "u64" },
+      header: { offset: 64, type: "tcpx_header" },
+      states: { offset: 144, type: "tcpx_states" },
+      room: { offset: 384, type: "u8", dims: [56] },
     },
   },
   tcpx_counters: {
-    size: 520,
+    size: 2056,
     fields: {
-      count: { offset: 0, type: "u64", dims: [4, 16] },
-      error_line: { offset: 512, type: "u32" },
-      error_code: { offset: 516, type: "s32" },
+      count: { offset: 0, type: "u64", dims: [16, 16] },
+      error_line: { offset: 2048, type: "u32" },
+      error_code: { offset: 2052, type: "s32" },
     },
   },
-  tcpx_exids: {
-    size: 16,
+  tcpx_exchange: {
+    size: 12,
     fields: {
-      cc_ask: { offset: 0, type: "u16" },
-      cc_answer: { offset: 2, type: "u16" },
-      iw_ask: { offset: 4, type: "u16" },
-      iw_answer: { offset: 6, type: "u16" },
-      ack_ask: { offset: 8, type: "u16" },
-      ack_answer: { offset: 10, type: "u16" },
-      tarr: { offset: 12, type: "u16" },
-      reserved: { offset: 14, type: "u16" },
+      asked: { offset: 0, type: "u16" },
+      answer: { offset: 2, type: "u16" },
+      ask_bits: { offset: 4, type: "u16" },
+      answer_bits: { offset: 6, type: "u16" },
+      state: { offset: 8, type: "u8" },
+      ask_seen: { offset: 9, type: "u8" },
+      answer_seen: { offset: 10, type: "u8" },
+      promised: { offset: 11, type: "u8" },
     },
   },
   tcpx_handover: {
-    size: 224,
+    size: 872,
     fields: {
       at: { offset: 0, type: "u64" },
       netns: { offset: 8, type: "u64" },
@@ -360,12 +378,11 @@ export const structs = {
       pad: { offset: 68, type: "u32" },
       first: { offset: 72, type: "u64" },
       scope: { offset: 80, type: "u64" },
-      options: { offset: 88, type: "u64", dims: [4] },
-      syn: { offset: 120, type: "tcpx_header" },
-      asked: { offset: 200, type: "u16", dims: [4] },
-      asks: { offset: 208, type: "u8", dims: [4] },
-      tarr: { offset: 212, type: "u8" },
-      pad2: { offset: 213, type: "u8", dims: [7] },
+      options: { offset: 88, type: "u64", dims: [16, 5] },
+      syn: { offset: 728, type: "tcpx_header" },
+      asked: { offset: 808, type: "u16", dims: [16] },
+      asks: { offset: 840, type: "u8", dims: [16] },
+      notes: { offset: 856, type: "u8", dims: [16] },
     },
   },
   tcpx_header: {
@@ -377,10 +394,8 @@ export const structs = {
       flags: { offset: 70, type: "u8" },
       crowded: { offset: 71, type: "u8" },
       fast_open: { offset: 72, type: "u8" },
-      utos: { offset: 73, type: "u8" },
-      uto_at: { offset: 74, type: "u8" },
-      experiments: { offset: 75, type: "u8" },
-      experiment_at: { offset: 76, type: "u8", dims: [4] },
+      noted: { offset: 73, type: "u8" },
+      noted_at: { offset: 74, type: "u8", dims: [6] },
     },
   },
   tcpx_held: {
@@ -397,6 +412,15 @@ export const structs = {
       packet: { offset: 24, type: "u8", dims: [84] },
     },
   },
+  tcpx_iw_conn: {
+    size: 32,
+    fields: {
+      rules: { offset: 0, type: "tcpx_rules" },
+      exchange: { offset: 16, type: "tcpx_exchange" },
+      local: { offset: 28, type: "u16" },
+      most: { offset: 30, type: "u16" },
+    },
+  },
   tcpx_list_config: {
     size: 16,
     fields: {
@@ -406,7 +430,7 @@ export const structs = {
     },
   },
   tcpx_listed: {
-    size: 272,
+    size: 352,
     fields: {
       cgroup: { offset: 0, type: "u64" },
       scope: { offset: 8, type: "u64" },
@@ -428,53 +452,48 @@ export const structs = {
       keepalive_idle: { offset: 96, type: "u32" },
       keepalive_interval: { offset: 100, type: "u32" },
       keepalive_probes: { offset: 104, type: "u32" },
-      silent: { offset: 108, type: "u8" },
-      written: { offset: 109, type: "u8" },
-      established: { offset: 110, type: "u8" },
-      keepalive: { offset: 111, type: "u8" },
-      uto: { offset: 112, type: "tcpx_uto_conn" },
-      uto_ask: { offset: 120, type: "tcpx_rule" },
-      local_rules: { offset: 136, type: "tcpx_rule", dims: [4] },
-      ack: { offset: 200, type: "tcpx_ack_conn" },
-      requests: { offset: 224, type: "tcpx_request_conn", dims: [4] },
+      written: { offset: 108, type: "u16" },
+      silent: { offset: 110, type: "u8" },
+      established: { offset: 111, type: "u8" },
+      states: { offset: 112, type: "tcpx_states" },
     },
   },
   tcpx_live_order: {
-    size: 48,
+    size: 160,
     fields: {
       scope: { offset: 0, type: "u64" },
       verb: { offset: 8, type: "u32" },
       ext: { offset: 12, type: "u32" },
       local: { offset: 16, type: "tcpx_rule" },
-      ask: { offset: 32, type: "tcpx_rule" },
+      ask: { offset: 88, type: "tcpx_rule" },
     },
   },
   tcpx_live_socket: {
-    size: 136,
+    size: 232,
     fields: {
       cookie: { offset: 0, type: "u64" },
       netns_cookie: { offset: 8, type: "u64" },
       scopes: { offset: 16, type: "u64", dims: [8] },
-      local_rules: { offset: 80, type: "u32", dims: [4] },
-      ask_rules: { offset: 96, type: "u32", dims: [4] },
-      state: { offset: 112, type: "u8" },
-      family: { offset: 113, type: "u8" },
-      direction: { offset: 114, type: "u8" },
-      reserved: { offset: 115, type: "u8" },
-      local_port: { offset: 116, type: "u16" },
-      remote_port: { offset: 118, type: "u16" },
-      remote: { offset: 120, type: "u8", dims: [16] },
+      local_rules: { offset: 80, type: "u32", dims: [16] },
+      ask_rules: { offset: 144, type: "u32", dims: [16] },
+      state: { offset: 208, type: "u8" },
+      family: { offset: 209, type: "u8" },
+      direction: { offset: 210, type: "u8" },
+      reserved: { offset: 211, type: "u8" },
+      local_port: { offset: 212, type: "u16" },
+      remote_port: { offset: 214, type: "u16" },
+      remote: { offset: 216, type: "u8", dims: [16] },
     },
   },
   tcpx_live_tally: {
-    size: 60,
+    size: 204,
     fields: {
       armed: { offset: 0, type: "u32" },
       syn_ack: { offset: 4, type: "u32" },
       error: { offset: 8, type: "s32" },
-      restored: { offset: 12, type: "u32", dims: [4] },
-      kept: { offset: 28, type: "u32", dims: [4] },
-      failed: { offset: 44, type: "u32", dims: [4] },
+      restored: { offset: 12, type: "u32", dims: [16] },
+      kept: { offset: 76, type: "u32", dims: [16] },
+      failed: { offset: 140, type: "u32", dims: [16] },
     },
   },
   tcpx_live_target: {
@@ -484,7 +503,7 @@ export const structs = {
       error: { offset: 4, type: "s32" },
       result: { offset: 8, type: "u8" },
       said: { offset: 9, type: "u8" },
-      keepalive: { offset: 10, type: "u8" },
+      note: { offset: 10, type: "u8" },
       reserved: { offset: 11, type: "u8" },
     },
   },
@@ -507,12 +526,6 @@ export const structs = {
       reserved: { offset: 28, type: "u16", dims: [2] },
     },
   },
-  tcpx_policy: {
-    size: 192,
-    fields: {
-      rules: { offset: 0, type: "tcpx_rule", dims: [4, 3] },
-    },
-  },
   tcpx_policy_key: {
     size: 28,
     fields: {
@@ -524,32 +537,24 @@ export const structs = {
       address: { offset: 12, type: "u8", dims: [16] },
     },
   },
-  tcpx_request_conn: {
-    size: 12,
+  tcpx_profile: {
+    size: 8,
     fields: {
-      asked: { offset: 0, type: "u16" },
-      answer: { offset: 2, type: "u16" },
-      ask_bits: { offset: 4, type: "u16" },
-      answer_bits: { offset: 6, type: "u16" },
-      state: { offset: 8, type: "u8" },
-      ask_seen: { offset: 9, type: "u8" },
-      answer_seen: { offset: 10, type: "u8" },
-      promised: { offset: 11, type: "u8" },
+      reserved: { offset: 0, type: "u64" },
     },
   },
   tcpx_rule: {
-    size: 16,
+    size: 72,
     fields: {
       flags: { offset: 0, type: "u8" },
       prefix: { offset: 1, type: "u8" },
-      outcome: { offset: 2, type: "u8" },
-      reserved: { offset: 3, type: "u8" },
+      reserved: { offset: 2, type: "u8", dims: [2] },
       id: { offset: 4, type: "u32" },
-      value: { offset: 8, type: "u32", dims: [2] },
+      value: { offset: 8, type: "u32", dims: [16] },
     },
   },
   tcpx_rule_record: {
-    size: 48,
+    size: 104,
     fields: {
       ext: { offset: 0, type: "u8" },
       kind: { offset: 1, type: "u8" },
@@ -563,6 +568,15 @@ export const structs = {
       netns_inode: { offset: 24, type: "u32" },
       reserved: { offset: 28, type: "u32" },
       address: { offset: 32, type: "u8", dims: [16] },
+      more: { offset: 48, type: "u32", dims: [14] },
+    },
+  },
+  tcpx_rules: {
+    size: 16,
+    fields: {
+      flags: { offset: 0, type: "u8", dims: [3] },
+      outcome: { offset: 3, type: "u8" },
+      ids: { offset: 4, type: "u32", dims: [3] },
     },
   },
   tcpx_served: {
@@ -573,10 +587,11 @@ export const structs = {
     },
   },
   tcpx_site: {
-    size: 208,
+    size: 336,
     fields: {
-      exids: { offset: 0, type: "tcpx_exids" },
+      old_exids: { offset: 0, type: "u16", dims: [8] },
       algorithms: { offset: 16, type: "tcpx_site_algorithm", dims: [8] },
+      exids: { offset: 208, type: "tcpx_site_exid", dims: [32] },
     },
   },
   tcpx_site_algorithm: {
@@ -585,6 +600,23 @@ export const structs = {
       name: { offset: 0, type: "char", dims: [16] },
       number: { offset: 16, type: "u16" },
       reserved: { offset: 18, type: "u8", dims: [6] },
+    },
+  },
+  tcpx_site_exid: {
+    size: 4,
+    fields: {
+      ext: { offset: 0, type: "u8" },
+      role: { offset: 1, type: "u8" },
+      exid: { offset: 2, type: "u16" },
+    },
+  },
+  tcpx_states: {
+    size: 240,
+    fields: {
+      uto: { offset: 0, type: "tcpx_uto_conn" },
+      cc_request: { offset: 56, type: "tcpx_cc_request_conn" },
+      iw: { offset: 120, type: "tcpx_iw_conn" },
+      ack: { offset: 152, type: "tcpx_ack_conn" },
     },
   },
   tcpx_thin_config: {
@@ -601,10 +633,21 @@ export const structs = {
     },
   },
   tcpx_uto_conn: {
-    size: 8,
+    size: 52,
     fields: {
-      remote_ms: { offset: 0, type: "u32" },
-      applied_ms: { offset: 4, type: "u32" },
+      rules: { offset: 0, type: "tcpx_rules" },
+      ask_ms: { offset: 16, type: "u32" },
+      local_ms: { offset: 20, type: "u32" },
+      least_ms: { offset: 24, type: "u32" },
+      most_ms: { offset: 28, type: "u32" },
+      remote_ms: { offset: 32, type: "u32" },
+      applied_ms: { offset: 36, type: "u32" },
+      before_ms: { offset: 40, type: "u32" },
+      ask_bits: { offset: 44, type: "u16" },
+      bits: { offset: 46, type: "u16" },
+      seen: { offset: 48, type: "u8" },
+      keepalive: { offset: 49, type: "u8" },
+      reserved: { offset: 50, type: "u8", dims: [2] },
     },
   },
   tcpx_wanted: {
@@ -615,14 +658,15 @@ export const structs = {
     },
   },
   tcpx_watch: {
-    size: 32,
+    size: 40,
     fields: {
       until_ns: { offset: 0, type: "u64" },
       scope: { offset: 8, type: "u64" },
       netns: { offset: 16, type: "u32" },
-      news: { offset: 20, type: "u16" },
-      direction: { offset: 22, type: "u16" },
-      lost: { offset: 24, type: "u64" },
+      direction: { offset: 20, type: "u16" },
+      reserved: { offset: 22, type: "u16" },
+      news: { offset: 24, type: "u64" },
+      lost: { offset: 32, type: "u64" },
     },
   },
   tcpx_watched: {

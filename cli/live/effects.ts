@@ -3,6 +3,7 @@
 
 import { type Bridge, Errno } from "../bridge/bridge.ts";
 import { extensionOf } from "../extensions/index.ts";
+import type { Extension } from "../extensions/types.ts";
 import { readScopes } from "../loader/state.ts";
 import type { Change } from "../policy/change.ts";
 import { flatten } from "../policy/flatten.ts";
@@ -12,7 +13,7 @@ import { LiveObject, State } from "./iterators.ts";
 import { Matcher } from "./match.ts";
 import { hasProcesses, namespacesOf } from "./namespaces.ts";
 import { type Plan, planAsk, planSet, planUndo, type Rules } from "./plan.ts";
-import { type Outcome, outcomeOf } from "./report.ts";
+import { type Outcome, outcomeOf, type Result, resultsOf } from "./report.ts";
 import { decodeSockets, type Socket } from "./sockets.ts";
 
 export { State };
@@ -66,8 +67,14 @@ function rulesAround(job: Job, own: Rule[]): Rules {
   return { scope: job.scope.id, scopes };
 }
 
+/** What is to be done with connections, of one extension. */
+interface Work {
+  extension: Extension;
+  plan(sockets: Socket[]): Plan;
+}
+
 /** Lists, plans and does it, namespace by namespace. */
-async function perform(job: Job, scopes: bigint[], plan: (sockets: Socket[]) => Plan): Promise<Outcome> {
+async function perform(job: Job, scopes: bigint[], work: Work[]): Promise<Outcome> {
   const { lib, scope, state } = job;
   const common = { scope: scope.id, state, scopes };
   using list = await LiveObject.load(lib, { program: "list", ...common });
@@ -77,14 +84,16 @@ async function perform(job: Job, scopes: bigint[], plan: (sockets: Socket[]) => 
     const bytes = list.run(netns);
     if (!bytes) continue;
     const sockets = decodeSockets(bytes);
-    const planned = plan(sockets.filter((socket) => socket.state === 10 || socket.scopes.includes(scope.id)));
-    if (planned.targets.size === 0) {
-      parts.push(outcomeOf([], new Map()));
-      continue;
+    const ours = sockets.filter((socket) => socket.state === 10 || socket.scopes.includes(scope.id));
+    const results: Result[] = [];
+    for (const { extension, plan } of work) {
+      const planned = plan(ours);
+      if (planned.targets.size === 0) continue;
+      using change = await LiveObject.load(lib, { program: "change", ...common, ...planned });
+      change.run(netns);
+      results.push(...resultsOf(extension, change.results()));
     }
-    using change = await LiveObject.load(lib, { program: "change", ...common, ...planned });
-    change.run(netns);
-    parts.push(outcomeOf(sockets, change.results()));
+    parts.push(outcomeOf(sockets, results));
   }
   return { ...outcomeOf.sum(parts), refused: list.refused + hidden };
 }
@@ -93,16 +102,18 @@ async function perform(job: Job, scopes: bigint[], plan: (sockets: Socket[]) => 
 export function setLive(job: Job, change: Change, ext: string): Promise<Outcome> {
   const rules = rulesAround(job, change.rules);
   const wanted = [...change.added, ...change.unchanged].filter((rule) => rule.ext === ext);
-  const id = extensionOf({ ext }).id;
-  return perform(job, [...rules.scopes.keys()], (sockets) => planSet(sockets, rules, id, wanted));
+  const extension = extensionOf({ ext });
+  const plan = (sockets: Socket[]) => planSet(sockets, rules, extension.id, wanted);
+  return perform(job, [...rules.scopes.keys()], [{ extension, plan }]);
 }
 
-const isAsk = ({ ext, kind, none }: Rule) => ext === "ack" && kind === "ask" && !none;
+/** Requests that connections which exist can make, too. */
+const isAsk = (rule: Rule) => rule.kind === "ask" && !rule.none && extensionOf(rule).live?.asks === true;
 
-/** Requests for ACKs that this command has changed. */
+/** Those that this command has changed. */
 export const changedAsks = ({ added }: Change): Rule[] => added.filter(isAsk);
 
-/** ack request --live: connections whose request is one of these make it, unless they have. */
+/** request --live: connections whose request is one of these make it, unless they have. */
 export function askLive(job: Job, change: Change): Promise<Outcome> {
   return ask(job, change, [...change.added, ...change.unchanged].filter(isAsk), true);
 }
@@ -114,12 +125,17 @@ export function askAgain(job: Job, change: Change): Promise<Outcome> {
 
 function ask(job: Job, change: Change, wanted: Rule[], silent: boolean): Promise<Outcome> {
   const rules = rulesAround(job, change.rules);
-  const { id } = extensionOf({ ext: "ack" });
-  return perform(job, [...rules.scopes.keys()], (sockets) => planAsk(sockets, rules, id, wanted, silent));
+  const asking = new Set(wanted.map(extensionOf));
+  const work = [...asking].map((extension): Work => {
+    const own = wanted.filter(({ ext }) => ext === extension.name);
+    return { extension, plan: (sockets) => planAsk(sockets, rules, extension.id, own, silent) };
+  });
+  return perform(job, [...rules.scopes.keys()], work);
 }
 
 /** unset --live: connections with a rule of these ids get back what they had. */
 export function undoLive(job: Job, ext: string, ids: Set<number>): Promise<Outcome> {
-  const { id } = extensionOf({ ext });
-  return perform(job, [job.scope.id], (sockets) => planUndo(sockets, job.scope.id, id, ids));
+  const extension = extensionOf({ ext });
+  const plan = (sockets: Socket[]) => planUndo(sockets, job.scope.id, extension.id, ids);
+  return perform(job, [job.scope.id], [{ extension, plan }]);
 }

@@ -9,7 +9,7 @@ import { openObject } from "../bridge/open-object.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { decode, encode, encodeAll, type Struct, sizeOf } from "../layout/struct.ts";
 import { layoutDir, scopeDir } from "../loader/pins.ts";
-import { encodeSite } from "../loader/records.ts";
+import { encodeExids, encodeSite } from "../loader/records.ts";
 import { readSite } from "../loader/site-map.ts";
 import { findBpffs } from "../system/host.ts";
 import { type Namespace, ownNamespace } from "../system/netns.ts";
@@ -86,9 +86,11 @@ export class LiveObject implements Disposable {
     const { lib, object, load } = this;
     const { conns, counters } = load.state;
     const jiffy = unwrap("tick", lib.tcpx_jiffy_us());
-    const site = encodeSite(readSite(lib));
-    const head = { layout: LAYOUT_VERSION, scope: load.scope, jiffy_us: jiffy };
-    const config = encode("tcpx_config", { ...head, site });
+    const site = readSite(lib);
+    const config = encode("tcpx_config", {
+      ...{ layout: LAYOUT_VERSION, scope: load.scope, jiffy_us: jiffy, site: encodeSite(site) },
+      ...{ uses: 0xffff_ffff, exids: encodeExids(site) },
+    });
     unwrap("configure", lib.tcpx_object_rodata(object, config, BigInt(config.length)));
     unwrap("autoload", lib.tcpx_object_autoload(object, null, 0));
     unwrap("autoload", lib.tcpx_object_autoload(object, cstr(load.program), 1));

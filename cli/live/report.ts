@@ -1,76 +1,78 @@
 // SPDX-License-Identifier: MIT
 // What has become of connections, for people and for scripts.
 
-import { Keepalive, LiveResult, LiveSaid } from "../layout/layout.generated.ts";
+import { extensions } from "../extensions/index.ts";
+import type { LiveNote, Skipped } from "../extensions/seen.ts";
+import type { Extension } from "../extensions/types.ts";
+import { LiveResult, LiveSaid } from "../layout/layout.generated.ts";
 import type { Struct } from "../layout/struct.ts";
 import type { Armed } from "./effects.ts";
 import type { Socket } from "./sockets.ts";
 import { isSession, sshSession } from "./ssh.ts";
 
-/** Why a connection was left alone, by its name in JSON. */
-const SKIPPED: Partial<Record<number, readonly [name: string, why: string]>> = {
+/** Why a connection was left alone; an extension may have better words. */
+const SKIPPED: Readonly<Record<number, Skipped>> = {
   [LiveResult.UNTOUCHED]: ["gone", "ended meanwhile"],
   [LiveResult.KEPT]: ["application", "chosen by the application"],
   [LiveResult.PEERS]: ["granted", "granted to the peer"],
   [LiveResult.UNKNOWN_RTT]: ["rtt", "RTT not known yet"],
   [LiveResult.SILENCED]: ["silenced", "silent since a loss, or for their path"],
-  [LiveResult.INCAPABLE]: ["incapable", "the peer does not speak TARR"],
+  [LiveResult.INCAPABLE]: ["incapable", "the peer does not understand it"],
   [LiveResult.SIGNED]: ["signed", "TCP-AO signs the options"],
   [LiveResult.FAILED]: ["failed", "refused by the kernel"],
 };
 const EINVAL = 22;
 
-export interface Outcome {
-  /** Namespaces that were looked into, and those in which something was changed. */
-  seen: number;
-  namespaces: number;
-  /** Namespaces that we were not let into. */
-  refused: number;
-  changed: number;
-  same: number;
-  said: number;
-  unsaid: number;
-  /** The kernel lets iterators set no callback flags (before 6.12). */
-  mute: boolean;
-  /** User timeouts that keep-alive has lowered, and that end a connection at the first lost probe. */
-  lowered: number;
-  short: number;
-  /** By enum tcpx_live_result. */
-  skipped: Map<number, number>;
-  /** The caller's own SSH connection is among the changed. */
-  ssh: boolean;
+/** What has become of one connection, and by which extension. */
+export interface Result {
+  cookie: bigint;
+  target: Struct<"tcpx_live_target">;
+  extension: Extension;
 }
 
-const NOTHING: Outcome = {
+/** @param targets by socket cookie */
+export const resultsOf = (extension: Extension, targets: ReadonlyMap<bigint, Result["target"]>): Result[] =>
+  [...targets].map(([cookie, target]) => ({ cookie, target, extension }));
+
+const nothing = () => ({
+  /** Namespaces that were looked into, and those in which something was changed. */
   seen: 0,
   namespaces: 0,
+  /** Namespaces that we were not let into. */
   refused: 0,
   changed: 0,
   same: 0,
   said: 0,
   unsaid: 0,
+  /** The kernel lets iterators set no callback flags (before 6.12). */
   mute: false,
-  lowered: 0,
-  short: 0,
-  skipped: new Map(),
+  /** What extensions note of changed connections. */
+  notes: new Map<LiveNote, number>(),
+  skipped: new Map<Skipped, number>(),
+  /** The caller's own SSH connection is among the changed. */
   ssh: false,
-};
+});
+export type Outcome = ReturnType<typeof nothing>;
+
+const add = <K>(counts: Map<K, number>, key: K, n = 1) => counts.set(key, (counts.get(key) ?? 0) + n);
 
 /** What the iterator says about the targets in one namespace. */
-export function outcomeOf(sockets: Socket[], results: Map<bigint, Struct<"tcpx_live_target">>): Outcome {
-  const outcome: Outcome = { ...NOTHING, seen: 1, skipped: new Map() };
+export function outcomeOf(sockets: Socket[], results: readonly Result[]): Outcome {
+  const outcome = { ...nothing(), seen: 1 };
   const session = sshSession();
   const bySocket = new Map(sockets.map((socket) => [socket.cookie, socket]));
-  for (const [cookie, { result, said, error, keepalive }] of results) {
-    if (keepalive & Keepalive.LOWERED) outcome.lowered++;
-    if (keepalive & Keepalive.SHORT) outcome.short++;
+  for (const { cookie, target, extension } of results) {
+    const { live } = extension;
+    const { result, said, error, note: bits } = target;
+    for (const note of live?.notes ?? []) if (bits & note.bit) add(outcome.notes, note);
     if (result === LiveResult.CHANGED) outcome.changed++;
     else if (result === LiveResult.SAME) outcome.same++;
     const muted = said === LiveSaid.UNSAID && error === -EINVAL;
     if (said === LiveSaid.SAID) outcome.said++;
     if (said === LiveSaid.UNSAID) outcome.unsaid++;
     if (muted) outcome.mute = true;
-    if (SKIPPED[result] && !muted) outcome.skipped.set(result, (outcome.skipped.get(result) ?? 0) + 1);
+    const skipped = live?.skipped?.[result] ?? SKIPPED[result];
+    if (skipped && !muted) add(outcome.skipped, skipped);
     const socket = bySocket.get(cookie);
     if (result === LiveResult.CHANGED && socket && isSession(socket, session)) outcome.ssh = true;
   }
@@ -78,34 +80,31 @@ export function outcomeOf(sockets: Socket[], results: Map<bigint, Struct<"tcpx_l
   return outcome;
 }
 
-outcomeOf.sum = (parts: Outcome[]): Outcome =>
-  parts.reduce((a, b) => {
-    const skipped = new Map(a.skipped);
-    for (const [why, n] of b.skipped) skipped.set(why, (skipped.get(why) ?? 0) + n);
-    return {
-      seen: a.seen + b.seen,
-      namespaces: a.namespaces + b.namespaces,
-      refused: a.refused + b.refused,
-      changed: a.changed + b.changed,
-      same: a.same + b.same,
-      said: a.said + b.said,
-      unsaid: a.unsaid + b.unsaid,
-      mute: a.mute || b.mute,
-      lowered: a.lowered + b.lowered,
-      short: a.short + b.short,
-      skipped,
-      ssh: a.ssh || b.ssh,
-    };
-  }, NOTHING);
+const COUNTS = ["seen", "namespaces", "refused", "changed", "same", "said", "unsaid"] as const;
+
+outcomeOf.sum = (parts: Outcome[]): Outcome => {
+  const sum = nothing();
+  for (const part of parts) {
+    for (const count of COUNTS) sum[count] += part[count];
+    for (const [note, n] of part.notes) add(sum.notes, note, n);
+    for (const [why, n] of part.skipped) add(sum.skipped, why, n);
+    sum.mute ||= part.mute;
+    sum.ssh ||= part.ssh;
+  }
+  return sum;
+};
+
+const NOTES = extensions.flatMap(({ live }) => live?.notes ?? []);
 
 /** A line that names only what there is. @param done "changed" or "gave back to" */
 export function outcomeLines(done: string, outcome: Outcome): string[] {
-  const { changed, same, said, unsaid, namespaces, skipped, lowered, short } = outcome;
+  const { changed, same, said, unsaid, namespaces, notes, skipped } = outcome;
   const lines = [`${done} ${changed} connection(s) in ${namespaces} network namespace(s)`];
   if (same > 0) lines.push(`${same} connection(s) had it already`);
-  for (const [why, n] of skipped) lines.push(`skipped ${n} connection(s): ${SKIPPED[why]![1]}`);
-  if (lowered > 0) lines.push(`${lowered} connection(s) end earlier than the rule says: by keep-alive`);
-  if (short > 0) lines.push(`${short} connection(s) end at the first lost probe of keep-alive`);
+  for (const [[, why], n] of skipped) lines.push(`skipped ${n} connection(s): ${why}`);
+  for (const note of NOTES) {
+    if (notes.has(note)) lines.push(`${notes.get(note)} connection(s) ${note.text}`);
+  }
   if (said > 0) lines.push(`announced to ${said} peer(s) with the next segments`);
   if (unsaid > 0) lines.push(`not announced to ${unsaid} peer(s)`);
   return lines;
@@ -113,10 +112,8 @@ export function outcomeLines(done: string, outcome: Outcome): string[] {
 
 export function outcomeJson(outcome: Outcome): Record<string, unknown> {
   const { seen, namespaces, changed, same, said, unsaid, ssh } = outcome;
-  const skipped = Object.entries(SKIPPED).map(([why, entry]) => [
-    entry![0],
-    outcome.skipped.get(Number(why)) ?? 0,
-  ]);
+  const skipped = new Map(Object.values(SKIPPED).map(([name]) => [name, 0]));
+  for (const [[name], n] of outcome.skipped) add(skipped, name, n);
   return {
     namespaces_checked: seen,
     namespaces,
@@ -125,8 +122,7 @@ export function outcomeJson(outcome: Outcome): Record<string, unknown> {
     skipped: Object.fromEntries(skipped),
     announced: said,
     not_announced: unsaid,
-    keepalive_lowered: outcome.lowered,
-    keepalive_short: outcome.short,
+    ...Object.fromEntries(NOTES.map((note) => [note.member, outcome.notes.get(note) ?? 0])),
     own_ssh_session: ssh,
   };
 }

@@ -25,9 +25,9 @@ export async function restoreConnections(lib: Bridge): Promise<Restored | undefi
     const { restored, kept, failed } = object.tally();
     result.settings = extensions.map(({ name, id }) => ({
       extension: name,
-      restored: restored[id]!,
-      kept: kept[id]!,
-      failed: failed[id]!,
+      restored: restored[id] ?? 0,
+      kept: kept[id] ?? 0,
+      failed: failed[id] ?? 0,
     }));
     return result;
   } catch (error) {

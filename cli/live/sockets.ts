@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Sockets as the iterator `list` writes them. There may be 100,000: struct.ts is too general for that.
 
-import { Ext, structs } from "../layout/layout.generated.ts";
+import { structs } from "../layout/layout.generated.ts";
 import { LITTLE, type Struct } from "../layout/struct.ts";
 
 export type Socket = Struct<"tcpx_live_socket">;
@@ -20,8 +20,10 @@ function scopesOf(view: DataView, from: number): bigint[] {
   return ids;
 }
 
+/** By extension. */
 function rulesOf(view: DataView, from: number): number[] {
-  return Array.from({ length: Ext.COUNT }, (_, ext) => view.getUint32(from + 4 * ext, LITTLE));
+  const [length] = at.local_rules.dims;
+  return Array.from({ length }, (_, ext) => view.getUint32(from + 4 * ext, LITTLE));
 }
 
 /** The addresses are views of `bytes`. */

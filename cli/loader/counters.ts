@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Bridge } from "../bridge/bridge.ts";
 import { unwrap } from "../bridge/bridge.ts";
 import { lookup, openPin, valueSize } from "../bridge/maps.ts";
-import { Counter, Ext } from "../layout/layout.generated.ts";
+import { Counter, structs } from "../layout/layout.generated.ts";
 import { decode, sizeOf } from "../layout/struct.ts";
 import { findBpffs } from "../system/host.ts";
 import { scopeDir } from "./pins.ts";
@@ -30,7 +30,9 @@ export function readCounters(lib: Bridge, id: bigint, layout?: number): Counters
   const cpus = unwrap("possible CPUs", lib.tcpx_possible_cpus());
   const bytes = lookup(lib, map.fd, new Uint8Array(4), size * cpus);
   const result: Counters = {
-    count: Array.from({ length: Ext.COUNT }, () => COUNTER_NAMES.map(() => 0)),
+    count: Array.from({ length: structs.tcpx_counters.fields.count.dims[0] }, () =>
+      COUNTER_NAMES.map(() => 0),
+    ),
     error: null,
   };
   for (let cpu = 0; cpu < cpus; cpu++) {

@@ -9,11 +9,12 @@ import { extensionOf } from "../extensions/index.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { encode, type Struct } from "../layout/struct.ts";
 import { flatten, type Table } from "../policy/flatten.ts";
-import type { Rule } from "../policy/rule.ts";
+import { type Rule, valueWords } from "../policy/rule.ts";
 import { collectAfter } from "../system/garbage.ts";
 import type { Site } from "../wire/site.ts";
 import { loadError } from "./load-error.ts";
-import { encodeNamespaces, encodePolicies, encodeRules, encodeSite } from "./records.ts";
+import { encodeProfiles, type Profiles, planProfiles, usesOf } from "./profiles.ts";
+import { encodeExids, encodeKeys, encodeNamespaces, encodeRules, encodeSite, recordSize } from "./records.ts";
 import { RESET_PROGRAM } from "./reset-link.ts";
 import type { ScopeHead } from "./state.ts";
 
@@ -51,12 +52,24 @@ export class Generation implements Disposable {
   }
 }
 
-/** In pieces: the bytes of 100,000 entries are 20 MB. */
-function fillPolicies(lib: Bridge, map: number, scope: bigint, { entries }: Table): void {
-  for (let at = 0; at < entries.length; at += PIECE) {
-    const piece = entries.slice(at, at + PIECE);
-    const { keys, values } = encodePolicies(scope, { entries: piece });
-    update(lib, map, keys, values, piece.length);
+/** In pieces: the bytes of 100,000 entries are many. */
+function fillPolicies(
+  lib: Bridge,
+  generation: Generation,
+  scope: bigint,
+  table: Table,
+  plan: Profiles,
+): void {
+  const [policies, profiles] = [generation.map("policies"), generation.map("profiles")];
+  for (let at = 0; at < plan.profiles.length; at += PIECE) {
+    const to = Math.min(at + PIECE, plan.profiles.length);
+    const keys = Uint32Array.from({ length: to - at }, (_, i) => at + i);
+    update(lib, profiles, new Uint8Array(keys.buffer), encodeProfiles(plan, scope, at, to), to - at);
+  }
+  for (let at = 0; at < table.entries.length; at += PIECE) {
+    const piece = table.entries.slice(at, at + PIECE);
+    const numbers = plan.numbers.slice(at, at + PIECE);
+    update(lib, policies, encodeKeys(piece), new Uint8Array(numbers.buffer), piece.length);
   }
 }
 
@@ -66,6 +79,8 @@ export interface Recipe {
   rules: Rule[];
   site: Site;
   shared: SharedMaps;
+  /** Extensions that rules of scopes around it are for: a bit for each. */
+  usesAround: number;
   /** Other sock_ops programs run on the scope's sockets. */
   foreign: boolean;
   /** The program that holds resets back is needed, too. */
@@ -80,6 +95,7 @@ async function loaded(
   lib: Bridge,
   head: Partial<Struct<"tcpx_config">>,
   sizes: Record<string, number>,
+  valueSizes: Record<string, number>,
   { shared, holdsResets }: Recipe,
 ): Promise<Generation> {
   lib.tcpx_raise_memlock();
@@ -94,6 +110,9 @@ async function loaded(
     unwrap("autoload", lib.tcpx_object_autoload(object, cstr(RESET_PROGRAM), holds ? 1 : 0));
     for (const [map, size] of Object.entries(sizes)) {
       unwrap(`size of ${map}`, lib.tcpx_object_max_entries(object, cstr(map), Math.max(1, size)));
+    }
+    for (const [map, size] of Object.entries(valueSizes)) {
+      unwrap(`value of ${map}`, lib.tcpx_object_value_size(object, cstr(map), size));
     }
     for (const [map, fd] of Object.entries(shared)) {
       if (fd !== undefined) unwrap(`reuse ${map}`, lib.tcpx_object_reuse_map(object, cstr(map), fd));
@@ -115,7 +134,9 @@ async function loaded(
  */
 export async function loadGeneration(lib: Bridge, recipe: Recipe): Promise<Generation> {
   const { scope, rules, foreign, site } = recipe;
-  const table = flatten(rules, (name) => extensionOf({ ext: name }).id);
+  const idOf = (name: string) => extensionOf({ ext: name }).id;
+  const table = flatten(rules, idOf);
+  const plan = planProfiles(rules, table, idOf);
   const head = {
     layout: LAYOUT_VERSION,
     rule_count: rules.length,
@@ -130,15 +151,24 @@ export async function loadGeneration(lib: Bridge, recipe: Recipe): Promise<Gener
     base: scope.recorded.base,
     keeper: scope.recorded.keeper,
     site: encodeSite(site),
+    uses: usesOf(rules) | recipe.usesAround,
+    places: plan.places,
+    exids: encodeExids(site),
   };
-  const sizes = { policies: table.entries.length, namespaces: table.namespaces.size, rules: rules.length };
-  const generation = await loaded(lib, head, sizes, recipe);
+  const sizes = {
+    policies: table.entries.length,
+    profiles: plan.profiles.length,
+    namespaces: table.namespaces.size,
+    rules: rules.length,
+  };
+  const record = recordSize(valueWords(rules));
+  const generation = await loaded(lib, head, sizes, { profiles: plan.size, rules: record }, recipe);
   try {
     collectAfter(rules.length);
-    fillPolicies(lib, generation.map("policies"), scope.id, table);
+    fillPolicies(lib, generation, scope.id, table, plan);
     const namespaces = encodeNamespaces(table);
     update(lib, generation.map("namespaces"), namespaces.keys, namespaces.values, sizes.namespaces);
-    update(lib, generation.map("rules"), indexes(sizes.rules), encodeRules(rules), sizes.rules);
+    update(lib, generation.map("rules"), indexes(sizes.rules), encodeRules(rules, record), sizes.rules);
     return generation;
   } catch (error) {
     generation[Symbol.dispose]();

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: MIT
 // Rules and look-up tables as the bytes of the maps.
 
-import { extensionById, extensionOf } from "../extensions/index.ts";
-import { Direction as D, Family, RuleFlag, structs } from "../layout/layout.generated.ts";
-import { bytesGetter, bytesPutter, getter, putter, type Struct, sizeOf } from "../layout/struct.ts";
+import { extensionById, extensionOf, extensions } from "../extensions/index.ts";
+import { Direction as D, Family, Role, RuleFlag, structs } from "../layout/layout.generated.ts";
+import { bytesGetter, bytesPutter, getter, LITTLE, putter, type Struct, sizeOf } from "../layout/struct.ts";
 import type { Entry, Table } from "../policy/flatten.ts";
-import { type Direction, KINDS, type Rule, ruleId } from "../policy/rule.ts";
-import { DEFAULT_SITE, EXID_NAMES, type Site } from "../wire/site.ts";
+import {
+  type Direction,
+  KINDS,
+  type Rule,
+  ruleId,
+  VALUE_WORDS,
+  type Value,
+  valueWords,
+} from "../policy/rule.ts";
+import { exidOf, type Site } from "../wire/site.ts";
 
 const DIRECTIONS: Record<Direction, number> = { both: D.BOTH, to: D.TO, from: D.FROM };
 const DIRECTION_NAMES = Object.fromEntries(
@@ -34,9 +42,16 @@ const RECORD = {
   address: bytesPutter("tcpx_rule_record", "address"),
 };
 
-/** The `rules` map: what was asked for, in order. */
-export function encodeRules(rules: Rule[]): Uint8Array {
-  const size = sizeOf("tcpx_rule_record");
+const MORE = structs.tcpx_rule_record.fields.more.offset;
+
+/** Bytes of a record of rules whose values have so many words. */
+export const recordSize = (words: number): number => MORE + Math.max(0, words - 2) * 4 + (words % 2) * 4;
+
+/** Is it one of ours? */
+export const isRecordSize = (size: number): boolean => size >= MORE && size <= sizeOf("tcpx_rule_record");
+
+/** The `rules` map: what was asked for, in order. @param size of a record */
+export function encodeRules(rules: Rule[], size = recordSize(valueWords(rules))): Uint8Array {
   const bytes = new Uint8Array(rules.length * size);
   const view = new DataView(bytes.buffer);
   for (let i = 0; i < rules.length; i++) {
@@ -55,6 +70,8 @@ export function encodeRules(rules: Rule[]): Uint8Array {
     RECORD.cookie(view, at, netns?.cookie ?? 0n);
     RECORD.inode(view, at, netns?.inode ?? 0);
     RECORD.address(view, at, selector.address);
+    for (let word = 2; word < value.length; word++)
+      view.setUint32(at + MORE + (word - 2) * 4, value[word]!, LITTLE);
   }
   return bytes;
 }
@@ -74,8 +91,16 @@ const READ = {
   address: bytesGetter("tcpx_rule_record", "address"),
 };
 
-export function decodeRules(bytes: Uint8Array, count: number): Rule[] {
-  const size = sizeOf("tcpx_rule_record");
+/** Words that a rule does not have are 0, and not told. */
+function valueOf(view: DataView, at: number, size: number): Value {
+  const value: [number, number, ...number[]] = [READ.first(view, at), READ.second(view, at)];
+  for (let from = MORE; from < size; from += 4) value.push(view.getUint32(at + from, LITTLE));
+  while (value.length > 2 && value.at(-1) === 0) value.pop();
+  return value;
+}
+
+/** @param size of a record: older layouts' end behind the address */
+export function decodeRules(bytes: Uint8Array, count: number, size = recordSize(2)): Rule[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   return Array.from({ length: count }, (_, i) => {
     const at = i * size;
@@ -94,22 +119,22 @@ export function decodeRules(bytes: Uint8Array, count: number): Rule[] {
       netns: cookie === 0n ? null : { cookie, inode: READ.inode(view, at) },
       none: (flags & RuleFlag.NONE) !== 0,
       force: (flags & RuleFlag.FORCE) !== 0,
-      value: [READ.first(view, at), READ.second(view, at)],
+      value: valueOf(view, at, size),
     };
   });
 }
 
 /** A rule as the programs read it; `scope` is what it stands in. */
 export function encodeSlot(scope: bigint, rule: Rule | undefined): Struct<"tcpx_rule"> {
-  if (!rule) return { flags: 0, prefix: 0, outcome: 0, reserved: 0, id: 0, value: [0, 0] };
-  const { selector, value } = rule;
+  const words = Array<number>(VALUE_WORDS).fill(0);
+  const reserved = new Uint8Array(2);
+  if (!rule) return { flags: 0, prefix: 0, reserved, id: 0, value: words };
   return {
     flags: flagsOf(rule),
-    prefix: selector.prefix,
-    outcome: 0,
-    reserved: 0,
+    prefix: rule.selector.prefix,
+    reserved,
     id: ruleId(scope, rule),
-    value: [...value],
+    value: words.map((_, i) => rule.value[i] ?? 0),
   };
 }
 
@@ -126,32 +151,24 @@ const RULE = {
   flags: putter("tcpx_rule", "flags"),
   prefix: putter("tcpx_rule", "prefix"),
   id: putter("tcpx_rule", "id"),
-  first: putter("tcpx_rule", "value", 0),
-  second: putter("tcpx_rule", "value", 1),
 };
+const VALUE = structs.tcpx_rule.fields.value.offset;
 
-function encodeSlots(view: DataView, from: number, scope: bigint, { slots }: Entry): void {
-  for (let slot = 0; slot < slots.length; slot++) {
-    const rule = slots[slot];
-    if (!rule) continue;
-    const at = from + structs.tcpx_policy.fields.rules.offset + slot * sizeOf("tcpx_rule");
-    RULE.flags(view, at, flagsOf(rule));
-    RULE.prefix(view, at, rule.selector.prefix);
-    RULE.id(view, at, ruleId(scope, rule));
-    RULE.first(view, at, rule.value[0]);
-    RULE.second(view, at, rule.value[1]);
-  }
+/** Bytes of a rule whose value has so many words. */
+export const ruleSize = (words: number): number => VALUE + (words + (words % 2)) * 4;
+
+export function encodeRule(view: DataView, at: number, scope: bigint, rule: Rule): void {
+  RULE.flags(view, at, flagsOf(rule));
+  RULE.prefix(view, at, rule.selector.prefix);
+  RULE.id(view, at, ruleId(scope, rule));
+  for (let i = 0; i < rule.value.length; i++) view.setUint32(at + VALUE + i * 4, rule.value[i]!, LITTLE);
 }
 
-/** Part of the `policies` map of a scope: LPM keys and their values, back to back. */
-export function encodePolicies(
-  scope: bigint,
-  { entries }: Pick<Table, "entries">,
-): { keys: Uint8Array; values: Uint8Array } {
-  const [keySize, valueSize] = [sizeOf("tcpx_policy_key"), sizeOf("tcpx_policy")];
+/** Part of the `policies` map of a scope: LPM keys, back to back. */
+export function encodeKeys(entries: readonly Entry[]): Uint8Array {
+  const keySize = sizeOf("tcpx_policy_key");
   const keys = new Uint8Array(entries.length * keySize);
-  const values = new Uint8Array(entries.length * valueSize);
-  const [keyView, valueView] = [new DataView(keys.buffer), new DataView(values.buffer)];
+  const keyView = new DataView(keys.buffer);
   for (let i = 0; i < entries.length; i++) {
     const entry = entries[i]!;
     const at = i * keySize;
@@ -161,9 +178,8 @@ export function encodePolicies(
     KEY.port(keyView, at, entry.port);
     KEY.netns(keyView, at, entry.netns);
     KEY.address(keyView, at, entry.address);
-    encodeSlots(valueView, i * valueSize, scope, entry);
   }
-  return { keys, values };
+  return keys;
 }
 
 /** The `namespaces` map: cookie to index. */
@@ -174,23 +190,52 @@ export function encodeNamespaces({ namespaces }: Table): { keys: Uint8Array; val
   };
 }
 
-const field = (name: string) => name.replace("-", "_") as keyof Struct<"tcpx_exids">;
+/** Layouts up to 8 had a place for each of these. */
+const OLD_EXIDS = ["cc-ask", "cc-answer", "iw-ask", "iw-answer", "ack-ask", "ack-answer", "tarr"];
 
+const ROLES = { ask: Role.ASK, answer: Role.ANSWER } as const;
+/** Every identifier that there is, and what it is for. */
+const IDENTIFIERS = extensions.flatMap(({ id, options = [] }) =>
+  options.flatMap(({ identifier, role, own }) =>
+    identifier ? [{ identifier, ext: id, role: own ? Role.OWN : ROLES[role] }] : [],
+  ),
+);
+
+/** The table as it is pinned: what differs from the documented. */
 export function encodeSite({ exids, algorithms }: Site): Struct<"tcpx_site"> {
-  const named = EXID_NAMES.map((name) => [field(name), exids[name]]);
-  const reserved = new Uint8Array();
+  const reserved = new Uint8Array(6);
+  const changed = IDENTIFIERS.flatMap(({ identifier, ext, role }) => {
+    const exid = exids[identifier.name];
+    return exid === undefined ? [] : [{ ext, role, exid }];
+  });
   return {
-    exids: { ...Object.fromEntries(named), reserved: 0 },
+    old_exids: Array<number>(structs.tcpx_site.fields.old_exids.dims[0]).fill(0),
     algorithms: algorithms.map((algorithm) => ({ ...(algorithm ?? { name: "", number: 0 }), reserved })),
+    exids: Array.from(
+      { length: structs.tcpx_site.fields.exids.dims[0] },
+      (_, i) => changed[i] ?? { ext: 0, role: 0, exid: 0 },
+    ),
   };
 }
 
-/** All zeros are those of a layout that had no table. */
-export function decodeSite({ exids, algorithms }: Struct<"tcpx_site">): Site {
-  if (exids.cc_ask === 0) return DEFAULT_SITE;
-  const named = EXID_NAMES.map((name) => [name, exids[field(name)]]);
+/** What it lacks is as documented. */
+export function decodeSite({ old_exids, algorithms, exids }: Struct<"tcpx_site">): Site {
+  const old = new Map(OLD_EXIDS.map((name, i) => [name, old_exids[i] ?? 0]));
+  const changed = IDENTIFIERS.flatMap(({ identifier: { name, documented }, ext, role }) => {
+    const own = exids.find((of) => of.exid !== 0 && of.ext === ext && of.role === role)?.exid;
+    const exid = own ?? (old.get(name) || documented);
+    return exid === documented ? [] : [[name, exid]];
+  });
   return {
-    exids: Object.fromEntries(named),
+    exids: Object.fromEntries(changed),
     algorithms: algorithms.map(({ name, number }) => (number === 0 ? null : { name, number })),
   };
+}
+
+/** config.exids: of every extension and role, what is in use. */
+export function encodeExids(site: Site): number[][] {
+  const [places, roles] = structs.tcpx_config.fields.exids.dims;
+  const rows = Array.from({ length: places }, () => Array<number>(roles).fill(0));
+  for (const { identifier, ext, role } of IDENTIFIERS) rows[ext]![role] = exidOf(identifier, site);
+  return rows;
 }

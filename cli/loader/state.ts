@@ -10,14 +10,13 @@ import { version } from "../base/version.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { arrayValues, type Fd, firstStruct, linkInfo, openPin, valueSize } from "../bridge/maps.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
-import { sizeOf } from "../layout/struct.ts";
 import type { Rule } from "../policy/rule.ts";
 import { findBpffs, requireOwn, type Scope } from "../system/host.ts";
 import { isHooked } from "../system/unit-hook.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { isOurs, placeOf, type Recorded, waitsElsewhere } from "./cgroup-place.ts";
 import * as pins from "./pins.ts";
-import { decodeRules, decodeSite } from "./records.ts";
+import { decodeRules, decodeSite, isRecordSize } from "./records.ts";
 
 /** What is in force in one scope, but for the rules. */
 export interface ScopeHead {
@@ -45,6 +44,8 @@ export interface ScopeHead {
   count: number;
   /** The table that its program was loaded with. */
   site: Site;
+  /** The extensions that its program knows: a bit for each. */
+  uses: number;
 }
 
 export interface ScopeState extends ScopeHead {
@@ -98,13 +99,14 @@ const onlyHead: Reader<ScopeHead> = (_, head) => head;
 
 const withRules: Reader<ScopeState> = (lib, head, map) => {
   const count = map ? head.count : 0;
-  const records = map ? arrayValues(lib, map.fd, count, sizeOf("tcpx_rule_record")) : new Uint8Array();
+  const size = map ? valueSize(lib, map.fd) : 0;
+  const records = map ? arrayValues(lib, map.fd, count, size) : new Uint8Array();
   let decoded: Rule[] | undefined;
   return {
     ...head,
     // many a reader does not ask, and there may be 100,000 of them
     get rules() {
-      decoded ??= decodeRules(records, count);
+      decoded ??= decodeRules(records, count, size);
       return decoded;
     },
   };
@@ -127,17 +129,25 @@ function readGeneration<T extends ScopeHead>(
   using config = open("config");
   using rules = open("rules");
   const state = { id, linkId, progId, layout };
-  if (!config || !rules || valueSize(lib, rules.fd) !== sizeOf("tcpx_rule_record")) {
+  if (!config || !rules || !isRecordSize(valueSize(lib, rules.fd))) {
     const recorded = { name: `id ${id}`, base: 0n, keeper: 0n };
-    const nobodyKnows = { damaged: true, version: "?", site: DEFAULT_SITE, count: 0 };
+    const nobodyKnows = { damaged: true, version: "?", site: DEFAULT_SITE, count: 0, uses: 0 };
     const fate = fateOf(lib, id, cgroupId !== 0n, recorded);
     return reader(lib, { ...state, ...fate, recorded, ...nobodyKnows }, undefined);
   }
-  const { rule_count, version, cgroup: name, base, keeper, site } = firstStruct(lib, config, "tcpx_config");
+  const {
+    rule_count,
+    version,
+    cgroup: name,
+    base,
+    keeper,
+    site,
+    uses,
+  } = firstStruct(lib, config, "tcpx_config");
   const count = layout > LAYOUT_VERSION ? 0 : rule_count; // a newer one's may be of kinds that we do not know
   const recorded = { name, base, keeper };
   const fate = fateOf(lib, id, cgroupId !== 0n, recorded);
-  const head = { ...state, ...fate, recorded, damaged: false, version, count };
+  const head = { ...state, ...fate, recorded, damaged: false, version, count, uses };
   return reader(lib, { ...head, site: decodeSite(site) }, rules);
 }
 

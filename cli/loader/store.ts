@@ -32,10 +32,12 @@ import { anyHooks, doesNotRun, serviceOf, servicesOf, syncHooks } from "../syste
 import { attachError } from "./attach-error.ts";
 import { isOurs, type Recorded, recordOf } from "./cgroup-place.ts";
 import { type Generation, loadGeneration, type SharedMaps } from "./generation.ts";
+import { unaware, usesAround } from "./nested.ts";
 import * as pins from "./pins.ts";
+import { usesOf } from "./profiles.ts";
 import { attachReset, hasResetLink } from "./reset-link.ts";
 import { readSite } from "./site-map.ts";
-import { readHead, readHeads } from "./state.ts";
+import { readHead, readHeads, readScope, scopeOf } from "./state.ts";
 
 /** Holds the lock that changes are made under. */
 export class Lock implements Disposable {
@@ -201,6 +203,27 @@ export async function replaceRules(
   rules: Rule[],
   older?: string,
 ): Promise<void> {
+  const isAlone = pins
+    .layouts(held.bpffs)
+    .every((layout) => pins.scopeIds(held.bpffs, layout).every((id) => id === scope.id));
+  const heads = isAlone ? [] : readHeads(lib);
+  const around = usesAround(scope, heads);
+  // those within first: until they know an extension its rules have no effect on their connections
+  for (const inner of unaware(scope, around | usesOf(rules), heads)) {
+    const state = readScope(lib, inner.id);
+    if (state) await replaceIn(lib, held, scopeOf(state), state.rules, inner.uses | around | usesOf(rules));
+  }
+  await replaceIn(lib, held, scope, rules, around, older);
+}
+
+async function replaceIn(
+  lib: Bridge,
+  held: Lock,
+  scope: Scope,
+  rules: Rule[],
+  around: number,
+  older?: string,
+): Promise<void> {
   const { bpffs } = held;
   held.concernsUnits ||= serviceOf(scope.name) !== undefined;
   if (rules.length > 0 && scope.waiting) throw doesNotRun(scope.name);
@@ -227,6 +250,7 @@ export async function replaceRules(
     rules,
     site: readSite(lib, bpffs),
     shared,
+    usesAround: around,
     foreign: foreignPrograms(lib, bpffs, scope),
     holdsResets: isOnAnySyn && !isHeld,
   });

@@ -8,15 +8,8 @@ import { attachedTo, EGRESS, Fd, INGRESS, progInfo, SOCK_OPS } from "../bridge/m
 import { findCgroupRoot } from "../system/host.ts";
 import { RESET_PROGRAM } from "./reset-link.ts";
 
-/** Names of programs in tcpx.bpf.c and ack.bpf.c, by where they are attached. */
-const PROGRAMS: readonly (readonly [number, readonly string[]])[] = [
-  [SOCK_OPS, ["tcpx"]],
-  [INGRESS, [RESET_PROGRAM, "ack_ingress"]],
-  [EGRESS, ["ack_egress"]],
-];
-
-/** Of an agent's: nothing pins them. */
-export const isThinner = (name: string): boolean => name.startsWith("ack_");
+/** Names of programs that an agent attaches; nothing pins them. */
+export type AgentPrograms = Readonly<Record<"ingress" | "egress", readonly string[]>>;
 
 export interface Attached {
   program: number;
@@ -59,11 +52,16 @@ function nameOf(lib: Bridge, program: number): string {
   return progInfo(lib, prog.fd).name;
 }
 
-function programsOf(lib: Bridge, cgroup: string): Attached[] {
+function programsOf(lib: Bridge, cgroup: string, { ingress, egress }: AgentPrograms): Attached[] {
+  const all: readonly (readonly [number, readonly string[]])[] = [
+    [SOCK_OPS, ["tcpx"]],
+    [INGRESS, [RESET_PROGRAM, ...ingress]],
+    [EGRESS, egress],
+  ];
   const fd = unlessGone(() => openSync(cgroup, "r"));
   if (fd === undefined) return [];
   try {
-    return PROGRAMS.flatMap(([type, names]) => {
+    return all.flatMap(([type, names]) => {
       const ids = unlessGone(() => attachedTo(lib, fd, type).ids) ?? [];
       const named = ids.map((program) => ({ program, name: unlessGone(() => nameOf(lib, program)), cgroup }));
       return named.flatMap(({ name, ...found }) => (name && names.includes(name) ? { ...found, name } : []));
@@ -74,13 +72,13 @@ function programsOf(lib: Bridge, cgroup: string): Attached[] {
 }
 
 /** Every attached program of a tcpx in the cgroup2 hierarchy, whosever it is. */
-export function attachedPrograms(lib: Bridge): Survey {
+export function attachedPrograms(lib: Bridge, agent: AgentPrograms): Survey {
   const survey: Survey = { cgroups: 0, programs: [] };
   const root = findCgroupRoot();
   if (root === undefined) return survey;
   for (const path of directories(root)) {
     survey.cgroups++;
-    survey.programs.push(...programsOf(lib, path));
+    survey.programs.push(...programsOf(lib, path, agent));
   }
   return survey;
 }

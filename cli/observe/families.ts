@@ -7,11 +7,14 @@ import { anyNeedsAgent } from "../agent/wish.ts";
 import { version } from "../base/version.ts";
 import { labelOf } from "../describe/rules.ts";
 import { extensions } from "../extensions/index.ts";
+import type { CounterName } from "../extensions/seen.ts";
+import type { Extension } from "../extensions/types.ts";
 import { Counter } from "../layout/layout.generated.ts";
 import type { Counters } from "../loader/counters.ts";
 import type { ScopeState } from "../loader/state.ts";
 import { KINDS, type Rule } from "../policy/rule.ts";
 import { formatSelector } from "../policy/selector.ts";
+import { ownCounters } from "./counted.ts";
 import type { Family, Sample } from "./openmetrics.ts";
 
 export interface ScopeCounts {
@@ -19,8 +22,8 @@ export interface ScopeCounts {
   counters: Counters | undefined;
 }
 
-/** Every counter of enum tcpx_counter: [what it counts, its unit, help]. */
-const COUNTERS: Record<Exclude<keyof typeof Counter, "COUNT">, [name: string, unit: string, help: string]> = {
+/** Counters of all extensions: [what it counts, its unit, help]. */
+const COUNTERS: Partial<Record<CounterName, [name: string, unit: string, help: string]>> = {
   SENT: ["sent", "segments", "Segments that carried an option of ours."],
   RECEIVED: ["received", "options", "Values and requests learned from peers."],
   APPLIED: ["applied", "settings", "Socket settings made."],
@@ -43,36 +46,27 @@ const COUNTERS: Record<Exclude<keyof typeof Counter, "COUNT">, [name: string, un
   PATH: ["path", "connections", "Of these, because of their path: a SYN with options came to nothing there."],
   WITHHELD: ["withheld", "options", "Options that were left out because TCP-AO signs the options."],
   ERRORS: ["refused_helper", "calls", "Calls of the program that the kernel refused."],
-  KEEPALIVE_LOWERED: [
-    "keepalive_lowered",
-    "settings",
-    "User timeouts set lower than the rule's, to the time in which keep-alive finds a dead peer.",
-  ],
-  KEEPALIVE_SHORT: [
-    "keepalive_short",
-    "settings",
-    "User timeouts so short that the first lost probe of keep-alive ends the connection.",
-  ],
 };
 
 /** Extensions that have rules there, or had. */
-function usedExtensions({ state, counters }: ScopeCounts) {
-  return extensions.filter(
+function usedExtensions({ state, counters }: ScopeCounts, among: readonly Extension[]) {
+  return among.filter(
     ({ name, id }) =>
       state.rules.some((rule) => rule.ext === name) || counters?.count[id]?.some((value) => value > 0),
   );
 }
 
-function counterFamilies(scopes: readonly ScopeCounts[]): Family[] {
-  return Object.entries(COUNTERS).map(([key, [name, unit, help]]) => ({
+function counterFamilies(scopes: readonly ScopeCounts[], among: readonly Extension[]): Family[] {
+  const own = ownCounters(among).map(([key, { name, unit, help }]) => [key, [name, unit, help]] as const);
+  return [...Object.entries(COUNTERS), ...own].map(([key, [name, unit, help]]) => ({
     name: `tcpx_${name}_${unit}`,
     type: "counter",
     unit,
     help,
     samples: scopes.flatMap((scope) => {
       const { state, counters } = scope;
-      return usedExtensions(scope).flatMap((extension): Sample[] => {
-        const value = counters?.count[extension.id]?.[Counter[key as keyof typeof Counter]];
+      return usedExtensions(scope, among).flatMap((extension): Sample[] => {
+        const value = counters?.count[extension.id]?.[Counter[key as CounterName]];
         return value === undefined
           ? []
           : [{ labels: { cgroup: labelOf(state), extension: extension.name }, value }];
@@ -81,11 +75,11 @@ function counterFamilies(scopes: readonly ScopeCounts[]): Family[] {
   }));
 }
 
-function ruleFamily(scopes: readonly ScopeCounts[]): Family {
+function ruleFamily(scopes: readonly ScopeCounts[], among: readonly Extension[]): Family {
   const samples = scopes.flatMap((scope) => {
     const { rules } = scope.state;
     const cgroup = labelOf(scope.state);
-    return usedExtensions(scope).flatMap(({ name: extension }) =>
+    return usedExtensions(scope, among).flatMap(({ name: extension }) =>
       KINDS.map((kind) => ({
         labels: { cgroup, extension, kind },
         value: rules.filter((rule) => rule.ext === extension && rule.kind === kind).length,
@@ -133,56 +127,50 @@ function thinnerFamilies(figures: readonly Figures[]): Family[] {
   ];
 }
 
-function agentFamilies(answer: AgentAnswer): Family[] {
-  const { thread } = answer;
-  const one = (value: number): Sample[] => [{ labels: {}, value }];
-  const family = (name: string, type: Family["type"], unit: string, help: string, value: number): Family => ({
-    name: `tcpx_agent_${name}`,
-    type,
-    ...(unit ? { unit } : {}),
-    help,
-    samples: one(value),
-  });
+/** Of the host, or of its only agent. */
+const one = (name: string, type: Family["type"], unit: string, help: string, value: number): Family => ({
+  name: `tcpx_${name}`,
+  type,
+  ...(unit ? { unit } : {}),
+  help,
+  samples: [{ labels: {}, value }],
+});
+const gauge = (name: string, help: string, value: number) => one(name, "gauge", "", help, value);
+const counter = (name: string, unit: string, help: string, value: number) =>
+  one(`agent_${name}_${unit}`, "counter", unit, help, value);
+
+function agentFamilies({ thread, since, cpu_ms, problems }: AgentAnswer): Family[] {
+  const start = "When the agent began, Unix time.";
   const always = [
-    family("start_time_seconds", "gauge", "seconds", "When the agent began, Unix time.", answer.since / 1000),
-    family("cpu_seconds", "counter", "seconds", "CPU time of the agent.", answer.cpu_ms / 1000),
-    family("problems", "gauge", "", "What the agent cannot do at the moment.", answer.problems.length),
+    one("agent_start_time_seconds", "gauge", "seconds", start, since / 1000),
+    counter("cpu", "seconds", "CPU time of the agent.", cpu_ms / 1000),
+    gauge("agent_problems", "What the agent cannot do at the moment.", problems.length),
   ];
   if (!thread) return always;
+  const foreign = "Wanted, of other user namespaces: not served.";
   return [
     ...always,
-    family("sent_acks", "counter", "acks", "Held ACKs that the agent has sent.", thread.flushed),
-    family("failed_acks", "counter", "acks", "Held ACKs that the kernel refused.", thread.failed),
-    family("namespaces", "gauge", "", "Network namespaces that the agent serves.", thread.namespaces),
-    family(
-      "foreign_namespaces",
-      "gauge",
-      "",
-      "Wanted, of other user namespaces: not served.",
-      thread.foreign,
-    ),
-    family(
-      "turned_away_requests",
-      "counter",
-      "requests",
-      "For namespaces beyond the most.",
-      thread.turnedAway,
-    ),
-    family("route_changes", "counter", "changes", "Routes that it followed.", thread.routeChanges),
-    family("route_errors", "counter", "errors", "Routes that it could not follow.", thread.routeErrors),
+    counter("sent", "acks", "Held ACKs that the agent has sent.", thread.flushed),
+    counter("failed", "acks", "Held ACKs that the kernel refused.", thread.failed),
+    gauge("agent_namespaces", "Network namespaces that the agent serves.", thread.namespaces),
+    gauge("agent_foreign_namespaces", foreign, thread.foreign),
+    counter("turned_away", "requests", "For namespaces beyond the most.", thread.turnedAway),
+    counter("route", "changes", "Routes that it followed.", thread.routeChanges),
+    counter("route", "errors", "Routes that it could not follow.", thread.routeErrors),
   ];
 }
 
-/** @param answer the agent's report; its counters are gone when it does not run */
-export function familiesOf(scopes: readonly ScopeCounts[], answer: AgentAnswer | undefined): Family[] {
+/**
+ * @param answer the agent's report; its counters are gone when it does not run
+ * @param among the extensions that they tell of
+ */
+export function familiesOf(
+  scopes: readonly ScopeCounts[],
+  answer: AgentAnswer | undefined,
+  among: readonly Extension[] = extensions,
+): Family[] {
   const alive = scopes.filter(({ state }) => state.alive);
   const states = alive.map(({ state }) => state);
-  const gauge = (name: string, help: string, value: number): Family => ({
-    name,
-    type: "gauge",
-    help,
-    samples: [{ labels: {}, value }],
-  });
   return [
     {
       name: "tcpx_build",
@@ -190,11 +178,11 @@ export function familiesOf(scopes: readonly ScopeCounts[], answer: AgentAnswer |
       help: "The tcpx that speaks.",
       samples: [{ labels: { version }, value: 1 }],
     },
-    gauge("tcpx_scopes", "Cgroups with rules.", alive.length),
-    ruleFamily(alive),
-    ...counterFamilies(alive),
-    gauge("tcpx_agent_needed", "Whether a rule needs the agent.", anyNeedsAgent(states) ? 1 : 0),
-    gauge("tcpx_agent_running", "Whether the agent runs.", answer && !answer.ending ? 1 : 0),
+    gauge("scopes", "Cgroups with rules.", alive.length),
+    ruleFamily(alive, among),
+    ...counterFamilies(alive, among),
+    gauge("agent_needed", "Whether a rule needs the agent.", anyNeedsAgent(states) ? 1 : 0),
+    gauge("agent_running", "Whether the agent runs.", answer && !answer.ending ? 1 : 0),
     ...(answer ? [...agentFamilies(answer), ...thinnerFamilies(figuresOf(states, answer))] : []),
   ];
 }

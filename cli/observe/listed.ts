@@ -1,16 +1,53 @@
 // SPDX-License-Identifier: MIT
 // The kernel's records of sockets (struct tcpx_listed), read in place: there may be 100,000 of them.
 
-import { Keepalive, ListFlag, structs } from "../layout/layout.generated.ts";
-import { LITTLE } from "../layout/struct.ts";
+import type { Around, Raw, RawExchange, RawRule } from "../extensions/seen.ts";
+import { Kind, ListFlag, structs } from "../layout/layout.generated.ts";
+import { decode, LITTLE, type Struct, type StructName } from "../layout/struct.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 
 export const RECORD = structs.tcpx_listed.size;
 const AT = structs.tcpx_listed.fields;
-const UTO = structs.tcpx_uto_conn.fields;
-const RULE = structs.tcpx_rule.fields;
-const ACK = structs.tcpx_ack_conn.fields;
-const REQUEST = structs.tcpx_request_conn.fields;
+const PARTS = structs.tcpx_states.fields;
+
+type Field = { offset: number; type: string };
+
+/** What stands in the state of an extension (struct tcpx_NAME_conn of embedded-bpf/ext/NAME.h), and where. */
+interface Place {
+  at: number;
+  struct: StructName;
+  /** Words of the values of its rules: members whose names begin so. */
+  local: string[];
+  ask: string[];
+}
+
+function placeOf(name: string): Place | undefined {
+  const key = name.replaceAll("-", "_");
+  const field = (PARTS as Readonly<Record<string, Field>>)[key];
+  if (!field) return undefined;
+  const struct = field.type as StructName;
+  const names = Object.keys(structs[struct].fields);
+  const words = (of: string) => names.filter((member) => member === of || member.startsWith(`${of}_`));
+  return { at: AT.states.offset + field.offset, struct, local: words("local"), ask: words("ask") };
+}
+
+const PLACES = new Map<string, Place | undefined>();
+function place(name: string): Place | undefined {
+  if (!PLACES.has(name)) PLACES.set(name, placeOf(name));
+  return PLACES.get(name);
+}
+
+const NO_RULE: RawRule = { flags: 0, id: 0, outcome: 0, value: [0, 0] };
+/** What is there of an extension that is not. */
+const NOTHING: Raw = { local: NO_RULE, ask: NO_RULE, written: false, own: {}, wide: {} };
+
+type State = Readonly<Record<string, unknown>>;
+
+const numbers = <T extends "number" | "bigint">(state: State, type: T) =>
+  Object.fromEntries(Object.entries(state).filter(([, value]) => typeof value === type)) as Record<
+    string,
+    T extends "number" ? number : bigint
+  >;
 
 /** As ss calls them, by the kernel's number; the others are no connections. */
 export const STATES: Readonly<Record<number, string>> = {
@@ -25,13 +62,6 @@ export const STATES: Readonly<Record<number, string>> = {
   11: "closing",
 };
 export const LISTEN = 10;
-
-/** struct tcpx_request_conn, as far as it is listed. */
-export interface Request {
-  state: number;
-  asked: number;
-  answer: number;
-}
 
 /** One buffer of records; `at` is where a record begins. */
 export class Listed {
@@ -79,11 +109,10 @@ export class Listed {
   keepaliveOn = (at: number) => (this.flags(at) & ListFlag.KEEPALIVE) !== 0;
   delackUs = (at: number) => this.u32(at + AT.delack_max.offset) * this.tickUs;
   silent = (at: number) => this.u8(at + AT.silent.offset);
-  written = (at: number) => this.u8(at + AT.written.offset);
   established = (at: number) => this.u8(at + AT.established.offset) !== 0;
 
   /** Keep-alive as it is now, whatever it was when the timeout was set; undefined: it is off. */
-  keepalive(at: number): { idleMs: number; intervalMs: number; probes: number } | undefined {
+  keepalive(at: number): Around["keepalive"] {
     if (!this.keepaliveOn(at)) return undefined;
     const ms = (ticks: number) => (ticks * this.tickUs) / 1000;
     return {
@@ -93,14 +122,21 @@ export class Listed {
     };
   }
 
-  /** What tells one negotiation from another, as a key; few differ. */
+  private text(from: number, to: number): string {
+    return Buffer.from(this.bytes.buffer, this.bytes.byteOffset + from, to - from).toString("latin1");
+  }
+
+  /** What tells one negotiation from another, as a key; few differ. All that extensions look at is in it. */
   negotiationKey(at: number): string {
-    const from = at + AT.silent.offset;
-    const bytes = Buffer.from(this.bytes.buffer, this.bytes.byteOffset + from, RECORD - AT.silent.offset);
-    const keepalive = this.keepaliveOn(at)
-      ? [this.timeoutMs(at), ...Object.values(this.keepalive(at)!)].join(",")
-      : "";
-    return String.fromCharCode(this.direction(at), this.flags(at)) + bytes.toString("latin1") + keepalive;
+    const keepalive = this.keepaliveOn(at) ? Object.values(this.keepalive(at)!).join(",") : "";
+    const measured = this.rttUs(at) > 0 ? 1 : 0;
+    return (
+      String.fromCharCode(this.direction(at), this.flags(at), measured) +
+      this.text(at + AT.mark.offset, at + AT.cwnd.offset) + // and the timeout
+      this.text(at + AT.delack_max.offset, at + AT.keepalive_idle.offset) + // and the congestion control
+      this.text(at + AT.written.offset, at + RECORD) +
+      keepalive
+    );
   }
 
   congestion(at: number): string {
@@ -110,56 +146,37 @@ export class Listed {
     return name;
   }
 
-  uto(at: number): { remoteMs: number; appliedMs: number } {
-    const from = at + AT.uto.offset;
+  /** What there is of an extension. */
+  raw(at: number, { name, id }: { name: string; id: number }): Raw {
+    const where = place(name);
+    if (!where || !(this.flags(at) & ListFlag.KNOWN)) return NOTHING;
+    const state: State = decode(where.struct, this.bytes, at + where.at);
+    const rules = state.rules as Struct<"tcpx_rules">;
+    const own = numbers(state, "number");
+    const valueOf = ([first = "", second = "", ...more]: string[]): RawRule["value"] => [
+      own[first] ?? 0,
+      own[second] ?? 0,
+      ...more.map((word) => own[word]!),
+    ];
+    const rule = (kind: number) => ({ flags: rules.flags[kind]!, id: rules.ids[kind]! });
+    const [ours, peers] = [state.ours ?? state.exchange, state.peers ?? state.exchange] as RawExchange[];
     return {
-      remoteMs: this.u32(from + UTO.remote_ms.offset),
-      appliedMs: this.u32(from + UTO.applied_ms.offset),
+      local: { ...rule(Kind.LOCAL), outcome: rules.outcome, value: valueOf(where.local) },
+      ask: { ...rule(Kind.ASK), outcome: 0, value: valueOf(where.ask) },
+      ...(ours && peers && { ours, peers }),
+      written: (this.u16(at + AT.written.offset) & (1 << id)) !== 0,
+      own,
+      wide: numbers(state, "bigint"),
     };
   }
 
-  /** Was the timeout lowered to what keep-alive needs? */
-  lowered = (at: number) => (this.u8(at + AT.keepalive.offset) & Keepalive.LOWERED) !== 0;
-
-  /** The rule by which we advertise: enum tcpx_rule_flag and milliseconds. */
-  utoAsk(at: number): { flags: number; ms: number } {
-    const from = at + AT.uto_ask.offset;
-    return { flags: this.u8(from + RULE.flags.offset), ms: this.u32(from + RULE.value.offset) };
-  }
-
-  /** The local rule that it has: enum tcpx_rule_flag, what has come of it, and its two numbers. */
-  localRule(at: number, ext: number) {
-    const from = at + AT.local_rules.offset + ext * structs.tcpx_rule.size;
-    const value = from + RULE.value.offset;
+  /** The connection as extensions look at it. */
+  around(at: number): Around {
+    const { site, tickUs } = this;
     return {
-      flags: this.u8(from + RULE.flags.offset),
-      outcome: this.u8(from + RULE.outcome.offset),
-      value: [this.u32(value), this.u32(value + 4)] as [number, number],
-    };
-  }
-
-  /** In the order of struct tcpx_conn. */
-  request(at: number, index: number): Request {
-    const from = at + AT.requests.offset + index * structs.tcpx_request_conn.size;
-    return {
-      state: this.u8(from + REQUEST.state.offset),
-      asked: this.u16(from + REQUEST.asked.offset),
-      answer: this.u16(from + REQUEST.answer.offset),
-    };
-  }
-
-  ack(at: number) {
-    const from = at + AT.ack.offset;
-    return {
-      rule: this.u32(from + ACK.rule.offset),
-      delayUs: this.u32(from + ACK.delay_us.offset),
-      appliedUs: this.u32(from + ACK.applied_us.offset),
-      every: this.u8(from + ACK.every.offset),
-      divisor: this.u8(from + ACK.divisor.offset),
-      marked: this.u8(from + ACK.marked.offset),
-      tarr: this.u8(from + ACK.tarr.offset),
-      tarrAsked: this.u8(from + ACK.tarr_asked.offset),
-      tarrSegments: this.u8(from + ACK.tarr_segments.offset),
+      ...{ site, tickUs, timeoutMs: this.timeoutMs(at), keepalive: this.keepalive(at) },
+      ...{ congestion: this.congestion(at), mark: this.mark(at), delackUs: this.delackUs(at) },
+      isMeasured: this.rttUs(at) > 0,
     };
   }
 }

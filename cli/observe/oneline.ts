@@ -2,15 +2,14 @@
 // Connections for grep, awk and `while read`: a line each, whose first 16 words are always there.
 
 import { formatDuration, formatMicros } from "../base/duration.ts";
-import { Direction } from "../layout/layout.generated.ts";
+import { extensions } from "../extensions/index.ts";
+import type { Extension } from "../extensions/types.ts";
+import { each, joined } from "../output/document.ts";
 import { visible } from "../output/safe.ts";
-import { endpointText } from "./address.ts";
 import { type Listed, STATES } from "./listed.ts";
-import { saidParts } from "./rows.ts";
-import { perNegotiation } from "./said.ts";
+import { endsOf, saidParts } from "./rows.ts";
+import { type Negotiated, perNegotiation } from "./said.ts";
 
-/** Characters that are written at once. */
-const PART = 65_536;
 const NONE = "-";
 
 function settings(list: Listed, at: number): string {
@@ -26,24 +25,21 @@ function settings(list: Listed, at: number): string {
   return pairs.flat().join(" ");
 }
 
+const saidText = (said: Negotiated) =>
+  saidParts(said)
+    .map((part) => `, ${part}`)
+    .join("");
+
 /** "established 10.0.0.1:40000 > 10.0.0.2:443 netns 7 timeout - ... delack 200ms, iw granted 32 (asked 40)" */
-export function* connectionLines(list: Listed, picked: readonly number[]): Generator<string> {
-  const said = perNegotiation(list, (made) =>
-    saidParts(made)
-      .map((part) => `, ${part}`)
-      .join(""),
-  );
-  let lines = "";
-  for (const at of picked) {
-    const [bytes, family] = [list.bytes, list.family(at)];
-    const local = endpointText(bytes, list.localAt(at), family, list.localPort(at));
-    const remote = endpointText(bytes, list.remoteAt(at), family, list.remotePort(at));
-    const sign = list.direction(at) === Direction.TO ? ">" : "<";
+export function connectionLines(
+  list: Listed,
+  picked: readonly number[],
+  among: readonly Extension[] = extensions,
+): Generator<string> {
+  const said = perNegotiation(list, saidText, among);
+  const line = (at: number) => {
     const state = STATES[list.state(at)] ?? "?";
-    lines += `${state} ${local} ${sign} ${remote} ${settings(list, at)}${said(at)}\n`;
-    if (lines.length < PART) continue;
-    yield lines;
-    lines = "";
-  }
-  yield lines;
+    return `${state} ${endsOf(list, at).join(" ")} ${settings(list, at)}${said(at)}\n`;
+  };
+  return joined(each(picked, line));
 }

@@ -5,7 +5,7 @@ import { Direction } from "../layout/layout.generated.ts";
 import { SCHEMA } from "../output/io.ts";
 import { terminalWidth } from "../output/terminal.ts";
 import { addressText } from "./address.ts";
-import { flat, outcomeOf } from "./watch-outcome.ts";
+import { flat, Outcomes } from "./watch-outcome.ts";
 import { ADDRESS_WORDS, OWNER_WORDS, type Watched } from "./watched.ts";
 
 /** 255.255.255.255:65535 */
@@ -89,7 +89,10 @@ export class TextLines {
   private readonly host = new Repeated(ADDRESS_WORDS);
 
   /** @param width of the terminal; where there is none an event is a line, however long */
-  constructor(private readonly width = terminalWidth() ?? Number.POSITIVE_INFINITY) {}
+  constructor(
+    private readonly width = terminalWidth() ?? Number.POSITIVE_INFINITY,
+    private readonly outcomes = new Outcomes(),
+  ) {}
 
   private place(list: Watched, at: number): string {
     const { host } = this;
@@ -111,7 +114,7 @@ export class TextLines {
     const place = this.place(list, at);
     let lines = "";
     for (let i = 0; i < most; i++) {
-      const { text, padded } = outcomeOf(list, list.news(at, i));
+      const { text, padded } = this.outcomes.of(list, list.news(at, i));
       lines +=
         place.length + 1 + padded.length <= this.width
           ? `${place} ${padded}\n`
@@ -133,7 +136,10 @@ export class JsonLines {
   private readonly owner = new Repeated(OWNER_WORDS);
 
   /** @param cgroupOf the path of a scope, null: not known */
-  constructor(private readonly cgroupOf: (scope: bigint) => string | null) {}
+  constructor(
+    private readonly cgroupOf: (scope: bigint) => string | null,
+    private readonly outcomes = new Outcomes(),
+  ) {}
 
   private begin(list: Watched, at: number): string {
     const { local, remote } = this;
@@ -168,7 +174,7 @@ export class JsonLines {
     const owner = this.ownerOf(list, at);
     let lines = "";
     for (let i = 0; i < most; i++) {
-      const outcome = outcomeOf(list, list.news(at, i));
+      const outcome = this.outcomes.of(list, list.news(at, i));
       if (outcome.owner !== owner) {
         outcome.tail = flat(outcome.json + owner);
         outcome.owner = owner;

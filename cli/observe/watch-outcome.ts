@@ -1,32 +1,20 @@
 // SPDX-License-Identifier: MIT
 // What an event says, in words and for scripts. There may be 60,000 of them in a second, but few differ.
 
-import { extensionById } from "../extensions/index.ts";
-import { Ext, WatchEvent, WatchReason } from "../layout/layout.generated.ts";
+import { extensions } from "../extensions/index.ts";
+import type { EventWords, ReasonWords } from "../extensions/seen.ts";
+import type { Extension } from "../extensions/types.ts";
+import { WatchEvent, WatchReason } from "../layout/layout.generated.ts";
 import { DEFAULT_SITE, type Site, sameSite } from "../wire/site.ts";
-import { valueText } from "./rows.ts";
-import { meaningOf } from "./said.ts";
-import { valueJson } from "./value-json.ts";
+import { numberShown } from "./value.ts";
 import type { Watched } from "./watched.ts";
 
-/** cc-request */
-const NAME = 10;
 const CACHED_MOST = 10_000;
 
 /** The same in one piece: of a text that was put together every use walks the pieces again. */
 export const flat = (text: string) => Buffer.from(text).toString();
 
-interface Kind {
-  /** As `tcpx connections` says it. */
-  word: string;
-  /** In JSON. */
-  event: string;
-  side: "ours" | "peers" | null;
-  asked: boolean;
-  granted: boolean;
-}
-
-const kind = (word: string, side: Kind["side"], event = word, granted = false): Kind => ({
+const kind = (word: string, side: EventWords["side"], event = word, granted = false): EventWords => ({
   word,
   event,
   side,
@@ -34,7 +22,7 @@ const kind = (word: string, side: Kind["side"], event = word, granted = false): 
   granted,
 });
 
-const KINDS: Record<number, Kind> = {
+const KINDS: Readonly<Record<number, EventWords>> = {
   [WatchEvent.ASKED]: kind("asked", "ours"),
   [WatchEvent.GRANTED]: kind("granted", "ours", "granted", true),
   [WatchEvent.REFUSED]: kind("refused", "ours"),
@@ -44,20 +32,12 @@ const KINDS: Record<number, Kind> = {
   [WatchEvent.DENIED]: kind("denied", "peers", "refused"),
   [WatchEvent.MALFORMED]: kind("malformed", null),
   [WatchEvent.FALLBACK]: kind("fallback", null),
-  [WatchEvent.KEEPALIVE]: { ...kind("set", null, "keep-alive", true), asked: true }, // by the rule
   [WatchEvent.WITHHELD]: kind("withheld", "ours"),
 };
 const UNKNOWN = kind("?", null);
 
-interface Reason {
-  code: string;
-  /** "": the values say it. */
-  words: string;
-  /** With what is granted, too: which extension's reason it is. Other grants need none. */
-  of?: number;
-}
-
-const REASONS: Record<number, Reason> = {
+/** What is granted needs no reason, other than an extension's own. */
+const REASONS: Readonly<Record<number, ReasonWords>> = {
   [WatchReason.CLAMPED]: { code: "clamped", words: "" },
   [WatchReason.NOT_ALLOWED]: { code: "not-allowed", words: "not allowed here" },
   [WatchReason.APPLICATION]: { code: "application", words: "the application has chosen itself" },
@@ -65,8 +45,6 @@ const REASONS: Record<number, Reason> = {
   [WatchReason.LATE]: { code: "late", words: "data was sent before" },
   [WatchReason.KERNEL]: { code: "kernel", words: "the kernel refused it" },
   [WatchReason.PATH]: { code: "path", words: "the path does not take it" },
-  [WatchReason.KEEPALIVE]: { code: "keep-alive", words: "keep-alive ends it then", of: Ext.UTO },
-  [WatchReason.SHORT]: { code: "short", words: "the first lost keep-alive probe ends it", of: Ext.UTO },
   [WatchReason.SIGNED]: { code: "signed", words: "TCP-AO signs the options" },
 };
 
@@ -84,62 +62,77 @@ export interface Outcome {
   owner: string;
 }
 
-function make(list: Watched, of: number): Outcome {
-  const [ext, asked, granted] = [list.ext(of), list.asked(of), list.granted(of)];
-  const { word, event, side, ...has } = KINDS[list.event(of)] ?? UNKNOWN;
-  const reason = REASONS[list.reason(of)];
-  const name = ext < Ext.COUNT ? extensionById(ext).name : `extension ${ext}`;
-  // TARR is announced, too, where nothing is asked for
-  const isNothing = ext === Ext.ACK && asked === 0 && list.event(of) === WatchEvent.WITHHELD;
-  const wish = has.asked && !isNothing ? meaningOf(ext, asked, site) : null;
-  const gift = has.granted ? meaningOf(ext, granted, site) : null;
-  const [wished, given] = [wish, gift].map((value) => (value === null ? "" : valueText(value, name)));
-  const other = event === "keep-alive" ? `, not ${wished}` : ` (asked ${wished})`;
-  const values = given === "" ? wished : given === wished ? given : given + other;
-  const why = reason?.words && (reason.of === ext || given === "") ? `: ${reason.words}` : "";
-  const said = `${word}${values === "" ? "" : ` ${values}`}${why}`;
-  const members = {
-    ...{ extension: name, event, side },
-    ...{ asked: valueJson(name, wish), granted: valueJson(name, gift), reason: reason?.code ?? null },
-  };
-  return {
-    asked,
-    granted,
-    text: flat(`${name} ${said}`),
-    padded: flat(`${name.padEnd(NAME)} ${said}`),
-    json: JSON.stringify(members).slice(1, -1),
-    tail: "",
-    owner: "",
-  };
+/** Its words behind the extension's name. */
+function wordsOf(kind: EventWords, wished: string, given: string, why: string): string {
+  const other = kind.instead ? `, not ${wished}` : ` (asked ${wished})`;
+  const values = given === "" ? wished : wished === "" || given === wished ? given : given + other;
+  return `${kind.word}${values === "" ? "" : ` ${values}`}${why === "" ? "" : `: ${why}`}`;
 }
 
-/** Whose names numbers have. */
-let site: Site = DEFAULT_SITE;
+/** Puts events into words, each once. */
+export class Outcomes {
+  private site: Site = DEFAULT_SITE;
+  /** By extension, event and reason: the last one of each, and all of them by their values. */
+  private readonly last = new Map<number, Outcome>();
+  private readonly made = new Map<string, Outcome>();
+  private readonly byId: ReadonlyMap<number, Extension>;
+  /** Of the longest name. */
+  private readonly width: number;
 
-/** By extension, event and reason: the last one of each, and all of them by their values. */
-const last = new Map<number, Outcome>();
-const made = new Map<string, Outcome>();
-
-/** From now on numbers have this table's names. */
-export function nameBy(table: Site): void {
-  if (sameSite(site, table)) return;
-  site = table;
-  last.clear();
-  made.clear();
-}
-
-export function outcomeOf(list: Watched, of: number): Outcome {
-  const what = list.what(of);
-  const known = last.get(what);
-  const [asked, granted] = [list.asked(of), list.granted(of)];
-  if (known && known.asked === asked && known.granted === granted) return known;
-  const key = `${what} ${asked} ${granted}`;
-  let result = made.get(key);
-  if (!result) {
-    if (made.size >= CACHED_MOST) made.clear();
-    result = make(list, of);
-    made.set(key, result);
+  /** @param among whose events these can be */
+  constructor(among: readonly Extension[] = extensions) {
+    this.byId = new Map(among.map((extension) => [extension.id, extension]));
+    this.width = Math.max(...among.map(({ name }) => name.length));
   }
-  last.set(what, result);
-  return result;
+
+  /** From now on numbers have this table's names. */
+  nameBy(table: Site): void {
+    if (sameSite(this.site, table)) return;
+    this.site = table;
+    this.last.clear();
+    this.made.clear();
+  }
+
+  private make(list: Watched, of: number): Outcome {
+    const [ext, asked, granted] = [list.ext(of), list.asked(of), list.granted(of)];
+    const extension = this.byId.get(ext);
+    const name = extension?.name ?? `extension ${ext}`;
+    const kind = extension?.seen?.event?.(list.event(of), asked) ?? KINDS[list.event(of)] ?? UNKNOWN;
+    const shown = (has: boolean, n: number) => (has ? numberShown(extension, n, this.site) : null);
+    const [wish, gift] = [shown(kind.asked, asked), shown(kind.granted, granted)];
+    const own = extension?.seen?.reasons?.[list.reason(of)];
+    const reason = own ?? REASONS[list.reason(of)];
+    const why = (own || !gift) && reason ? reason.words : "";
+    const said = wordsOf(kind, wish?.text ?? "", gift?.text ?? "", why);
+    const members = {
+      ...{ extension: name, event: kind.event, side: kind.side },
+      ...{ asked: wish?.json ?? null, granted: gift?.json ?? null, reason: reason?.code ?? null },
+    };
+    return {
+      asked,
+      granted,
+      text: flat(`${name} ${said}`),
+      padded: flat(`${name.padEnd(this.width)} ${said}`),
+      json: JSON.stringify(members).slice(1, -1),
+      tail: "",
+      owner: "",
+    };
+  }
+
+  of(list: Watched, of: number): Outcome {
+    const { last, made } = this;
+    const what = list.what(of);
+    const known = last.get(what);
+    const [asked, granted] = [list.asked(of), list.granted(of)];
+    if (known && known.asked === asked && known.granted === granted) return known;
+    const key = `${what} ${asked} ${granted}`;
+    let result = made.get(key);
+    if (!result) {
+      if (made.size >= CACHED_MOST) made.clear();
+      result = this.make(list, of);
+      made.set(key, result);
+    }
+    last.set(what, result);
+    return result;
+  }
 }

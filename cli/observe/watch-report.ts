@@ -4,18 +4,24 @@
 import { meant } from "../base/did-you-mean.ts";
 import { usageError } from "../base/errors.ts";
 import { extensions } from "../extensions/index.ts";
+import type { Extension } from "../extensions/types.ts";
 import type { Selector } from "../policy/rule.ts";
+import type { Site } from "../wire/site.ts";
 import { matches } from "./select.ts";
 import { JsonLines, TextLines } from "./watch-lines.ts";
+import { Outcomes } from "./watch-outcome.ts";
 import type { Watched } from "./watched.ts";
 
 export const NAMES = extensions.map(({ name }) => name);
 
 /** Ids of the extensions; undefined: all. @throws TcpxError (usage) */
-export function parseExtensions(text: string | undefined): Set<number> | undefined {
+export function parseExtensions(
+  text: string | undefined,
+  among: readonly Extension[] = extensions,
+): Set<number> | undefined {
   if (text === undefined) return undefined;
   const found = text.split(",").map((word) => {
-    const extension = extensions.find(({ name }) => name === word);
+    const extension = among.find(({ name }) => name === word);
     if (extension) return extension.id;
     const hint = meant(word, NAMES, `accepted is ${NAMES.join(", ")}`);
     throw usageError(`--ext '${text}' has '${word}', which is none`, text, hint);
@@ -62,14 +68,24 @@ export class Report {
   lost = 0;
   private netns: number;
   private readonly lines: TextLines | JsonLines;
+  private readonly outcomes: Outcomes;
 
   constructor(
     private readonly wanted: Wanted,
     private readonly around: Surroundings,
     json: boolean,
+    among: readonly Extension[] = extensions,
   ) {
-    this.lines = json ? new JsonLines((scope) => around.cgroupOf(scope)) : new TextLines();
+    this.outcomes = new Outcomes(among);
+    this.lines = json
+      ? new JsonLines((scope) => around.cgroupOf(scope), this.outcomes)
+      : new TextLines(undefined, this.outcomes);
     this.netns = around.netns;
+  }
+
+  /** From now on numbers have this table's names. */
+  nameBy(site: Site): void {
+    this.outcomes.nameBy(site);
   }
 
   get done(): boolean {

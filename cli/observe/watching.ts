@@ -8,7 +8,8 @@ import { join } from "node:path";
 import { Exit, TcpxError } from "../base/errors.ts";
 import { type Bridge, Errno, isErrno, unwrap } from "../bridge/bridge.ts";
 import { type Fd, lookup, mapId, openPin, valueSize } from "../bridge/maps.ts";
-import { Direction, Ext, WatchSlot } from "../layout/layout.generated.ts";
+import { extensions } from "../extensions/index.ts";
+import { Direction, WatchSlot } from "../layout/layout.generated.ts";
 import { decode, encode, sizeOf } from "../layout/struct.ts";
 import { layoutDir, topDir } from "../loader/pins.ts";
 import type { Selector } from "../policy/rule.ts";
@@ -41,9 +42,9 @@ export interface Wish {
 const DIRECTIONS = { both: Direction.BOTH, to: Direction.TO, from: Direction.FROM };
 
 /** All that there is to tell of these extensions: 4 bits each. */
-function newsOf(extensions: Wish["extensions"]): number {
-  let bits = 0;
-  for (let id = 0; id < Ext.COUNT; id++) if (extensions?.has(id) ?? true) bits |= 15 << (4 * id);
+function newsOf(wanted: Wish["extensions"]): bigint {
+  let bits = 0n;
+  for (const { id } of extensions) if (wanted?.has(id) ?? true) bits |= 15n << BigInt(4 * id);
   return bits;
 }
 

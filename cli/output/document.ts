@@ -59,3 +59,18 @@ export function* documentParts(document: Record<string, unknown>): Generator<str
   yield* partsOf(document);
   yield "\n";
 }
+
+/** Characters that are written at once. */
+const PART = 65_536;
+
+/** Short texts, joined to longer ones: what writes them is called less often. */
+export function* joined(texts: Iterable<string>): Generator<string> {
+  let part = "";
+  for (const text of texts) {
+    part += text;
+    if (part.length < PART) continue;
+    yield part;
+    part = "";
+  }
+  yield part;
+}

@@ -3,7 +3,7 @@
 
 import type { ArgDef } from "citty";
 import type { TomlTable, TomlValue } from "smol-toml";
-import type { Args } from "../base/args.ts";
+import { type Args, isList } from "../base/args.ts";
 import { meant } from "../base/did-you-mean.ts";
 import { TcpxError } from "../base/errors.ts";
 import { placeRules } from "../extensions/place.ts";
@@ -154,14 +154,14 @@ export class EntryReader {
 
   /** Numbers may stand for themselves, and a list for what the command line separates by commas. */
   private text(value: TomlValue, path: () => Path, key: string, def: ArgDef): string {
-    const isList = def.valueHint?.includes(",") ?? false;
+    const takesList = isList(def);
     if (isScalar(value)) return String(value);
-    const members = isList && Array.isArray(value) ? value : [];
+    const members = takesList && Array.isArray(value) ? value : [];
     const wrong = members.findIndex((member) => !isScalar(member));
     if (members.length > 0 && wrong < 0) return members.join(",");
     const at = wrong < 0 ? [...path(), key] : [...path(), key, wrong];
     const word = def.type === "positional" && def.required === false ? "true, or " : "";
-    const hint = `accepted is ${word}a text or a number${isList ? ", or a list of them" : ""}`;
+    const hint = `accepted is ${word}a text or a number${takesList ? ", or a list of them" : ""}`;
     throw problem(this.source, at, kindOf(wrong < 0 ? value : members[wrong]), hint);
   }
 

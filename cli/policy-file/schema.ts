@@ -2,25 +2,29 @@
 // The JSON schema of policy files, for editors and other programs. It tells shapes; values are judged by the
 // parsers of the commands.
 
-import type { ArgDef } from "citty";
-import { netnsArgs, selectorArgs } from "../base/args.ts";
+import { isList, netnsArgs, selectorArgs, type ValueDef } from "../base/args.ts";
 import { extensions } from "../extensions/index.ts";
+import { identifiers } from "../extensions/options.ts";
 import type { Extension, RuleVerb } from "../extensions/types.ts";
-import { KINDS } from "../policy/rule.ts";
-import { DEFAULT_SITE, EXID_NAMES, hex, SITE_ALGORITHMS, SITE_FIRST, SITE_LAST } from "../wire/site.ts";
+import type { Kind } from "../policy/rule.ts";
+import { hex, SITE_ALGORITHMS, SITE_FIRST, SITE_LAST } from "../wire/site.ts";
 import { FORMAT, flagsOf, SCOPE_KEYS, scopeText, shapeOf, standsAlone, wordOf } from "./keys.ts";
 import { ALGORITHM_NAME, ALGORITHMS_TEXT, EXID_TEXT } from "./site-tables.ts";
 
 type Schema = Record<string, unknown>;
 
-const SCALAR = ["string", "integer"];
+/** A text, or a number where that says the same. */
+const scalar = ({ range }: ValueDef): Schema => ({
+  type: ["string", "integer"],
+  ...(range && !range.unit && { minimum: range.least, maximum: range.most }),
+});
 
 /** A text, or what a list of the command line is here. */
-function valueSchema(def: ArgDef): Schema {
+function valueSchema(def: ValueDef): Schema {
   const { description } = def;
   if (shapeOf(def) === "flag") return { description, type: "boolean" };
-  if (!def.valueHint?.includes(",")) return { description, type: SCALAR };
-  return { description, anyOf: [{ type: SCALAR }, { type: "array", minItems: 1, items: { type: SCALAR } }] };
+  if (!isList(def)) return { description, ...scalar(def) };
+  return { description, anyOf: [scalar(def), { type: "array", minItems: 1, items: scalar(def) }] };
 }
 
 function wordSchema(verb: RuleVerb): Schema {
@@ -35,13 +39,13 @@ function wordSchema(verb: RuleVerb): Schema {
 }
 
 /** What may stand in every rule. */
-function placeSchemas(): Record<string, Schema> {
+function placeSchemas(kinds: readonly Kind[]): Record<string, Schema> {
   const places = Object.entries({ ...selectorArgs, ...netnsArgs });
   return {
     ...Object.fromEntries(places.map(([name, def]) => [name, valueSchema(def)])),
     only: {
       description: "Only this kind of the rules that the verb makes, as when the others were unset",
-      enum: KINDS,
+      enum: kinds,
     },
   };
 }
@@ -57,7 +61,7 @@ function verbSchema(name: string, verb: RuleVerb): Schema {
     type: "object",
     required: [name],
     additionalProperties: false,
-    properties: { [name]: wordSchema(verb), ...Object.fromEntries(flags), ...placeSchemas() },
+    properties: { [name]: wordSchema(verb), ...Object.fromEntries(flags), ...placeSchemas(verb.kinds) },
   };
 }
 
@@ -84,10 +88,10 @@ export function policySchema(): Schema {
         type: "object",
         additionalProperties: false,
         properties: Object.fromEntries(
-          EXID_NAMES.map((name) => [
+          identifiers.map(({ name, documented }) => [
             name,
             {
-              description: `Default: ${DEFAULT_SITE.exids[name]} (${hex(DEFAULT_SITE.exids[name])})`,
+              description: `Default: ${documented} (${hex(documented)})`,
               type: "integer",
               minimum: 1,
               maximum: 0xffff,

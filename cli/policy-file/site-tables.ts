@@ -3,12 +3,11 @@
 
 import type { TomlTable, TomlValue } from "smol-toml";
 import { meant } from "../base/did-you-mean.ts";
+import { changedExids, exidsOf, identifiers } from "../extensions/options.ts";
 import {
   ALGORITHMS,
-  changedExids,
   DEFAULT_SITE,
-  EXID_NAMES,
-  type ExidName,
+  exidOf,
   hex,
   SITE_ALGORITHMS,
   SITE_FIRST,
@@ -22,7 +21,7 @@ import { isTable, kindOf } from "./toml.ts";
 
 /** As the file has them; undefined: it has no such table. */
 export interface SiteTables {
-  exids: ReadonlyMap<ExidName, number> | undefined;
+  exids: ReadonlyMap<string, number> | undefined;
   algorithms: ReadonlyMap<string, number> | undefined;
 }
 
@@ -47,15 +46,15 @@ function tableOf(source: Source, document: TomlTable, key: string): TomlTable | 
   throw problem(source, [key], kindOf(value), `write [${key}]`);
 }
 
-function exidsOf(source: Source, table: TomlTable): Map<ExidName, number> {
-  const found = new Map<ExidName, number>();
-  for (const [key, value] of Object.entries(table)) {
-    const name = EXID_NAMES.find((known) => known === key);
-    if (!name) {
-      const hint = meant(key, EXID_NAMES, `accepted is ${EXID_NAMES.join(", ")}`);
-      throw problem(source, ["exid", key], "unknown key", hint, key);
+function exidTable(source: Source, table: TomlTable): Map<string, number> {
+  const names = identifiers.map(({ name }) => name);
+  const found = new Map<string, number>();
+  for (const [name, value] of Object.entries(table)) {
+    if (!names.includes(name)) {
+      const hint = meant(name, names, `accepted is ${names.join(", ")}`);
+      throw problem(source, ["exid", name], "unknown key", hint, name);
     }
-    found.set(name, numberIn(source, ["exid", key], value, 1, EXID_MOST));
+    found.set(name, numberIn(source, ["exid", name], value, 1, EXID_MOST));
   }
   return found;
 }
@@ -79,7 +78,7 @@ function algorithmsOf(source: Source, table: TomlTable): Map<string, number> {
 export function readTables(source: Source, document: TomlTable): SiteTables {
   const [exid, algorithms] = ["exid", "algorithms"].map((key) => tableOf(source, document, key));
   return {
-    exids: exid && exidsOf(source, exid),
+    exids: exid && exidTable(source, exid),
     algorithms: algorithms && algorithmsOf(source, algorithms),
   };
 }
@@ -139,9 +138,12 @@ export const NOTHING_PRESENT: Present = { site: DEFAULT_SITE, inUse: () => new S
  * @throws TcpxError (usage) with file, line and key
  */
 export function settle(source: Source, tables: SiteTables, present: Present, keep: boolean): Site {
-  const [exids, named] = [tables.exids ?? new Map(), tables.algorithms ?? new Map<string, number>()];
+  const [exids, named] = [
+    tables.exids ?? new Map<string, number>(),
+    tables.algorithms ?? new Map<string, number>(),
+  ];
   const before = keep ? present.site : DEFAULT_SITE;
-  const ids = new Map([...Object.entries(before.exids), ...exids]);
+  const ids = new Map([...Object.entries(exidsOf(before)), ...exids]);
   requireDistinct(source, "exid", [...ids], exids);
   const numbers = new Map([...siteAlgorithms(before).map((a) => [a.name, a.number] as const), ...named]);
   requireDistinct(source, "algorithms", [...numbers], named);
@@ -155,7 +157,8 @@ export function settle(source: Source, tables: SiteTables, present: Present, kee
     const hint = "unset the rules with algorithms that are not in the file first";
     throw problem(source, ["algorithms"], "rules still need the places of others", hint);
   }
-  return { exids: Object.fromEntries(ids) as Site["exids"], algorithms };
+  const changed = identifiers.filter(({ name, documented }) => ids.get(name) !== documented);
+  return { exids: Object.fromEntries(changed.map(({ name }) => [name, ids.get(name)!])), algorithms };
 }
 
 /** A key that TOML takes as it is, or quoted. */
@@ -163,7 +166,7 @@ const keyText = (name: string) => (/^[A-Za-z0-9_-]+$/.test(name) ? name : `"${na
 
 /** The two tables; "" where the host has none. */
 export function printSite(site: Site): string {
-  const ids = changedExids(site).map((name) => `${name} = ${hex(site.exids[name])}\n`);
+  const ids = changedExids(site).map((one) => `${one.name} = ${hex(exidOf(one, site))}\n`);
   const sorted = siteAlgorithms(site).sort((a, b) => a.number - b.number);
   const algorithms = sorted.map(({ name, number }) => `${keyText(name)} = ${hex(number)}\n`);
   const tables = [["exid", ids] as const, ["algorithms", algorithms] as const];

@@ -3,7 +3,7 @@
 // so that the kernel needs two look-ups per connection however many extensions there are.
 
 import { inPrefix } from "./prefix.ts";
-import { KINDS, type Rule } from "./rule.ts";
+import { KINDS, type Kind, type Rule } from "./rule.ts";
 
 export interface Entry {
   direction: "to" | "from";
@@ -14,7 +14,7 @@ export interface Entry {
   address: Uint8Array;
   /** 0..128; IPv4 prefixes start at 96. */
   bits: number;
-  /** Index: extension id * KINDS.length + kind. */
+  /** By slotIndex(). */
   slots: (Rule | undefined)[];
 }
 
@@ -26,6 +26,10 @@ export interface Table {
 }
 
 type Space = Omit<Entry, "address" | "bits" | "slots">;
+
+/** Where the rule of an extension and a kind stands in an entry. */
+export const slotIndex = (extensionId: number, kind: Kind): number =>
+  extensionId * KINDS.length + KINDS.indexOf(kind);
 
 /** What a rule's direction and family cover. */
 const DIRECTIONS = { both: ["to", "from"], to: ["to"], from: ["from"] } as const;
@@ -101,7 +105,7 @@ export function flatten(rules: Rule[], extensionId: (name: string) => number): T
       }
     }
   }
-  const slotOf = (rule: Rule) => extensionId(rule.ext) * KINDS.length + KINDS.indexOf(rule.kind);
+  const slotOf = (rule: Rule) => slotIndex(extensionId(rule.ext), rule.kind);
   const entries = [...spaces.values()].flatMap(({ space, rules }) => fillSpace(space, rules, slotOf));
   return { entries, namespaces, usePorts: rules.some((rule) => rule.selector.port !== 0) };
 }

@@ -36,9 +36,12 @@ export interface Rule {
   none: boolean;
   /** Overrides the application's own choice, too. */
   force: boolean;
-  /** Two numbers whose meaning is the extension's. */
-  value: readonly [number, number];
+  /** Words of 32 bits whose meaning is the extension's: two, and up to VALUE_WORDS. */
+  value: Value;
 }
+
+export type Value = readonly [number, number, ...number[]];
+export const VALUE_WORDS = 16;
 
 type Place = Pick<Rule, "ext" | "kind" | "selector" | "netns">;
 
@@ -89,7 +92,19 @@ export function sameEffect(
   a: Omit<Rule, "selector" | "netns">,
   b: Omit<Rule, "selector" | "netns">,
 ): boolean {
-  return a.none === b.none && a.force === b.force && a.value[0] === b.value[0] && a.value[1] === b.value[1];
+  return a.none === b.none && a.force === b.force && sameValue(a.value, b.value);
+}
+
+function sameValue(a: Value, b: Value): boolean {
+  for (let i = 0; i < a.length || i < b.length; i++) if ((a[i] ?? 0) !== (b[i] ?? 0)) return false;
+  return true;
+}
+
+/** Words that the values of these rules have: two at least. */
+export function valueWords(rules: readonly Pick<Rule, "value">[]): number {
+  let words = 2;
+  for (const { value } of rules) words = Math.max(words, value.length);
+  return words;
 }
 
 /** A number for a rule by its place in a scope, under which the kernel's side counts; never 0. */

@@ -2,8 +2,10 @@
 // Acknowledgment strategies on the wire: the 16 bits behind the experiment identifiers of our own
 // request and answer (delay8, segments8), and TARR (draft-ietf-tcpm-ack-rate-request).
 
-import { Exid } from "../layout/layout.generated.ts";
 import { bitsHex } from "./site.ts";
+
+/** draft-ietf-tcpm-ack-rate-request */
+export const TARR_EXID = 0x00ac;
 
 /** What is asked for, or granted; 0 in a field: unspecified, or refused. */
 export interface AckPair {
@@ -26,7 +28,7 @@ export function decodeAck(bits: number): AckPair {
 }
 
 /** The option with which an end says that it understands TARR. */
-export const tarrCapability = (exid: number = Exid.TARR) => `fe04${bitsHex(exid)}`;
+export const tarrCapability = (exid: number = TARR_EXID) => `fe04${bitsHex(exid)}`;
 
 /** R for so many segments per ACK (1..TARR_MOST): at once is 0. */
 export function encodeTarr(every: number): number {
@@ -39,7 +41,7 @@ export function decodeTarr(r: number): number {
 }
 
 /** TARR's five bytes as hex: kind, length, identifier, then R (7 bits) and a reserved bit. */
-export function tarrHex(every: number, exid: number = Exid.TARR): string {
+export function tarrHex(every: number, exid: number = TARR_EXID): string {
   return `fe05${bitsHex(exid)}${(encodeTarr(every) << 1).toString(16).padStart(2, "0")}`;
 }
 

@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: MIT
 // TCP options out of an Ethernet frame, for people to look at.
 
-import { formatDuration } from "../base/duration.ts";
-import { describeRequest } from "./request.ts";
-import { DEFAULT_SITE, type Site } from "./site.ts";
-import { decodeUto, UTO_KIND } from "./uto.ts";
-
 export interface TcpFrame {
   sourcePort: number;
   destinationPort: number;
-  syn: boolean;
-  ack: boolean;
+  isSyn: boolean;
+  isAck: boolean;
   options: Uint8Array[];
 }
 
@@ -39,24 +34,21 @@ export function parseFrame(frame: Uint8Array): TcpFrame | undefined {
   return {
     sourcePort: view.getUint16(headerLength),
     destinationPort: view.getUint16(headerLength + 2),
-    syn: (flags & 2) !== 0,
-    ack: (flags & 16) !== 0,
+    isSyn: (flags & 2) !== 0,
+    isAck: (flags & 16) !== 0,
     options: splitOptions(ip.subarray(headerLength + 20, end)),
   };
 }
 
 const NAMES: Record<number, string> = { 1: "nop", 2: "mss", 3: "wscale", 4: "sackOK", 8: "timestamps" };
 /** Lengths that these kinds have to have. */
-const LENGTHS: Record<number, number> = { 1: 1, 2: 4, 3: 3, 4: 2, 8: 10, [UTO_KIND]: 4 };
+const LENGTHS: Record<number, number> = { 1: 1, 2: 4, 3: 3, 4: 2, 8: 10 };
 
-/** "mss 1460", "user timeout 3s (1c040003)". */
-export function describeOption(option: Uint8Array, site: Site = DEFAULT_SITE): string {
+/** "mss 1460"; options that Linux does not send by itself are numbers. */
+export function describePlain(option: Uint8Array): string {
   const kind = option[0]!;
-  const request = describeRequest(option, site);
-  if (request) return request;
   if (LENGTHS[kind] !== option.length) return `kind ${kind} (${option.toHex()})`;
   const number = (option[2]! << 8) | option[3]!;
-  if (kind === UTO_KIND) return `user timeout ${formatDuration(decodeUto(number))} (${option.toHex()})`;
   const name = NAMES[kind]!;
   return kind === 2 ? `${name} ${number}` : kind === 3 ? `${name} ${option[2]}` : name;
 }

@@ -2,13 +2,15 @@
 // What a site may have agreed on for itself: other experiment identifiers (RFC 6994), and numbers for
 // congestion controls that have none of ours. Pure; the host's table is read by loader/site-map.ts.
 
-import { Algorithm, Exid, structs } from "../layout/layout.generated.ts";
+import { Algorithm, structs } from "../layout/layout.generated.ts";
 
-/** "cc-ask" for TCPX_EXID_CC_ASK. */
-type Spelled<S extends string> = S extends `${infer A}_${infer B}`
-  ? `${Lowercase<A>}-${Lowercase<B>}`
-  : Lowercase<S>;
-export type ExidName = Spelled<keyof typeof Exid>;
+/** An experiment identifier (RFC 6994) of an extension. */
+export interface Identifier {
+  /** In policy files. */
+  name: string;
+  /** What it is where the site says nothing else. */
+  documented: number;
+}
 
 export interface SiteAlgorithm {
   /** As the kernel has it. */
@@ -18,7 +20,8 @@ export interface SiteAlgorithm {
 }
 
 export interface Site {
-  exids: Readonly<Record<ExidName, number>>;
+  /** By name, those that are others than documented. */
+  exids: Readonly<Record<string, number>>;
   /** By slot: rules refer to it, so that an algorithm keeps its slot; null: free. */
   algorithms: readonly (SiteAlgorithm | null)[];
 }
@@ -33,20 +36,19 @@ export const SITE_ALGORITHMS = structs.tcpx_site.fields.algorithms.dims[0];
 export const SITE_FIRST = 0x8000;
 export const SITE_LAST = 0xfffe;
 
-const DOCUMENTED = Object.entries(Exid).map(([name, id]) => [name.toLowerCase().replace("_", "-"), id]);
 /** The documented identifiers, and no algorithms. */
-export const DEFAULT_SITE: Site = {
-  exids: Object.fromEntries(DOCUMENTED) as Site["exids"],
-  algorithms: Array<null>(SITE_ALGORITHMS).fill(null),
-};
-export const EXID_NAMES = Object.keys(DEFAULT_SITE.exids) as ExidName[];
+export const DEFAULT_SITE: Site = { exids: {}, algorithms: Array<null>(SITE_ALGORITHMS).fill(null) };
+
+/** The identifier as it travels at this site. */
+export const exidOf = ({ name, documented }: Identifier, { exids }: Site): number =>
+  exids[name] ?? documented;
 
 const sameAlgorithm = (a: SiteAlgorithm | null | undefined, b: SiteAlgorithm | null | undefined) =>
   a?.name === b?.name && a?.number === b?.number;
 
 export function sameSite(a: Site, b: Site): boolean {
   return (
-    EXID_NAMES.every((name) => a.exids[name] === b.exids[name]) &&
+    Object.keys({ ...a.exids, ...b.exids }).every((name) => a.exids[name] === b.exids[name]) &&
     a.algorithms.every((algorithm, slot) => sameAlgorithm(algorithm, b.algorithms[slot]))
   );
 }
@@ -64,10 +66,6 @@ export const bitsHex = (n: number) => n.toString(16).padStart(4, "0");
 export const hex = (n: number) => `0x${bitsHex(n)}`;
 
 export const siteAlgorithms = ({ algorithms }: Site): SiteAlgorithm[] => algorithms.filter((a) => a !== null);
-
-/** Identifiers that are others than in `base`, the documented ones when left out. */
-export const changedExids = ({ exids }: Site, base: Site = DEFAULT_SITE): ExidName[] =>
-  EXID_NAMES.filter((name) => exids[name] !== base.exids[name]);
 
 /** Every name that rules of this host may have. */
 export const algorithmNames = (site: Site): string[] => [

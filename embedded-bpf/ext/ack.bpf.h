@@ -6,279 +6,247 @@
 #ifndef TCPX_ACK_BPF_H
 #define TCPX_ACK_BPF_H
 
-#include "../request.bpf.h"
+#include "../exchange.bpf.h"
+#include "ack_apply.bpf.h"
 #include "tarr.bpf.h"
 
-#define TCPX_SOL_SOCKET 1
-#define TCPX_SO_MARK 36
-#define TCPX_DELAY_MOST_US 200000 /* TCP_DELACK_MAX */
-#define TCPX_ACK_SAMPLES 8	  /* of the RTT; a pure receiver gets none later */
-
-#define TCPX_RTT BPF_SOCK_OPS_RTT_CB_FLAG
-
-#define TCPX_ACK_CLOCK_SHIFT 28 /* a quarter of a second */
-#define TCPX_ACK_PATIENCE 8	/* of these: the agent takes milliseconds to serve a namespace */
-
-struct net___inode {
-	struct {
-		unsigned int inum;
-	} ns;
-} __attribute__((preserve_access_index));
-
-struct sock_common___net {
-	struct {
-		struct net___inode *net;
-	} skc_net;
-} __attribute__((preserve_access_index));
-
-static __always_inline __u8 ack_field(const struct tcpx_rule *rule, enum tcpx_ack_field field)
+static __always_inline void ack_take(struct tcpx_conn *conn, __u32 kind,
+				     const struct tcpx_rule *rule)
 {
-	return rule->value[0] >> field;
+	struct tcpx_ack_conn *ack = &conn->states.ack;
+
+	if (kind == TCPX_KIND_ASK) {
+		ack->ask = rule->value[0];
+	} else if (kind == TCPX_KIND_LOCAL) {
+		ack->local = rule->value[0];
+		ack->local_us = rule->value[1];
+	} else {
+		ack->accept = rule->value[0];
+		ack->accept_us = rule->value[1];
+	}
+}
+
+/* The kernel itself takes its cap on delayed ACKs back. */
+static __always_inline void ack_again(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, void *tp)
+{
+	if (conn->states.ack.marked)
+		ack_mark(ctx, 0, 0);
+}
+
+static __always_inline void ack_renew(struct tcpx_conn *conn)
+{
+	struct tcpx_ack_conn *ack = &conn->states.ack;
+	__u32 before_us = ack->before_us;
+
+	__builtin_memset(ack, 0, sizeof(*ack));
+	ack->before_us = before_us;
 }
 
 /* Delay and segments as they travel: an accept rule bounds the second, and its delay the first. */
-static __always_inline __u16 ack_bounded(const struct tcpx_rule *accept, __u16 asked)
+static __always_inline __u16 ack_bounded(__u32 accept, __u16 asked)
 {
 	__u8 most = ack_field(accept, TCPX_ACK_EVERY), segments = asked & 0xff;
 
 	return (asked & 0xff00) | (segments < most ? segments : most);
 }
 
-static __always_inline bool ack_accepts(const struct tcpx_conn *conn)
-{
-	return rule_active(&conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ACCEPT]);
-}
-
-/* Of the socket's network namespace; 0: not known. */
-static __always_inline __u32 netns_inode(struct bpf_sock_ops *ctx)
-{
-	struct bpf_sock *sk = ctx->sk;
-	struct sock_common___net *common = sk ? (void *)bpf_skc_to_tcp_sock(sk) : NULL;
-
-	return common ? common->skc_net.net->ns.inum : 0;
-}
-
-/* The agent has to know the namespaces in which it is needed. */
-static __always_inline void ack_notice(struct bpf_sock_ops *ctx)
-{
-	__u32 inode = netns_inode(ctx);
-
-	if (inode && !bpf_map_lookup_elem(&served, &inode))
-		bpf_ringbuf_output(&notices, &inode, sizeof(inode), 0);
-}
-
-/* Never 0, and the same again after a minute. */
-static __always_inline __u8 ack_clock(void)
-{
-	return (bpf_ktime_get_ns() >> TCPX_ACK_CLOCK_SHIFT) | 1;
-}
-
-/*
- * Do the routes of this bit stand in the connection's namespace? Without them a peer could steer
- * our routing: the bit may mean something to the administrator. Sets *wait where they may come.
- */
-static __always_inline bool ack_routed(struct bpf_sock_ops *ctx, int bit, bool *wait)
-{
-	__u32 inode = netns_inode(ctx);
-	struct tcpx_served *service = inode ? bpf_map_lookup_elem(&served, &inode) : NULL;
-
-	if (service && service->mark_bits & 1U << bit)
-		return true;
-	*wait = inode &&
-		(!service || !(service->flags & (TCPX_SERVED_NO_ROUTES | TCPX_SERVED_DECLINED)));
-	return false;
-}
-
-/*
- * The mark selects the routes with quickack; its other bits stay, and a bit that
- * the application had set itself is never taken away. Where the routes are still to come, the
- * connection's next segments try again: see ack_waits().
- */
-__noinline int ack_mark(struct bpf_sock_ops *ctx, int at_once, int bit)
-{
-	struct tcpx_conn *conn = conn_of(ctx);
-	struct bpf_sock *sk = ctx->sk;
-	__u32 before, mark;
-	bool wait = false;
-	__u8 marked = 0;
-	int err;
-
-	if (!sk || !conn)
-		return 0;
-	before = mark = sk->mark;
-	if (conn->ack.marked)
-		mark &= ~(1U << ((conn->ack.marked - 1) & 31));
-	bit &= 31;
-	if (at_once && !(mark & 1U << bit) && ack_routed(ctx, bit, &wait)) {
-		mark |= 1U << bit;
-		marked = bit + 1;
-	}
-	if (!wait)
-		conn->ack.waits = 0;
-	else if (!conn->ack.waits)
-		conn->ack.waits = ack_clock();
-	err = mark == before
-		      ? 0
-		      : bpf_setsockopt(ctx, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
-	if (err) {
-		TCPX_ERROR(TCPX_EXT_ACK, err);
-		return 0;
-	}
-	if (marked && marked != conn->ack.marked)
-		count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
-	conn->ack.marked = marked;
-	return 0;
-}
-
-/* The kernel takes 2 ticks at the least. 0: nothing to set. */
-static __always_inline __u32 ack_delay_us(const struct tcpx_conn *conn, __u32 rtt)
-{
-	__u32 us = conn->ack.delay_us, least = 2 * config.jiffy_us;
-
-	if (conn->ack.divisor && rtt) {
-		rtt /= conn->ack.divisor;
-		if (!us || rtt < us)
-			us = rtt ?: 1;
-	}
-	if (us > TCPX_DELAY_MOST_US)
-		return TCPX_DELAY_MOST_US;
-	return us && us < least ? least : us;
-}
-
-__noinline int ack_delay(struct bpf_sock_ops *ctx, __u32 srtt_us)
-{
-	struct tcpx_conn *conn = conn_of(ctx);
-	__u32 us = conn ? ack_delay_us(conn, srtt_us >> 3) : 0;
-	int err;
-
-	if (!conn || !us || us == conn->ack.applied_us)
-		return 0;
-	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCP_BPF_DELACK_MAX, &us, sizeof(us));
-	if (err) {
-		TCPX_ERROR(TCPX_EXT_ACK, err);
-		return 0;
-	}
-	if (!conn->ack.applied_us)
-		count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
-	conn->ack.applied_us = us;
-	return 0;
-}
-
-/* From now on we acknowledge like this: a rule's numbers, or what a peer was granted. */
-__noinline int ack_adopt(struct bpf_sock_ops *ctx, __u32 kind, __u32 every, __u32 divisor)
-{
-	struct tcpx_conn *conn = conn_of(ctx);
-	const struct tcpx_rule *rule;
-
-	if (!conn || kind >= TCPX_KIND_COUNT)
-		return 0;
-	rule = &conn->policy.rules[TCPX_EXT_ACK][kind];
-	conn->ack.rule = rule->id;
-	conn->ack.every = every;
-	conn->ack.divisor = divisor;
-	conn->ack.floor = ack_field(rule, TCPX_ACK_FLOOR);
-	conn->ack.delay_us = rule->value[1];
-	conn->ack.bound = kind == TCPX_KIND_ACCEPT;
-	if (every)
-		ack_notice(ctx);
-	ack_mark(ctx, every == 1, ack_field(rule, TCPX_ACK_MARK_BIT));
-	if (every == 1)
-		return 0;
-	ack_delay(ctx, ctx->srtt_us);
-	conn->ack.samples = divisor ? TCPX_ACK_SAMPLES : 0;
-	if (divisor)
-		callback_flags(ctx, conn, TCPX_RTT, 0);
-	return 0;
-}
-
 /* The paper's request goes on the first segment; TARR's waits for the peer's announcement. */
-static __always_inline void ack_start(struct tcpx_conn *conn)
+static __always_inline void ack_start(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
-	const struct tcpx_rule *ask = &conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK];
+	struct tcpx_ack_conn *ack = &conn->states.ack;
 
-	if (!tarr_asks(ask))
-		request_start(conn, TCPX_EXT_ACK, ask->value[0]);
+	if (!tarr_asks(ack))
+		exchange_start(&ack->rules, &ack->ours, ack->ask);
 }
 
-static __always_inline void ack_received(struct tcpx_conn *conn)
+/* Both sides may ask: then our request and our answer take turns. */
+static __always_inline void ack_say(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+				    union tcpx_option *o)
 {
-	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_ACK);
-	__u16 answer = r->answer_bits, asked = r->asked;
+	const struct tcpx_ack_conn *ack = &conn->states.ack;
 
-	request_take_ask(conn, TCPX_EXT_ACK, request_of_peer(conn, TCPX_EXT_ACK)->ask_bits);
-	request_take_answer(conn, TCPX_EXT_ACK,
-			    answer && (answer >> 8 == asked >> 8 || !(answer >> 8)) &&
-				    (answer & 0xff) <= (asked & 0xff),
-			    !answer);
-	tarr_received(conn, ack_accepts(conn));
+	if (exchange_speaks(&ack->peers) && !(exchange_speaks(&ack->ours) && conn->segments & 1))
+		exchange_say(TCPX_EXT_ACK, &ack->peers, o);
+	else if (exchange_speaks(&ack->ours))
+		exchange_say(TCPX_EXT_ACK, &ack->ours, o);
+	else
+		tarr_option(ctx, conn, o);
 }
 
-static __always_inline void ack_local(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
+static __always_inline void ack_segment(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
-	const struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_LOCAL];
+	if (conn->states.ack.waits && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
+		ack_waits(ctx);
+}
 
-	if (rule_active(local) && !conn->ack.rule)
-		ack_adopt(ctx, TCPX_KIND_LOCAL, ack_field(local, TCPX_ACK_EVERY),
-			  ack_field(local, TCPX_ACK_DIVISOR));
+static __always_inline bool ack_waiting(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
+{
+	return conn->states.ack.waits;
+}
+
+/* With TARR both roles announce it. */
+static __always_inline const struct tcpx_rule *ack_syn_ack_rule(const struct tcpx_hits *hits)
+{
+	const struct tcpx_rule *accept = policy_rule(hits, TCPX_EXT_ACK, TCPX_KIND_ACCEPT), *ask;
+
+	if (rule_active(accept))
+		return accept;
+	ask = policy_rule(hits, TCPX_EXT_ACK, TCPX_KIND_ASK);
+	return tarr_rule(ask) ? ask : accept;
+}
+
+static __always_inline void ack_say_syn_ack(const struct tcpx_handover *h,
+					    const struct tcpx_rule *rule, union tcpx_option *o)
+{
+	__u16 asked = h->asked[TCPX_EXT_ACK];
+
+	if (h->notes[TCPX_EXT_ACK] == TCPX_TARR_CAPABLE_LEN)
+		tarr_bytes(TCPX_TARR_CAPABLE_LEN, 0, o);
+	else if (!tarr_rule(rule) && h->asks[TCPX_EXT_ACK] == 1 && asked)
+		exchange_bytes(TCPX_EXT_ACK, TCPX_ROLE_ANSWER, ack_bounded(rule->value[0], asked),
+			       o);
+}
+
+static __always_inline void ack_see_syn(struct tcpx_handover *h, __u32 role, const __u8 *option,
+					__u32 len)
+{
+	tarr_see(&h->notes[TCPX_EXT_ACK], len);
+}
+
+static __always_inline bool ack_looks(const struct tcpx_conn *conn)
+{
+	return tarr_asks(&conn->states.ack);
+}
+
+/* A changed wish for ACKs may come at any time. */
+static __always_inline bool ack_listens(const struct tcpx_conn *conn)
+{
+	return rules_active(&conn->states.ack.rules, TCPX_KIND_ACCEPT);
+}
+
+static __always_inline void ack_see(struct tcpx_conn *conn, __u32 role, const __u8 *option,
+				    __u32 len)
+{
+	tarr_see(&conn->states.ack.tarr_seen, len);
+	conn->states.ack.tarr_bits = option[4];
+}
+
+static __always_inline void ack_judge(struct tcpx_conn *conn)
+{
+	struct tcpx_ack_conn *ack = &conn->states.ack;
+	__u16 answer = ack->ours.answer_bits, asked = ack->ours.asked;
+
+	exchange_take_ask(conn, TCPX_EXT_ACK, &ack->rules, &ack->peers, ack->peers.ask_bits,
+			  EXCHANGE_ANY_TIME, !ack->tarr_seen);
+	exchange_take_answer(conn, TCPX_EXT_ACK, &ack->ours,
+			     answer && (answer >> 8 == asked >> 8 || !(answer >> 8)) &&
+				     (answer & 0xff) <= (asked & 0xff),
+			     !answer);
+	tarr_judge(conn);
+}
+
+static __always_inline bool ack_pending(const struct tcpx_conn *conn)
+{
+	return conn->states.ack.tarr & TCPX_TARR_PENDING;
+}
+
+static __always_inline void ack_local(struct bpf_sock_ops *ctx, const struct tcpx_ack_conn *ack)
+{
+	if (rules_active(&ack->rules, TCPX_KIND_LOCAL) && !ack->rule)
+		ack_adopt(ctx, TCPX_KIND_LOCAL, ack_field(ack->local, TCPX_ACK_EVERY),
+			  ack_field(ack->local, TCPX_ACK_DIVISOR));
 }
 
 /* The handshake is complete, or the peer has asked later. */
-static __always_inline void ack_established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+static __always_inline void ack_established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+					    bool local)
 {
-	struct tcpx_request_conn *r = request_of_peer(conn, TCPX_EXT_ACK);
-	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_ACK];
-	const struct tcpx_rule *accept = &rules[TCPX_KIND_ACCEPT];
+	struct tcpx_ack_conn *ack = &conn->states.ack;
+	struct tcpx_exchange *r = &ack->peers;
 	__u16 granted;
 
+	if (local) {
+		ack_local(ctx, ack);
+		return;
+	}
 	if (r->state == TCPX_REQUEST_PENDING) {
-		granted = ack_bounded(accept, r->asked);
+		granted = ack_bounded(ack->accept, r->asked);
 		if ((granted & 0xff) < (r->asked & 0xff))
 			count_apart(TCPX_EXT_ACK, TCPX_COUNTER_CLAMPED);
 		ack_adopt(ctx, TCPX_KIND_ACCEPT, granted & 0xff, granted >> 8);
-		conn->ack.tarr &= ~TCPX_TARR_RULES;
-		request_decide(conn, TCPX_EXT_ACK, granted, granted, granted);
-	} else if (conn->ack.tarr & TCPX_TARR_PENDING) {
-		granted = ack_bounded(accept, conn->ack.tarr_segments ?: 1);
-		if (granted < conn->ack.tarr_segments)
+		ack->tarr &= ~TCPX_TARR_RULES;
+		exchange_decide(conn, TCPX_EXT_ACK, r, granted, granted, granted);
+	} else if (ack->tarr & TCPX_TARR_PENDING) {
+		granted = ack_bounded(ack->accept, ack->tarr_segments ?: 1);
+		if (granted < ack->tarr_segments)
 			count_apart(TCPX_EXT_ACK, TCPX_COUNTER_CLAMPED);
 		ack_adopt(ctx, TCPX_KIND_ACCEPT, granted & 0xff, 0);
-		conn->ack.tarr |= TCPX_TARR_RULES;
+		ack->tarr |= TCPX_TARR_RULES;
 		conn_news(conn, TCPX_EXT_ACK, TCPX_NEWS_PEERS);
 	} else {
-		ack_local(ctx, conn);
+		ack_local(ctx, ack);
 	}
-	conn->ack.tarr &= ~TCPX_TARR_PENDING;
+	ack->tarr &= ~TCPX_TARR_PENDING;
 }
 
-/*
- * A segment is about to leave, maybe an ACK: do the routes of the mark stand by now? (Most that
- * arrive take the kernel's fast path, which shows them to nobody.) Global: see receive_judge().
- */
-__noinline int ack_waits(struct bpf_sock_ops *ctx)
+/* TARR has no answer. */
+static __always_inline bool ack_tell_ours(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn,
+					  struct tcpx_watched_news *e)
 {
-	struct tcpx_conn *conn = conn_of(ctx);
-	const struct tcpx_rule *rule;
+	const struct tcpx_ack_conn *ack = &conn->states.ack;
 
-	if (!conn || !conn->ack.waits)
-		return 0;
-	rule = &conn->policy
-			.rules[TCPX_EXT_ACK][conn->ack.bound ? TCPX_KIND_ACCEPT : TCPX_KIND_LOCAL];
-	ack_mark(ctx, 1, ack_field(rule, TCPX_ACK_MARK_BIT));
-	if (conn->ack.waits && (__u8)(ack_clock() - conn->ack.waits) > TCPX_ACK_PATIENCE)
-		conn->ack.waits = 0;
-	return 0;
+	if (ack->tarr & TCPX_TARR_ASKED)
+		e->asked = ack->tarr_asked ?: 1;
+	else if (tarr_asks(ack))
+		e->asked = ack->ask & 0xff;
+	else
+		return false;
+	return true;
 }
 
-/* A sample of the RTT: follow it for a while. */
-static __always_inline void ack_rtt(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+static __always_inline bool ack_tell_peers(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn,
+					   struct tcpx_watched_news *e)
 {
-	if (conn->ack.samples) {
-		conn->ack.samples--;
-		/* since 6.10 the new value is an argument; the socket's is still the one before */
-		ack_delay(ctx, ctx->args[1] ?: ctx->srtt_us);
+	const struct tcpx_ack_conn *ack = &conn->states.ack;
+
+	if (!(ack->tarr & TCPX_TARR_RULES))
+		return false;
+	e->asked = ack->tarr_segments ?: 1;
+	e->granted = ack->every;
+	if (!e->granted) {
+		e->event = TCPX_WATCH_DENIED;
+		e->reason = TCPX_REASON_NOT_ALLOWED;
+	} else if (e->granted != e->asked) {
+		e->reason = TCPX_REASON_CLAMPED;
 	}
-	if (!conn->ack.samples)
-		callback_flags(ctx, conn, 0, TCPX_RTT);
+	return true;
 }
+
+static const struct tcpx_extension ack_extension = {
+	.ours = __builtin_offsetof(struct tcpx_conn, states.ack.ours),
+	.peers = __builtin_offsetof(struct tcpx_conn, states.ack.peers),
+	.kind = TCPX_OPTION_EXP,
+	.syn_ack_len = TCPX_EXCHANGE_LEN,
+	.take = ack_take,
+	.renew = ack_renew,
+	.again = ack_again,
+	.start = ack_start,
+	.speaks = tarr_speaks,
+	.say = ack_say,
+	.segment = ack_segment,
+	.waits = ack_waiting,
+	.syn_ack_rule = ack_syn_ack_rule,
+	.say_syn_ack = ack_say_syn_ack,
+	.see_syn = ack_see_syn,
+	.looks = ack_looks,
+	.listens = ack_listens,
+	.see = ack_see,
+	.judge = ack_judge,
+	.pending = ack_pending,
+	.established = ack_established,
+	.rtt = ack_rtt,
+	.tell_ours = ack_tell_ours,
+	.tell_peers = ack_tell_peers,
+};
 
 #endif

@@ -3,179 +3,202 @@
 #ifndef TCPX_CC_REQUEST_BPF_H
 #define TCPX_CC_REQUEST_BPF_H
 
-#include "../algorithms.bpf.h"
-#include "../request.bpf.h"
+#include "../exchange.bpf.h"
+#include "cc_name.bpf.h"
 
-#define TCPX_TCP_CONGESTION 13
-
-struct tcp_congestion_ops {
-	char name[TCPX_CA_NAME_MAX];
-} __attribute__((preserve_access_index));
-
-struct inet_connection_sock___cc {
-	const struct tcp_congestion_ops *icsk_ca_ops;
-	__u8 icsk_ca_setsockopt : 1;
-} __attribute__((preserve_access_index));
-
-/* The congestion control in use, under the kernel's name for it. */
-static __always_inline void cc_name(const struct inet_connection_sock___cc *icsk, char *name)
+static __always_inline void cc_take(struct tcpx_conn *conn, __u32 kind,
+				    const struct tcpx_rule *rule)
 {
-	const struct tcp_congestion_ops *ops = icsk->icsk_ca_ops;
-	const __u64 *from = ops ? (const void *)&ops->name : NULL;
-	__u64 *to = (__u64 *)name;
+	struct tcpx_cc_request_conn *cc = &conn->states.cc_request;
 
-	to[0] = from ? from[0] : 0;
-	to[1] = from ? from[1] : 0;
+	if (kind == TCPX_KIND_ASK)
+		cc->exchange.asked = cc_number(rule->value[0]);
+	else if (kind == TCPX_KIND_LOCAL)
+		cc->local = rule->value[0];
+	else
+		cc->allowed = rule->value[0];
 }
 
-static __always_inline bool cc_same(const char *name, const char *other)
+static __always_inline void cc_renew(struct tcpx_conn *conn)
 {
-	const __u64 *words = (const __u64 *)name, *others = (const __u64 *)other;
+	struct tcpx_cc_request_conn *cc = &conn->states.cc_request;
 
-	return words[0] == others[0] && words[1] == others[1];
+	__builtin_memset(&cc->rules, 0, sizeof(cc->rules));
+	__builtin_memset(&cc->exchange, 0, sizeof(cc->exchange));
 }
 
-static __always_inline __u64 cc_in_use(const struct inet_connection_sock___cc *icsk)
+/* As cc_undo(): the kernel takes what we set for the application's choice. */
+static __always_inline void cc_again(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, void *tp)
 {
+	struct tcpx_cc_request_conn *cc = &conn->states.cc_request;
 	char name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
+	__u64 ours = cc->ours_sum;
+	int err;
 
-	cc_name(icsk, name);
-	return cc_sum(name);
+	__builtin_memcpy(name, cc->before, sizeof(name));
+	if (!cc->applied || !name[0] || cc_in_use(tp) != ours || cc_sum(name) == ours)
+		return;
+	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
+	if (err)
+		TCPX_ERROR(TCPX_EXT_CC_REQUEST, err);
+	else
+		cc->ours_sum = cc_sum(name);
+}
+
+static __always_inline void cc_start(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+{
+	struct tcpx_cc_request_conn *cc = &conn->states.cc_request;
+
+	if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB)
+		exchange_start(&cc->rules, &cc->exchange, cc->exchange.asked);
 }
 
 /* The allow-list is the only gate: BPF ignores net.ipv4.tcp_allowed_congestion_control. */
-static __always_inline bool cc_allowed(const struct tcpx_rule *accept, __u16 number)
+static __always_inline bool cc_allowed(__u32 allowed, __u16 number)
 {
 	__u32 algorithm = cc_algorithm(number);
 
-	return rule_active(accept) && algorithm < TCPX_ALGORITHMS &&
-	       accept->value[0] & 1U << algorithm;
+	return algorithm < TCPX_ALGORITHMS && allowed & 1U << algorithm;
 }
 
-/* Has the application chosen (setsockopt on this socket or on its listener)? */
-static __always_inline bool cc_is_applications(struct bpf_sock_ops *ctx,
-					       const struct tcpx_conn *conn)
+/* What a SYN-ACK says to this ask, before anything could be tried. */
+static __always_inline __u16 cc_promise(__u32 allowed, __u16 asked)
 {
-	struct bpf_sock *sk = ctx->sk;
-	struct inet_connection_sock___cc *icsk;
+	return cc_allowed(allowed, asked) ? asked : TCPX_CC_REFUSED;
+}
 
-	if (!sk)
-		return false;
-	icsk = (void *)bpf_skc_to_tcp_sock(sk);
-	if (!icsk)
-		return false;
-	if (conn->cc_applied) /* which leaves the same mark; with Fast Open both may come after */
-		return cc_in_use(icsk) != conn->before.cc_ours;
-	return BPF_CORE_READ_BITFIELD(icsk, icsk_ca_setsockopt);
+static __always_inline const struct tcpx_rule *cc_syn_ack_rule(const struct tcpx_hits *hits)
+{
+	return policy_rule(hits, TCPX_EXT_CC_REQUEST, TCPX_KIND_ACCEPT);
+}
+
+static __always_inline void cc_say_syn_ack(const struct tcpx_handover *h,
+					   const struct tcpx_rule *rule, union tcpx_option *o)
+{
+	if (h->asks[TCPX_EXT_CC_REQUEST] == 1)
+		exchange_bytes(TCPX_EXT_CC_REQUEST, TCPX_ROLE_ANSWER,
+			       cc_promise(rule->value[0], h->asked[TCPX_EXT_CC_REQUEST]), o);
+}
+
+static __always_inline void cc_judge(struct tcpx_conn *conn)
+{
+	struct tcpx_cc_request_conn *cc = &conn->states.cc_request;
+	struct tcpx_exchange *r = &cc->exchange;
+	__u16 answer = r->answer_bits;
+
+	/* an unknown number is refused, not malformed: a newer peer may know more */
+	exchange_take_ask(conn, TCPX_EXT_CC_REQUEST, &cc->rules, r, r->ask_bits != TCPX_CC_REFUSED,
+			  EXCHANGE_OPENING, true);
+	exchange_take_answer(conn, TCPX_EXT_CC_REQUEST, r, answer == r->asked,
+			     answer == TCPX_CC_REFUSED);
 }
 
 /* `kind`: of the rule that wants it. Returns whether it is set. Global: see receive_judge(). */
 __noinline int cc_apply(struct bpf_sock_ops *ctx, __u32 kind, __u32 algorithm)
 {
+	char name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
+	char now[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
 	struct tcpx_conn *conn = conn_of(ctx);
 	struct inet_connection_sock___cc *icsk;
-	char name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
-	struct bpf_sock *sk;
+	struct tcpx_cc_request_conn *cc;
+	struct bpf_sock *sk = ctx->sk;
 	bool same = false;
-	int err = 0;
+	__u8 flags;
 
-	if (!conn || kind >= TCPX_KIND_COUNT || algorithm >= TCPX_ALGORITHMS)
+	if (!conn || !sk || algorithm >= TCPX_ALGORITHMS)
 		return 0;
-	if (!(conn->policy.rules[TCPX_EXT_CC_REQUEST][kind].flags & TCPX_RULE_FORCE) &&
-	    cc_is_applications(ctx, conn)) {
+	cc = &conn->states.cc_request;
+	icsk = (void *)bpf_skc_to_tcp_sock(sk);
+	if (!icsk)
+		return 0;
+	flags = kind == TCPX_KIND_LOCAL ? cc->rules.flags[TCPX_KIND_LOCAL]
+					: cc->rules.flags[TCPX_KIND_ACCEPT];
+	if (!(flags & TCPX_RULE_FORCE) && cc_is_applications(icsk, cc)) {
 		count_apart(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_KEPT);
 		return 0;
 	}
-	sk = ctx->sk;
-	icsk = sk ? (void *)bpf_skc_to_tcp_sock(sk) : NULL;
 	cc_named(algorithm, name);
-	if (icsk && !conn->cc_applied) {
-		cc_name(icsk, conn->before.cc);
-		same = cc_same(conn->before.cc, name);
+	if (!cc->applied) {
+		cc_name(icsk, now);
+		same = cc_same(now, name);
 	}
-	if (!same)
-		err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_CONGESTION, name, sizeof(name));
-	if (err) {
-		TCPX_ERROR(TCPX_EXT_CC_REQUEST, err);
+	if (cc_set(ctx, icsk, cc, name, same))
 		return 0;
-	}
-	if (same)
-		conn->before.cc_ours = cc_sum(name);
-	else if (icsk)
-		conn->before.cc_ours = cc_in_use(icsk);
-	conn->cc_applied = 1;
 	count(TCPX_EXT_CC_REQUEST, TCPX_COUNTER_APPLIED);
 	return 1;
 }
 
-/* What a SYN-ACK says to this ask, before anything could be tried. */
-static __always_inline __u16 cc_promise(const struct tcpx_rule *accept, __u16 asked)
+/* Why cc_apply() has not, where the rule allows it. */
+static __always_inline bool cc_kept(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
 {
-	return cc_allowed(accept, asked) ? asked : TCPX_CC_REFUSED;
+	struct bpf_sock *sk = ctx->sk;
+	void *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+
+	return tp && cc_is_applications(tp, &conn->states.cc_request);
 }
 
-static __always_inline void cc_start(struct tcpx_conn *conn)
+/* The same for a watcher. */
+static __always_inline __u8 cc_refusal(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
 {
-	request_start(conn, TCPX_EXT_CC_REQUEST,
-		      cc_number(conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_ASK].value[0]));
+	const struct tcpx_cc_request_conn *cc = &conn->states.cc_request;
+
+	if (!cc_allowed(cc->allowed, cc->exchange.asked))
+		return TCPX_REASON_NOT_ALLOWED;
+	return cc_kept(ctx, conn) ? TCPX_REASON_APPLICATION : TCPX_REASON_KERNEL;
 }
 
-static __always_inline void cc_received(struct tcpx_conn *conn)
-{
-	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_CC_REQUEST);
-	__u16 answer = r->answer_bits;
-
-	/* an unknown number is refused, not malformed: a newer peer may know more */
-	request_take_ask(conn, TCPX_EXT_CC_REQUEST, r->ask_bits != TCPX_CC_REFUSED);
-	request_take_answer(conn, TCPX_EXT_CC_REQUEST, answer == r->asked,
-			    answer == TCPX_CC_REFUSED);
-}
-
-/* Our own wish: as iw_local(), and after it, since some algorithms pace by the window that they
- * find when they begin. */
+/* Our own wish. */
 static __always_inline void cc_local(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
-	const struct tcpx_rule *local = &conn->policy.rules[TCPX_EXT_CC_REQUEST][TCPX_KIND_LOCAL];
+	struct tcpx_cc_request_conn *cc = &conn->states.cc_request;
 	enum tcpx_outcome outcome = TCPX_OUTCOME_APPLIED;
 
-	if (!local_untried(local) || !local_now(ctx))
+	if (!rules_untried(&cc->rules) || !local_now(ctx))
 		return;
-	if (!cc_apply(ctx, TCPX_KIND_LOCAL, local->value[0]))
-		outcome = !(local->flags & TCPX_RULE_FORCE) && cc_is_applications(ctx, conn)
-				  ? TCPX_OUTCOME_APPLICATION
-				  : TCPX_OUTCOME_KERNEL;
-	conn_outcome(conn, TCPX_EXT_CC_REQUEST, outcome);
+	if (!cc_apply(ctx, TCPX_KIND_LOCAL, cc->local))
+		outcome =
+			!(cc->rules.flags[TCPX_KIND_LOCAL] & TCPX_RULE_FORCE) && cc_kept(ctx, conn)
+				? TCPX_OUTCOME_APPLICATION
+				: TCPX_OUTCOME_KERNEL;
+	rules_outcome(&cc->rules, outcome);
 }
 
-/* Does it send as the peer has asked? */
-static __always_inline bool cc_granted(const struct tcpx_conn *conn)
+/* The peer's request goes before our own wish, which may be that of an outer scope. */
+static __always_inline void cc_established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+					   bool local)
 {
-	const struct tcpx_request_conn *r = &conn->requests[0];
+	struct tcpx_cc_request_conn *cc = &conn->states.cc_request;
+	struct tcpx_exchange *r = &cc->exchange;
+	bool granted;
 
-	return r->state == TCPX_REQUEST_ANSWERED && r->answer != TCPX_CC_REFUSED;
-}
-
-/*
- * The handshake is complete: the peer's request goes before our own wish, which may be that of an
- * outer scope.
- */
-static __always_inline void cc_established(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
-{
-	struct tcpx_request_conn *r = request_of(conn, TCPX_EXT_CC_REQUEST);
-	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_CC_REQUEST];
-	const struct tcpx_rule *accept = &rules[TCPX_KIND_ACCEPT];
-	bool granted = false;
-
-	if (r->state == TCPX_REQUEST_PENDING) {
-		granted = cc_allowed(accept, r->asked) &&
+	if (!local && r->state == TCPX_REQUEST_PENDING) {
+		granted = rules_active(&cc->rules, TCPX_KIND_ACCEPT) &&
+			  cc_allowed(cc->allowed, r->asked) &&
 			  cc_apply(ctx, TCPX_KIND_ACCEPT, cc_algorithm(r->asked));
-		request_decide(conn, TCPX_EXT_CC_REQUEST, granted ? r->asked : TCPX_CC_REFUSED,
-			       granted, cc_promise(accept, r->asked));
+		exchange_decide(conn, TCPX_EXT_CC_REQUEST, r, granted ? r->asked : TCPX_CC_REFUSED,
+				granted, cc_promise(cc->allowed, r->asked));
 	}
-	if (cc_granted(conn))
-		conn_outcome(conn, TCPX_EXT_CC_REQUEST, TCPX_OUTCOME_GRANTED);
+	if (!local && cc_granted(cc))
+		rules_outcome(&cc->rules, TCPX_OUTCOME_GRANTED);
 	else
 		cc_local(ctx, conn);
 }
+
+static const struct tcpx_extension cc_request_extension = {
+	.ours = __builtin_offsetof(struct tcpx_conn, states.cc_request.exchange),
+	.peers = __builtin_offsetof(struct tcpx_conn, states.cc_request.exchange),
+	.kind = TCPX_OPTION_EXP,
+	.syn_ack_len = TCPX_EXCHANGE_LEN,
+	.take = cc_take,
+	.renew = cc_renew,
+	.again = cc_again,
+	.start = cc_start,
+	.syn_ack_rule = cc_syn_ack_rule,
+	.say_syn_ack = cc_say_syn_ack,
+	.judge = cc_judge,
+	.established = cc_established,
+	.refused = TCPX_CC_REFUSED,
+	.refusal = cc_refusal,
+};
 
 #endif

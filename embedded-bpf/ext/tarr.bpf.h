@@ -6,38 +6,38 @@
 #ifndef TCPX_TARR_BPF_H
 #define TCPX_TARR_BPF_H
 
-#include "../request.bpf.h"
+#include "../exchange.bpf.h"
 
 #define TCPX_TARR_CAPABLE_LEN 4
 #define TCPX_TARR_REQUEST_LEN 5
 #define TCPX_TARR_MOST 127
 
-static __always_inline bool tarr_asks(const struct tcpx_rule *ask)
+/* Is it TARR that this connection asks with? */
+static __always_inline bool tarr_asks(const struct tcpx_ack_conn *ack)
 {
-	return rule_active(ask) && ask->value[0] >> TCPX_ACK_TARR;
+	return rules_active(&ack->rules, TCPX_KIND_ASK) && ack->ask >> TCPX_ACK_TARR;
 }
 
-/* Both who asks and who grants announces it. */
-static __always_inline bool tarr_capable(const struct tcpx_rule *ask,
-					 const struct tcpx_rule *accept)
+static __always_inline bool tarr_rule(const struct tcpx_rule *ask)
 {
-	return tarr_asks(ask) || rule_active(accept);
+	return rule_active(ask) && ask->value[0] >> TCPX_ACK_TARR;
 }
 
 static __always_inline void tarr_bytes(__u8 len, __u8 segments, union tcpx_option *o)
 {
 	/* R is the high seven bits */
-	option_put(o, TCPX_OPTION_EXP, len, config.site.exids.tarr, segments << 9);
+	option_put(o, TCPX_OPTION_EXP, len, config.exids[TCPX_EXT_ACK][TCPX_ROLE_OWN],
+		   segments << 9);
 }
 
-/* Is a request still to be made on data? */
+/* Is a request still to be made on data? Both who asks and who grants announces it. */
 static __always_inline bool tarr_speaks(const struct tcpx_conn *conn)
 {
-	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_ACK];
+	const struct tcpx_ack_conn *ack = &conn->states.ack;
 
 	if (!conn->since_ns)
-		return tarr_capable(&rules[TCPX_KIND_ASK], &rules[TCPX_KIND_ACCEPT]);
-	return conn->ack.tarr & TCPX_TARR_PEER && tarr_asks(&rules[TCPX_KIND_ASK]);
+		return tarr_asks(ack) || rules_active(&ack->rules, TCPX_KIND_ACCEPT);
+	return ack->tarr & TCPX_TARR_PEER && tarr_asks(ack);
 }
 
 /*
@@ -47,7 +47,8 @@ static __always_inline bool tarr_speaks(const struct tcpx_conn *conn)
 static __always_inline void tarr_option(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
 					union tcpx_option *o)
 {
-	__u32 segments = conn->policy.rules[TCPX_EXT_ACK][TCPX_KIND_ASK].value[0] & 0xff;
+	struct tcpx_ack_conn *ack = &conn->states.ack;
+	__u32 segments = ack->ask & 0xff;
 
 	if (!tarr_speaks(conn))
 		return;
@@ -58,14 +59,14 @@ static __always_inline void tarr_option(struct bpf_sock_ops *ctx, struct tcpx_co
 	/* not on the third ACK; space for it is taken off the segment size all the same */
 	if (ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS && !ctx->skb_len)
 		return;
-	if (!(conn->ack.tarr & TCPX_TARR_ASKED)) {
+	if (!(ack->tarr & TCPX_TARR_ASKED)) {
 		if (segments > ctx->snd_cwnd)
 			segments = ctx->snd_cwnd;
-		conn->ack.tarr_asked = segments == 1 ? 0 : segments & TCPX_TARR_MOST;
-		conn->ack.tarr |= TCPX_TARR_ASKED;
+		ack->tarr_asked = segments == 1 ? 0 : segments & TCPX_TARR_MOST;
+		ack->tarr |= TCPX_TARR_ASKED;
 		conn_news(conn, TCPX_EXT_ACK, TCPX_NEWS_OURS);
 	}
-	tarr_bytes(TCPX_TARR_REQUEST_LEN, conn->ack.tarr_asked, o);
+	tarr_bytes(TCPX_TARR_REQUEST_LEN, ack->tarr_asked, o);
 }
 
 /* On the walk through a header. */
@@ -77,29 +78,30 @@ static __always_inline void tarr_see(__u8 *seen, __u32 len)
 			: TCPX_TARR_REQUEST_LEN + 1;
 }
 
-/* After the walk. It may be announced on a SYN or SYN-ACK alone: TCPX_HEADER_TARR. */
-static __always_inline void tarr_received(struct tcpx_conn *conn, bool accepts)
+/* After the walk. It may be announced on a SYN or SYN-ACK alone: TCPX_HEADER_OPENS. */
+static __always_inline void tarr_judge(struct tcpx_conn *conn)
 {
-	__u8 seen = conn->ack.tarr_seen, segments = conn->ack.tarr_bits >> 1;
+	struct tcpx_ack_conn *ack = &conn->states.ack;
+	__u8 seen = ack->tarr_seen, segments = ack->tarr_bits >> 1;
 
-	conn->ack.tarr_seen = 0;
+	ack->tarr_seen = 0;
 	if (!seen)
 		return;
-	if (seen == TCPX_TARR_CAPABLE_LEN && conn->header.flags & TCPX_HEADER_TARR) {
-		conn->ack.tarr |= TCPX_TARR_PEER;
+	if (seen == TCPX_TARR_CAPABLE_LEN && conn->header.flags & TCPX_HEADER_OPENS) {
+		ack->tarr |= TCPX_TARR_PEER;
 		return;
 	}
-	if (!accepts)
+	if (!rules_active(&ack->rules, TCPX_KIND_ACCEPT))
 		return; /* nobody here grants anything: not even counted */
 	if (seen != TCPX_TARR_REQUEST_LEN || conn->header.flags & TCPX_HEADER_SYN) {
 		conn_malformed(conn, TCPX_EXT_ACK);
 		return;
 	}
-	if (conn->ack.tarr & TCPX_TARR_TAKEN && segments == conn->ack.tarr_segments)
+	if (ack->tarr & TCPX_TARR_TAKEN && segments == ack->tarr_segments)
 		return; /* repeated */
-	conn->ack.tarr |= TCPX_TARR_TAKEN | TCPX_TARR_PENDING;
-	conn->ack.tarr_segments = segments;
-	count(TCPX_EXT_ACK, TCPX_COUNTER_RECEIVED);
+	ack->tarr |= TCPX_TARR_TAKEN | TCPX_TARR_PENDING;
+	ack->tarr_segments = segments;
+	count_apart(TCPX_EXT_ACK, TCPX_COUNTER_RECEIVED);
 }
 
 #endif

@@ -3,173 +3,220 @@
 #ifndef TCPX_UTO_BPF_H
 #define TCPX_UTO_BPF_H
 
-#include "../options.bpf.h"
 #include "../conn.bpf.h"
-#include "../keepalive.bpf.h"
+#include "../options.bpf.h"
+#include "../tcpx_ext.h"
+#include "uto_value.bpf.h"
 
+#define TCPX_OPTION_UTO 28
 #define TCPX_UTO_LEN 4
 #define TCPX_UTO_MINUTES 0x8000 /* the G bit */
-#define TCPX_TCP_USER_TIMEOUT 18
 
-struct inet_connection_sock {
-	__u32 icsk_user_timeout; /* milliseconds */
-} __attribute__((preserve_access_index));
-
-struct tcp_sock {
-	struct inet_connection_sock inet_conn;
-} __attribute__((preserve_access_index));
-
-/* ADV_UTO as the planner encoded it; zero is never sent (RFC 5482 3.2). */
-static __always_inline void uto_option(const struct tcpx_rule *ask, union tcpx_option *o)
+static __always_inline void uto_take(struct tcpx_conn *conn, __u32 kind,
+				     const struct tcpx_rule *rule)
 {
-	__u16 bits = ask->value[1];
+	struct tcpx_uto_conn *uto = &conn->states.uto;
 
-	if (!(bits & ~TCPX_UTO_MINUTES))
-		return;
-	option_put(o, TCPX_OPTION_UTO, TCPX_UTO_LEN, bits, 0);
-}
-
-/* The rule that has the say: accept's once the peer has spoken, else the local one. */
-static __always_inline const struct tcpx_rule *uto_rule(const struct tcpx_conn *conn)
-{
-	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_UTO];
-
-	if (conn->uto.remote_ms && rule_active(&rules[TCPX_KIND_ACCEPT]))
-		return &rules[TCPX_KIND_ACCEPT];
-	return &rules[TCPX_KIND_LOCAL];
-}
-
-/* USER_TIMEOUT = min(U_LIMIT, max(ADV_UTO, REMOTE_UTO, L_LIMIT)), RFC 5482 3.1; 0: leave alone. */
-static __always_inline __u32 uto_timeout(const struct tcpx_conn *conn)
-{
-	const struct tcpx_rule *rules = conn->policy.rules[TCPX_EXT_UTO];
-	const struct tcpx_rule *accept = &rules[TCPX_KIND_ACCEPT];
-	__u32 timeout = 0;
-
-	if (rule_active(&rules[TCPX_KIND_LOCAL]))
-		timeout = rules[TCPX_KIND_LOCAL].value[0];
-	if (uto_rule(conn) != accept)
-		return timeout;
-	if (!timeout && rule_active(&rules[TCPX_KIND_ASK]))
-		timeout = rules[TCPX_KIND_ASK].value[0];
-	if (timeout < conn->uto.remote_ms)
-		timeout = conn->uto.remote_ms;
-	if (timeout < accept->value[0])
-		timeout = accept->value[0];
-	if (timeout > accept->value[1])
-		timeout = accept->value[1];
-	return timeout;
-}
-
-/*
- * A user timeout replaces the number of keep-alive's probes. So it never exceeds the time in which
- * they find a dead peer without it, and where it ends the connection though another probe would
- * have come, that is told. Returns bits of enum tcpx_keepalive.
- */
-static __always_inline __u8 uto_keepalive(struct tcp_sock *tp, __u32 *timeout)
-{
-	struct keepalive k = {};
-	__u64 second, last;
-	__u8 result = 0;
-
-	if (!*timeout || !keepalive_read(tp, &k))
-		return 0;
-	second = ((__u64)k.idle + k.interval) * config.jiffy_us / 1000;
-	last = (k.idle + (__u64)k.interval * k.probes) * config.jiffy_us / 1000;
-	if (last && last < *timeout) {
-		*timeout = last;
-		result = TCPX_KEEPALIVE_LOWERED;
+	if (kind == TCPX_KIND_ASK) {
+		uto->ask_ms = rule->value[0];
+		uto->ask_bits = rule->value[1];
+	} else if (kind == TCPX_KIND_LOCAL) {
+		uto->local_ms = rule->value[0];
+	} else {
+		uto->least_ms = rule->value[0];
+		uto->most_ms = rule->value[1];
 	}
-	if (*timeout <= second && k.probes > 1)
-		result |= TCPX_KEEPALIVE_SHORT;
-	return result;
 }
 
-/* Of a timeout that was set just now. */
-static __always_inline void uto_keepalive_count(__u8 keepalive)
+static __always_inline void uto_renew(struct tcpx_conn *conn)
 {
-	if (keepalive & TCPX_KEEPALIVE_LOWERED)
-		count_apart(TCPX_EXT_UTO, TCPX_COUNTER_KEEPALIVE_LOWERED);
-	if (keepalive & TCPX_KEEPALIVE_SHORT)
-		count_apart(TCPX_EXT_UTO, TCPX_COUNTER_KEEPALIVE_SHORT);
+	struct tcpx_uto_conn *uto = &conn->states.uto;
+	__u32 applied_ms = uto->applied_ms, before_ms = uto->before_ms;
+
+	__builtin_memset(uto, 0, sizeof(*uto));
+	uto->applied_ms = applied_ms;
+	uto->before_ms = before_ms;
 }
 
-/*
- * Sets TCP_USER_TIMEOUT. A value on the socket that is not the one we set is the
- * application's: CHANGEABLE is false then (RFC 5482 3.1).
- */
-static __always_inline void uto_apply(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+static __always_inline void uto_again(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, void *tp)
 {
-	__u8 force = uto_rule(conn)->flags & TCPX_RULE_FORCE;
-	__u32 timeout = uto_timeout(conn), present;
-	struct bpf_sock *sk = ctx->sk;
-	struct tcp_sock *tp;
-	__u8 keepalive;
+	struct tcpx_uto_conn *uto = &conn->states.uto;
+	__u32 ours = uto->applied_ms, before = uto->before_ms;
 	int err;
 
-	if (!timeout || !sk)
+	if (!ours)
 		return;
-	/* bpf_getsockopt knows TCP_USER_TIMEOUT only since 6.1 */
-	tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp)
+	uto->applied_ms = 0;
+	if (uto_present(tp) != ours) /* the application's */
 		return;
-	present = tp->inet_conn.icsk_user_timeout;
-	conn_outcome(conn, TCPX_EXT_UTO, TCPX_OUTCOME_APPLIED);
-	keepalive = uto_keepalive(tp, &timeout);
-	if (present == timeout) {
-		if (present == conn->uto.applied_ms)
-			conn->keepalive = keepalive;
-		return;
-	}
-	if (!force && present != conn->uto.applied_ms) {
-		conn->keepalive = 0;
-		count_apart(TCPX_EXT_UTO, TCPX_COUNTER_KEPT);
-		conn_outcome(conn, TCPX_EXT_UTO, TCPX_OUTCOME_APPLICATION);
-		return;
-	}
-	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
-	if (err) {
+	err = bpf_setsockopt(ctx, TCPX_SOL_TCP, TCPX_TCP_USER_TIMEOUT, &before, sizeof(before));
+	if (err)
 		TCPX_ERROR(TCPX_EXT_UTO, err);
-		conn_outcome(conn, TCPX_EXT_UTO, TCPX_OUTCOME_KERNEL);
-		return;
-	}
-	if (!conn->uto.applied_ms)
-		conn->before.uto_ms = present;
-	conn->uto.applied_ms = timeout;
-	conn->keepalive = keepalive ? keepalive | TCPX_KEEPALIVE_NEWS : 0;
-	count(TCPX_EXT_UTO, TCPX_COUNTER_APPLIED);
-	uto_keepalive_count(keepalive);
 }
 
-/* Is the peer's option of any interest? */
-static __always_inline bool uto_accepts(const struct tcpx_conn *conn)
+/* Until the peer has answered any request: then it has read our first segment, and the option on
+ * it. */
+static __always_inline bool uto_speaks(const struct tcpx_conn *conn)
 {
-	return rule_active(&conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ACCEPT]);
+	return rules_active(&conn->states.uto.rules, TCPX_KIND_ASK) &&
+	       !(conn->heard && conn->written & 1 << TCPX_EXT_UTO);
 }
 
-/*
- * After the walk: takes REMOTE_UTO, unless it is zero, of a wrong length, or there twice. Two more
- * bytes behind the option are readable.
- */
-static __always_inline void uto_receive(struct tcpx_conn *conn, const __u8 *option)
+/* ADV_UTO as the planner encoded it; zero is never sent (RFC 5482 3.2). */
+static __always_inline void uto_option(__u16 bits, union tcpx_option *o)
 {
-	const struct tcpx_rule *accept = &conn->policy.rules[TCPX_EXT_UTO][TCPX_KIND_ACCEPT];
-	__u16 bits = option[2] << 8 | option[3];
+	if (bits & ~TCPX_UTO_MINUTES)
+		option_put(o, TCPX_OPTION_UTO, TCPX_UTO_LEN, bits, 0);
+}
+
+static __always_inline void uto_say(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
+				    union tcpx_option *o)
+{
+	uto_option(conn->states.uto.ask_bits, o);
+}
+
+static __always_inline void uto_said(struct tcpx_conn *conn)
+{
+	conn_news(conn, TCPX_EXT_UTO, TCPX_NEWS_OURS);
+}
+
+static __always_inline const struct tcpx_rule *uto_syn_ack_rule(const struct tcpx_hits *hits)
+{
+	return policy_rule(hits, TCPX_EXT_UTO, TCPX_KIND_ASK);
+}
+
+static __always_inline void uto_say_syn_ack(const struct tcpx_handover *h,
+					    const struct tcpx_rule *rule, union tcpx_option *o)
+{
+	uto_option(rule->value[1], o);
+}
+
+static __always_inline bool uto_listens(const struct tcpx_conn *conn)
+{
+	return rules_active(&conn->states.uto.rules, TCPX_KIND_ACCEPT);
+}
+
+static __always_inline void uto_see(struct tcpx_conn *conn, __u32 role, const __u8 *option,
+				    __u32 len)
+{
+	struct tcpx_uto_conn *uto = &conn->states.uto;
+
+	/* a wrong length is as bad as twice */
+	uto->seen = len == TCPX_UTO_LEN && !uto->seen ? 1 : 2;
+	uto->bits = option[2] << 8 | option[3];
+}
+
+/* Takes REMOTE_UTO, unless it is zero, of a wrong length, or there twice. */
+static __always_inline void uto_judge(struct tcpx_conn *conn)
+{
+	struct tcpx_uto_conn *uto = &conn->states.uto;
+	__u16 bits = uto->bits;
 	__u32 ms = (bits & ~TCPX_UTO_MINUTES) * (bits & TCPX_UTO_MINUTES ? 60000 : 1000);
+	__u8 seen = uto->seen;
 
-	if (!uto_accepts(conn))
+	uto->seen = 0;
+	if (!seen || !uto_listens(conn))
 		return;
-	if (conn->header.utos > 1 || option[1] != TCPX_UTO_LEN || !ms) {
+	if (seen > 1 || !ms) {
 		conn_malformed(conn, TCPX_EXT_UTO);
 		return;
 	}
-	if (ms == conn->uto.remote_ms)
+	if (ms == uto->remote_ms)
 		return;
-	conn->uto.remote_ms = ms;
+	uto->remote_ms = ms;
 	conn_news(conn, TCPX_EXT_UTO, TCPX_NEWS_PEERS);
-	count(TCPX_EXT_UTO, TCPX_COUNTER_RECEIVED);
-	if (ms < accept->value[0] || ms > accept->value[1])
+	count_apart(TCPX_EXT_UTO, TCPX_COUNTER_RECEIVED);
+	if (ms < uto->least_ms || ms > uto->most_ms)
 		count_apart(TCPX_EXT_UTO, TCPX_COUNTER_CLAMPED);
 }
+
+static __always_inline void uto_adopt(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+{
+	struct tcpx_uto_conn *uto = &conn->states.uto;
+	struct bpf_sock *sk = ctx->sk;
+	int err = 0;
+	void *tp;
+
+	if (!sk || !uto_timeout(uto))
+		return;
+	/* bpf_getsockopt knows TCP_USER_TIMEOUT only since 6.1 */
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (tp && uto_set(ctx, tp, uto, uto_forced(uto), &err) == TCPX_LIVE_CHANGED &&
+	    uto->keepalive)
+		uto->keepalive |= TCPX_KEEPALIVE_NEWS;
+}
+
+/* What a watcher is told: RFC 5482 has no answer. */
+static __always_inline bool uto_tell_ours(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn,
+					  struct tcpx_watched_news *e)
+{
+	e->asked = conn->states.uto.ask_ms;
+	return true;
+}
+
+/* Adopted within our limits, unless the application has chosen. */
+static __always_inline bool uto_tell_peers(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn,
+					   struct tcpx_watched_news *e)
+{
+	const struct tcpx_uto_conn *uto = &conn->states.uto;
+
+	e->asked = uto->remote_ms;
+	e->granted = uto->applied_ms;
+	if (uto->keepalive & TCPX_KEEPALIVE_LOWERED) {
+		e->reason = TCPX_REASON_KEEPALIVE;
+	} else if (e->granted != uto_timeout(uto)) {
+		e->granted = 0;
+		e->event = TCPX_WATCH_DENIED;
+		e->reason = TCPX_REASON_APPLICATION;
+	} else if (e->asked < uto->least_ms || e->asked > uto->most_ms) {
+		e->reason = TCPX_REASON_CLAMPED;
+	}
+	return true;
+}
+
+static __always_inline bool uto_has_news(const struct tcpx_conn *conn)
+{
+	return conn->states.uto.keepalive & TCPX_KEEPALIVE_NEWS;
+}
+
+/* Keep-alive: which of the two is the one that ends the connection. */
+static __always_inline void uto_tell(const struct tcpx_conn *conn, struct tcpx_watched_news *e)
+{
+	const struct tcpx_uto_conn *uto = &conn->states.uto;
+
+	e->event = TCPX_WATCH_KEEPALIVE;
+	e->asked = uto_timeout(uto);
+	e->granted = uto->applied_ms;
+	e->reason =
+		uto->keepalive & TCPX_KEEPALIVE_SHORT ? TCPX_REASON_SHORT : TCPX_REASON_KEEPALIVE;
+}
+
+static __always_inline void uto_told(struct tcpx_conn *conn)
+{
+	conn->states.uto.keepalive &= ~TCPX_KEEPALIVE_NEWS;
+}
+
+static const struct tcpx_extension uto_extension = {
+	.kind = TCPX_OPTION_UTO,
+	.syn_ack_len = TCPX_UTO_LEN,
+	.unasked = true,
+	.take = uto_take,
+	.renew = uto_renew,
+	.again = uto_again,
+	.speaks = uto_speaks,
+	.say = uto_say,
+	.said = uto_said,
+	.syn_ack_rule = uto_syn_ack_rule,
+	.say_syn_ack = uto_say_syn_ack,
+	.listens = uto_listens,
+	.see = uto_see,
+	.judge = uto_judge,
+	.adopt = uto_adopt,
+	.tell_ours = uto_tell_ours,
+	.tell_peers = uto_tell_peers,
+	.has_news = uto_has_news,
+	.tell = uto_tell,
+	.told = uto_told,
+};
 
 #endif

@@ -10,9 +10,6 @@ export const ROOMS: readonly string[] = [
   ...["system", "output", "bridge", "layout", "base"],
 ];
 
-/** Arrows up that are known, each until it is gone. */
-const KNOWN: readonly string[] = ["completion -> commands"];
-
 /** Sources by their paths from the root of the checkout. */
 export type Sources = ReadonlyMap<string, string>;
 
@@ -33,8 +30,8 @@ const rank = (room: string) => (room === "" ? -1 : ROOMS.indexOf(room));
 const named = (path: string, text: string, pattern: RegExp) =>
   [...text.matchAll(pattern)].map(([, to]) => join(dirname(path), to!));
 
-/** What is wrong with a file of TypeScript; `met` gets the arrows up that are known. */
-function problemsOf(path: string, text: string, met: Set<string>): string[] {
+/** What is wrong with a file of TypeScript. */
+function problemsOf(path: string, text: string): string[] {
   const from = roomOf(path);
   if (from === undefined) return [];
   if (from !== "" && rank(from) < 0) return [`${path}: cli/${from}/ has no place in the order of rooms`];
@@ -43,12 +40,7 @@ function problemsOf(path: string, text: string, met: Set<string>): string[] {
     if (to === undefined) {
       return /^(?:scripts|tests)\//.test(target) ? [`${path} imports ${target}, which is not shipped`] : [];
     }
-    const arrow = `${from} -> ${to}`;
     if (from === to || rank(from) < rank(to)) return [];
-    if (KNOWN.includes(arrow)) {
-      met.add(arrow);
-      return [];
-    }
     return [
       `${path} imports ${target}: ${to === "" ? "nothing imports cli/ itself" : `${to} is above ${from}`}`,
     ];
@@ -65,10 +57,7 @@ const bridgeProblems = (path: string, text: string): string[] =>
 
 /** Imports that lead up, and includes that the rest of the bridge may not have; one line each. */
 export function roomProblems(sources: Sources): string[] {
-  const met = new Set<string>();
-  const found = [...sources].flatMap(([path, text]) =>
-    path.endsWith(".ts") ? problemsOf(path, text, met) : bridgeProblems(path, text),
+  return [...sources].flatMap(([path, text]) =>
+    path.endsWith(".ts") ? problemsOf(path, text) : bridgeProblems(path, text),
   );
-  const gone = KNOWN.filter((arrow) => !met.has(arrow));
-  return [...found, ...gone.map((arrow) => `${arrow} is gone: take it out of scripts/lib/rooms.ts`)];
 }

@@ -12,6 +12,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Bridge, bridge } from "../../cli/bridge/bridge.ts";
 import { type Fd, lookup, openPin } from "../../cli/bridge/maps.ts";
+import { extensions } from "../../cli/extensions/index.ts";
 import { structs, WatchSlot } from "../../cli/layout/layout.generated.ts";
 import { decode } from "../../cli/layout/struct.ts";
 import { layoutDir } from "../../cli/loader/pins.ts";
@@ -198,8 +199,7 @@ export async function watchRows(): Promise<string[][]> {
     for (const what of CASES) rows.push(await measure(lib, place, what));
   } finally {
     for (const cgroup of scopes)
-      for (const ext of ["uto", "cc-request", "iw"])
-        await tcpx([ext, "unset", "--all", "--cgroup", cgroup, "--wait"]);
+      for (const { name } of extensions) await tcpx([name, "unset", "--all", "--cgroup", cgroup, "--wait"]);
   }
   return rows;
 }

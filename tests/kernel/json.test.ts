@@ -3,6 +3,7 @@
 // them), and all that the page has turns up.
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { rmdirSync } from "node:fs";
+import { extensions } from "../../cli/extensions/index.ts";
 import { page } from "../support/json-page.ts";
 import { PrivateHost } from "../support/private-host.ts";
 import { RequestLab } from "../support/request-lab.ts";
@@ -98,7 +99,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("--json", () => {
     expect((await said(`uto set 40s ${scope}`)).json.unchanged).toBe(2);
     expect((await said(`uto set 50s --port 22 ${scope}`)).json.replaced).toHaveLength(2);
     await said(`uto unset --port 23 ${scope}`); // where there is none, and one stands near
-    for (const extension of ["uto", "cc-request", "iw", "ack"]) await said(`${extension} show`);
+    for (const { name } of extensions) await said(`${name} show`);
     await said("status");
     await said("export");
     await said("export --schema");
@@ -183,9 +184,9 @@ describeIf(labRequirement.ok, labRequirement.reason)("--json", () => {
 
   test("errors of every kind and command are documents", async () => {
     const missing = "/no/such/cgroup";
-    for (const extension of ["uto", "cc-request", "iw", "ack"]) {
-      for (const verb of ["set", "accept", "show", "unset", "nothing"]) {
-        await refused(`${extension} ${verb} --cgroup ${missing}`);
+    for (const { name, verbs } of extensions) {
+      for (const verb of [...Object.keys(verbs), "show", "unset", "nothing"]) {
+        await refused(`${name} ${verb} --cgroup ${missing}`);
       }
     }
     await refused("nothing");

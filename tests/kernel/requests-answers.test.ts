@@ -162,7 +162,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("answers to a client", () =
       },
     );
 
-    test("answers on a SYN-ACK to a client that asked nothing: nothing happens, and nothing is counted granted", async () => {
+    test("answers on a SYN-ACK to a client that asked nothing: nothing happens, and nobody looks at them", async () => {
       await r.rule(r.client, "uto set 30s");
       await r.rule(r.client, "uto accept --min 1s"); // it looks at options
       const c = await r.toWire(wire, ccAnswer(CUBIC) + iwAnswer(20));
@@ -171,7 +171,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("answers to a client", () =
       await wire.expect(c.flow);
       await wire.ack(c.flow);
       expect(await r.sending(r.client, c.fd)).toMatchObject({ cc: DEFAULT.cc });
-      const none = { granted: 0, refused: 0, applied: 0, received: 0, unanswered: 0, malformed: 1 };
+      const none = { granted: 0, refused: 0, applied: 0, received: 0, unanswered: 0, malformed: 0 };
       expect(await r.counted(r.client)).toMatchObject({ cc: { ...none }, iw: { ...none } });
     });
   });

@@ -3,9 +3,10 @@
 // looks at is compared with it (tcpx.ts), so that a field that nobody has written down is found where it turns up.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { extensions } from "../../cli/extensions/index.ts";
 
 const PAGE = join(import.meta.dir, "..", "..", "docs", "json.md");
-const EXTENSIONS = ["uto", "cc-request", "iw", "ack"];
+const EXTENSIONS = extensions.map(({ name }) => name);
 const PRIMITIVES = ["string", "number", "boolean"];
 
 /** A row of a table. */

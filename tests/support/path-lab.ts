@@ -2,7 +2,7 @@
 // Connections over paths that refuse our options, and what SYNs had of them.
 import { expect } from "bun:test";
 import type { Packet } from "./lab.ts";
-import { type Extension, optionsOf, type RequestLab } from "./request-lab.ts";
+import { optionsOf, type RequestLab } from "./request-lab.ts";
 import { trace } from "./uto-lab.ts";
 
 export type Family = "v4" | "v6";
@@ -14,7 +14,7 @@ export const reset = (kind: number) => `${SYN} tcp option ${kind} exists reject 
 export const drop = (kind: number) => `${SYN} tcp option ${kind} exists drop`;
 
 /** Extension, words of a rule, the kind of its option, and the option in hex. */
-export const RULES: [Extension, string, number, string][] = [
+export const RULES: [string, string, number, string][] = [
   ["uto", "uto set 30s", 28, "1c04001e"],
   ["cc-request", "cc-request set cubic", 254, "fe067cc00003"],
   ["iw", "iw set 40", 254, "fe067c100028"],

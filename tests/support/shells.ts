@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 // What real shells offer at the end of a line: the words that TAB would give.
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 export type Shell = "bash" | "zsh" | "fish";
+
+/** The script of tcpx for this shell. */
+export const scriptFor = (shell: Shell): string =>
+  readFileSync(join(import.meta.dir, `../../cli/completion/tcpx.${shell}`), "utf8");
 
 /** Asks bash as readline does: the line split at its word breaks, too. */
 const BASH = `

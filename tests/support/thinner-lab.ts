@@ -7,7 +7,7 @@ import { closeSync, openSync, statSync } from "node:fs";
 import { THIN_COUNTER_NAMES, Thinner, type ThinnerConfig } from "../../cli/agent/thinner.ts";
 import { type Bridge, bridge, unwrap } from "../../cli/bridge/bridge.ts";
 import { update, valueSize } from "../../cli/bridge/maps.ts";
-import type { ThinCounter } from "../../cli/layout/layout.generated.ts";
+import { structs, type ThinCounter } from "../../cli/layout/layout.generated.ts";
 import { encode, type Struct } from "../../cli/layout/struct.ts";
 import { Agent } from "./agent-thread.ts";
 import {
@@ -44,7 +44,12 @@ export function setStrategy(lib: Bridge, connsFd: number, pid: number, fd: numbe
   closeSync(pidfd);
   unwrap("pidfd_getfd", socket);
   try {
-    const conn = encode("tcpx_conn", { ack: { rule: 1, every: 10, ...ack } as Struct<"tcpx_ack_conn"> });
+    const conn = encode("tcpx_conn", {});
+    const { offset } = structs.tcpx_states.fields.ack;
+    conn.set(
+      encode("tcpx_ack_conn", { rule: 1, every: 10, ...ack }),
+      structs.tcpx_conn.fields.states.offset + offset,
+    );
     unwrap("strategy", lib.tcpx_map_update(connsFd, new Int32Array([socket]), conn, 0n));
   } finally {
     closeSync(socket);

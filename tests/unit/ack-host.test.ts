@@ -92,7 +92,8 @@ describe("a delay that is shorter than the kernel's least", () => {
 
 describe("the agent", () => {
   test("is needed for what the kernel does not do by itself, on our own side", () => {
-    const needs = (verb: Verb, args: Record<string, unknown>) => ack.needsAgent!(draft(verb, args));
+    const needs = (verb: Verb, args: Record<string, unknown>) =>
+      ack.agent!.wish(draft(verb, args)) !== undefined;
     expect(needs("set", { delay: "20ms" })).toBe(false);
     expect(needs("set", { delay: "rtt/4" })).toBe(false);
     expect(needs("set", { every: "1" })).toBe(true);

@@ -147,7 +147,7 @@ describe("none", () => {
     expect(draft(verb, { value: "none", tarr: false }).drafts).toEqual([exemption]);
     expect(ack.describe(exemption)).toBe("none");
     expect(ack.json(exemption)).toEqual({});
-    expect(ack.needsAgent!(exemption)).toBe(false);
+    expect(ack.agent!.wish(exemption)).toBeUndefined();
   });
 
   test.each(VERBS)("ack %s none takes no flag, and the first one is named", (verb) => {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What the agent has to do, from rules: which scopes are thinned, which mark bits, and whether at all.
 import { describe, expect, test } from "bun:test";
-import { type AgentWish, coveredBy, fulfils, planAgent, seesMore, topmost } from "../../cli/agent/sync.ts";
+import { coveredBy, fulfils, planAgent, seesMore, topmost } from "../../cli/agent/sync.ts";
 import { anyNeedsAgent, needsAgent, wishOf } from "../../cli/agent/wish.ts";
 import { ack } from "../../cli/extensions/ack.ts";
-import type { RuleDraft } from "../../cli/extensions/types.ts";
+import type { AgentWish, RuleDraft } from "../../cli/extensions/types.ts";
 import type { Rule } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
 

@@ -2,45 +2,33 @@
 // Completions: that all of the table is in the scripts, and what real shells make of them.
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { scopeArgs } from "../../cli/base/args.ts";
-import { leaf } from "../../cli/commands/types.ts";
-import { bashScript } from "../../cli/completion/bash.ts";
-import { fishScript } from "../../cli/completion/fish.ts";
-import { commandNode, commandTree, type Node, nodesOf, spellings } from "../../cli/completion/tree.ts";
-import { zshScript } from "../../cli/completion/zsh.ts";
+import { answer } from "../../cli/completion/answer.ts";
+import { offered as offer } from "../../cli/completion/offer.ts";
+import { commandTree, nodesOf } from "../../cli/completion/tree.ts";
 import { ALGORITHMS } from "../../cli/wire/site.ts";
+import { asked } from "../support/completing.ts";
 import { describeIf, shellRequirement } from "../support/requires.ts";
-import { offered, type Shell } from "../support/shells.ts";
+import { offered, type Shell, scriptFor } from "../support/shells.ts";
 
 const MAIN = join(import.meta.dir, "..", "..", "cli", "main.ts");
-const SCRIPTS: Record<Shell, (root: Node) => string> = { bash: bashScript, zsh: zshScript, fish: fishScript };
-const SHELLS = Object.keys(SCRIPTS) as Shell[];
+const COMPLETING = join(import.meta.dir, "..", "support", "completing.ts");
+const SHELLS: Shell[] = ["bash", "zsh", "fish"];
 
-/** A command as others may add it: its hints alone say what completes. */
-const launch = leaf({
-  summary: "Run a command.",
-  args: {
-    command: { type: "positional", required: false, valueHint: "COMMAND...", description: "What to run" },
-    near: { type: "string", valueHint: "UNIT", description: "It's a [systemd] unit: one" },
-    cc: { type: "string", valueHint: "ALGORITHM", description: '100% $HOME `id` \\ "q"' },
-    mode: { type: "enum", options: ["fast", "slow"], description: "How" },
-    file: { type: "string", valueHint: "FILE", description: "A file" },
-    ...scopeArgs,
-  },
-  examples: [["tcpx launch --cc bbr -- ls", "Runs ls"]],
-  run: async () => 0,
-});
-
-const real = await commandTree();
-const root: Node = { ...real, next: [...real.next, commandNode("launch", "Run a command", launch)] };
+const root = await commandTree(asked.table);
 const nodes = nodesOf(root);
 
 const PROGRAMS = {
   sudo: 'exec "$@"',
-  tcpx: `[ "$1" = internal-complete ] && exec '${process.execPath}' '${MAIN}' "$@"; echo started >&2; exit 1`,
-  systemctl:
-    "printf '%s\\n' 'nginx.service loaded active running web' 'ssh.service loaded active running ssh' 'fsck@a\\x2db.service loaded'",
-  ps: "echo '    1'; echo '  234'",
+  tcpx: `[ "$1" = internal-complete ] && exec '${process.execPath}' '${COMPLETING}' "$@"; echo started >&2; exit 1`,
+  systemctl: `printf '%b\\n' ${[
+    "nginx.service loaded active running web",
+    "ssh.service loaded active running ssh",
+    "fsck@a\\\\x2db.service loaded",
+    "d$(touch${IFS}EXECUTED).service loaded",
+    "x\\033[31m.service loaded",
+  ]
+    .map((line) => `'${line}'`)
+    .join(" ")}`,
 };
 
 const LAUNCH_FLAGS = ["--cc", "--cgroup", "--file", "--mode", "--near", "--pid", "--unit", "--user"];
@@ -88,7 +76,7 @@ const CASES: [line: string, words: readonly string[] | RegExp][] = [
   ["tcpx sho", ["show"]],
   ["tcpx show --al", []],
   ["tcpx show --pi", ["--pid"]],
-  ["tcpx help ", real.next.map(({ path }) => path[0]!)],
+  ["tcpx help ", root.next.map(({ path }) => path[0]!)],
   ["tcpx help uto ", ["accept", "set", "show", "unset"]],
   ["tcpx help uto set ", []],
   ["tcpx help status ", []],
@@ -101,7 +89,9 @@ const CASES: [line: string, words: readonly string[] | RegExp][] = [
   ["tcpx launch --unit n", ["nginx.service"]],
   ["tcpx launch --unit f", /^fsck@a\\{1,2}x2db\.service$/], // bash inserts it as it is
   ["tcpx launch --unit s", ["ssh.service"]],
-  ["tcpx launch --pid 2", ["234"]],
+  ["tcpx launch --unit d", /^d\\?\$\\?\(touch\\?\$\\?\{IFS\\?\}EXECUTED\\?\)\.service$/],
+  ["tcpx launch --unit x", []], // it could not be seen
+  [`tcpx launch --pid ${process.pid}`, RegExp(`^${process.pid}$`)],
   ["tcpx launch --cc cu", ["cubic"]],
   ["tcpx launch --mode ", ["fast", "slow"]],
   ["tcpx launch --file /etc/passw", /^(\/etc\/)?passwd$/],
@@ -119,30 +109,97 @@ function comparable(shell: Shell, line: string, words: string[]): string[] {
     .filter((word) => !/passwd-$/.test(word));
 }
 
+test("every command and every flag is offered, with its description", async () => {
+  for (const { path, next, flags, runs } of nodes) {
+    const given = await offer(path, "-", asked);
+    const wanted = flags.flatMap(({ name, short, description: text }) =>
+      [name, ...short].map((word) => ({ word, text })),
+    );
+    expect(given.words.slice(0, runs ? -1 : undefined)).toEqual(wanted);
+    expect(given.head + (given.files ?? "") + (given.program ?? "")).toBe("");
+    if (next.length === 0) continue;
+    const below = next.map(({ path, title }) => ({ word: path.at(-1)!, text: title }));
+    expect((await offer(path, "", asked)).words).toEqual(below);
+  }
+});
+
+/** What a script asks, and the answer. */
+const ANSWERS: [request: string[], answer: string[]][] = [
+  [["bash", "tcpx 'ver", "tcpx", "'ver"], ["w version"]],
+  [
+    ["bash", 'tcpx --json u"to" s', "tcpx", "--json", 'u"to"', "s"],
+    ["w set", "w show"],
+  ],
+  [["bash", "tcpx status --cgroup a\\ b ver", "tcpx", "status", "--cgroup", "a\\ b", "ver"], []],
+  // as bash-completion has it behind sudo
+  [
+    ["bash", " tcpx iw s", "tcpx", "iw", "s"],
+    ["w set", "w show"],
+  ],
+  [["bash", "tcpx launch --mode=fa", "tcpx", "launch", "--mode", "=", "fa"], ["w fast"]],
+  [
+    ["bash", "tcpx launch --mode=", "tcpx", "launch", "--mode", "="],
+    ["w fast", "w slow"],
+  ],
+  [["bash", "tcpx launch --mode=fa", "tcpx", "launch", "--mode=fa"], ["w --mode=fast"]],
+  [["bash", "tcpx launch --mode=s -- l", "tcpx", "launch", "--mode", "=", "s", "--", "l"], ["c 6"]],
+  [["bash", "tcpx launch --file=x/y", "tcpx", "launch", "--file", "=", "x/y"], ["f x/y"]],
+  [["zsh", "", "launch", "--mode", "x", "ls"], ["c 5"]],
+  [["fish", "", "launch", "--mode", "x", "ls"], ["c 4"]],
+  [
+    ["fish", "--mode=", "launch"],
+    ["h --mode=", "w fast", "t How", "w slow", "t How"],
+  ],
+  [["fish", "", "launch", "--file"], ["f"]],
+  // of no command, and with line breaks in them
+  [["fish", "", "__proto__"], []],
+  [["fish", "--__proto__=", "status"], []],
+  [["bash", "tcpx launch --file 'a\nc 1", "tcpx", "launch", "--file", "'a\nc 1"], []],
+  // scripts of before and of later
+  [["plain", "cgroup", "/", "status", "--cgroup"], []],
+  [["raw", "to", "", "uto", "unset"], []],
+  [["nu", "", "status"], []],
+  [[], []],
+];
+
+test("members of a list are offered once, and nothing that ends a line", async () => {
+  const lines = await answer(["zsh", "bbr,cu", "cc-request", "accept"], asked);
+  expect(lines.slice(0, 1)).toEqual(["h bbr,"]);
+  expect(lines.map((line) => line.replace(/:.*/, ""))).not.toContain("w bbr");
+  expect(lines.map((line) => line.replace(/:.*/, ""))).not.toContain("w none");
+  const strange = await answer(["zsh", "a\nw b,cu", "cc-request", "accept"], asked);
+  expect(strange).toEqual((await answer(["zsh", "a,", "cc-request", "accept"], asked)).slice(1));
+});
+
+test.each(ANSWERS)("%j is answered", async (request, wanted) => {
+  expect(await answer(request, asked)).toEqual(wanted);
+});
+
 describe.each(SHELLS.map((shell) => ({ shell })))("the script for $shell", ({ shell }) => {
-  const text = SCRIPTS[shell](root);
+  const text = scriptFor(shell);
 
-  test("has every command and every flag, and each description but in bash", () => {
-    const plain = text.replace(/'\\''/g, "'").replaceAll("\\", "");
-    const missing = nodes.flatMap((node) => {
-      const names = node.flags.flatMap(spellings);
-      const texts = shell === "bash" ? [] : node.flags.map((flag) => flag.description.replaceAll("\\", ""));
-      return [`'${node.path.join(" ")}'`, ...names, ...texts].filter((part) => !plain.includes(part));
-    });
-    expect(missing).toEqual([]);
-  });
-
-  test("starts tcpx for what only it knows, and names no other internal command", () => {
+  test("starts tcpx for what may stand there, and names no other internal command", () => {
     expect(text.match(/internal-\w+/g)).toEqual(["internal-complete"]);
   });
 
-  test("is what the command prints, without the table of this test", async () => {
+  test("is what the command prints", async () => {
     const child = Bun.spawn([process.execPath, MAIN, "completion", shell], { stdout: "pipe" });
-    expect((await child.stdout.text()) === SCRIPTS[shell](real)).toBe(true);
+    expect(await child.stdout.text()).toBe(text);
   });
 
   const need = shellRequirement(shell);
   describeIf(need.ok, need.reason)("in the shell itself", () => {
+    test("leaves out what a newer tcpx may say", async () => {
+      const said = ["x new", `w sta${shell === "zsh" ? ":text" : ""}`, "t text", "", "y", "! 1"];
+      const tcpx = `printf '%s\\n' ${said.map((line) => `'${line}'`).join(" ")}; echo trouble >&2; exit 3`;
+      expect(await offered(shell, text, ["tcpx sta"], { tcpx })).toEqual([["sta"]]);
+    });
+
+    test("is silent where tcpx is not there, or fails", async () => {
+      expect(await offered(shell, text, ["tcpx s"], { tcpx: "echo trouble >&2; exit 3" })).toEqual([[]]);
+      expect(await offered(shell, text, ["/nonexistent/tcpx s"], { tcpx: "exit 3" })).toEqual([[]]);
+    });
+
     let answers: Promise<string[][]> | undefined;
     const ask = () => {
       answers ??= offered(
@@ -168,14 +225,14 @@ const [zsh, fish] = [shellRequirement("zsh"), shellRequirement("fish")];
 
 describeIf(zsh.ok, zsh.reason)("zsh", () => {
   test("behind sudo", async () => {
-    expect(await offered("zsh", zshScript(real), ["sudo tcpx iw s"], PROGRAMS)).toEqual([["set", "show"]]);
+    expect(await offered("zsh", scriptFor("zsh"), ["sudo tcpx iw s"], PROGRAMS)).toEqual([["set", "show"]]);
   });
 });
 
 describeIf(fish.ok, fish.reason)("fish", () => {
   test("behind sudo, and behind an assignment", async () => {
     const lines = ["sudo tcpx iw s", "A=1 tcpx iw s", "/opt/bin/tcpx iw s"];
-    for (const words of await offered("fish", fishScript(real), lines, PROGRAMS)) {
+    for (const words of await offered("fish", scriptFor("fish"), lines, PROGRAMS)) {
       expect(words.filter((word) => /^s/.test(word))).toEqual(["set", "show"]);
     }
   });
@@ -234,7 +291,7 @@ describe("the command", () => {
   test("--json", async () => {
     const { out, code } = await tcpx("fish", "--json");
     expect(code).toBe(0);
-    expect(JSON.parse(out)).toMatchObject({ schema: 2, shell: "fish", script: fishScript(real) });
+    expect(JSON.parse(out)).toMatchObject({ schema: 2, shell: "fish", script: scriptFor("fish") });
   });
 
   test("the help has the line for each shell's startup file", async () => {

@@ -3,12 +3,13 @@
 import { describe, expect, test } from "bun:test";
 import { extensionOf, extensions } from "../../cli/extensions/index.ts";
 import { placeRules } from "../../cli/extensions/place.ts";
-import { Ext, RuleFlag, structs } from "../../cli/layout/layout.generated.ts";
+import { RuleFlag, structs } from "../../cli/layout/layout.generated.ts";
 import { decode, sizeOf } from "../../cli/layout/struct.ts";
-import { encodeNamespaces, encodePolicies } from "../../cli/loader/records.ts";
+import { encodeNamespaces } from "../../cli/loader/records.ts";
 import { flatten, type Table } from "../../cli/policy/flatten.ts";
 import { KINDS, type Rule, ruleId } from "../../cli/policy/rule.ts";
 import { formatCidr, parseSelectors } from "../../cli/policy/selector.ts";
+import { policyMaps } from "../support/policy-maps.ts";
 
 const NETNS = { cookie: 17n, inode: 4_026_531_840 };
 const EXTENSIONS = ["first", "second", "third"];
@@ -146,7 +147,8 @@ describe("bytes of the maps", () => {
   test("a key is 64 significant bits and the address", () => {
     const only = rule({ from: "10.1.0.0/16", port: "443" }, 7, { netns: NETNS });
     const utoTable = flatten([only], () => 0);
-    const { keys, values } = encodePolicies(1n, utoTable);
+    const maps = policyMaps(1n, utoTable, [only], () => 0);
+    const { keys } = maps;
     expect(decode("tcpx_policy_key", keys)).toEqual({
       prefixlen: 64 + 96 + 16,
       direction: 2,
@@ -158,28 +160,28 @@ describe("bytes of the maps", () => {
     expect(
       structs.tcpx_policy_key.fields.address.offset - structs.tcpx_policy_key.fields.direction.offset,
     ).toBe(8);
-    expect(decode("tcpx_policy", values).rules[0]![KINDS.indexOf("local")]).toEqual({
+    expect(maps.rule(0, 0, KINDS.indexOf("local"))).toEqual({
       flags: 1,
       prefix: 16,
-      outcome: 0,
-      reserved: 0,
       id: ruleId(1n, only),
       value: [7, 0],
     });
-    expect(decode("tcpx_policy", values).rules[0]![KINDS.indexOf("ask")]!.flags).toBe(0);
+    expect(maps.rule(0, 0, KINDS.indexOf("ask")).flags).toBe(0);
     const namespaces = encodeNamespaces(utoTable);
     expect(new BigUint64Array(namespaces.keys.buffer)).toEqual(new BigUint64Array([17n]));
     expect(new Uint32Array(namespaces.values.buffer)).toEqual(new Uint32Array([1]));
   });
 
-  test("as many values as keys", () => {
+  test("equal profiles are one, whatever the direction and the family", () => {
     const rules = [rule({ port: "22" }, 1), rule({ to: "10.0.0.0/8" }, 2), rule({ from: "::1" }, 3)];
-    const { keys, values } = encodePolicies(
+    const maps = policyMaps(
       1n,
       flatten(rules, () => 0),
+      rules,
+      () => 0,
     );
-    expect(keys.length / sizeOf("tcpx_policy_key")).toBe(6);
-    expect(values.length / sizeOf("tcpx_policy")).toBe(6);
+    expect(maps.keys.length / sizeOf("tcpx_policy_key")).toBe(6);
+    expect(maps.profiles).toBe(3);
   });
 
   test("every extension times three kinds: each has a slot of its own", () => {
@@ -189,25 +191,23 @@ describe("bytes of the maps", () => {
         return placeRules(extension, parseSelectors({}), [draft], null);
       }),
     );
-    expect([extensions.length, rules.length]).toEqual([Ext.COUNT, Ext.COUNT * KINDS.length]);
-    const { keys, values } = encodePolicies(
-      1n,
-      flatten(rules, (ext) => extensionOf({ ext }).id),
-    );
+    expect(rules).toHaveLength(extensions.length * KINDS.length);
+    const idOf = (ext: string) => extensionOf({ ext }).id;
+    const maps = policyMaps(1n, flatten(rules, idOf), rules, idOf);
+    const { keys } = maps;
     const count = keys.length / sizeOf("tcpx_policy_key");
     expect(count).toBe(4);
     for (let at = 0; at < count; at++) {
       const { direction } = decode("tcpx_policy_key", keys, at * sizeOf("tcpx_policy_key"));
-      const policy = decode("tcpx_policy", values, at * sizeOf("tcpx_policy"));
-      for (const { id, directions } of extensions) {
+      for (const [n, { id, directions }] of extensions.entries()) {
         for (const [i, kind] of KINDS.entries()) {
           const only = directions?.[kind];
           const holds = only === undefined || direction === { to: 1, from: 2 }[only];
           const flags = RuleFlag.SET | (i === 1 ? RuleFlag.FORCE : 0);
-          const of = rules[id * KINDS.length + i]!;
+          const of = rules[n * KINDS.length + i]!;
           const set = { flags, id: ruleId(1n, of), value: [id + 1, i + 1] };
           const wanted = holds ? set : { flags: 0, id: 0, value: [0, 0] };
-          expect(policy.rules[id]![i]).toEqual({ ...wanted, prefix: 0, outcome: 0, reserved: 0 });
+          expect(maps.rule(at, id, i)).toEqual({ ...wanted, prefix: 0 });
         }
       }
     }

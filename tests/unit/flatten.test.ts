@@ -5,11 +5,12 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { extensionOf, extensions } from "../../cli/extensions/index.ts";
 import { Direction as D, RuleFlag } from "../../cli/layout/layout.generated.ts";
-import { decode, type Struct, sizeOf } from "../../cli/layout/struct.ts";
-import { encodeNamespaces, encodePolicies } from "../../cli/loader/records.ts";
+import { decode, sizeOf } from "../../cli/layout/struct.ts";
+import { encodeKeys, encodeNamespaces } from "../../cli/loader/records.ts";
 import { setRules } from "../../cli/policy/change.ts";
 import { flatten, type Table } from "../../cli/policy/flatten.ts";
 import { KINDS, type Rule, type Selector } from "../../cli/policy/rule.ts";
+import { policyMaps, type ReadRule } from "../support/policy-maps.ts";
 
 interface Connection {
   direction: "to" | "from";
@@ -54,15 +55,15 @@ function naive(rules: Rule[], c: Connection, ext: string, kind: string): Rule | 
 }
 
 /** A table as the maps hold it: entries of the LPM trie, longest first, and the namespaces. */
-function mapsOf(table: Table) {
-  const { keys, values } = encodePolicies(1n, table);
+function mapsOf(table: Table, rules: Rule[]) {
+  const { keys, rule } = policyMaps(1n, table, rules, (name) => extensionOf({ ext: name }).id);
   const namespaces = encodeNamespaces(table);
   const indexes = new Uint32Array(namespaces.values.buffer);
   const size = sizeOf("tcpx_policy_key");
   const trie = Array.from({ length: keys.length / size }, (_, i) => {
     const key = keys.subarray(i * size, (i + 1) * size);
-    const policy = decode("tcpx_policy", values, i * sizeOf("tcpx_policy"));
-    return { bits: decode("tcpx_policy_key", key).prefixlen, data: key.subarray(4), policy };
+    const ruleOf = (ext: number, kind: number) => rule(i, ext, kind);
+    return { bits: decode("tcpx_policy_key", key).prefixlen, data: key.subarray(4), ruleOf };
   });
   return {
     trie: trie.sort((a, b) => b.bits - a.bits),
@@ -73,7 +74,7 @@ function mapsOf(table: Table) {
 
 /** policy_key, policy_hits and policy_rule. */
 function kernel(maps: ReturnType<typeof mapsOf>, c: Connection, ext: number, kind: number) {
-  const find = (port: number): Struct<"tcpx_rule"> | undefined => {
+  const find = (port: number): ReadRule | undefined => {
     const key = new Uint8Array(24);
     const view = new DataView(key.buffer);
     view.setUint8(0, c.direction === "to" ? D.TO : D.FROM);
@@ -82,7 +83,7 @@ function kernel(maps: ReturnType<typeof mapsOf>, c: Connection, ext: number, kin
     view.setUint32(4, maps.namespaces.get(c.cookie) ?? 0, true);
     key.set(c.address, 8);
     const entry = maps.trie.find(({ data, bits }) => samePrefix(data, key, bits));
-    const rule = entry?.policy.rules[ext]?.[kind];
+    const rule = entry?.ruleOf(ext, kind);
     return rule && rule.flags & RuleFlag.SET ? rule : undefined;
   };
   const [port, any] = [maps.usePorts ? find(c.port) : undefined, find(0)];
@@ -181,7 +182,7 @@ describe("flatten", () => {
   test("two look-ups find what the rules say", () => {
     fc.assert(
       fc.property(ruleSet, fc.array(connection, { minLength: 1, maxLength: 8 }), (rules, connections) => {
-        const maps = mapsOf(table(rules));
+        const maps = mapsOf(table(rules), rules);
         for (const c of connections) {
           for (const { name, id, kindName, kind } of SLOTS) {
             const [found, wanted] = [kernel(maps, c, id, kind), naive(rules, c, name, kindName)];
@@ -206,7 +207,7 @@ describe("flatten", () => {
     );
     fc.assert(
       fc.property(shuffled, connection, ([rules, others], c) => {
-        const [maps, otherMaps] = [mapsOf(table(rules)), mapsOf(table(others))];
+        const [maps, otherMaps] = [mapsOf(table(rules), rules), mapsOf(table(others), others)];
         for (const { id, kind } of SLOTS) {
           expect(kernel(otherMaps, c, id, kind)).toEqual(kernel(maps, c, id, kind));
         }
@@ -217,7 +218,7 @@ describe("flatten", () => {
   test("no two entries have the same key", () => {
     fc.assert(
       fc.property(ruleSet, (rules) => {
-        const { keys } = encodePolicies(1n, table(rules));
+        const keys = encodeKeys(table(rules).entries);
         const size = sizeOf("tcpx_policy_key");
         const texts = Array.from({ length: keys.length / size }, (_, i) =>
           keys.subarray(i * size, (i + 1) * size).toHex(),

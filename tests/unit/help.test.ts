@@ -6,6 +6,7 @@ import type { Example } from "../../cli/base/args.ts";
 import { checkArguments } from "../../cli/base/args.ts";
 import { commands, extensionCommands, findCommand } from "../../cli/commands/index.ts";
 import type { Leaf } from "../../cli/commands/types.ts";
+import { extensions } from "../../cli/extensions/index.ts";
 
 const MAIN = join(import.meta.dir, "..", "..", "cli", "main.ts");
 
@@ -134,9 +135,9 @@ describe("what a page must say", () => {
   };
 
   test("every extension has its pages, and is named in the first one", () => {
-    for (const ext of ["uto", "cc-request", "iw", "ack"]) {
+    for (const { name: ext, verbs } of extensions) {
       expect(page("")).toContain(` ${ext} `);
-      for (const verb of ["set", "accept", "show", "unset"]) {
+      for (const verb of [...Object.keys(verbs), "show", "unset"]) {
         expect(page(`${ext} ${verb}`)).toContain(`Usage: tcpx ${ext} ${verb}`);
         expect(page(ext)).toContain(` ${verb} `);
       }

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
 import { expect, test } from "bun:test";
+import { ack } from "../../cli/extensions/ack.ts";
+import { iw } from "../../cli/extensions/iw.ts";
+import type { Extension } from "../../cli/extensions/types.ts";
+import { uto } from "../../cli/extensions/uto.ts";
 import { Keepalive, LiveResult, LiveSaid } from "../../cli/layout/layout.generated.ts";
-import { outcomeJson, outcomeLines, outcomeOf } from "../../cli/live/report.ts";
+import { outcomeJson, outcomeLines, outcomeOf, resultsOf } from "../../cli/live/report.ts";
 import { sshSession } from "../../cli/live/ssh.ts";
 
 const row = (result: number, said: number = LiveSaid.NOTHING_TO_SAY, error = 0, keepalive = 0) => ({
@@ -13,22 +17,23 @@ const row = (result: number, said: number = LiveSaid.NOTHING_TO_SAY, error = 0, 
   error,
 });
 
-const some = outcomeOf(
-  [],
-  new Map([
-    [1n, row(LiveResult.CHANGED, LiveSaid.SAID)],
-    [2n, row(LiveResult.CHANGED, LiveSaid.UNSAID, -22)],
-    [3n, row(LiveResult.SAME)],
-    [4n, row(LiveResult.KEPT)],
-    [5n, row(LiveResult.FAILED, LiveSaid.NOTHING_TO_SAY, -2)],
-  ]),
+const come = (extension: Extension, ...rows: ReturnType<typeof row>[]) =>
+  outcomeOf([], resultsOf(extension, new Map(rows.map((r, i) => [BigInt(i), r]))));
+
+const some = come(
+  uto,
+  row(LiveResult.CHANGED, LiveSaid.SAID),
+  row(LiveResult.CHANGED, LiveSaid.UNSAID, -22),
+  row(LiveResult.SAME),
+  row(LiveResult.KEPT),
+  row(LiveResult.FAILED, LiveSaid.NOTHING_TO_SAY, -2),
 );
 
 test("user timeouts beside keep-alive", () => {
   const { LOWERED, SHORT } = Keepalive;
   const quiet = LiveSaid.NOTHING_TO_SAY;
   const rows = [LOWERED, SHORT, LOWERED].map((bits) => row(LiveResult.CHANGED, quiet, 0, bits));
-  const part = outcomeOf([], new Map(rows.map((r, i) => [BigInt(i), r])));
+  const part = come(uto, ...rows);
   const sum = outcomeOf.sum([part, part]);
   expect(outcomeJson(sum)).toMatchObject({
     changed_connections: 6,
@@ -43,7 +48,7 @@ test("user timeouts beside keep-alive", () => {
 });
 
 test("what became of connections, for people and for scripts", () => {
-  const sum = outcomeOf.sum([some, outcomeOf([], new Map()), some]);
+  const sum = outcomeOf.sum([some, outcomeOf([], []), some]);
   expect(outcomeLines("changed", sum)).toEqual([
     "changed 4 connection(s) in 2 network namespace(s)",
     "2 connection(s) had it already",
@@ -63,6 +68,19 @@ test("what became of connections, for people and for scripts", () => {
     own_ssh_session: false,
   });
   expect(sum.mute).toBe(true);
+});
+
+test("bits and reasons are those of the extension whose result it is", () => {
+  const { LOWERED, SHORT } = Keepalive;
+  const rows = [row(LiveResult.CHANGED, LiveSaid.SAID, 0, LOWERED | SHORT), row(LiveResult.INCAPABLE)];
+  const of = (extension: Extension) => come(extension, ...rows);
+  expect(outcomeJson(of(iw))).toMatchObject({ keepalive_lowered: 0, keepalive_short: 0 });
+  expect(outcomeLines("changed", of(iw))).toContain(
+    "skipped 1 connection(s): the peer does not understand it",
+  );
+  expect(outcomeLines("changed", of(ack))).toContain("skipped 1 connection(s): the peer does not speak TARR");
+  const both = outcomeOf.sum([of(iw), of(ack)]);
+  expect(outcomeJson(both).skipped).toMatchObject({ incapable: 2 });
 });
 
 test("nothing there is still a line", () => {

@@ -4,13 +4,14 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Exit } from "../../cli/base/errors.ts";
 import { version } from "../../cli/base/version.ts";
+import { allCommands } from "../../cli/commands/index.ts";
 import { manPage } from "../../cli/completion/man.ts";
 import { EXIT_CODES } from "../../cli/completion/program.ts";
 import { commandTree, nodesOf } from "../../cli/completion/tree.ts";
 import { describeIf, manRequirement } from "../support/requires.ts";
 
 const MAIN = join(import.meta.dir, "..", "..", "cli", "main.ts");
-const tree = await commandTree();
+const tree = await commandTree(await allCommands());
 const page = manPage(tree, version);
 
 async function pipe(argv: string[], text: string): Promise<{ out: string; err: string }> {

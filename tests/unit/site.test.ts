@@ -8,14 +8,14 @@ import { siteJson, siteLines, siteText } from "../../cli/describe/site-text.ts";
 import { ack } from "../../cli/extensions/ack.ts";
 import { ccRequest } from "../../cli/extensions/cc-request.ts";
 import { iw } from "../../cli/extensions/iw.ts";
-import { Exid } from "../../cli/layout/layout.generated.ts";
+import { describeOwn, exidsOf, identifiers } from "../../cli/extensions/options.ts";
+import { Role } from "../../cli/layout/layout.generated.ts";
 import { decode, encode } from "../../cli/layout/struct.ts";
 import { decodeSite, encodeSite } from "../../cli/loader/records.ts";
-import { meaningOf } from "../../cli/observe/said.ts";
+import { numberShown } from "../../cli/observe/value.ts";
 import { parsePolicy } from "../../cli/policy-file/parse.ts";
 import { printPolicy } from "../../cli/policy-file/print.ts";
 import { printSite, readTables, settle } from "../../cli/policy-file/site-tables.ts";
-import { describeRequest } from "../../cli/wire/request.ts";
 import {
   ALGORITHMS,
   algorithmId,
@@ -23,7 +23,6 @@ import {
   algorithmNumber,
   changedSlots,
   DEFAULT_SITE,
-  EXID_NAMES,
   numberName,
   type Site,
   sameSite,
@@ -67,9 +66,13 @@ async function complaint(text: string, present = DEFAULT_SITE, keep = false): Pr
   }
 }
 
-test("the names of the identifiers are those of the enum", () => {
-  expect(EXID_NAMES).toEqual(["cc-ask", "cc-answer", "iw-ask", "iw-answer", "ack-ask", "ack-answer", "tarr"]);
-  expect(EXID_NAMES.map((name) => DEFAULT_SITE.exids[name])).toEqual(Object.values(Exid));
+test("the identifiers of all extensions are as documented, and have names of their own", () => {
+  const names = identifiers.map(({ name }) => name);
+  expect(names).toEqual(["cc-ask", "cc-answer", "iw-ask", "iw-answer", "ack-ask", "ack-answer", "tarr"]);
+  expect(identifiers.map(({ documented }) => documented)).toEqual([
+    0x7cc0, 0x7cc1, 0x7c10, 0x7c11, 0x7ca0, 0x7ca1, 0x00ac,
+  ]);
+  expect(new Set(names).size).toBe(names.length);
 });
 
 describe("a file", () => {
@@ -283,14 +286,14 @@ describe("names and numbers", () => {
   });
 
   test("of what has travelled", () => {
-    expect(meaningOf(ccRequest.id, 0x8000, SITE)).toBe("mycc");
-    expect(meaningOf(ccRequest.id, 0x8000)).toBe("number 32768");
-    expect(meaningOf(ccRequest.id, 17, SITE)).toBe("number 17");
+    expect(numberShown(ccRequest, 0x8000, SITE).text).toBe("mycc");
+    expect(numberShown(ccRequest, 0x8000).text).toBe("number 32768");
+    expect(numberShown(ccRequest, 17, SITE).text).toBe("number 17");
     const option = Uint8Array.fromHex("fe067d008000");
-    expect(describeRequest(option, SITE)).toBe("asks for mycc (fe067d008000)");
-    expect(describeRequest(option)).toBeUndefined();
-    expect(describeRequest(Uint8Array.fromHex("fe067cc00003"), SITE)).toBeUndefined();
-    expect(describeRequest(Uint8Array.fromHex("fe0400ad"), SITE)).toContain("TARR");
+    expect(describeOwn(option, SITE)).toBe("asks for mycc (fe067d008000)");
+    expect(describeOwn(option)).toBeUndefined();
+    expect(describeOwn(Uint8Array.fromHex("fe067cc00003"), SITE)).toBeUndefined();
+    expect(describeOwn(Uint8Array.fromHex("fe0400ad"), SITE)).toContain("TARR");
   });
 });
 
@@ -310,7 +313,7 @@ describe("told", () => {
     expect([siteText(DEFAULT_SITE), siteJson(DEFAULT_SITE), printSite(DEFAULT_SITE)]).toEqual(["", null, ""]);
     expect(siteText(SITE)).toContain("\n  exid cc-ask 0x7d00\n");
     expect(siteJson(SITE)).toMatchObject({
-      exid: SITE.exids,
+      exid: exidsOf(SITE),
       algorithm_numbers: { mycc: 0x8000, "my.cc-2": 0x8001 },
     });
   });
@@ -340,4 +343,17 @@ test("the bytes of the table, and of one that an older layout had not", () => {
   const bytes = encode("tcpx_site", encodeSite(SITE));
   expect(decodeSite(decode("tcpx_site", bytes))).toEqual(SITE);
   expect(decodeSite(decode("tcpx_site", new Uint8Array(bytes.length)))).toEqual(DEFAULT_SITE);
+});
+
+test("an identifier that a table lacks is the documented one, and not 0", () => {
+  const table = encodeSite(SITE);
+  const { id } = iw;
+  const exids = table.exids.filter(({ ext, role }) => ext !== id || role !== Role.ASK);
+  expect(exidsOf(decodeSite({ ...table, exids }))).toEqual({ ...exidsOf(SITE), "iw-ask": 0x7c10 });
+});
+
+test("a table of layouts up to 8, in which every identifier has a place", () => {
+  const old_exids = [0x9001, 0x9002, 0, 0x7c11, 0x9005, 0x7ca1, 0x9007, 0];
+  const site = decodeSite({ ...encodeSite(DEFAULT_SITE), old_exids });
+  expect(site.exids).toEqual({ "cc-ask": 0x9001, "cc-answer": 0x9002, "ack-ask": 0x9005, tarr: 0x9007 });
 });

@@ -65,8 +65,10 @@ describe("round trips", () => {
         const bytes = encodeAll("tcpx_rule_record", all);
         const shifted = new Uint8Array([1, 2, 3, ...bytes]).subarray(3);
         for (const [i, wanted] of all.entries()) {
-          expect(decode("tcpx_rule_record", bytes, i * 48)).toEqual(wanted as never);
-          expect(decode("tcpx_rule_record", shifted, i * 48)).toEqual(wanted as never);
+          expect(decode("tcpx_rule_record", bytes, i * sizeOf("tcpx_rule_record"))).toEqual(wanted as never);
+          expect(decode("tcpx_rule_record", shifted, i * sizeOf("tcpx_rule_record"))).toEqual(
+            wanted as never,
+          );
         }
       }),
     );
@@ -110,20 +112,20 @@ describe("the layout", () => {
   });
 
   test("multi-byte numbers are the machine's, which is little endian on what tcpx supports", () => {
-    const head = { flags: 1, prefix: 2, outcome: 4, reserved: 3, id: 0x0a0b0c0d };
+    const head = { flags: 1, prefix: 2, reserved: new Uint8Array([4, 3]), id: 0x0a0b0c0d };
     const bytes = encode("tcpx_rule", { ...head, value: [0x05060708, 9] });
-    expect(bytes.toHex()).toBe("010204030d0c0b0a0807060509000000");
+    expect(bytes.subarray(0, 16).toHex()).toBe("010204030d0c0b0a0807060509000000");
     expect(encode("tcpx_config", { scope: 0x0102030405060708n }).subarray(8, 16).toHex()).toBe(
       "0807060504030201",
     );
   });
 
   test("nested arrays are in row order", () => {
-    const rest = { prefix: 0, outcome: 0, reserved: 0 };
-    const rules = [[1, 2, 3].map((n) => ({ flags: n, ...rest, id: n * 7, value: [n * 10, n * 100] }))];
-    const bytes = encode("tcpx_policy", { rules });
-    expect([0, 16, 32].map((at) => bytes[at])).toEqual([1, 2, 3]);
-    expect(decode("tcpx_rule", bytes, 16)).toEqual(rules[0]![1]!);
+    const { offset, dims } = structs.tcpx_config.fields.exids;
+    const exids = Array.from({ length: dims[0] }, (_, ext) => [1, 2, 3].map((role) => ext * 16 + role));
+    const bytes = encode("tcpx_config", { exids });
+    expect([0, 2, 4, 6].map((at) => bytes[offset + at])).toEqual([1, 2, 3, 17]);
+    expect(decode("tcpx_config", bytes).exids).toEqual(exids);
   });
 });
 
@@ -136,7 +138,7 @@ describe("encode", () => {
       version: "",
       cgroup: "",
     });
-    expect(encode("tcpx_policy", { rules: [] })).toHaveLength(sizeOf("tcpx_policy"));
+    expect(encode("tcpx_config", { exids: [] })).toHaveLength(sizeOf("tcpx_config"));
   });
 
   test("a string ends at its NUL, or at the end of its field", () => {

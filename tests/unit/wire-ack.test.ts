@@ -2,7 +2,7 @@
 // Acknowledgment strategies as bytes: our own pair, and TARR.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Exid } from "../../cli/layout/layout.generated.ts";
+import { describeOwn } from "../../cli/extensions/options.ts";
 import {
   answerWords,
   askWords,
@@ -15,19 +15,19 @@ import {
   tarrHex,
   tarrWords,
 } from "../../cli/wire/ack.ts";
-import { describeRequest, requestHex } from "../../cli/wire/request.ts";
+import { requestHex } from "../../cli/wire/request.ts";
 
 const byte = fc.nat(255);
 const u16 = fc.nat(0xffff);
-const words = (hex: string) => describeRequest(Uint8Array.fromHex(hex));
+const words = (hex: string) => describeOwn(Uint8Array.fromHex(hex));
 
 describe("our own request and answer", () => {
   test("delay8 first, then segments8", () => {
     expect(encodeAck({ every: 10, divisor: 4 })).toBe(0x040a);
     expect(encodeAck({ every: 255, divisor: 0 })).toBe(0x00ff);
     expect(encodeAck({ every: 0, divisor: 255 })).toBe(0xff00);
-    expect(requestHex(Exid.ACK_ASK, encodeAck({ every: 10, divisor: 4 }))).toBe("fe067ca0040a");
-    expect(requestHex(Exid.ACK_ANSWER, encodeAck({ every: 100, divisor: 2 }))).toBe("fe067ca10264");
+    expect(requestHex(0x7ca0, encodeAck({ every: 10, divisor: 4 }))).toBe("fe067ca0040a");
+    expect(requestHex(0x7ca1, encodeAck({ every: 100, divisor: 2 }))).toBe("fe067ca10264");
   });
 
   test("what was encoded is decoded, and no two pairs are the same", () => {

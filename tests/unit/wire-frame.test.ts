@@ -2,7 +2,8 @@
 // TCP options out of captured frames: whatever comes off the wire, nothing breaks.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { describeOption, parseFrame, splitOptions } from "../../cli/wire/frame.ts";
+import { describeOption } from "../../cli/extensions/options.ts";
+import { parseFrame, splitOptions } from "../../cli/wire/frame.ts";
 
 const hex = (options: Uint8Array[]) => options.map((option) => option.toHex());
 const split = (text: string) => hex(splitOptions(Uint8Array.fromHex(text)));
@@ -103,8 +104,8 @@ describe("parseFrame", () => {
     expect(parseFrame(frame({ flags, options: OPTIONS }))).toMatchObject({
       sourcePort: 40_000,
       destinationPort: 7001,
-      syn,
-      ack,
+      isSyn: syn,
+      isAck: ack,
     });
   });
 
@@ -136,7 +137,7 @@ describe("parseFrame", () => {
     for (let length = 0; length < header; length++)
       expect(parseFrame(whole.subarray(0, length))).toBeUndefined();
     for (let length = header; length <= whole.length; length++) {
-      expect(parseFrame(whole.subarray(0, length))).toMatchObject({ sourcePort: 40_000, syn: true });
+      expect(parseFrame(whole.subarray(0, length))).toMatchObject({ sourcePort: 40_000, isSyn: true });
     }
   });
 

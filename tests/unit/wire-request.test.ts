@@ -4,13 +4,15 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { Algorithm, Exid } from "../../cli/layout/layout.generated.ts";
-import { describeRequest, EXPERIMENT_KIND, requestHex } from "../../cli/wire/request.ts";
-import { ALGORITHMS } from "../../cli/wire/site.ts";
+import { describeOwn, exidsOf } from "../../cli/extensions/options.ts";
+import { Algorithm } from "../../cli/layout/layout.generated.ts";
+import { EXPERIMENT_KIND, requestHex } from "../../cli/wire/request.ts";
+import { ALGORITHMS, DEFAULT_SITE } from "../../cli/wire/site.ts";
 
-const words = (hex: string) => describeRequest(Uint8Array.fromHex(hex));
+const words = (hex: string) => describeOwn(Uint8Array.fromHex(hex));
+const EXIDS = exidsOf(DEFAULT_SITE);
 /** Those behind which 16 bits stand. */
-const exid = fc.constantFrom(...Object.values(Exid).filter((id) => id !== Exid.TARR));
+const exid = fc.constantFrom(...Object.values(EXIDS).filter((id) => id !== EXIDS.tarr));
 const u16 = fc.integer({ min: 0, max: 0xffff });
 
 describe("numbers that travel", () => {
@@ -33,14 +35,14 @@ describe("numbers that travel", () => {
   });
 
   test("experiments: an answer is told from a request by its identifier alone", () => {
-    expect(Exid).toEqual({
-      CC_ASK: 0x7cc0,
-      CC_ANSWER: 0x7cc1,
-      IW_ASK: 0x7c10,
-      IW_ANSWER: 0x7c11,
-      ACK_ASK: 0x7ca0,
-      ACK_ANSWER: 0x7ca1,
-      TARR: 0x00ac,
+    expect(EXIDS).toEqual({
+      "cc-ask": 0x7cc0,
+      "cc-answer": 0x7cc1,
+      "iw-ask": 0x7c10,
+      "iw-answer": 0x7c11,
+      "ack-ask": 0x7ca0,
+      "ack-answer": 0x7ca1,
+      tarr: 0x00ac,
     });
     expect(EXPERIMENT_KIND).toBe(254);
   });
@@ -48,10 +50,10 @@ describe("numbers that travel", () => {
 
 describe("requestHex", () => {
   test("kind, length, identifier and value, in network byte order", () => {
-    expect(requestHex(Exid.CC_ASK, 2)).toBe("fe067cc00002");
-    expect(requestHex(Exid.CC_ANSWER, 0xffff)).toBe("fe067cc1ffff");
-    expect(requestHex(Exid.IW_ASK, 1024)).toBe("fe067c100400");
-    expect(requestHex(Exid.IW_ANSWER, 0)).toBe("fe067c110000");
+    expect(requestHex(EXIDS["cc-ask"]!, 2)).toBe("fe067cc00002");
+    expect(requestHex(EXIDS["cc-answer"]!, 0xffff)).toBe("fe067cc1ffff");
+    expect(requestHex(EXIDS["iw-ask"]!, 1024)).toBe("fe067c100400");
+    expect(requestHex(EXIDS["iw-answer"]!, 0)).toBe("fe067c110000");
   });
 
   test("six bytes that say what went in, whatever the value is", () => {
@@ -65,7 +67,7 @@ describe("requestHex", () => {
   });
 });
 
-describe("describeRequest", () => {
+describe("describeOwn", () => {
   test.each([
     ["fe067cc00002", "asks for bbr"],
     ["fe067cc00000", "asks for vegas"],
@@ -112,15 +114,15 @@ describe("describeRequest", () => {
 
   test("a view into a longer buffer is described by its own bytes", () => {
     const bytes = Uint8Array.fromHex("0101fe067c1000280101");
-    expect(describeRequest(bytes.subarray(2, 8))).toBe("asks for a window of 40 segments (fe067c100028)");
+    expect(describeOwn(bytes.subarray(2, 8))).toBe("asks for a window of 40 segments (fe067c100028)");
   });
 
   test("other identifiers never get words", () => {
     fc.assert(
       fc.property(u16, u16, (id, value) => {
-        fc.pre(!Object.values(Exid).includes(id as never));
+        fc.pre(!Object.values(EXIDS).includes(id as never));
         const option = new Uint8Array([254, 6, id >> 8, id & 255, value >> 8, value & 255]);
-        expect(describeRequest(option)).toBeUndefined();
+        expect(describeOwn(option)).toBeUndefined();
       }),
     );
   });

@@ -6,7 +6,7 @@
 #ifndef TCPX_ALGORITHMS_BPF_H
 #define TCPX_ALGORITHMS_BPF_H
 
-#include "maps.bpf.h"
+#include "../maps.bpf.h"
 
 #define TCPX_CA_NAME_MAX 16
 

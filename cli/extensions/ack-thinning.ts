@@ -3,13 +3,8 @@
 
 import { release } from "node:os";
 import { Exit, TcpxError } from "../base/errors.ts";
-import { type Bridge, bridge } from "../bridge/bridge.ts";
+import { bridge } from "../bridge/bridge.ts";
 import { tryProgram } from "../bridge/probe.ts";
-
-/** Loads a cgroup_skb program with a timer in a hash map, as the thinner is one; 0, or a negative errno. */
-function tryThinning(lib: Bridge): Promise<number> {
-  return tryProgram(lib, "bpf_timers");
-}
 
 const EOPNOTSUPP = 95;
 
@@ -25,7 +20,7 @@ export function whyNoTimers(result: number): string {
  */
 export async function requireThinning(instead: string): Promise<void> {
   const lib = await bridge();
-  const result = await tryThinning(lib);
+  const result = await tryProgram(lib, "bpf_timers"); // in a cgroup_skb program, which the thinner's are
   if (result >= 0) return;
   // when nothing loads here timers are not the reason, and loading the rules tells which it is
   if ((await tryProgram(lib, "header_options")) < 0) return;
@@ -33,4 +28,12 @@ export async function requireThinning(instead: string): Promise<void> {
     value: release(),
     hint: `${whyNoTimers(result)}; ${instead}`,
   });
+}
+
+/** Why this kernel cannot; undefined when it can. */
+export function cannotThin(): Promise<string | undefined> {
+  return requireThinning("--delay works here").then(
+    () => undefined,
+    (error: Error) => error.message,
+  );
 }

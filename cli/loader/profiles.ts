@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// The profiles of a scope: what matches one selector, flattened, as the programs read it. Entries of the look-up
+// table have their numbers; equal ones are one.
+
+import { extensionOf } from "../extensions/index.ts";
+import { structs } from "../layout/layout.generated.ts";
+import { type Entry, slotIndex, type Table } from "../policy/flatten.ts";
+import { KINDS, type Rule, valueWords } from "../policy/rule.ts";
+import { encodeRule, ruleSize } from "./records.ts";
+
+/** The place 0 means that there is none. */
+const HEAD = structs.tcpx_profile.size;
+const [PLACES, PLACE_KINDS] = structs.tcpx_config.fields.places.dims;
+
+export interface Profiles {
+  /** config.places: where the rule of an extension and kind stands in a profile; 0: nowhere. */
+  places: number[][];
+  /** Bytes of one. */
+  size: number;
+  /** The profile of each entry, in their order. */
+  numbers: Uint32Array;
+  /** An entry of each profile. */
+  profiles: Entry[];
+  /** Slots of an entry, with their places. */
+  slots: { slot: number; place: number }[];
+}
+
+/** @param extensionId of an extension by its name */
+export function planProfiles(
+  rules: readonly Rule[],
+  { entries }: Pick<Table, "entries">,
+  extensionId: (name: string) => number,
+): Profiles {
+  const places = Array.from({ length: PLACES }, () => Array<number>(PLACE_KINDS).fill(0));
+  const stride = ruleSize(valueWords(rules));
+  const slots = new Map<number, number>();
+  let size = HEAD;
+  for (const { ext, kind } of rules) {
+    const id = extensionId(ext);
+    const slot = slotIndex(id, kind);
+    if (slots.has(slot)) continue;
+    slots.set(slot, size);
+    places[id]![KINDS.indexOf(kind)] = size;
+    size += stride;
+  }
+  return {
+    places,
+    size,
+    slots: Array.from(slots, ([slot, place]) => ({ slot, place })),
+    ...numbered(entries, [...slots.keys()]),
+  };
+}
+
+/** Entries with the same rules have the same number. */
+function numbered(entries: readonly Entry[], slots: number[]): Pick<Profiles, "numbers" | "profiles"> {
+  const numbers = new Uint32Array(entries.length);
+  const profiles: Entry[] = [];
+  const ruleNumbers = new Map<Rule, number>();
+  const known = new Map<number | string, number>();
+  const numberOf = (rule: Rule | undefined) => {
+    if (!rule) return 0;
+    let number = ruleNumbers.get(rule);
+    if (number === undefined) ruleNumbers.set(rule, (number = ruleNumbers.size + 1));
+    return number;
+  };
+  for (let i = 0; i < entries.length; i++) {
+    const held = entries[i]!.slots;
+    const key =
+      slots.length === 1
+        ? numberOf(held[slots[0]!])
+        : slots.length === 2
+          ? numberOf(held[slots[0]!]) * 2 ** 26 + numberOf(held[slots[1]!])
+          : slots.map((slot) => numberOf(held[slot])).join();
+    let number = known.get(key);
+    if (number === undefined) {
+      number = profiles.push(entries[i]!) - 1;
+      known.set(key, number);
+    }
+    numbers[i] = number;
+  }
+  return { numbers, profiles };
+}
+
+/** The bytes of profiles `from` to `to`, back to back. */
+export function encodeProfiles(plan: Profiles, scope: bigint, from: number, to: number): Uint8Array {
+  const bytes = new Uint8Array((to - from) * plan.size);
+  const view = new DataView(bytes.buffer);
+  for (let i = from; i < to; i++) {
+    const { slots } = plan.profiles[i]!;
+    for (const { slot, place } of plan.slots) {
+      const rule = slots[slot];
+      if (rule) encodeRule(view, (i - from) * plan.size + place, scope, rule);
+    }
+  }
+  return bytes;
+}
+
+/** Bits of the extensions that rules are for: config.uses. */
+export const usesOf = (rules: readonly Pick<Rule, "ext">[]): number =>
+  [...new Set(rules.map(({ ext }) => ext))].reduce((bits, ext) => bits | (1 << extensionOf({ ext }).id), 0);

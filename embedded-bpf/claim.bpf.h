@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Which scope owns which rule of a connection: state in sk_storage, shared by nested scopes. */
+#ifndef TCPX_CLAIM_BPF_H
+#define TCPX_CLAIM_BPF_H
+
+#include "conn.bpf.h"
+#include "slices.bpf.h"
+
+/* Its rules, those that no inner scope has taken. Returns whether there is one. */
+#define CLAIM(ID, name, hits, conn, claimed)                                                       \
+	for (int kind = 0; kind < TCPX_KIND_COUNT; kind++) {                                       \
+		const struct tcpx_rule *rule = policy_rule(hits, TCPX_EXT_##ID, kind);             \
+                                                                                                   \
+		if (!rule || !rules_take(&(conn)->states.name.rules, kind, rule))                  \
+			continue;                                                                  \
+		(claimed) = true;                                                                  \
+		if (name##_extension.take)                                                         \
+			name##_extension.take(conn, kind, rule);                                   \
+	}
+
+/* 1: this scope contributed a rule. Global, see count_apart(). */
+__noinline int claim(struct bpf_sock_ops *ctx, int direction)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct tcpx_policy_key key;
+	struct tcpx_hits hits;
+	struct tcpx_conn *conn;
+	bool claimed = false;
+
+	if (!sk || !policy_hits(ctx, direction, &key, &hits))
+		return 0;
+	conn = bpf_sk_storage_get(&conns, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!conn) {
+		TCPX_ERROR(0, -12);
+		return 0;
+	}
+	TCPX_EACH(CLAIM, &hits, conn, claimed)
+	if (!claimed)
+		return 0;
+	if (!conn->scope)
+		conn->scope = config.scope;
+	return 1;
+}
+
+/* The connection, when this scope has contributed a rule just now. */
+static __always_inline struct tcpx_conn *conn_claim(struct bpf_sock_ops *ctx,
+						    enum tcpx_direction direction)
+{
+	return claim(ctx, direction) ? conn_of(ctx) : NULL;
+}
+
+static __always_inline __u32 attempt_hash(struct bpf_sock_ops *ctx)
+{
+	return ctx->remote_port ^ ctx->local_port << 16 ^ ctx->remote_ip4 ^ ctx->remote_ip6[3];
+}
+
+#define RENEW(ID, name, conn)                                                                      \
+	if (name##_extension.renew)                                                                \
+		name##_extension.renew(conn);                                                      \
+	else                                                                                       \
+		__builtin_memset(&(conn)->states.name, 0, sizeof((conn)->states.name));
+
+/*
+ * A socket may connect() again, after a refusal or a disconnect: what belongs to
+ * the attempt before goes, what is set on the socket stays known. An inner
+ * scope's program may already have claimed this very attempt. True: it is new.
+ */
+static __always_inline bool attempt_is_new(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+{
+	__u8 flags_ours = conn->flags_ours;
+
+	if (conn->attempt == attempt_hash(ctx) &&
+	    bpf_ktime_get_ns() - conn->attempt_ns < TCPX_CALLBACK_NS)
+		return false;
+	__builtin_memset(conn, 0, __builtin_offsetof(struct tcpx_conn, states));
+	TCPX_EACH(RENEW, conn)
+	conn->flags_ours = flags_ours;
+	return true;
+}
+
+/* The rules of a connection that is being opened; `conn` is what an attempt before has left. */
+static __always_inline struct tcpx_conn *conn_connect(struct bpf_sock_ops *ctx,
+						      struct tcpx_conn *conn)
+{
+	if (conn && attempt_is_new(ctx, conn))
+		callback_flags(ctx, conn, 0,
+			       TCPX_WRITE | TCPX_PARSE | TCPX_STATE | BPF_SOCK_OPS_RTT_CB_FLAG |
+				       BPF_SOCK_OPS_RTO_CB_FLAG);
+	conn = conn_claim(ctx, TCPX_DIRECTION_TO);
+	if (conn) {
+		conn->attempt = attempt_hash(ctx);
+		conn->attempt_ns = bpf_ktime_get_ns();
+	}
+	return conn;
+}
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* One walk over the options of a header for all extensions. */
+#ifndef TCPX_WALK_BPF_H
+#define TCPX_WALK_BPF_H
+
+#include "slices.bpf.h"
+
+#define KNOWN(ID, name, of) || name##_extension.kind == (of)
+
+/* Is it an option of ours, whether this scope uses it or not? */
+static __always_inline bool option_known(__u8 kind, __u32 len)
+{
+	if (kind == TCPX_OPTION_EXP && len < 4)
+		return false;
+	return false TCPX_EACH(KNOWN, kind);
+}
+
+/* Remembers where it stands: telling them apart on the walk costs verifiers too much. */
+static __always_inline void header_note(struct tcpx_header *h, __u32 len)
+{
+	__u32 n = h->noted;
+
+	if (n >= TCPX_NOTED_MAX)
+		return;
+	h->noted_at[n] = h->at - len;
+	h->noted = n + 1;
+}
+
+static __always_inline void header_walk(struct tcpx_header *h)
+{
+	h->crowded = 0;
+	h->fast_open = 0;
+	h->noted = 0;
+	h->at = header_begin(h);
+#pragma clang loop unroll_count(4)
+	for (int i = 0; i < TCPX_OPTIONS_MAX; i++) {
+		const __u8 *option;
+		__u32 len;
+
+		barrier_var(h);
+		option = option_next(h, &len);
+		if (!option)
+			break;
+		if (option_known(option[0], len)) {
+			header_note(h, len);
+		} else if (!option_ordinary(option[0])) {
+			h->crowded = 1;
+			if (option[0] == TCPX_OPTION_FAST_OPEN && len > 2) /* two only ask for it */
+				h->fast_open = 1;
+		}
+	}
+}
+
+static __always_inline __u16 option_exid(const __u8 *option)
+{
+	return option[2] << 8 | option[3];
+}
+
+#endif

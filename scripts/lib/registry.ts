@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// The registry of extensions (embedded-bpf/extensions.def) as C can use it: embedded-bpf/extensions.generated.h.
+
+interface Line {
+  symbol: string;
+  name: string;
+  id: number;
+}
+
+const LINE = /^TCPX_EXTENSION\((\w+), (\w+), (\d+)\)$/;
+
+/** The lines of the registry, in its order. @throws Error for a line that is none, and what is there twice */
+export function parseRegistry(text: string): Line[] {
+  const lines = text
+    .replace(/\/\*[\s\S]*?\*\//g, "")
+    .split("\n")
+    .filter(Boolean);
+  const found = lines.map((line) => {
+    const [, symbol, name, id] = LINE.exec(line) ?? [];
+    if (!symbol || !name || Number(id) > 15) throw new Error(`extensions.def: '${line}' is no line of it`);
+    return { symbol, name, id: Number(id) };
+  });
+  for (const key of ["symbol", "name", "id"] as const) {
+    const twice = found.find((line, i) => found.findIndex((other) => other[key] === line[key]) !== i);
+    if (twice) throw new Error(`extensions.def: ${key} ${twice[key]} is there twice`);
+  }
+  return found;
+}
+
+/** @param has does a file of embedded-bpf exist? */
+export function registryHeader(text: string, has: (path: string) => boolean): string {
+  const lines = parseRegistry(text);
+  const byId = lines.toSorted((a, b) => a.id - b.id);
+  const live = ({ name }: Line) =>
+    has(`ext/${name}_live.bpf.h`)
+      ? `#include "ext/${name}_live.bpf.h"`
+      : `static const struct tcpx_live_extension ${name}_live_extension = {};`;
+  return `/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Generated from extensions.def by \`bun run build\`. Do not edit. */
+/* clang-format off */
+
+#ifndef TCPX_EXTENSIONS_GENERATED_H
+#define TCPX_EXTENSIONS_GENERATED_H
+
+enum tcpx_ext {
+${byId.map(({ symbol, id }) => `\tTCPX_EXT_${symbol} = ${id},`).join("\n")}
+};
+
+/* Does something for each extension, in the order of their priority: DO(ID, name, ...). */
+#define TCPX_EACH(DO, ...) \\
+${lines.map(({ symbol, name }) => `\tDO(${symbol}, ${name}, ##__VA_ARGS__)`).join(" \\\n")}
+
+${byId.map(({ name }) => `#include "ext/${name}.h"`).join("\n")}
+
+/* By their ids: a place in the registry may change, a place in a record must not. */
+struct tcpx_states {
+${byId.map(({ name }) => `\tstruct tcpx_${name}_conn ${name};`).join("\n")}
+};
+
+#endif
+
+/* The programs' part: see tcpx_ext.h. */
+#if defined(TCPX_SLICES) && !defined(TCPX_SLICES_INCLUDED)
+#define TCPX_SLICES_INCLUDED
+${byId.map(({ name }) => `#include "ext/${name}.bpf.h"`).join("\n")}
+#endif
+
+#if defined(TCPX_LIVE_SLICES) && !defined(TCPX_LIVE_SLICES_INCLUDED)
+#define TCPX_LIVE_SLICES_INCLUDED
+${byId.map(live).join("\n")}
+#endif
+`;
+}
