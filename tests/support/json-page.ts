@@ -6,9 +6,10 @@ import { join } from "node:path";
 import type * as Registry from "../../cli/extensions/index.ts";
 
 const PAGE = join(import.meta.dir, "..", "..", "docs", "json.md");
+const REGISTRY = join(import.meta.dir, "..", "..", "cli/extensions/index.ts");
 /** Asked when a document is looked at: guests, which look at none, do not have cli/. */
 const extensionNames = (): string[] =>
-  (require("../../cli/extensions/index.ts") as typeof Registry).extensions.map(({ name }) => name);
+  (require(REGISTRY) as typeof Registry).extensions.map(({ name }) => name);
 const PRIMITIVES = ["string", "number", "boolean"];
 
 /** A row of a table. */
