@@ -25,14 +25,18 @@ export interface Profiles {
   slots: { slot: number; place: number }[];
 }
 
-/** @param extensionId of an extension by its name */
+/**
+ * @param extensionId of an extension by its name
+ * @param words of a rule's value
+ */
 export function planProfiles(
   rules: readonly Rule[],
   { entries }: Pick<Table, "entries">,
   extensionId: (name: string) => number,
+  words = valueWords(rules),
 ): Profiles {
   const places = Array.from({ length: PLACES }, () => Array<number>(PLACE_KINDS).fill(0));
-  const stride = ruleSize(valueWords(rules));
+  const stride = ruleSize(words);
   const slots = new Map<number, number>();
   let size = HEAD;
   for (const { ext, kind } of rules) {

@@ -10,8 +10,9 @@
 
 #define TCPX_SITE_ALGORITHMS 8
 
-#define TCPX_EXTENSIONS 16 /* ids are below this; connections and counters have a place for each   \
-			    */
+#define TCPX_EXTENSIONS                                                                            \
+	16 /* ids are below this; connections and counters have a place for each                   \
+	    */
 
 enum tcpx_kind {
 	TCPX_KIND_ASK,	  /* what we request of, or tell, the peer */
