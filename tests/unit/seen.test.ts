@@ -50,13 +50,21 @@ const five = [...extensions, hue];
 
 const rule = (value: number, outcome: number = Outcome.NONE, flags: number = RuleFlag.SET) => ({
   flags,
+  id: 1,
   outcome,
   value: [value, 0] as const,
 });
 const no = rule(0, 0, 0);
 const exchange = (state: number, asked = 0, answer = 0): RawExchange => ({ state, asked, answer });
 const silence = { ours: exchange(RequestState.NONE), peers: exchange(RequestState.NONE) };
-const raw = (fields: Partial<Raw>): Raw => ({ local: no, ask: no, written: true, own: {}, ...fields });
+const raw = (fields: Partial<Raw>): Raw => ({
+  local: no,
+  ask: no,
+  written: true,
+  own: {},
+  wide: {},
+  ...fields,
+});
 
 /** A connection of which the kernel's side tells this of the extension. */
 class Coloured extends Listed {
