@@ -14,6 +14,7 @@ import {
   RequestState,
   RuleFlag,
   Silence,
+  structs,
   TarrFlag,
 } from "../../cli/layout/layout.generated.ts";
 import { encode, encodeAll } from "../../cli/layout/struct.ts";
@@ -266,6 +267,20 @@ describe("negotiations", () => {
     expect(lines).toHaveLength(1);
   });
 
+  test("connections whose states differ at the very end are told apart", () => {
+    const { waits } = structs.tcpx_ack_conn.fields;
+    expect(
+      structs.tcpx_listed.fields.states.offset + structs.tcpx_states.fields.ack.offset + waits.offset + 1,
+    ).toBe(RECORD);
+    const ack = { rules: rules({ local: RuleFlag.SET }), local: 1, rule: 1, every: 1 };
+    const list = listOf(known({ ack }), known({ ack: { ...ack, waits: 1 } }));
+    const lines = [...connectionLines(list, [0, RECORD])].join("").trim().split("\n");
+    expect(lines.map((line) => line.split(", ").slice(1).join())).toEqual([
+      "ack not set at once: no routes for it",
+      "ack not yet set at once",
+    ]);
+  });
+
   const applied = rules({ local: RuleFlag.SET }, { outcome: Outcome.APPLIED });
 
   // all that outcomes are judged by has to be in the key
@@ -495,7 +510,13 @@ describe("output", () => {
       scope_id: null,
       user_timeout_ms: null,
       congestion_control: 'a"\\',
-      extensions: { iw: { ours: { status: "none", asked: null, granted: null } }, ack: { strategy: null } },
+      extensions: {
+        iw: {
+          ours: { status: "none", asked: null, granted: null },
+          local: { status: "none", rule: null, applied: null, reason: null },
+        },
+        ack: { strategy: null },
+      },
     });
     expect(full).toMatchObject({
       family: 6,

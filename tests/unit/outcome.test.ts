@@ -126,6 +126,7 @@ describe("ack", () => {
 
   test("thinning needs nothing of the socket", () => {
     expect(of({ every: 8 })).toBe(APPLIED);
+    expect(of({ every: 8, delay_us: 20_000 }, { delack_max: 50 })).toBe(APPLIED);
     expect(of({ every: 8, divisor: 4 }, { srtt_us: 0 })).toBe(APPLIED);
     expect(of({})).toBe(APPLIED);
   });
