@@ -3,7 +3,6 @@
 // not match, and without tcpx, in turn.
 
 import { readFileSync } from "node:fs";
-import { extensions } from "../../cli/extensions/index.ts";
 import { buildSupport } from "../support/build.ts";
 import { Lab } from "../support/lab.ts";
 import { tcpx } from "../support/tcpx.ts";
@@ -37,9 +36,16 @@ interface Case {
 export const CASES: readonly Case[] = [
   { name: "no tcpx", rules: [] },
   { name: "no match", rules: rulesFor(ELSEWHERE) },
+  {
+    name: "uto --no-advertise matches",
+    rules: [["uto", "set", "30s", "--no-advertise", "--to", "127.0.0.0/8"]],
+  },
   { name: "uto matches", rules: rulesFor(EVERYWHERE).slice(0, 2) },
   { name: "uto, cc-request, iw match", rules: rulesFor(EVERYWHERE) },
 ];
+
+/** Of the extensions that have rules here. */
+const NAMES = new Set(CASES.flatMap(({ rules }) => rules.map(([name]) => name!)));
 
 export interface Run {
   perSecond: number;
@@ -86,7 +92,7 @@ export async function inTurn(
     }
   } finally {
     for (const cgroup of cgroups) {
-      for (const { name } of extensions) await tcpx([name, "unset", "--all", "--cgroup", cgroup, "--wait"]);
+      for (const name of NAMES) await tcpx([name, "unset", "--all", "--cgroup", cgroup, "--wait"]);
     }
   }
   return CASES.map(({ name }) => row(name, runs.get(name)!, runs.get(CASES[0]!.name)!));
