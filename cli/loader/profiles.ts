@@ -64,7 +64,10 @@ function numbered(entries: readonly Entry[], slots: number[]): Pick<Profiles, "n
   const numberOf = (rule: Rule | undefined) => {
     if (!rule) return 0;
     let number = ruleNumbers.get(rule);
-    if (number === undefined) ruleNumbers.set(rule, (number = ruleNumbers.size + 1));
+    if (number === undefined) {
+      number = ruleNumbers.size + 1;
+      ruleNumbers.set(rule, number);
+    }
     return number;
   };
   for (let i = 0; i < entries.length; i++) {

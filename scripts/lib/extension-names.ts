@@ -7,17 +7,7 @@ import type { Sources } from "./rooms.ts";
 export const REGISTRY = "cli/extensions/index.ts";
 
 /** Files that name some still, each until it does not. */
-export const KNOWN: readonly string[] = [
-  "cli/commands/status.ts",
-  "cli/live/effects.ts",
-  "cli/observe/json.ts",
-  "cli/observe/listed.ts",
-  "cli/observe/local.ts",
-  "cli/observe/rows.ts",
-  "cli/observe/said.ts",
-  "cli/observe/value-json.ts",
-  "cli/observe/watch-outcome.ts",
-];
+export const KNOWN: readonly string[] = [];
 
 /** Basenames of the extensions, which are their names, by what the registry calls them. */
 export function extensionsIn(registry: string): Map<string, string> {

@@ -15,7 +15,9 @@ test("every command has a section", async () => {
   for (const name of Object.keys({ ...ofExtensions, ...commands })) {
     const command = (await findCommand(name))!;
     if (command.kind === "leaf") names.push(`tcpx ${name}`);
-    else for (const verb of Object.keys(command.commands)) names.push(`tcpx ${name in ofExtensions ? "EXT" : name} ${verb}`);
+    else
+      for (const verb of Object.keys(command.commands))
+        names.push(`tcpx ${name in ofExtensions ? "EXT" : name} ${verb}`);
   }
 
   expect(names.filter((name) => !page.commands.includes(name))).toEqual([]);
