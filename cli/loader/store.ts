@@ -227,9 +227,13 @@ async function makeAware(lib: Bridge, held: Lock, inner: ScopeHead, uses: number
     if (isErrno(error, "ENOLINK") || !readHead(lib, inner.id)?.alive) return; // its cgroup has gone meanwhile
     if (!(error instanceof Error)) throw error;
     const { code } = error as { code?: number };
-    throw new TcpxError(typeof code === "number" ? code : Exit.FAILED, `cgroup ${state.name}: ${error.message}`, {
-      value: state.name,
-    });
+    throw new TcpxError(
+      typeof code === "number" ? code : Exit.FAILED,
+      `cgroup ${state.name}: ${error.message}`,
+      {
+        value: state.name,
+      },
+    );
   }
 }
 
