@@ -202,8 +202,6 @@ __noinline int ask_segment_write(struct bpf_sock_ops *ctx)
 	TCPX_EACH(ASK_WRITE, ctx, conn, written)
 	TCPX_EACH(ASK_SAID, conn, written)
 	conn->written |= written;
-	if (!any_speaks(conn)) /* that was all */
-		callback_flags(ctx, conn, 0, ask_done(ctx, conn));
 	watch_tell(ctx, conn);
 	return 0;
 }

@@ -649,8 +649,7 @@ export const structs = {
       bits: { offset: 46, type: "u16" },
       seen: { offset: 48, type: "u8" },
       keepalive: { offset: 49, type: "u8" },
-      on_syn: { offset: 50, type: "u8" },
-      reserved: { offset: 51, type: "u8" },
+      reserved: { offset: 50, type: "u8", dims: [2] },
     },
   },
   tcpx_wanted: {

@@ -225,15 +225,8 @@ async function makeAware(lib: Bridge, held: Lock, inner: ScopeHead, uses: number
     await replaceIn(lib, held, scopeOf(state), state.rules, inner.uses | uses);
   } catch (error) {
     if (isErrno(error, "ENOLINK") || !readHead(lib, inner.id)?.alive) return; // its cgroup has gone meanwhile
-    if (!(error instanceof Error)) throw error;
-    const { code } = error as { code?: number };
-    throw new TcpxError(
-      typeof code === "number" ? code : Exit.FAILED,
-      `cgroup ${state.name}: ${error.message}`,
-      {
-        value: state.name,
-      },
-    );
+    if (!(error instanceof TcpxError)) throw error;
+    throw new TcpxError(error.code, `cgroup ${state.name}: ${error.message}`, { value: state.name });
   }
 }
 

@@ -55,15 +55,11 @@ static __always_inline void uto_again(struct bpf_sock_ops *ctx, struct tcpx_conn
 }
 
 /* Until the peer has answered any request: then it has read our first segment, and the option on
- * it. And no more than once after a SYN with it: the peer may have answered with a SYN cookie, or
- * have begun to look at options since. */
+ * it. */
 static __always_inline bool uto_speaks(const struct tcpx_conn *conn)
 {
-	const struct tcpx_uto_conn *uto = &conn->states.uto;
-
-	return rules_active(&uto->rules, TCPX_KIND_ASK) &&
-	       !(conn->heard && conn->written & 1 << TCPX_EXT_UTO) &&
-	       !(uto->on_syn && conn->segments);
+	return rules_active(&conn->states.uto.rules, TCPX_KIND_ASK) &&
+	       !(conn->heard && conn->written & 1 << TCPX_EXT_UTO);
 }
 
 /* ADV_UTO as the planner encoded it; zero is never sent (RFC 5482 3.2). */
@@ -82,7 +78,6 @@ static __always_inline void uto_say(struct bpf_sock_ops *ctx, struct tcpx_conn *
 static __always_inline void uto_said(struct tcpx_conn *conn)
 {
 	conn_news(conn, TCPX_EXT_UTO, TCPX_NEWS_OURS);
-	conn->states.uto.on_syn = !conn->since_ns;
 }
 
 static __always_inline const struct tcpx_rule *uto_syn_ack_rule(const struct tcpx_hits *hits)

@@ -27,8 +27,7 @@ struct tcpx_uto_conn {
 	__u16 bits;	  /* in the header under examination */
 	__u8 seen;	  /* how often it stands in that header; 2 and more: malformed */
 	__u8 keepalive;	  /* enum tcpx_keepalive */
-	__u8 on_syn;	  /* it was on our SYN */
-	__u8 reserved;
+	__u8 reserved[2];
 };
 
 #ifdef TCPX_IN_LAYOUT

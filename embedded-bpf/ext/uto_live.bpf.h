@@ -35,7 +35,6 @@ static __always_inline int uto_live_say(void *tp, struct tcpx_conn *conn,
 	uto_take(conn, TCPX_KIND_ASK, &order->ask);
 	if (same || !rule_active(&order->ask))
 		return TCPX_LIVE_NOTHING_TO_SAY;
-	uto->on_syn = 0;
 	said = live_speak(tp, conn, TCPX_EXT_UTO, false, target);
 	if (said != TCPX_LIVE_SAID) { /* the peer knows what it knew */
 		live_take_back(&uto->rules, TCPX_KIND_ASK, &before.rules);
