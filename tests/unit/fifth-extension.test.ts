@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { nameProblems } from "../../scripts/lib/extension-names.ts";
 
 const ROOT = join(import.meta.dir, "../..");
-const REGISTRY = "cli/extensions/index.ts";
+const REGISTRY = "cli/extensions/registry.ts";
 let tree = "";
 
 async function output(...argv: string[]): Promise<{ out: string; err: string; code: number }> {
