@@ -15,6 +15,8 @@ export interface WatchOptions {
   human?: boolean;
   /** What it has to have said before it is taken for ready. */
   ready?: string;
+  /** Another executable than the one under test. */
+  program?: string;
 }
 
 export class Watch {
@@ -40,10 +42,13 @@ export class Watch {
   /** Started, and watching. */
   static async start(lab: Lab, args: readonly string[], options: WatchOptions = {}): Promise<Watch> {
     const flags = options.human ? [] : ["--json"];
-    const child = lab.spawn([...(options.wrap ?? []), tcpxPath(), "watch", ...args, ...flags], {
-      ...(options.netns ? { netns: options.netns } : {}),
-      stderr: "pipe",
-    });
+    const child = lab.spawn(
+      [...(options.wrap ?? []), options.program ?? tcpxPath(), "watch", ...args, ...flags],
+      {
+        ...(options.netns ? { netns: options.netns } : {}),
+        stderr: "pipe",
+      },
+    );
     const watch = new Watch(child);
     await watch.says(options.ready ?? "Ctrl-C ends it");
     return watch;
