@@ -13,8 +13,8 @@
 
 import { lstatSync, rmdirSync, rmSync, statSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import type { Bridge } from "../bridge/bridge.ts";
-import { listPins, openPin } from "../bridge/maps.ts";
+import { type Bridge, unwrap } from "../bridge/bridge.ts";
+import { listPins, openPin, pin } from "../bridge/maps.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { makeDirectories } from "../system/files.ts";
 
@@ -86,6 +86,25 @@ export function removeTree(path: string): void {
   }
 }
 
+/**
+ * Gives an attachment another program: that of the scope, or that which an older layout has, which is pinned here then.
+ * @returns false: there is none
+ */
+export function updateLink(
+  lib: Bridge,
+  name: (typeof LINKS)[number],
+  program: number,
+  dir: string,
+  older?: string,
+): boolean {
+  using own = openPin(lib, join(dir, name));
+  using inherited = own || older === undefined ? undefined : openPin(lib, join(older, name));
+  const link = own ?? inherited;
+  if (link) unwrap("link update", lib.tcpx_link_update(link.fd, program));
+  if (inherited) pin(lib, inherited.fd, join(dir, name));
+  return link !== undefined;
+}
+
 /** Detaches at once: kernels before 5.15 take their time when only the pin goes. */
 export function detachLink(lib: Bridge, dir: string, name: (typeof LINKS)[number] = "link"): void {
   using link = openPin(lib, join(dir, name));
@@ -108,12 +127,6 @@ export function removeOldGenerations(scope: string, currentProgId: number | unde
   for (const name of listPins(scope)) {
     if (name.startsWith("gen-") && name !== `gen-${currentProgId}`) removeTree(join(scope, name));
   }
-}
-
-/** Removes the directory of a scope whose rules are in force elsewhere, or nowhere. */
-export function removeScopeDir(lib: Bridge, scope: string): void {
-  detachLink(lib, scope, RESET_LINK);
-  removeTree(scope);
 }
 
 /** Detaches a scope and removes all that belongs to it, of whatever layout. */

@@ -3,12 +3,12 @@
 // nothing of the rules: a scope keeps one as long as some rule of it asks. Without it rules work all the same,
 // and a path that answers an option by a reset costs one connection.
 
-import { closeSync, openSync } from "node:fs";
+import { openSync } from "node:fs";
 import { join } from "node:path";
 import { type Bridge, Errno, unwrap } from "../bridge/bridge.ts";
 import { Fd, INGRESS, listPins, pin } from "../bridge/maps.ts";
 import { findBpffs, type Scope } from "../system/host.ts";
-import { RESET_LINK, scopeDir } from "./pins.ts";
+import { RESET_LINK, scopeDir, updateLink } from "./pins.ts";
 
 /** Its name in tcpx.bpf.c. */
 export const RESET_PROGRAM = "tcpx_reset";
@@ -21,16 +21,20 @@ export function holdsResets(lib: Bridge, id: bigint, layout: number): boolean {
   return bpffs !== undefined && hasResetLink(scopeDir(bpffs, id, layout));
 }
 
-/** Attaches the program, as far as the kernel and other programs there let us. */
-export function attachReset(lib: Bridge, { path }: Scope, dir: string, program: number): void {
-  if (path === undefined) return;
-  const cgroup = openSync(path, "r");
+/** Attaches the program, as far as the kernel and other programs there let us. @param older as in `replaceRules` */
+export function attachReset(
+  lib: Bridge,
+  { path }: Scope,
+  program: number,
+  dir: string,
+  older?: string,
+): void {
   try {
-    using created = new Fd(lib, unwrap("attach", lib.tcpx_link_create(program, cgroup, INGRESS)));
+    if (updateLink(lib, RESET_LINK, program, dir, older) || path === undefined) return;
+    using cgroup = new Fd(lib, openSync(path, "r"));
+    using created = new Fd(lib, unwrap("attach", lib.tcpx_link_create(program, cgroup.fd, INGRESS)));
     pin(lib, created.fd, join(dir, RESET_LINK));
   } catch (error) {
     if (!(error instanceof Errno)) throw error; // `tcpx status` says that it is missing
-  } finally {
-    closeSync(cgroup);
   }
 }

@@ -2,9 +2,9 @@
 // The rules of a scope as the kernel holds them: reading, replacing and removing them.
 
 import { closeSync, fstatSync, openSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Exit, TcpxError } from "../base/errors.ts";
-import { type Bridge, Errno, isErrno, unwrap } from "../bridge/bridge.ts";
+import { type Bridge, Errno, isErrno } from "../bridge/bridge.ts";
 import {
   attachedTo,
   Fd,
@@ -123,14 +123,7 @@ function openCgroup({ path, name }: Scope): number {
 }
 
 function attach(lib: Bridge, scope: Scope, dir: string, generation: Generation, older?: string): void {
-  using link = openPin(lib, join(dir, "link"));
-  using inherited = link || !older ? undefined : openPin(lib, join(older, "link"));
-  const present = link ?? inherited;
-  if (present) {
-    unwrap("link update", lib.tcpx_link_update(present.fd, generation.program));
-    if (inherited) pin(lib, inherited.fd, join(dir, "link"));
-    return;
-  }
+  if (pins.updateLink(lib, "link", generation.program, dir, older)) return;
   const cgroup = openCgroup(scope);
   const path = scope.path!;
   try {
@@ -158,11 +151,16 @@ const STRUCTS: Partial<Record<(typeof pins.SHARED)[number], StructName>> = {
   paths: "tcpx_path",
 };
 
-/** A map that generations share; one of another shape would make the verifier refuse us. */
-function openShared(lib: Bridge, path: string, value?: StructName): Fd | undefined {
-  const map = openPin(lib, path);
+/**
+ * A map that generations share; one of another shape would make the verifier refuse us.
+ * @param older where an older layout has it: it goes on, unless its values are others
+ */
+function openShared(lib: Bridge, path: string, value?: StructName, older?: string): Fd | undefined {
+  const own = openPin(lib, path);
+  const map = own ?? (older === undefined ? undefined : openPin(lib, older));
   if (!map || !value || valueSize(lib, map.fd) === sizeOf(value)) return map;
   map[Symbol.dispose]();
+  if (!own) return undefined;
   throw new TcpxError(Exit.FAILED, `${path} was pinned by another build of tcpx`, {
     value: path,
     hint: "`tcpx reset` removes it with all rules",
@@ -191,15 +189,6 @@ function recordFor(lib: Bridge, scope: Scope): Recorded {
   const isTheirs =
     before?.alive && !before.damaged && before.recorded.keeper !== 0n && !isOurs(before.recorded);
   return before && (isTheirs || scope.path === undefined) ? before.recorded : recordOf(scope.name);
-}
-
-/** Counters go on, unless those of an older layout are others. */
-function openCounters(lib: Bridge, dir: string, older?: string): Fd | undefined {
-  const map = openShared(lib, join(dir, "counters"), "tcpx_counters");
-  const old = map || !older ? undefined : openPin(lib, join(older, "counters"));
-  if (!old || valueSize(lib, old.fd) === sizeOf("tcpx_counters")) return map ?? old;
-  old[Symbol.dispose]();
-  return undefined;
 }
 
 /**
@@ -246,9 +235,14 @@ async function replaceIn(
   const dir = pins.scopeDir(bpffs, scope.id);
   using stack = new DisposableStack();
   const shared: SharedMaps = {};
-  for (const map of pins.SHARED)
-    shared[map] = stack.use(openShared(lib, join(layout, map), STRUCTS[map]))?.fd;
-  shared.counters = stack.use(openCounters(lib, dir, older))?.fd;
+  const open = (path: string, value?: StructName, before?: string) =>
+    stack.use(openShared(lib, path, value, before))?.fd;
+  for (const map of pins.SHARED) {
+    // facts about the network: who has learnt them does not matter
+    const before = older !== undefined && map === "paths" ? join(dirname(older), map) : undefined;
+    shared[map] = open(join(layout, map), STRUCTS[map], before);
+  }
+  shared.counters = open(join(dir, "counters"), "tcpx_counters", older && join(older, "counters"));
   const isOnAnySyn = rules.some(isOnSyn);
   const isHeld = hasResetLink(dir);
   using generation = await loadGeneration(lib, {
@@ -268,11 +262,12 @@ async function replaceIn(
     pinOnce(lib, generation, "counters", dir);
     pin(lib, generation.map("rules"), join(generationDir, "rules"));
     pin(lib, generation.map(".rodata"), join(generationDir, "config"));
-    if (generation.resetProgram !== undefined) attachReset(lib, scope, dir, generation.resetProgram);
+    if (generation.resetProgram !== undefined) attachReset(lib, scope, generation.resetProgram, dir, older);
     attach(lib, scope, dir, generation, older);
   } catch (error) {
     pins.removeTree(generationDir);
-    if (!isHeld) pins.detachLink(lib, dir, pins.RESET_LINK);
+    if (older && hasResetLink(older)) pins.removePin(join(dir, pins.RESET_LINK));
+    else if (!isHeld) pins.detachLink(lib, dir, pins.RESET_LINK);
     if (!listPins(dir).includes("link")) pins.removeTree(dir);
     throw error;
   }

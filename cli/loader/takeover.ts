@@ -4,6 +4,7 @@
 import type { Bridge } from "../bridge/bridge.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import * as pins from "./pins.ts";
+import { hasResetLink } from "./reset-link.ts";
 import { carrySite } from "./site-map.ts";
 import { readScope, type ScopeState, scopeOf } from "./state.ts";
 import { type Lock, replaceRules } from "./store.ts";
@@ -27,11 +28,13 @@ export async function takeOver(lib: Bridge, held: Lock): Promise<ScopeState[]> {
     const state = readScope(lib, id);
     const layout = olderLayout(bpffs, id);
     if (layout === undefined || state?.damaged || state?.alive === false) continue;
+    const dir = pins.scopeDir(bpffs, id, layout);
     if (state && state.layout < LAYOUT_VERSION) {
-      await replaceRules(lib, held, scopeOf(state), state.rules, pins.scopeDir(bpffs, id, layout));
+      await replaceRules(lib, held, scopeOf(state), state.rules, dir);
       taken.push(state);
     }
-    pins.removeScopeDir(lib, pins.scopeDir(bpffs, id, layout));
+    if (!hasResetLink(pins.scopeDir(bpffs, id))) pins.detachLink(lib, dir, pins.RESET_LINK); // else it is that one
+    pins.removeTree(dir);
   }
   if (older.length > 0) await carrySite(lib, bpffs);
   return taken;

@@ -3,6 +3,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { LAYOUT_VERSION } from "../../cli/layout/layout.generated.ts";
 import { version } from "../../package.json";
+import { connecting as connectingMeanwhile, type Ends } from "../support/connection-loop.ts";
 import { killed, shortest, sweep } from "../support/kills.ts";
 import { connectPeers } from "../support/lab.ts";
 import { buildOther } from "../support/other-build.ts";
@@ -10,6 +11,7 @@ import { PrivateHost } from "../support/private-host.ts";
 import { describeIf, labRequirement } from "../support/requires.ts";
 import type { TcpxResult } from "../support/tcpx.ts";
 import { UtoLab } from "../support/uto-lab.ts";
+import { part } from "../support/views.ts";
 
 const NEWER = "99.0.0";
 const OWN = LAYOUT_VERSION;
@@ -69,26 +71,11 @@ describeIf(labRequirement.ok, labRequirement.reason)("upgrade", () => {
     return scopes(old);
   }
 
-  /** Connects as long as `work` takes; the user timeouts that the connections had. */
+  /** The user timeouts of connections that are made as long as `work` takes. */
   async function connecting(work: () => Promise<unknown>): Promise<number[]> {
-    const { fd: listener, port } = await u.server.peer.listen(u.server.v4);
-    let busy = true;
-    const seen: number[] = [];
-    const loop = (async () => {
-      while (busy) {
-        const fd = await u.client.peer.connect(u.server.v4, port);
-        const { fd: accepted } = await u.server.peer.accept(listener);
-        seen.push(await u.timeout(u.client, fd), await u.timeout(u.server, accepted));
-        await Promise.all([u.client.peer.reset(fd), u.server.peer.close(accepted)]);
-      }
-    })();
-    try {
-      await work();
-    } finally {
-      busy = false;
-      await loop;
-    }
-    return seen;
+    const timeouts = ({ client, server }: Ends) =>
+      Promise.all([u.timeout(u.client, client), u.timeout(u.server, server)]);
+    return (await connectingMeanwhile(u, timeouts, work)).flat();
   }
 
   test("the newer one reads the rules; its first change, anywhere, takes over all of them", async () => {
@@ -208,5 +195,40 @@ describeIf(labRequirement.ok, labRequirement.reason)("upgrade", () => {
     const { agent } = (await newer("status")).json;
     expect(agent).toMatchObject({ running: true, version: NEWER, problems: [] });
     expect(agent.cgroups).toHaveLength(1);
+  });
+
+  test("what is known of paths that refuse options goes on to be known", async () => {
+    const { fd: listener, port } = await u.server.peer.listen(u.server.v4);
+    const connects = async () => {
+      const client = await u.client.peer.socket(4);
+      const done = await u.client.peer.connectFd(client, u.server.v4, port, 700).then(
+        () => true,
+        () => false,
+      );
+      await u.client.peer.close(client);
+      return done;
+    };
+    await u.filter(u.server, "tcp flags syn / fin,syn,rst,ack tcp option 28 exists reject with tcp reset");
+    await old("uto set 30s", u.client.cgroup);
+    expect([await connects(), await connects()]).toEqual([false, true]);
+    await newer("uto set 10s", elsewhere);
+    expect(await connects()).toBe(true);
+    await u.filter(u.server, "");
+    await u.server.peer.close(listener);
+  });
+
+  test("resets are held back as before, also in a scope that the newer one cannot see", async () => {
+    await old("uto set 30s", u.client.cgroup);
+    await old("uto set 30s", inner);
+    await old("uto accept", u.server.cgroup);
+    const held = async (by: typeof old) =>
+      // biome-ignore lint/suspicious/noExplicitAny: a document of the program under test
+      (await by("status")).json.scopes.map((s: any) => [s.link_id, s.holds_resets]);
+    const before = await held(old);
+    expect(before.map(([, holds]: [number, boolean]) => holds)).toEqual([true, true, false]);
+    await host.ok(words("iw accept --max 40 --cgroup /"), { program, wrap: part(elsewhere) });
+    const after = await held(newer);
+    expect(after).toEqual(expect.arrayContaining(before));
+    expect(await scopes()).toMatchObject(after.map(() => ({ layout: OWN + 1 })));
   });
 });

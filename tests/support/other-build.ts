@@ -6,7 +6,7 @@ import { run } from "../../scripts/lib/run.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const NOT_NEEDED = [".git", "node_modules", "build", "dist", "docs", "tests"];
-const HEADER = "embedded-bpf/tcpx_shared.h";
+const SHARED = "embedded-bpf/shared";
 
 async function replace(path: string, what: RegExp, by: string): Promise<void> {
   const text = await readFile(path, "utf8");
@@ -24,11 +24,11 @@ export async function buildOther(parent: string, higher: number, version: string
   const parts = (await readdir(ROOT)).filter((part) => !NOT_NEEDED.includes(part));
   for (const part of parts) await cp(join(ROOT, part), join(dir, part), { recursive: true });
   await symlink(join(ROOT, "node_modules"), join(dir, "node_modules"));
-  const header = join(dir, HEADER);
-  const own = Number(/#define TCPX_LAYOUT (\d+)/.exec(await readFile(header, "utf8"))![1]);
-  await replace(header, /(#define TCPX_LAYOUT) \d+/, `$1 ${own + higher}`);
-  await replace(header, /(\n\t__u32 received;[^\n]*)/, "$1\n\t__u64 of_another_time;");
-  await replace(header, /sizeof\(struct tcpx_conn\) <= 440/, "1");
+  const [rule, conn] = [join(dir, SHARED, "rule.h"), join(dir, SHARED, "conn.h")];
+  const own = Number(/#define TCPX_LAYOUT (\d+)/.exec(await readFile(rule, "utf8"))![1]);
+  await replace(rule, /(#define TCPX_LAYOUT) \d+/, `$1 ${own + higher}`);
+  await replace(conn, /(\n\t__u32 received;[^\n]*)/, "$1\n\t__u64 of_another_time;");
+  await replace(conn, /sizeof\(struct tcpx_conn\) == 440/, "1");
   await replace(join(dir, "package.json"), /"version": "[^"]*"/, `"version": "${version}"`);
   await run([process.execPath, "scripts/build.ts"], { cwd: dir });
   return join(dir, "dist/tcpx");
