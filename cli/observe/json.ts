@@ -12,14 +12,14 @@ import { type Negotiated, perNegotiation } from "./said.ts";
 
 const sideJson = ({ status, asked, granted }: Side) => ({
   status,
-  asked: asked?.json,
-  granted: granted?.json,
+  asked: asked?.json ?? null,
+  granted: granted?.json ?? null,
 });
 
 const localJson = ({ status, rule, applied, reason }: Local) => ({
   status,
-  rule: rule?.json,
-  applied: applied?.json,
+  rule: rule?.json ?? null,
+  applied: applied?.json ?? null,
   reason,
 });
 
