@@ -3,7 +3,7 @@
 // and then it is set, seen, told, counted, exported and undone like every other extension.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { SOL_SOCKET } from "../support/constants.ts";
-import { connectPeers, sockoptOf } from "../support/lab.ts";
+import { connectPeers, sockoptOf, splitOptions } from "../support/lab.ts";
 import { PrivateHost } from "../support/private-host.ts";
 import { optionsOf } from "../support/request-lab.ts";
 import { captureRequirement, describeIf, every, labRequirement } from "../support/requires.ts";
@@ -115,7 +115,7 @@ const SAMPLES: Sample[] = [
     ],
     plain: { client: 0, server: 0, options: ["", ""], marked: [] },
     ruled: { client: 0, server: 46 << 2, options: ["fe067c60002e", "fe067c61002e"], marked: ["server"] },
-    read: ({ peer }, fd, family) => sockoptOf(peer.pid, fd, ...OCTET[family]),
+    read: ({ peer }, fd, family) => sockoptOf(peer.pid, fd, OCTET[family][0], OCTET[family][1]),
     told: {
       client: [
         "dscp-request granted 46",
@@ -132,6 +132,8 @@ const SAMPLES: Sample[] = [
   },
 ];
 
+/** Of `iw set 40` and `iw accept --max 32`, on the SYN and on the SYN-ACK. */
+const IW = ["fe067c100028", "fe067c110020"];
 const MARKED = "ip.dsfield.dscp == 46 || ipv6.tclass.dscp == 46";
 
 describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
@@ -154,6 +156,10 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
       ({ program } = tree);
     }, 300_000);
     afterEach(async () => {
+      // nsenter is between it and us
+      await host.sh(
+        "for p in /proc/[0-9]*; do grep -qsz ^watch$ $p/cmdline && kill $(basename $p); done; true",
+      );
       await host.ok(["apply", "-", "--wait"], { stdin: "scope = []", program });
     });
 
@@ -216,7 +222,7 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
       expect(manual.includes(`.SS "tcpx ${name} set"`)).toBe(true);
       for (const verb of sample.completed)
         expect((await ok(`${name} ${verb} --help`)).stdout).toContain(`tcpx ${name} ${verb}`);
-      const { stdout } = await host.ok(["internal-complete", "--", "fish", "", "tcpx", name], { program });
+      const { stdout } = await host.ok(["internal-complete", "--", "fish", "", name], { program });
       const offered = stdout.split("\n").filter((line) => line.startsWith("w "));
       expect(offered.sort()).toEqual(sample.completed.map((word) => `w ${word}`));
     });
@@ -247,7 +253,7 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
     test.each(FAMILIES)("%s: does it, and every command that looks says so", async (family) => {
       expect((await connection(family)).judged).toEqual(sample.plain);
       await set();
-      const watch = await Watch.start(u.lab, ["--ext", name], { wrap: host.wrap, program });
+      const watch = await Watch.start(u.lab, ["--ext", name, "--all-netns"], { wrap: host.wrap, program });
       const { c, judged } = await connection(family);
       expect(judged).toEqual(sample.ruled);
       for (const end of ["client", "server"] as const) {
@@ -261,7 +267,6 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
         expect(line.match(new RegExp(`${name} .*`))?.[0] ?? "").toBe(text);
       }
       expect(await watch.sees(c.port, sample.events)).toEqual(sample.events);
-      await watch.end();
       const [scope] = (await json("status", u.client)).scopes;
       expect(scope.counters[name]).toMatchObject(sample.counted);
       expect((await ok("status", u.client)).stdout).toMatch(new RegExp(`COUNTER +${name}`));
@@ -316,7 +321,112 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
       await set(); // the copy's programs take over what there is
       const next = await seen({ program });
       expect(next.shown).toEqual(before.shown);
-      expect((await connection("v4")).judged).toEqual(sample.ruled);
+      const { judged } = await connection("v4");
+      // the first of the registry has the first place
+      const options = sample.ruled.options.map((own, i) => [own, IW[i]].filter(Boolean).join(","));
+      expect(judged).toEqual({ ...sample.ruled, options });
     });
+
+    /** What `connections` says of the extension at an end. */
+    const saidAt = async (end: "client" | "server", port: number) => {
+      const { connections } = await json(`connections --port ${port}`, u[end], { netns: u[end].netns });
+      return connections[0].extensions[name];
+    };
+
+    if (name === "pacing") {
+      test("--live: connections that exist get it, and give it back", async () => {
+        const c = await connectPeers(u.client.peer, u.server.peer, u.server.v6);
+        const netns = { netns: u.client.netns }; // its processes are not this host's
+        const rate = () => sample.read(u.client, c.client, "v6");
+        const changed = async (line: string) => (await json(`${name} ${line} --live`, u.client, netns)).live;
+        expect(await changed(sample.client)).toMatchObject({ changed_connections: 1 });
+        expect(await rate()).toBe(1_000_000);
+        expect(await changed(sample.client)).toMatchObject({ changed_connections: 0, same: 1 });
+        expect(await changed(sample.other)).toMatchObject({ changed_connections: 1 });
+        expect(await rate()).toBe(2_000_000);
+        expect(await changed("unset")).toMatchObject({ changed_connections: 1 });
+        expect(await rate()).toBe(UNLIMITED);
+      });
+
+      test("a rate of the application's own is kept; reset gives back what was ours", async () => {
+        await set();
+        const options = [[SOL_SOCKET, SO_MAX_PACING_RATE, 5000]] as const;
+        const own = await connectPeers(u.client.peer, u.server.peer, u.server.v4, { options });
+        expect(await sample.read(u.client, own.client, "v4")).toBe(5000);
+        expect((await saidAt("client", own.port)).local).toMatchObject({
+          status: "kept",
+          reason: "application",
+        });
+        const ours = await connectPeers(u.client.peer, u.server.peer, u.server.v4);
+        await host.reset([], { program, netns: u.client.netns });
+        expect(await sample.read(u.client, own.client, "v4")).toBe(5000);
+        expect(await sample.read(u.client, ours.client, "v4")).toBe(UNLIMITED);
+      });
+
+      test("a socket that connects again where no rule is has no limit", async () => {
+        const [one, two] = [await u.server.peer.listen(u.server.v4), await u.server.peer.listen(u.server.v4)];
+        await ok(`${name} ${sample.client} --port ${one.port}`, u.client);
+        const fd = await u.client.peer.connect(u.server.v4, one.port);
+        expect(await sample.read(u.client, fd, "v4")).toBe(1_000_000);
+        await u.client.peer.disconnect(fd);
+        await u.client.peer.connectFd(fd, u.server.v4, two.port);
+        expect(await sample.read(u.client, fd, "v4")).toBe(UNLIMITED);
+      });
+    } else {
+      test("refused: above the limit, by the application's own choice, and where BPF cannot", async () => {
+        await ok(`${name} ${sample.client}`, u.client);
+        const watch = await Watch.start(u.lab, ["--ext", name, "--all-netns"], { wrap: host.wrap, program });
+        /** @param promised what the SYN-ACK has said before anything could be tried */
+        const refused = async (c: { port: number }, reason: string, ...promised: string[]) => {
+          const events = [...promised, `${name} refused 46 null`, `their ${name} refused 46 null ${reason}`];
+          expect(await watch.sees(c.port, events)).toEqual(events);
+          for (const [end, side] of [
+            ["client", "ours"],
+            ["server", "peers"],
+          ] as const)
+            expect((await saidAt(end, c.port))[side]).toEqual({
+              status: "refused",
+              asked: DSCP,
+              granted: null,
+            });
+        };
+        const promise = `${name} granted 46 46`;
+        await ok(`${name} accept --max 45`, u.server);
+        const { c, judged } = await connection("v4");
+        expect(judged).toEqual({ ...sample.plain, options: ["fe067c60002e", "fe067c61ffff"] });
+        await refused(c, "not-allowed");
+
+        await ok(`${name} ${sample.server}`, u.server);
+        const { fd: listener, port } = await u.server.peer.listen(u.server.v4);
+        await u.server.peer.setopt(listener, ...OCTET.v4, 8 << 2);
+        const client = await u.client.peer.connect(u.server.v4, port);
+        const { fd: server } = await u.server.peer.accept(listener);
+        await u.exchange({ client, server, listener, port });
+        expect(await sample.read(u.server, server, "v4")).toBe(8 << 2);
+        await refused({ port }, "application", promise);
+
+        const both = await u.server.peer.listen("::", 0, { v6only: false });
+        const mapped = await u.client.peer.connect(u.server.v4, both.port);
+        const accepted = await u.server.peer.accept(both.fd);
+        await u.exchange({ client: mapped, server: accepted.fd, listener: both.fd, port: both.port });
+        await refused(both, "kernel", promise);
+      });
+
+      test("no DSCP at all: malformed, and not answered", async () => {
+        await ok(`${name} accept --max 63`, u.server);
+        const wire = await u.wire(u.server);
+        const { fd: listener, port } = await u.server.peer.listen(wire.kernel.v6);
+        const asks = "fe067c600040";
+        const synAck = await wire.connect(
+          { addr: wire.own.v6, port: 9001 },
+          { addr: wire.kernel.v6, port },
+          asks,
+        );
+        await u.server.peer.accept(listener);
+        expect(splitOptions(synAck.options).filter(({ kind }) => kind === 254)).toEqual([]);
+        const [scope] = (await json("status", u.server)).scopes;
+        expect(scope.counters[name]).toMatchObject({ malformed: 1, received: 0, applied: 0, sent: 0 });
+      });
+    }
   });
 });
