@@ -209,7 +209,7 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
       for (const check of ["registry", "rooms", "names", "layout"]) expect(text).toContain(`${check}: ok\n`);
       const [file] = tree.own.filter((path) => path.endsWith(".ts"));
       expect(text).not.toContain(file!); // nor has a formatter, a linter or the compiler anything to say of it
-      for (const unit of ["extensions", "help", "extension-names", "policy-print"]) {
+      for (const unit of ["extensions", "help", "run", "extension-names", "policy-print"]) {
         const done = await tree.run(process.execPath, "test", "--isolate", `./tests/unit/${unit}.test.ts`);
         expect([unit, done.code, done.text.match(/\(fail\).*/g)]).toEqual([unit, 0, null]);
       }
@@ -327,6 +327,18 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
       expect(judged).toEqual({ ...sample.ruled, options });
     });
 
+    test("an executable without it says what to do about rules that it does not know, and resets them", async () => {
+      await set();
+      const { code, stderr } = await host.tcpx(["status"]);
+      expect([code, stderr]).toEqual([
+        1,
+        expect.stringContaining("an extension that this tcpx does not have"),
+      ]);
+      expect(stderr).toContain("`tcpx reset`");
+      await host.reset();
+      expect(await host.pins()).toEqual([]);
+    });
+
     /** What `connections` says of the extension at an end. */
     const saidAt = async (end: "client" | "server", port: number) => {
       const { connections } = await json(`connections --port ${port}`, u[end], { netns: u[end].netns });
@@ -338,7 +350,8 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
         const c = await connectPeers(u.client.peer, u.server.peer, u.server.v6);
         const netns = { netns: u.client.netns }; // its processes are not this host's
         const rate = () => sample.read(u.client, c.client, "v6");
-        const changed = async (line: string) => (await json(`${name} ${line} --live`, u.client, netns)).live;
+        const changed = async (line: string) =>
+          (await json(`${name} ${line} --live --port ${c.port}`, u.client, netns)).live;
         expect(await changed(sample.client)).toMatchObject({ changed_connections: 1 });
         expect(await rate()).toBe(1_000_000);
         expect(await changed(sample.client)).toMatchObject({ changed_connections: 0, same: 1 });
@@ -358,9 +371,13 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
           reason: "application",
         });
         const ours = await connectPeers(u.client.peer, u.server.peer, u.server.v4);
+        const late = await connectPeers(u.client.peer, u.server.peer, u.server.v4);
+        expect((await saidAt("client", late.port)).local).toMatchObject({ status: "applied" });
+        await u.client.peer.setopt(late.client, SOL_SOCKET, SO_MAX_PACING_RATE, 6000);
+        expect((await saidAt("client", late.port)).local).toMatchObject({ status: "kept" });
         await host.reset([], { program, netns: u.client.netns });
-        expect(await sample.read(u.client, own.client, "v4")).toBe(5000);
-        expect(await sample.read(u.client, ours.client, "v4")).toBe(UNLIMITED);
+        const rates = [own, late, ours].map(({ client }) => sample.read(u.client, client, "v4"));
+        expect(await Promise.all(rates)).toEqual([5000, 6000, UNLIMITED]);
       });
 
       test("a socket that connects again where no rule is has no limit", async () => {

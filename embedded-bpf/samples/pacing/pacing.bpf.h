@@ -5,22 +5,10 @@
 
 #include "../conn.bpf.h"
 #include "../tcpx_ext.h"
+#include "pacing_list.bpf.h"
 
 #define TCPX_SOL_SOCKET 1
 #define TCPX_SO_MAX_PACING_RATE 47
-#define TCPX_PACING_UNLIMITED (~0U)
-
-/* Read in place: bpf_getsockopt() knows the option only since 6.1. */
-struct sock___pacing {
-	unsigned long sk_max_pacing_rate;
-} __attribute__((preserve_access_index));
-
-static __always_inline __u32 pacing_present(void *tp)
-{
-	__u64 rate = ((struct sock___pacing *)tp)->sk_max_pacing_rate;
-
-	return rate < TCPX_PACING_UNLIMITED ? rate : TCPX_PACING_UNLIMITED;
-}
 
 static __always_inline void pacing_take(struct tcpx_conn *conn, __u32 kind,
 					const struct tcpx_rule *rule)

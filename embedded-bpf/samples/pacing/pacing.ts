@@ -5,7 +5,7 @@
 import { textArg } from "../base/args.ts";
 import { type Range, rangeText } from "../base/duration.ts";
 import { usageError } from "../base/errors.ts";
-import { Counter, Ext } from "../layout/layout.generated.ts";
+import { Counter, Ext, Outcome } from "../layout/layout.generated.ts";
 import { exemption, noLiveExemption, orNone } from "./exemption.ts";
 import type { Extension, RuleVerb } from "./types.ts";
 
@@ -48,5 +48,10 @@ export const pacing: Extension = {
   trial: {
     rules: ["set 1000000"],
     shortfall: (_, count) => (count(Counter.APPLIED) ? undefined : "the pacing rate was not set"),
+  },
+  seen: {
+    // the application may have chosen since
+    outcome: ({ local, own }) =>
+      local.outcome === Outcome.APPLIED && own.now !== local.value[0] ? Outcome.APPLICATION : local.outcome,
   },
 };
