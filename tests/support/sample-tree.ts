@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A copy of the tree with one of embedded-bpf/samples/ in it, put there as CONTRIBUTING teaches, and built.
+// A copy of the tree with some of embedded-bpf/samples/ in it, put there as CONTRIBUTING teaches, and built.
+import { existsSync } from "node:fs";
 import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { run } from "../../scripts/lib/run.ts";
@@ -38,21 +39,25 @@ export class SampleTree implements AsyncDisposable {
     readonly own: readonly string[],
   ) {}
 
-  /** @param name of the folder in embedded-bpf/samples/ */
-  static async create(parent: string, name: string): Promise<SampleTree> {
+  /** @param names of folders in embedded-bpf/samples/ */
+  static async create(parent: string, ...names: string[]): Promise<SampleTree> {
     const dir = await mkdtemp(join(parent, "sample-"));
-    for (const path of await listed(ROOT)) await cp(join(ROOT, path), join(dir, path)).catch(() => undefined); // removed, and not committed yet
+    const paths = (await listed(ROOT)).filter((path) => existsSync(join(ROOT, path))); // a removed one is listed, too
+    for (const path of paths) await cp(join(ROOT, path), join(dir, path));
     await symlink(join(ROOT, "node_modules"), join(dir, "node_modules"));
     await run(["git", "-C", dir, "init", "-q"]);
     await run(["git", "-C", dir, "add", "-A"]);
-    const from = join(dir, SAMPLES, name);
-    const files = await readdir(from);
-    const texts = await Promise.all(files.map((file) => readFile(join(from, file), "utf8")));
-    const own = files.map(
-      (file) => `${file.endsWith(".ts") ? "cli/extensions" : "embedded-bpf/ext"}/${file}`,
-    );
-    for (const [i, path] of own.entries()) await writeFile(join(dir, path), texts[i]!);
-    for (const registry of REGISTRIES) await register(join(dir, registry), lineFor(registry, texts));
+    const own: string[] = [];
+    for (const name of names) {
+      const files = await readdir(join(dir, SAMPLES, name));
+      const texts = await Promise.all(files.map((file) => readFile(join(dir, SAMPLES, name, file), "utf8")));
+      for (const [i, file] of files.entries()) {
+        const path = `${file.endsWith(".ts") ? "cli/extensions" : "embedded-bpf/ext"}/${file}`;
+        await writeFile(join(dir, path), texts[i]!);
+        own.push(path);
+      }
+      for (const registry of REGISTRIES) await register(join(dir, registry), lineFor(registry, texts));
+    }
     return new SampleTree(dir, own.sort());
   }
 

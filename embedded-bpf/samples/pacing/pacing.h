@@ -12,8 +12,7 @@ struct tcpx_pacing_conn {
 	struct tcpx_rules rules;
 	/* the rule's value: `tcpx connections` finds it by its name */
 	__u32 local;
-	__u32 applied; /* what we have set; 0: nothing */
-	__u32 now;     /* what the socket has, in the record of a listing */
+	__u32 applied; /* what we have set; 0: nothing. In a listing: what the socket has */
 };
 
 #endif

@@ -52,6 +52,6 @@ export const pacing: Extension = {
   seen: {
     // the application may have chosen since
     outcome: ({ local, own }) =>
-      local.outcome === Outcome.APPLIED && own.now !== local.value[0] ? Outcome.APPLICATION : local.outcome,
+      local.outcome === Outcome.APPLIED && own.applied !== local.value[0] ? Outcome.APPLICATION : local.outcome,
   },
 };

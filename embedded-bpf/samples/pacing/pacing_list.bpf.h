@@ -17,10 +17,10 @@ static __always_inline __u32 pacing_present(void *tp)
 	return rate < TCPX_PACING_UNLIMITED ? rate : TCPX_PACING_UNLIMITED;
 }
 
-/* For `tcpx connections`: is it still ours? */
+/* For `tcpx connections`, in its copy of the state: is it still ours? */
 static __always_inline void pacing_list(struct tcpx_pacing_conn *pacing, void *tp)
 {
-	pacing->now = pacing_present(tp);
+	pacing->applied = pacing_present(tp);
 }
 
 #endif
