@@ -429,6 +429,16 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
         await refused(both, "kernel", promise);
       });
 
+      test("a site's own identifier, which a policy file gives it", async () => {
+        await set();
+        const { stdout: policy } = await ok("export");
+        const stdin = `${policy}\n[exid]\ndscp-ask = 0x7d60\n`;
+        await ok("apply - --wait", undefined, { stdin });
+        const { judged } = await connection("v4");
+        expect(judged).toEqual({ ...sample.ruled, options: ["fe067d60002e", "fe067c61002e"] });
+        expect((await ok("export")).stdout).toContain("dscp-ask = 0x7d60");
+      });
+
       test("no DSCP at all: malformed, and not answered", async () => {
         await ok(`${name} accept --max 63`, u.server);
         const wire = await u.wire(u.server);
