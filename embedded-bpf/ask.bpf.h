@@ -169,10 +169,10 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 	}
 	if (conn->scope != config.scope)
 		return 0;
+	TCPX_EACH(ASK_RESERVE, ctx, conn, reserved)
 	/* those without options as well: a listener's flags have to go, too */
 	if (conn->since_ns && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
 		conn->segments++;
-	TCPX_EACH(ASK_RESERVE, ctx, conn, reserved)
 	conn->reserved = reserved;
 	watch_tell(ctx, conn);
 	return 0;

@@ -5,7 +5,7 @@
 
 #include "segment.bpf.h"
 #include "options.bpf.h"
-#include "slices.bpf.h"
+#include "syn_ack.bpf.h"
 
 #define TCPX_TCP_SAVE_SYN 27
 #define TCPX_SAVE_SYN_MAC 2
@@ -26,9 +26,10 @@ static __always_inline void listen_arm(struct bpf_sock_ops *ctx)
 	if (!tp)
 		return;
 	save_syn = BPF_CORE_READ_BITFIELD(tp, save_syn);
-	/* With MAC headers saved a repeated SYN-ACK looks like a first one: see ask_syn_ack_again()
+	/* With MAC headers saved a repeated SYN-ACK looks like a first one: see syn_ack_again()
 	 */
-	if (save_syn < TCPX_SAVE_SYN_MAC && !(ctx->bpf_sock_ops_cb_flags & TCPX_WRITE))
+	if (syn_ack_may() && save_syn < TCPX_SAVE_SYN_MAC &&
+	    !(ctx->bpf_sock_ops_cb_flags & TCPX_WRITE))
 		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | TCPX_WRITE);
 	if (save_syn) /* an application that saves SYNs itself goes first */
 		return;

@@ -9,7 +9,7 @@
 #define TCPX_HEADER_MIN 20 /* bytes of a TCP header without options */
 #define TCPX_HEADER_MAX 60
 
-#define TCPX_NOTED_MAX 6    /* options of kinds that extensions know, in one header */
+#define TCPX_NOTED_MAX 4    /* experiments, and options of other kinds, in one header */
 #define TCPX_OPTIONS_MAX 16 /* NOPs included; what stands behind them is not read */
 
 #define TCPX_OPTION_END 0

@@ -22,6 +22,8 @@ static __always_inline void receive_option(struct tcpx_conn *conn, __u32 ext,
 		return;
 	}
 	exid = option_exid(option);
+	if (!exid) /* what an extension does not have */
+		return;
 	if (exid == config.exids[ext][TCPX_ROLE_ASK]) {
 		if (peers)
 			exchange_see(&peers->ask_seen, &peers->ask_bits, option, len);
@@ -57,8 +59,8 @@ static __always_inline __u32 receive_room(struct tcpx_conn *conn, const struct t
 	if (TCPX_USES(ID))                                                                         \
 		(used) = receive_room(conn, &name##_extension, &(conn)->states.name.rules, used);
 
-#define RECEIVE_OPTION(ID, name, conn, option)                                                     \
-	if (TCPX_USES(ID))                                                                         \
+#define RECEIVE_OPTION(ID, name, conn, experiment, option)                                         \
+	if (TCPX_USES(ID) && (name##_extension.kind == TCPX_OPTION_EXP) == (experiment))           \
 		receive_option(conn, TCPX_EXT_##ID, &name##_extension, option);
 
 /*
@@ -73,10 +75,15 @@ __noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
 
 	if (!conn)
 		return 0;
-	for (int i = 0; i < TCPX_NOTED_MAX && i < conn->header.noted; i++) {
-		const __u8 *option = header_option(&conn->header, conn->header.noted_at[i]);
+	for (int i = 0; i < TCPX_NOTED_MAX && i < conn->header.experiments; i++) {
+		const __u8 *option = header_option(&conn->header, conn->header.experiment_at[i]);
 
-		TCPX_EACH(RECEIVE_OPTION, conn, option)
+		TCPX_EACH(RECEIVE_OPTION, conn, true, option)
+	}
+	for (int i = 0; i < TCPX_NOTED_MAX && i < conn->header.others; i++) {
+		const __u8 *option = header_option(&conn->header, conn->header.other_at[i]);
+
+		TCPX_EACH(RECEIVE_OPTION, conn, false, option)
 	}
 	flags = conn->header.flags & TCPX_HEADER_SYN;
 	if (asks)
@@ -107,7 +114,7 @@ __noinline int receive_header(struct bpf_sock_ops *ctx, int syn)
 	else
 		header_of_segment(ctx, &conn->header);
 	header_walk(&conn->header);
-	return conn->header.noted;
+	return conn->header.experiments || conn->header.others;
 }
 
 /* Of which end? Looked up each time: what verifiers know of a variable doubles their ways. */
@@ -124,7 +131,7 @@ static __always_inline void receive(struct bpf_sock_ops *ctx, struct tcpx_conn *
 	bool asks = passive(ctx) || (conn->fast_open && ctx->rcv_nxt == conn->received);
 
 	if (!any_listens(conn) &&
-	    !((asks || ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB) && any_looks(conn)))
+	    !((asks || ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB) && any_looks(conn, asks)))
 		return;
 	if (passive(ctx) && receive_header(ctx, true))
 		receive_judge(ctx, asks);

@@ -53,17 +53,18 @@ static __always_inline bool slice_listens(const struct tcpx_extension *x,
 	       (!conn->silent && exchange_listens(exchange_at(conn, x->ours)));
 }
 
-/* And those that come with the handshake? */
+/* And those that come with the handshake? `asks`: requests are welcome. */
 static __always_inline bool slice_looks(const struct tcpx_extension *x,
 					const struct tcpx_conn *conn,
-					const struct tcpx_rules *rules)
+					const struct tcpx_rules *rules, bool asks)
 {
-	return (x->looks && x->looks(conn)) || (x->peers && rules_active(rules, TCPX_KIND_ACCEPT));
+	return (x->looks && x->looks(conn)) ||
+	       (asks && x->peers && rules_active(rules, TCPX_KIND_ACCEPT));
 }
 
 #define SLICE_ANY(ID, name, of, conn) || (TCPX_USES(ID) && of(&name##_extension, conn))
-#define SLICE_LOOKS(ID, name, conn)                                                                \
-	|| (TCPX_USES(ID) && slice_looks(&name##_extension, conn, &(conn)->states.name.rules))
+#define SLICE_LOOKS(ID, name, conn, asks)                                                          \
+	|| (TCPX_USES(ID) && slice_looks(&name##_extension, conn, &(conn)->states.name.rules, asks))
 
 static __always_inline bool any_speaks(const struct tcpx_conn *conn)
 {
@@ -85,9 +86,9 @@ static __always_inline bool any_listens(const struct tcpx_conn *conn)
 	return false TCPX_EACH(SLICE_ANY, slice_listens, conn);
 }
 
-static __always_inline bool any_looks(const struct tcpx_conn *conn)
+static __always_inline bool any_looks(const struct tcpx_conn *conn, bool asks)
 {
-	return false TCPX_EACH(SLICE_LOOKS, conn);
+	return false TCPX_EACH(SLICE_LOOKS, conn, asks);
 }
 
 #endif

@@ -30,25 +30,42 @@ static __always_inline void syn_ack_see(struct tcpx_handover *h, __u32 ext,
 					const struct tcpx_extension *x, const __u8 *option)
 {
 	__u32 len = option[1];
+	__u16 exid;
 
 	if (!x->kind || option[0] != x->kind)
 		return;
-	if (x->kind == TCPX_OPTION_EXP && x->peers &&
-	    option_exid(option) == config.exids[ext][TCPX_ROLE_ASK])
+	if (x->kind != TCPX_OPTION_EXP) {
+		if (x->see_syn)
+			x->see_syn(h, 0, option, len);
+		return;
+	}
+	exid = option_exid(option);
+	if (!exid)
+		return;
+	if (x->peers && exid == config.exids[ext][TCPX_ROLE_ASK])
 		exchange_see(&h->asks[ext], &h->asked[ext], option, len);
-	else if (x->see_syn && x->kind != TCPX_OPTION_EXP)
-		x->see_syn(h, 0, option, len);
-	else if (x->see_syn && option_exid(option) == config.exids[ext][TCPX_ROLE_OWN])
+	else if (x->see_syn && exid == config.exids[ext][TCPX_ROLE_ASK])
+		x->see_syn(h, TCPX_ROLE_ASK, option, len);
+	else if (x->see_syn && exid == config.exids[ext][TCPX_ROLE_OWN])
 		x->see_syn(h, TCPX_ROLE_OWN, option, len);
 }
 
 /* Can a rule of this scope say something on a SYN-ACK? */
-#define SYN_ACK_MAY(ID)                                                                            \
-	(config.places[TCPX_EXT_##ID][TCPX_KIND_ACCEPT] ||                                         \
-	 config.places[TCPX_EXT_##ID][TCPX_KIND_ASK])
+#define SYN_ACK_KIND(name, ext, kind)                                                              \
+	((name##_extension.syn_ack_kinds & 1 << (kind)) && config.places[ext][kind])
+#define SYN_ACK_MAY(ID, name)                                                                      \
+	(SYN_ACK_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ASK) ||                                       \
+	 SYN_ACK_KIND(name, TCPX_EXT_##ID, TCPX_KIND_LOCAL) ||                                     \
+	 SYN_ACK_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ACCEPT))
+#define SYN_ACK_OR_MAY(ID, name) || SYN_ACK_MAY(ID, name)
 
-#define SYN_ACK_SEE(ID, name, h, option)                                                           \
-	if (SYN_ACK_MAY(ID))                                                                       \
+static __always_inline bool syn_ack_may(void)
+{
+	return false TCPX_EACH(SYN_ACK_OR_MAY);
+}
+
+#define SYN_ACK_SEE(ID, name, h, experiment, option)                                               \
+	if (SYN_ACK_MAY(ID, name) && (name##_extension.kind == TCPX_OPTION_EXP) == (experiment))   \
 		syn_ack_see(h, TCPX_EXT_##ID, &name##_extension, option);
 
 /* What the SYN asks for. Global: see receive_judge(). */
@@ -62,10 +79,15 @@ __noinline int syn_ack_look(struct bpf_sock_ops *ctx)
 	if (h->syn.len)
 		h->sequence = *(__u32 *)&h->syn.bytes[4];
 	header_walk(&h->syn);
-	for (int i = 0; i < TCPX_NOTED_MAX && i < h->syn.noted; i++) {
-		const __u8 *option = header_option(&h->syn, h->syn.noted_at[i]);
+	for (int i = 0; i < TCPX_NOTED_MAX && i < h->syn.experiments; i++) {
+		const __u8 *option = header_option(&h->syn, h->syn.experiment_at[i]);
 
-		TCPX_EACH(SYN_ACK_SEE, h, option)
+		TCPX_EACH(SYN_ACK_SEE, h, true, option)
+	}
+	for (int i = 0; i < TCPX_NOTED_MAX && i < h->syn.others; i++) {
+		const __u8 *option = header_option(&h->syn, h->syn.other_at[i]);
+
+		TCPX_EACH(SYN_ACK_SEE, h, false, option)
 	}
 	return 0;
 }
@@ -74,7 +96,7 @@ __noinline int syn_ack_look(struct bpf_sock_ops *ctx)
 	(name##_extension.syn_ack_rule ? name##_extension.syn_ack_rule(hits) : NULL)
 
 #define SYN_ACK_SLOT(ID, name, hits, slots)                                                        \
-	if (SYN_ACK_RULE(name, hits))                                                              \
+	if (SYN_ACK_MAY(ID, name) && SYN_ACK_RULE(name, hits))                                     \
 		(slots) |= 1 << TCPX_EXT_##ID;
 
 /* Those whose option depends on the SYN. */
@@ -129,7 +151,7 @@ static __always_inline void syn_ack_decide(struct bpf_sock_ops *ctx, struct tcpx
 }
 
 #define SYN_ACK_WRITE(ID, name, ctx, h)                                                            \
-	if (SYN_ACK_MAY(ID) && (h)->options[TCPX_EXT_##ID][0])                                     \
+	if (SYN_ACK_MAY(ID, name) && (h)->options[TCPX_EXT_##ID][0])                               \
 		syn_ack_write_one(ctx, h, TCPX_EXT_##ID, put_most(&name##_extension));
 static __always_inline void syn_ack_write_one(struct bpf_sock_ops *ctx,
 					      const struct tcpx_handover *h, __u32 ext, __u32 most)
@@ -149,7 +171,7 @@ __noinline int syn_ack(struct bpf_sock_ops *ctx)
 	struct tcpx_handover *h = handover_slot();
 
 	/* with SYN cookies every repetition is a first one: our data will have to say it */
-	if (!h || ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE)
+	if (!syn_ack_may() || !h || ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE)
 		return 0;
 	if (handover_enter(h)) {
 		if (ctx->op == BPF_SOCK_OPS_WRITE_HDR_OPT_CB && handover_is_ours(ctx, h)) {

@@ -22,6 +22,11 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
  * in vain, has nothing to save and to restore.
  */
 
+/* Of rules that have gone, too. */
+#define AGAIN(ID, name, ctx, conn, tp)                                                             \
+	if (name##_extension.again)                                                                \
+		name##_extension.again(ctx, conn, tp);
+
 /* A socket connects again. What we have set on it for its last connection goes: the next one need
  * not have the rule. */
 __noinline int again(struct bpf_sock_ops *ctx)
@@ -32,7 +37,7 @@ __noinline int again(struct bpf_sock_ops *ctx)
 
 	if (!conn || !tp)
 		return 0;
-	TCPX_CALL(again, ctx, conn, tp)
+	TCPX_EACH(AGAIN, ctx, conn, tp)
 	return 0;
 }
 

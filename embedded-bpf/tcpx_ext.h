@@ -48,10 +48,14 @@ struct tcpx_extension {
 	__u8 longest;
 	/* Bytes of what it says on a SYN-ACK. */
 	__u8 syn_ack_len;
+	/* Kinds of rules that have a say on a SYN-ACK: 1 << TCPX_KIND_ASK, ... */
+	__u8 syn_ack_kinds;
 	/* It is said on a SYN-ACK whatever the SYN has. */
 	bool unasked;
 
-	/* A rule of this kind is the connection's from now on: keeps its value. */
+	/* A rule of this kind is the connection's from now on: keeps its value. Where our request
+	 * and the peer's share an exchange, `asked` may hold the ask rule's value: those rules have
+	 * to be for connections that this side opens. */
 	void (*take)(struct tcpx_conn *conn, __u32 kind, const struct tcpx_rule *rule);
 	/* The socket connects again: what is of the last attempt goes. Left out: all of it. */
 	void (*renew)(struct tcpx_conn *conn);
@@ -79,8 +83,8 @@ struct tcpx_extension {
 	void (*segment)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn);
 	/* Is it to see segments though nothing is to be said? */
 	bool (*waits)(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn);
-	/* The rule that has a say on a SYN-ACK; NULL: none. There is neither a socket nor a
-	 * connection, as for the next two. */
+	/* The rule that has a say on a SYN-ACK, of syn_ack_kinds; NULL: none. There is neither a
+	 * socket nor a connection, as for the next two. */
 	const struct tcpx_rule *(*syn_ack_rule)(const struct tcpx_hits *hits);
 	/* What is said there, decided once. `h` has what the SYN asks. */
 	void (*say_syn_ack)(const struct tcpx_handover *h, const struct tcpx_rule *rule,

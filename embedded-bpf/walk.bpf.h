@@ -8,29 +8,30 @@
 #define KNOWN(ID, name, of) || name##_extension.kind == (of)
 
 /* Is it an option of ours, whether this scope uses it or not? */
-static __always_inline bool option_known(__u8 kind, __u32 len)
+static __always_inline bool option_known(__u8 kind)
 {
-	if (kind == TCPX_OPTION_EXP && len < 4)
-		return false;
-	return false TCPX_EACH(KNOWN, kind);
+	return kind != TCPX_OPTION_EXP && (false TCPX_EACH(KNOWN, kind));
 }
 
-/* Remembers where it stands: telling them apart on the walk costs verifiers too much. */
-static __always_inline void header_note(struct tcpx_header *h, __u32 len)
+/* Remembers where it stands: telling them apart on the walk costs verifiers too much. Experiments
+ * are counted by themselves, so that many of others' keep no option of another kind from being
+ * seen. */
+static __always_inline void header_note(__u8 *count, __u8 *at, __u8 here)
 {
-	__u32 n = h->noted;
+	__u32 n = *count;
 
 	if (n >= TCPX_NOTED_MAX)
 		return;
-	h->noted_at[n] = h->at - len;
-	h->noted = n + 1;
+	at[n] = here;
+	*count = n + 1;
 }
 
 static __always_inline void header_walk(struct tcpx_header *h)
 {
 	h->crowded = 0;
 	h->fast_open = 0;
-	h->noted = 0;
+	h->experiments = 0;
+	h->others = 0;
 	h->at = header_begin(h);
 #pragma clang loop unroll_count(4)
 	for (int i = 0; i < TCPX_OPTIONS_MAX; i++) {
@@ -41,8 +42,10 @@ static __always_inline void header_walk(struct tcpx_header *h)
 		option = option_next(h, &len);
 		if (!option)
 			break;
-		if (option_known(option[0], len)) {
-			header_note(h, len);
+		if (option[0] == TCPX_OPTION_EXP && len >= 4) {
+			header_note(&h->experiments, h->experiment_at, h->at - len);
+		} else if (option_known(option[0])) {
+			header_note(&h->others, h->other_at, h->at - len);
 		} else if (!option_ordinary(option[0])) {
 			h->crowded = 1;
 			if (option[0] == TCPX_OPTION_FAST_OPEN && len > 2) /* two only ask for it */

@@ -10,6 +10,7 @@ import { type Library, licenceText } from "./lib/bridge-licences.ts";
 import { cached } from "./lib/cache.ts";
 import { distroSources } from "./lib/distro-sources.ts";
 import { parallel, run } from "./lib/run.ts";
+import { sharedHeaders } from "./lib/shared-headers.ts";
 import { type Arch, hostArch } from "./lib/targets.ts";
 
 export interface Bridge {
@@ -24,8 +25,6 @@ export interface Bridge {
 const NATIVE = resolve(import.meta.dir, "../native-loader");
 /** What the rest does without. */
 const AGENT = join(NATIVE, "agent");
-/** What the bridge shares with the programs. */
-const SHARED = resolve(import.meta.dir, "../embedded-bpf/tcpx_shared.h");
 const LIBRARIES: Library[] = ["libbpf", "elfutils", "zlib"];
 const ZLIB =
   "adler32 crc32 deflate inflate inffast inftrees trees zutil gzclose gzlib gzread gzwrite compress uncompr";
@@ -239,7 +238,7 @@ export async function buildBridge(arch: Arch = hostArch()): Promise<Bridge> {
     .filter((entry) => entry.isFile())
     .map((entry) => `file:${join(entry.parentPath, entry.name)}`)
     .sort();
-  own.push(`file:${SHARED}`);
+  own.push(...(await sharedHeaders()).map((path) => `file:${path}`));
   const compiler = await run([toolsFor(arch).cc, "--version"]);
   const inputs = [arch, compiler, JSON.stringify(versions), `file:${import.meta.path}`, ...own];
   const folder = await cached(`bridge-${arch}`, inputs, async (out) => {

@@ -147,6 +147,8 @@ export interface Extension {
   examples: Example[];
   /** The only direction that a kind of rule is for; both when left out. */
   directions?: Partial<Record<Kind, Exclude<Direction, "both">>>;
+  /** Words of 32 bits in the values of its rules, up to 16; two when left out. */
+  words?: number;
   /** A rule's value for people: "30s", "100s..15min". */
   describe(rule: RuleDraft, site?: Site): string;
   /** A rule's value for scripts: integer milliseconds and the like. */

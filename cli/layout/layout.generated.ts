@@ -293,7 +293,7 @@ export const structs = {
     },
   },
   tcpx_config: {
-    size: 4800,
+    size: 4864,
     fields: {
       layout: { offset: 0, type: "u32" },
       rule_count: { offset: 4, type: "u32" },
@@ -309,10 +309,10 @@ export const structs = {
       keeper: { offset: 4088, type: "u64" },
       no_reads: { offset: 4096, type: "u64" },
       site: { offset: 4104, type: "tcpx_site" },
-      uses: { offset: 4440, type: "u32" },
-      reserved: { offset: 4444, type: "u32" },
-      places: { offset: 4448, type: "u16", dims: [16, 8] },
-      exids: { offset: 4704, type: "u16", dims: [16, 3] },
+      uses: { offset: 4504, type: "u32" },
+      reserved: { offset: 4508, type: "u32" },
+      places: { offset: 4512, type: "u16", dims: [16, 8] },
+      exids: { offset: 4768, type: "u16", dims: [16, 3] },
     },
   },
   tcpx_conn: {
@@ -338,8 +338,8 @@ export const structs = {
       pad2: { offset: 52, type: "u32" },
       news: { offset: 56, type: "u64" },
       header: { offset: 64, type: "tcpx_header" },
-      states: { offset: 144, type: "tcpx_states" },
-      room: { offset: 384, type: "u8", dims: [56] },
+      states: { offset: 152, type: "tcpx_states" },
+      room: { offset: 392, type: "u8", dims: [48] },
     },
   },
   tcpx_counters: {
@@ -364,7 +364,7 @@ export const structs = {
     },
   },
   tcpx_handover: {
-    size: 872,
+    size: 880,
     fields: {
       at: { offset: 0, type: "u64" },
       netns: { offset: 8, type: "u64" },
@@ -380,13 +380,13 @@ export const structs = {
       scope: { offset: 80, type: "u64" },
       options: { offset: 88, type: "u64", dims: [16, 5] },
       syn: { offset: 728, type: "tcpx_header" },
-      asked: { offset: 808, type: "u16", dims: [16] },
-      asks: { offset: 840, type: "u8", dims: [16] },
-      notes: { offset: 856, type: "u8", dims: [16] },
+      asked: { offset: 812, type: "u16", dims: [16] },
+      asks: { offset: 844, type: "u8", dims: [16] },
+      notes: { offset: 860, type: "u8", dims: [16] },
     },
   },
   tcpx_header: {
-    size: 80,
+    size: 83,
     fields: {
       bytes: { offset: 0, type: "u8", dims: [68] },
       len: { offset: 68, type: "u8" },
@@ -394,8 +394,10 @@ export const structs = {
       flags: { offset: 70, type: "u8" },
       crowded: { offset: 71, type: "u8" },
       fast_open: { offset: 72, type: "u8" },
-      noted: { offset: 73, type: "u8" },
-      noted_at: { offset: 74, type: "u8", dims: [6] },
+      experiments: { offset: 73, type: "u8" },
+      experiment_at: { offset: 74, type: "u8", dims: [4] },
+      others: { offset: 78, type: "u8" },
+      other_at: { offset: 79, type: "u8", dims: [4] },
     },
   },
   tcpx_held: {
@@ -587,11 +589,11 @@ export const structs = {
     },
   },
   tcpx_site: {
-    size: 336,
+    size: 400,
     fields: {
       old_exids: { offset: 0, type: "u16", dims: [8] },
       algorithms: { offset: 16, type: "tcpx_site_algorithm", dims: [8] },
-      exids: { offset: 208, type: "tcpx_site_exid", dims: [32] },
+      exids: { offset: 208, type: "tcpx_site_exid", dims: [48] },
     },
   },
   tcpx_site_algorithm: {

@@ -136,7 +136,8 @@ export async function loadGeneration(lib: Bridge, recipe: Recipe): Promise<Gener
   const { scope, rules, foreign, site } = recipe;
   const idOf = (name: string) => extensionOf({ ext: name }).id;
   const table = flatten(rules, idOf);
-  const plan = planProfiles(rules, table, idOf);
+  const words = valueWords(rules, (ext) => extensionOf({ ext }).words ?? 2);
+  const plan = planProfiles(rules, table, idOf, words);
   const head = {
     layout: LAYOUT_VERSION,
     rule_count: rules.length,
@@ -161,7 +162,7 @@ export async function loadGeneration(lib: Bridge, recipe: Recipe): Promise<Gener
     namespaces: table.namespaces.size,
     rules: rules.length,
   };
-  const record = recordSize(valueWords(rules));
+  const record = recordSize(words);
   const generation = await loaded(lib, head, sizes, { profiles: plan.size, rules: record }, recipe);
   try {
     collectAfter(rules.length);

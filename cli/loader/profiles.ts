@@ -25,14 +25,18 @@ export interface Profiles {
   slots: { slot: number; place: number }[];
 }
 
-/** @param extensionId of an extension by its name */
+/**
+ * @param extensionId of an extension by its name
+ * @param words of a rule's value
+ */
 export function planProfiles(
   rules: readonly Rule[],
   { entries }: Pick<Table, "entries">,
   extensionId: (name: string) => number,
+  words = valueWords(rules),
 ): Profiles {
   const places = Array.from({ length: PLACES }, () => Array<number>(PLACE_KINDS).fill(0));
-  const stride = ruleSize(valueWords(rules));
+  const stride = ruleSize(words);
   const slots = new Map<number, number>();
   let size = HEAD;
   for (const { ext, kind } of rules) {
@@ -60,7 +64,10 @@ function numbered(entries: readonly Entry[], slots: number[]): Pick<Profiles, "n
   const numberOf = (rule: Rule | undefined) => {
     if (!rule) return 0;
     let number = ruleNumbers.get(rule);
-    if (number === undefined) ruleNumbers.set(rule, (number = ruleNumbers.size + 1));
+    if (number === undefined) {
+      number = ruleNumbers.size + 1;
+      ruleNumbers.set(rule, number);
+    }
     return number;
   };
   for (let i = 0; i < entries.length; i++) {

@@ -92,7 +92,7 @@ const READ = {
 };
 
 /** Words that a rule does not have are 0, and not told. */
-function valueOf(view: DataView, at: number, size: number): Value {
+function valueAt(view: DataView, at: number, size: number): Value {
   const value: [number, number, ...number[]] = [READ.first(view, at), READ.second(view, at)];
   for (let from = MORE; from < size; from += 4) value.push(view.getUint32(at + from, LITTLE));
   while (value.length > 2 && value.at(-1) === 0) value.pop();
@@ -119,7 +119,7 @@ export function decodeRules(bytes: Uint8Array, count: number, size = recordSize(
       netns: cookie === 0n ? null : { cookie, inode: READ.inode(view, at) },
       none: (flags & RuleFlag.NONE) !== 0,
       force: (flags & RuleFlag.FORCE) !== 0,
-      value: valueOf(view, at, size),
+      value: valueAt(view, at, size),
     };
   });
 }

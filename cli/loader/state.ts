@@ -97,6 +97,20 @@ function fateOf(lib: Bridge, id: bigint, linked: boolean, recorded: Recorded): F
 
 const onlyHead: Reader<ScopeHead> = (_, head) => head;
 
+/** @throws TcpxError when an extension is not one of ours: the layout may be the same */
+function decodedRules({ name, version: by, count }: ScopeHead, records: Uint8Array, size: number): Rule[] {
+  try {
+    return decodeRules(records, count, size);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const what = `the rules of cgroup ${name} are of another tcpx (${by}), which has more extensions`;
+    throw new TcpxError(Exit.FAILED, `${what}: ${error.message}; this one is ${version}`, {
+      value: name,
+      hint: "use that one; `tcpx reset` of either removes everything",
+    });
+  }
+}
+
 const withRules: Reader<ScopeState> = (lib, head, map) => {
   const count = map ? head.count : 0;
   const size = map ? valueSize(lib, map.fd) : 0;
@@ -106,7 +120,7 @@ const withRules: Reader<ScopeState> = (lib, head, map) => {
     ...head,
     // many a reader does not ask, and there may be 100,000 of them
     get rules() {
-      decoded ??= decodeRules(records, count, size);
+      decoded ??= decodedRules(head, records, size);
       return decoded;
     },
   };

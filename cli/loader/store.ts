@@ -37,7 +37,7 @@ import * as pins from "./pins.ts";
 import { usesOf } from "./profiles.ts";
 import { attachReset, hasResetLink } from "./reset-link.ts";
 import { readSite } from "./site-map.ts";
-import { readHead, readHeads, readScope, scopeOf } from "./state.ts";
+import { readHead, readHeads, readScope, type ScopeHead, scopeOf } from "./state.ts";
 
 /** Holds the lock that changes are made under. */
 export class Lock implements Disposable {
@@ -210,10 +210,24 @@ export async function replaceRules(
   const around = usesAround(scope, heads);
   // those within first: until they know an extension its rules have no effect on their connections
   for (const inner of unaware(scope, around | usesOf(rules), heads)) {
-    const state = readScope(lib, inner.id);
-    if (state) await replaceIn(lib, held, scopeOf(state), state.rules, inner.uses | around | usesOf(rules));
+    await makeAware(lib, held, inner, around | usesOf(rules));
   }
-  await replaceIn(lib, held, scope, rules, around, older);
+  // connections that rules which go now have had keep what they have, and it is to be looked after
+  const before = heads.find(({ id }) => id === scope.id) ?? (isAlone ? readHead(lib, scope.id) : undefined);
+  await replaceIn(lib, held, scope, rules, around | (before?.uses ?? 0), older);
+}
+
+/** Loads the program of a scope within anew, so that it knows these extensions. */
+async function makeAware(lib: Bridge, held: Lock, inner: ScopeHead, uses: number): Promise<void> {
+  const state = readScope(lib, inner.id);
+  if (!state) return;
+  try {
+    await replaceIn(lib, held, scopeOf(state), state.rules, inner.uses | uses);
+  } catch (error) {
+    if (isErrno(error, "ENOLINK") || !readHead(lib, inner.id)?.alive) return; // its cgroup has gone meanwhile
+    if (!(error instanceof TcpxError)) throw error;
+    throw new TcpxError(error.code, `cgroup ${state.name}: ${error.message}`, { value: state.name });
+  }
 }
 
 async function replaceIn(

@@ -153,7 +153,7 @@ export class Listed {
     const state: State = decode(where.struct, this.bytes, at + where.at);
     const rules = state.rules as Struct<"tcpx_rules">;
     const own = numbers(state, "number");
-    const valueOf = ([first = "", second = "", ...more]: string[]): RawRule["value"] => [
+    const valueIn = ([first = "", second = "", ...more]: string[]): RawRule["value"] => [
       own[first] ?? 0,
       own[second] ?? 0,
       ...more.map((word) => own[word]!),
@@ -161,8 +161,8 @@ export class Listed {
     const rule = (kind: number) => ({ flags: rules.flags[kind]!, id: rules.ids[kind]! });
     const [ours, peers] = [state.ours ?? state.exchange, state.peers ?? state.exchange] as RawExchange[];
     return {
-      local: { ...rule(Kind.LOCAL), outcome: rules.outcome, value: valueOf(where.local) },
-      ask: { ...rule(Kind.ASK), outcome: 0, value: valueOf(where.ask) },
+      local: { ...rule(Kind.LOCAL), outcome: rules.outcome, value: valueIn(where.local) },
+      ask: { ...rule(Kind.ASK), outcome: 0, value: valueIn(where.ask) },
       ...(ours && peers && { ours, peers }),
       written: (this.u16(at + AT.written.offset) & (1 << id)) !== 0,
       own,

@@ -100,9 +100,17 @@ function sameValue(a: Value, b: Value): boolean {
   return true;
 }
 
-/** Words that the values of these rules have: two at least. */
-export function valueWords(rules: readonly Pick<Rule, "value">[]): number {
+/**
+ * Words that the values of these rules have: two at least, and as many as the extensions say. What a rule ends with
+ * may be zero, and is not kept.
+ * @param wordsOf an extension's, by its name
+ */
+export function valueWords(
+  rules: readonly Pick<Rule, "ext" | "value">[],
+  wordsOf: (ext: string) => number = () => 2,
+): number {
   let words = 2;
+  for (const ext of new Set(rules.map((rule) => rule.ext))) words = Math.max(words, wordsOf(ext));
   for (const { value } of rules) words = Math.max(words, value.length);
   return words;
 }

@@ -227,6 +227,7 @@ static const struct tcpx_extension ack_extension = {
 	.peers = __builtin_offsetof(struct tcpx_conn, states.ack.peers),
 	.kind = TCPX_OPTION_EXP,
 	.syn_ack_len = TCPX_EXCHANGE_LEN,
+	.syn_ack_kinds = 1 << TCPX_KIND_ACCEPT | 1 << TCPX_KIND_ASK,
 	.take = ack_take,
 	.renew = ack_renew,
 	.again = ack_again,

@@ -70,8 +70,8 @@ static __always_inline int ack_live_set(void *tp, struct tcpx_conn *conn,
 					struct tcpx_live_target *target)
 {
 	struct tcpx_ack_conn *ack = &conn->states.ack;
-	__u32 delay_us = ack->delay_us, applied_us = ack->applied_us, present = ack_present(tp), us;
-	__u8 divisor = ack->divisor;
+	struct tcpx_ack_conn as = *ack;
+	__u32 present = ack_present(tp), us;
 	int err;
 
 	if (ack_granted(ack)) {
@@ -85,10 +85,9 @@ static __always_inline int ack_live_set(void *tp, struct tcpx_conn *conn,
 	ack->delay_us = order->local.value[1];
 	ack->divisor = ack_field(order->local.value[0], TCPX_ACK_DIVISOR);
 	us = ack_delay_us(ack, live_srtt(tp) >> 3);
-	if (!us || (present != ack_jiffies(applied_us ?: TCPX_DELAY_MOST_US) &&
+	if (!us || (present != ack_jiffies(as.applied_us ?: TCPX_DELAY_MOST_US) &&
 		    present != ack_jiffies(us))) {
-		ack->delay_us = delay_us;
-		ack->divisor = divisor;
+		*ack = as;
 		if (!us)
 			return TCPX_LIVE_UNKNOWN_RTT;
 		live_take(&ack->rules, TCPX_KIND_LOCAL, &order->local);
@@ -101,11 +100,16 @@ static __always_inline int ack_live_set(void *tp, struct tcpx_conn *conn,
 	ack->rule = order->local.id;
 	ack->every = 0;
 	err = ack_unmark(tp, ack);
-	if (!err && present != ack_jiffies(us))
-		err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCP_BPF_DELACK_MAX, &us, sizeof(us));
 	if (err)
 		return ack_failed(ack, target, err);
-	if (!applied_us)
+	if (present != ack_jiffies(us)) {
+		err = bpf_setsockopt(tp, TCPX_SOL_TCP, TCP_BPF_DELACK_MAX, &us, sizeof(us));
+		if (err) {
+			*ack = as;
+			return ack_failed(ack, target, err);
+		}
+	}
+	if (!as.applied_us)
 		ack->before_us = present * config.jiffy_us;
 	ack->applied_us = us;
 	if (present == ack_jiffies(us))

@@ -189,6 +189,7 @@ static const struct tcpx_extension cc_request_extension = {
 	.peers = __builtin_offsetof(struct tcpx_conn, states.cc_request.exchange),
 	.kind = TCPX_OPTION_EXP,
 	.syn_ack_len = TCPX_EXCHANGE_LEN,
+	.syn_ack_kinds = 1 << TCPX_KIND_ACCEPT,
 	.take = cc_take,
 	.renew = cc_renew,
 	.again = cc_again,

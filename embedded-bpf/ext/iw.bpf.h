@@ -205,6 +205,7 @@ static const struct tcpx_extension iw_extension = {
 	.peers = __builtin_offsetof(struct tcpx_conn, states.iw.exchange),
 	.kind = TCPX_OPTION_EXP,
 	.syn_ack_len = TCPX_EXCHANGE_LEN,
+	.syn_ack_kinds = 1 << TCPX_KIND_ACCEPT,
 	.take = iw_take,
 	.start = iw_start,
 	.waits = iw_waits,

@@ -199,6 +199,7 @@ static __always_inline void uto_told(struct tcpx_conn *conn)
 static const struct tcpx_extension uto_extension = {
 	.kind = TCPX_OPTION_UTO,
 	.syn_ack_len = TCPX_UTO_LEN,
+	.syn_ack_kinds = 1 << TCPX_KIND_ASK,
 	.unasked = true,
 	.take = uto_take,
 	.renew = uto_renew,

@@ -39,7 +39,7 @@ struct tcpx_site_exid {
 	__u16 exid; /* 0: this place is free */
 };
 
-#define TCPX_SITE_EXIDS 32
+#define TCPX_SITE_EXIDS 48 /* all that there can be */
 
 /*
  * What the administrators of a site have agreed on: the same for all scopes of a host. Other

@@ -50,21 +50,23 @@ enum tcpx_header_flag {
 
 /* A TCP header, and what of its options is of interest. */
 struct tcpx_header {
-	__u8 bytes[68];	  /* 60 at most; the walk may look at 5 behind the 63rd */
-	__u8 len;	  /* 0: none at hand */
-	__u8 at;	  /* where the walk stands */
-	__u8 flags;	  /* enum tcpx_header_flag; all but the first after the walk */
-	__u8 crowded;	  /* it has options that may have kept ours off the SYN-ACK */
-	__u8 fast_open;	  /* has a cookie, and maybe data */
-	__u8 noted;	  /* options of kinds that extensions know */
-	__u8 noted_at[6]; /* where the first ones stand */
+	__u8 bytes[68];	       /* 60 at most; the walk may look at 5 behind the 63rd */
+	__u8 len;	       /* 0: none at hand */
+	__u8 at;	       /* where the walk stands */
+	__u8 flags;	       /* enum tcpx_header_flag; all but the first after the walk */
+	__u8 crowded;	       /* it has options that may have kept ours off the SYN-ACK */
+	__u8 fast_open;	       /* has a cookie, and maybe data */
+	__u8 experiments;      /* options of kind 254 in it */
+	__u8 experiment_at[4]; /* where the first ones stand */
+	__u8 others;	       /* and of other kinds that extensions know */
+	__u8 other_at[4];
 };
 
 #define TCPX_OPTION_WORDS 5 /* of 8 bytes: all that a header has for options */
 
 #define TCPX_SINCE_NEXT 1
 
-#define TCPX_STATES_MOST 296 /* bytes of a connection that extensions have together */
+#define TCPX_STATES_MOST 288 /* bytes of a connection that extensions have together */
 
 struct tcpx_conn {
 	__u64 scope;	  /* the innermost scope with a matching rule does the work */

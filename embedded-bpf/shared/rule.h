@@ -10,8 +10,8 @@
 
 #define TCPX_SITE_ALGORITHMS 8
 
-#define TCPX_EXTENSIONS 16 /* ids are below this; connections and counters have a place for each   \
-			    */
+/* Ids of extensions are below this; connections and counters have a place for each. */
+#define TCPX_EXTENSIONS 16
 
 enum tcpx_kind {
 	TCPX_KIND_ASK,	  /* what we request of, or tell, the peer */

@@ -6,13 +6,13 @@ import { availableParallelism } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { cached } from "../lib/cache.ts";
 import { parallel, run } from "../lib/run.ts";
+import { sharedHeaders } from "../lib/shared-headers.ts";
 import { TARGETS, targetOf } from "./targets.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const HARNESS = join(ROOT, "tests/fuzz");
 /** Of which no two files have the same name. */
 const BRIDGE = ["native-loader", "native-loader/agent"].map((name) => join(ROOT, name));
-const SHARED = join(ROOT, "embedded-bpf/tcpx_shared.h");
 
 const CHECKS = "address,undefined";
 // Fortified functions have other names, which --wrap would not see.
@@ -73,8 +73,8 @@ async function units(): Promise<Unit[]> {
 }
 
 async function inputs(): Promise<string[]> {
-  const headers = [...(await sources(HARNESS, ".h")).map((file) => join(HARNESS, file)), SHARED];
-  headers.push(...(await bridgeSources(".h")));
+  const headers = (await sources(HARNESS, ".h")).map((file) => join(HARNESS, file));
+  headers.push(...(await sharedHeaders()), ...(await bridgeSources(".h")));
   const files = [...(await units()).map(({ source }) => source), ...headers];
   return [await run(["clang", "--version"]), ...COMPILE, ...LINK, ...files.map((file) => `file:${file}`)];
 }

@@ -4,7 +4,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { c, EBADF, EINVAL, ENOENT, load, open, SYMBOLS, so, takeLog, withBpf, z } from "./bridge.ts";
+import { c, EBADF, EBUSY, EINVAL, ENOENT, load, open, SYMBOLS, so, takeLog, withBpf, z } from "./bridge.ts";
 
 describe("the file", () => {
   const tool = (...argv: string[]) => Bun.spawnSync(argv).stdout.toString();
@@ -104,6 +104,26 @@ describe("objects", () => {
     const value = new Uint32Array(1);
     expect(c.tcpx_map_lookup(c.tcpx_object_map_fd(object, z(".rodata")), new Uint32Array(1), value)).toBe(0);
     expect(value[0]).toBe(42);
+  });
+
+  withBpf("have values of the size that a map is given, which are read and written whole", () => {
+    const object = open();
+    expect(c.tcpx_object_value_size(object, z("numbers"), 24)).toBe(0);
+    expect(c.tcpx_object_value_size(object, z("nothing"), 24)).toBe(ENOENT);
+    expect(c.tcpx_object_value_size(null, z("numbers"), 24)).toBe(EINVAL);
+    expect(c.tcpx_object_value_size(object, null, 24)).toBe(EINVAL);
+    expect(c.tcpx_object_load(object)).toBe(0);
+    expect(c.tcpx_object_value_size(object, z("numbers"), 32)).toBe(EBUSY);
+
+    const [numbers, info] = [c.tcpx_object_map_fd(object, z("numbers")), Buffer.alloc(40)];
+    expect(c.tcpx_map_info(numbers, info)).toBe(0);
+    expect([4, 8, 12, 16].map((at) => info.readUInt32LE(at))).toEqual([1, 4, 24, 64]);
+    const keys = new Uint32Array([5, 6]);
+    const values = new BigUint64Array([1n, 2n, 3n, 4n, 5n, 6n]);
+    expect(c.tcpx_map_update_batch(numbers, keys, values, 2, 0n)).toBe(0);
+    const value = new BigUint64Array(4);
+    expect(c.tcpx_map_lookup(numbers, keys.subarray(1), value)).toBe(0);
+    expect([...value]).toEqual([4n, 5n, 6n, 0n]);
   });
 
   withBpf("share a map with an earlier object", () => {

@@ -20,6 +20,7 @@ export const SYMBOLS = {
   tcpx_object_rodata: { args: [p, p, u64], returns: i32 },
   tcpx_object_reuse_map: { args: [p, p, i32], returns: i32 },
   tcpx_object_max_entries: { args: [p, p, u32], returns: i32 },
+  tcpx_object_value_size: { args: [p, p, u32], returns: i32 },
   tcpx_object_autoload: { args: [p, p, i32], returns: i32 },
   tcpx_object_load: { args: [p], returns: i32 },
   tcpx_object_map_fd: { args: [p, p], returns: i32 },
@@ -90,6 +91,7 @@ export const SYMBOLS = {
 export const ENOENT = -2;
 export const EAGAIN = -11;
 export const EBADF = -9;
+export const EBUSY = -16;
 export const EEXIST = -17;
 export const ENODEV = -19;
 export const ENOTDIR = -20;

@@ -4,9 +4,10 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { cached } from "../../scripts/lib/cache.ts";
 import { formatEntry, ownEntries, parseList, parseSources } from "../../scripts/lib/private-apt.ts";
+import { sharedHeaders } from "../../scripts/lib/shared-headers.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "tcpx-cache-test-"));
 const saved = process.env.TCPX_CACHE_DIR;
@@ -53,6 +54,25 @@ describe("the cache", () => {
     await expect(cached("broken", [], fails)).rejects.toThrow("no");
     expect(readdirSync(join(dir, "build")).filter((name) => name.includes("broken"))).toEqual([]);
   });
+});
+
+test("headers of the programs that others include count among what is built from", async () => {
+  const root = join(import.meta.dir, "../..");
+  const units = ["native-loader", "native-loader/agent", "tests/fuzz"].flatMap((folder) =>
+    readdirSync(join(root, folder))
+      .filter((name) => name.endsWith(".c"))
+      .map((name) => join(folder, name)),
+  );
+  const include = ["-Inative-loader", "-Inative-loader/agent"];
+  const { stdout, success } = Bun.spawnSync(["cc", "-MM", "-MG", ...include, ...units], { cwd: root });
+  expect(success).toBe(true);
+  const used = stdout
+    .toString()
+    .split(/[\s\\]+/)
+    .filter((path) => path.includes("embedded-bpf/"))
+    .map((path) => resolve(root, path));
+  expect(used.map((path) => basename(path))).toContain("thin.h");
+  expect(await sharedHeaders()).toEqual(expect.arrayContaining(used));
 });
 
 describe("apt's configuration", () => {

@@ -4,6 +4,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { cached } from "../../scripts/lib/cache.ts";
 import { run } from "../../scripts/lib/run.ts";
+import { sharedHeaders } from "../../scripts/lib/shared-headers.ts";
 
 /** Folders with the sources of one program each. */
 const PROGRAMS = ["peer", "wire", "load", "loop", "congestion"] as const;
@@ -57,7 +58,8 @@ async function build(): Promise<string> {
 async function buildWithBridge(name: string, parts: RegExp, libraries: string[] = []): Promise<string> {
   const bridge = ["../../native-loader", "../../native-loader/agent"];
   const files = [name, ...bridge].flatMap((dir) => sources(dir, dir === name ? /^[^.]+\.c$/ : parts));
-  const inputs = [...FLAGS, ...libraries, ...files.map((path) => `file:${path}`)];
+  const read = [...files, ...(await sharedHeaders())].map((path) => `file:${path}`);
+  const inputs = [...FLAGS, ...libraries, ...read];
   const folder = await cached(`test-${name}`, inputs, async (out) => {
     const units = files.filter((path) => path.endsWith(".c"));
     await run([process.env.CC || "cc", ...FLAGS, "-o", join(out, name), ...units, ...libraries]);

@@ -12,7 +12,12 @@ const launch = leaf({
   args: {
     command: { type: "positional", required: false, valueHint: "COMMAND...", description: "What to run" },
     near: { type: "string", valueHint: "UNIT", description: "It's a [systemd] unit: one" },
-    cc: { type: "string", valueHint: "ALGORITHM", description: '100% $HOME `id` \\ "q"' },
+    cc: {
+      type: "string",
+      valueHint: "ALGORITHM",
+      words: ["bbr", "cubic"],
+      description: '100% $HOME `id` \\ "q"',
+    },
     mode: { type: "enum", options: ["fast", "slow"], description: "How" },
     file: { type: "string", valueHint: "FILE", description: "A file" },
     ...scopeArgs,

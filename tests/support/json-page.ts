@@ -3,13 +3,8 @@
 // looks at is compared with it (tcpx.ts), so that a field that nobody has written down is found where it turns up.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type * as Registry from "../../cli/extensions/index.ts";
 
 const PAGE = join(import.meta.dir, "..", "..", "docs", "json.md");
-const REGISTRY = join(import.meta.dir, "..", "..", "cli/extensions/index.ts");
-/** Asked when a document is looked at: guests, which look at none, do not have cli/. */
-const extensionNames = (): string[] =>
-  (require(REGISTRY) as typeof Registry).extensions.map(({ name }) => name);
 const PRIMITIVES = ["string", "number", "boolean"];
 
 /** A row of a table. */
@@ -80,18 +75,17 @@ export class JsonPage {
     return found;
   }
 
-  /** Headings of commands, as "tcpx uto set". */
+  /** Headings of commands, as "tcpx status"; those of an extension as "tcpx EXT set". */
   get commands(): string[] {
-    return [...this.names.keys()].flatMap((name) => {
-      if (!name.startsWith("tcpx ")) return [];
-      return name.includes(" EXT ") ? extensionNames().map((ext) => name.replace("EXT", ext)) : [name];
-    });
+    return [...this.names.keys()].filter((name) => name.startsWith("tcpx "));
   }
 
   private sectionOf(args: readonly string[]): string | undefined {
     const words = args.filter((arg) => !arg.startsWith("-"));
-    const first = extensionNames().includes(words[0] ?? "") ? "EXT" : words[0];
-    const found = [`tcpx ${first} ${words[1]}`, `tcpx ${first}`].find((name) => this.names.has(name));
+    const [first, second] = words;
+    // guests have no registry to ask: what is no other command is one of an extension
+    const names = [`tcpx ${first} ${second}`, `tcpx ${first}`, `tcpx EXT ${second}`];
+    const found = names.find((name) => this.names.has(name));
     return found && this.names.get(found);
   }
 

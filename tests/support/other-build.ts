@@ -28,7 +28,7 @@ export async function buildOther(parent: string, higher: number, version: string
   const own = Number(/#define TCPX_LAYOUT (\d+)/.exec(await readFile(rule, "utf8"))![1]);
   await replace(rule, /(#define TCPX_LAYOUT) \d+/, `$1 ${own + higher}`);
   await replace(conn, /(\n\t__u32 received;[^\n]*)/, "$1\n\t__u64 of_another_time;");
-  await replace(conn, /sizeof\(struct tcpx_conn\) == 440/, "1");
+  await replace(conn, /(sizeof\(struct tcpx_conn\)) == 440/, "$1 == 448");
   await replace(join(dir, "package.json"), /"version": "[^"]*"/, `"version": "${version}"`);
   await run([process.execPath, "scripts/build.ts"], { cwd: dir });
   return join(dir, "dist/tcpx");

@@ -11,10 +11,13 @@ const TEXT = readFileSync(join(import.meta.dir, "..", "..", "docs", "json.md"), 
 
 test("every command has a section", async () => {
   const names: string[] = [];
-  for (const name of Object.keys({ ...(await extensionCommands()), ...commands })) {
+  const ofExtensions = await extensionCommands();
+  for (const name of Object.keys({ ...ofExtensions, ...commands })) {
     const command = (await findCommand(name))!;
     if (command.kind === "leaf") names.push(`tcpx ${name}`);
-    else for (const verb of Object.keys(command.commands)) names.push(`tcpx ${name} ${verb}`);
+    else
+      for (const verb of Object.keys(command.commands))
+        names.push(`tcpx ${name in ofExtensions ? "EXT" : name} ${verb}`);
   }
 
   expect(names.filter((name) => !page.commands.includes(name))).toEqual([]);

@@ -14,9 +14,10 @@ import {
   RequestState,
   RuleFlag,
   Silence,
+  structs,
   TarrFlag,
 } from "../../cli/layout/layout.generated.ts";
-import { encode, encodeAll, type Struct } from "../../cli/layout/struct.ts";
+import { encode, encodeAll } from "../../cli/layout/struct.ts";
 import { addressText, endpointText } from "../../cli/observe/address.ts";
 import { connectionDocument } from "../../cli/observe/json.ts";
 import { LISTEN, Listed, RECORD } from "../../cli/observe/listed.ts";
@@ -25,8 +26,7 @@ import { connectionTable, saidParts } from "../../cli/observe/rows.ts";
 import { negotiated } from "../../cli/observe/said.ts";
 import { parseStates, pick } from "../../cli/observe/select.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
-
-type Fields = Partial<Struct<"tcpx_listed">>;
+import { type Fields, known, listed, rules, type States, sumOf } from "../support/listed.ts";
 
 const bytesOf = (text: string) => {
   const parsed = ipaddr.parse(text);
@@ -56,19 +56,23 @@ const listOf = (...records: Fields[]) =>
   new Listed(
     encodeAll(
       "tcpx_listed",
-      records.map((r) => ({ ...usual, ...r })),
+      records.map((r) => listed({ ...usual, ...r })),
     ),
     4000,
   );
 const all = parseSelectors({});
-const known = (fields: Fields): Fields => ({ flags: ListFlag.KNOWN, established: 1, ...fields });
+const request = (state: number, asked: number, answer = 0) => ({ state, asked, answer });
+const ccRequest = (...args: Parameters<typeof request>): States => ({
+  cc_request: { exchange: request(...args) },
+});
+const iw = (...args: Parameters<typeof request>): States => ({ iw: { exchange: request(...args) } });
+/** A rule of ours that asks for this user timeout. */
+const asksFor = (ask_ms: number, flags: number = RuleFlag.SET): States => ({
+  uto: { rules: rules({ ask: flags }), ask_ms, ask_bits: ask_ms / 1000 },
+});
 
-const request = (state: number, asked: number, answer = 0) =>
-  ({ state, asked, answer }) as Struct<"tcpx_request_conn">;
-const requests = (...list: Struct<"tcpx_request_conn">[]) => list;
-const NONE = request(RequestState.NONE, 0);
-
-const textOf = (fields: Fields) => saidParts(negotiated(listOf(known(fields)), 0)).join("; ");
+const textOf = (states: States, fields: Fields = {}) =>
+  saidParts(negotiated(listOf(known(states, fields)), 0)).join("; ");
 
 describe("addresses", () => {
   test("are what the library makes of them", () => {
@@ -95,10 +99,8 @@ describe("addresses", () => {
 
 describe("records", () => {
   test("every field is read from its place", () => {
-    const record = encode("tcpx_listed", {
-      ...usual,
-      ...known({ mark: 0x80002000, user_timeout_ms: 30_000 }),
-    });
+    const fields = { ...usual, mark: 0x80002000, user_timeout_ms: 30_000 };
+    const record = encode("tcpx_listed", listed(fields));
     const list = new Listed(record, 4000);
     expect([list.localPort(0), list.remotePort(0), list.netns(0), list.family(0)]).toEqual([
       40_000, 443, 7, 4,
@@ -193,72 +195,66 @@ describe("negotiations", () => {
       [RequestState.NO_ROOM, 0, "cc-request no room"],
     ];
     for (const [state, answer, text] of cases) {
-      expect(textOf({ requests: requests(request(state, 3, answer)) })).toBe(text);
+      expect(textOf(ccRequest(state, 3, answer))).toBe(text);
     }
     const silent = Silence.WITHHELD;
-    const unsaid = requests(request(RequestState.NO_ROOM, 3));
-    expect(textOf({ silent, requests: unsaid })).toBe("cc-request withheld cubic");
-    expect(textOf({ silent, requests: unsaid, written: 1 << Ext.CC_REQUEST })).toBe("cc-request no room");
-    const granted = { requests: requests(NONE, request(RequestState.GRANTED, 40, 32)) };
-    expect(textOf(granted)).toBe("iw granted 32 (asked 40)");
+    const unsaid = ccRequest(RequestState.NO_ROOM, 3);
+    expect(textOf(unsaid, { silent })).toBe("cc-request withheld cubic");
+    expect(textOf(unsaid, { silent, written: 1 << Ext.CC_REQUEST })).toBe("cc-request no room");
+    expect(textOf(iw(RequestState.GRANTED, 40, 32))).toBe("iw granted 32 (asked 40)");
   });
 
   test("requests of the peer", () => {
     const { ANSWERED, PENDING } = RequestState;
-    const two = requests(request(ANSWERED, 2, 0xffff), request(ANSWERED, 40, 10));
-    expect(textOf({ requests: two })).toBe("cc-request denied bbr; iw gave 10 (asked 40)");
-    expect(textOf({ requests: requests(request(PENDING, 99)) })).toBe("cc-request pending number 99");
-    expect(textOf({ requests: requests(NONE, request(ANSWERED, 40, 0)) })).toBe("iw denied 40");
+    const two = { ...ccRequest(ANSWERED, 2, 0xffff), ...iw(ANSWERED, 40, 10) };
+    expect(textOf(two)).toBe("cc-request denied bbr; iw gave 10 (asked 40)");
+    expect(textOf(ccRequest(PENDING, 99))).toBe("cc-request pending number 99");
+    expect(textOf(iw(ANSWERED, 40, 0))).toBe("iw denied 40");
   });
 
   test("user timeouts", () => {
-    const uto_ask = { flags: RuleFlag.SET, value: [30_000, 30] } as Struct<"tcpx_rule">;
+    const ask = asksFor(30_000);
     const written = 1 << Ext.UTO;
-    expect(textOf({ uto_ask, written })).toBe("uto asked 30s");
-    expect(textOf({ uto_ask })).toBe("uto no room");
+    expect(textOf(ask, { written })).toBe("uto asked 30s");
+    expect(textOf(ask)).toBe("uto no room");
     for (const direction of [Direction.TO, Direction.FROM]) {
       const silent = Silence.WITHHELD;
-      expect(textOf({ uto_ask, direction, silent })).toBe("uto withheld 30s");
-      expect(textOf({ uto_ask, direction, silent, written })).toBe("uto asked 30s");
-      expect(textOf({ direction, silent })).toBe("");
+      expect(textOf(ask, { direction, silent })).toBe("uto withheld 30s");
+      expect(textOf(ask, { direction, silent, written })).toBe("uto asked 30s");
+      expect(textOf({}, { direction, silent })).toBe("");
     }
-    expect(textOf({ uto_ask, direction: Direction.FROM })).toBe("uto asked 30s");
-    expect(textOf({ uto_ask, established: 0 })).toBe("uto asked 30s");
-    expect(textOf({ uto_ask: { ...uto_ask, flags: RuleFlag.SET | RuleFlag.NONE } })).toBe("");
-    const heard = (remote_ms: number, applied_ms: number) =>
-      textOf({ uto: { remote_ms, applied_ms } as Struct<"tcpx_uto_conn"> });
+    expect(textOf(ask, { direction: Direction.FROM })).toBe("uto asked 30s");
+    expect(textOf(ask, { established: 0 })).toBe("uto asked 30s");
+    expect(textOf(asksFor(30_000, RuleFlag.SET | RuleFlag.NONE))).toBe("");
+    const heard = (remote_ms: number, applied_ms: number) => textOf({ uto: { remote_ms, applied_ms } });
     expect(heard(10_000, 15_000)).toBe("uto gave 15s (asked 10s)");
     expect(heard(10_000, 0)).toBe("uto denied 10s");
     expect(heard(0, 15_000)).toBe("");
   });
 
+  /** 2 s + 5 x 2 s */
+  const keepalive: Fields = {
+    flags: ListFlag.KNOWN | ListFlag.KEEPALIVE,
+    ...{ keepalive_idle: 500, keepalive_interval: 500, keepalive_probes: 5 },
+  };
+
   test("user timeouts beside keep-alive", () => {
-    const uto = (applied_ms: number) => ({ applied_ms }) as Struct<"tcpx_uto_conn">;
-    const beside = (ms: number, more: Fields = {}) =>
-      textOf({
-        flags: ListFlag.KNOWN | ListFlag.KEEPALIVE, // 2 s + 5 x 2 s
-        ...{ keepalive_idle: 500, keepalive_interval: 500, keepalive_probes: 5 },
-        ...{ user_timeout_ms: ms, uto: uto(ms) },
-        ...more,
-      });
+    const beside = (ms: number, more: Fields = {}, uto: States["uto"] = {}) =>
+      textOf({ uto: { applied_ms: ms, ...uto } }, { ...keepalive, user_timeout_ms: ms, ...more });
     expect(beside(4000)).toBe("uto 4s: the first lost keep-alive probe ends it");
     expect(beside(4000, { keepalive_probes: 1 })).toBe("");
     expect(beside(4001)).toBe("");
     expect(beside(12_000)).toBe("");
-    expect(beside(12_000, { keepalive: Keepalive.LOWERED })).toBe("uto 12s: keep-alive ends it then");
+    expect(beside(12_000, {}, { keepalive: Keepalive.LOWERED })).toBe("uto 12s: keep-alive ends it then");
     expect(beside(12_001)).toBe("uto 12001ms: keep-alive would end it earlier");
     // the application's own, none, and keep-alive that is off
-    expect(beside(12_001, { uto: uto(12_000) })).toBe("");
+    expect(beside(12_001, {}, { applied_ms: 12_000 })).toBe("");
     expect(beside(0)).toBe("");
     expect(beside(12_001, { flags: ListFlag.KNOWN })).toBe("");
   });
 
   test("connections of one negotiation and other keep-alives are told apart", () => {
-    const one = known({
-      flags: ListFlag.KNOWN | ListFlag.KEEPALIVE,
-      ...{ keepalive_idle: 500, keepalive_interval: 500, keepalive_probes: 5 },
-      ...{ user_timeout_ms: 4000, uto: { applied_ms: 4000 } as Struct<"tcpx_uto_conn"> },
-    });
+    const one = known({ uto: { applied_ms: 4000 } }, { ...keepalive, user_timeout_ms: 4000 });
     const list = listOf(one, { ...one, keepalive_idle: 100 }, { ...one, flags: ListFlag.KNOWN });
     const all = [0, 1, 2].map((i) => i * RECORD);
     const { connections } = JSON.parse([...connectionDocument(list, all, { schema: 1 })].join(""));
@@ -271,45 +267,99 @@ describe("negotiations", () => {
     expect(lines).toHaveLength(1);
   });
 
+  test("connections whose states differ at the very end are told apart", () => {
+    const { waits } = structs.tcpx_ack_conn.fields;
+    expect(
+      structs.tcpx_listed.fields.states.offset + structs.tcpx_states.fields.ack.offset + waits.offset + 1,
+    ).toBe(RECORD);
+    const ack = { rules: rules({ local: RuleFlag.SET }), local: 1, rule: 1, every: 1 };
+    const list = listOf(known({ ack }), known({ ack: { ...ack, waits: 1 } }));
+    const lines = [...connectionLines(list, [0, RECORD])].join("").trim().split("\n");
+    expect(lines.map((line) => line.split(", ").slice(1).join())).toEqual([
+      "ack not set at once: no routes for it",
+      "ack not yet set at once",
+    ]);
+  });
+
+  const applied = rules({ local: RuleFlag.SET }, { outcome: Outcome.APPLIED });
+
+  // all that outcomes are judged by has to be in the key
+  test.each<[States, Fields, Fields, string]>([
+    [
+      { uto: { rules: applied, local_ms: 30_000 } },
+      { user_timeout_ms: 30_000 },
+      { user_timeout_ms: 29_999 },
+      "uto kept (rule 30s)",
+    ],
+    [
+      { cc_request: { rules: applied, local: 1, ours_sum: sumOf("reno") } },
+      { congestion: "reno" },
+      { congestion: "cubic" },
+      "cc-request kept (rule reno)",
+    ],
+    [
+      { ack: { rules: applied, local: 4 << 8, rule: 1, divisor: 4 } },
+      {},
+      { srtt_us: 0 },
+      "ack not yet set rtt/4",
+    ],
+    [
+      { ack: { rules: applied, local_us: 8000, rule: 1, delay_us: 8000, applied_us: 8000 } },
+      { delack_max: 2 },
+      { delack_max: 3 },
+      "ack kept (rule 8ms)",
+    ],
+    [
+      { ack: { rules: applied, local: 1 | (5 << 24), rule: 1, every: 1, marked: 6 } },
+      { mark: 1 << 5 },
+      { mark: 0 },
+      "ack kept (rule at once)",
+    ],
+  ])("connections of one state and other settings are told apart: %#", (states, fields, other, text) => {
+    const one = known(states, fields);
+    const list = listOf(one, { ...one, cwnd: 11 }, { ...one, ...other });
+    const lines = [...connectionLines(list, [0, RECORD, 2 * RECORD])].join("").trim().split("\n");
+    const [first, same, told] = lines.map((line) => line.split(", ").slice(1).join());
+    expect(same).toBe(first!);
+    expect(first).not.toBe(text);
+    expect(told).toBe(text);
+  });
+
   test("acknowledgments", () => {
-    const ack = (fields: Partial<Struct<"tcpx_ack_conn">>) => ({ ack: fields as Struct<"tcpx_ack_conn"> });
-    expect(textOf(ack({ rule: 1, every: 8, delay_us: 20_000 }))).toBe("ack set every 8 20ms");
-    expect(textOf(ack({ rule: 1, every: 1 }))).toBe("ack set at once");
-    expect(textOf(ack({ rule: 1, divisor: 4 }))).toBe("ack set rtt/4");
+    const ack = (fields: NonNullable<States["ack"]>) => textOf({ ack: fields });
+    expect(ack({ rule: 1, every: 8, delay_us: 20_000 })).toBe("ack set every 8 20ms");
+    expect(ack({ rule: 1, every: 1 })).toBe("ack set at once");
+    expect(ack({ rule: 1, divisor: 4 })).toBe("ack set rtt/4");
     const ours = request(RequestState.GRANTED, 0x0408, 0x0404);
     const peers = request(RequestState.ANSWERED, 0x0008, 0x0008);
-    expect(textOf({ requests: requests(NONE, NONE, ours, peers), ...ack({ rule: 1, every: 8 }) })).toBe(
+    expect(ack({ ours, peers, rule: 1, every: 8 })).toBe(
       "ack granted every 4 rtt/4 (asked every 8 rtt/4); ack gave every 8",
     );
-    expect(textOf(ack({ tarr: TarrFlag.ASKED, tarr_asked: 0 }))).toBe("ack asked at once");
-    expect(textOf(ack({ tarr: TarrFlag.TAKEN | TarrFlag.RULES, tarr_segments: 16, every: 8, rule: 1 }))).toBe(
+    expect(ack({ tarr: TarrFlag.ASKED, tarr_asked: 0 })).toBe("ack asked at once");
+    expect(ack({ tarr: TarrFlag.TAKEN | TarrFlag.RULES, tarr_segments: 16, every: 8, rule: 1 })).toBe(
       "ack gave every 8 (asked every 16)",
     );
   });
 
   test("local rules, and what has come of them", () => {
-    const set = (value: [number, number], outcome: number, flags: number = RuleFlag.SET) =>
-      ({ flags, outcome, value, prefix: 0, reserved: 0, id: 1 }) as Struct<"tcpx_rule">;
-    const no = set([0, 0], 0, 0);
-    const withRules = (...local_rules: Struct<"tcpx_rule">[]) => ({ local_rules });
-    const { APPLIED, APPLICATION, GRANTED, LOSS, LATE, KERNEL, ROUTES } = Outcome;
-    expect(textOf(withRules(set([30_000, 0], APPLIED), set([1, 0], APPLIED), set([20, 0], APPLIED)))).toBe(
+    const set = (outcome: number, flags: number = RuleFlag.SET) => rules({ local: flags }, { outcome });
+    const { APPLIED, APPLICATION, GRANTED, LOSS, LATE, KERNEL } = Outcome;
+    const uto = { rules: set(APPLIED), local_ms: 30_000 };
+    const cc_request = { rules: set(APPLIED), local: 1, ours_sum: sumOf("reno") };
+    const settings: Fields = { user_timeout_ms: 30_000, congestion: "reno" };
+    expect(textOf({ uto, cc_request, iw: { rules: set(APPLIED), local: 20 } }, settings)).toBe(
       "uto set 30s; cc-request set reno; iw set 20",
     );
-    const more = { uto: { remote_ms: 40_000, applied_ms: 40_000 } as Struct<"tcpx_uto_conn"> };
-    expect(textOf({ ...withRules(set([30_000, 0], APPLIED)), ...more })).toBe(
+    const heard = { remote_ms: 40_000, applied_ms: 40_000 };
+    expect(textOf({ uto: { ...uto, ...heard } }, { user_timeout_ms: 40_000 })).toBe(
       "uto gave 40s; uto set 40s (rule 30s)",
     );
-    const keepalive = {
-      flags: ListFlag.KNOWN | ListFlag.KEEPALIVE, // 2 s + 5 x 2 s
-      ...{ keepalive_idle: 500, keepalive_interval: 500, keepalive_probes: 5 },
-      ...{ user_timeout_ms: 12_000, keepalive: Keepalive.LOWERED },
-    };
-    const lowered = { ...keepalive, uto: { ...more.uto, applied_ms: 12_000 } };
-    expect(textOf({ ...withRules(set([30_000, 0], APPLIED)), ...lowered })).toBe(
+    const ends = { ...keepalive, user_timeout_ms: 12_000 };
+    const lowered = { ...heard, applied_ms: 12_000, keepalive: Keepalive.LOWERED };
+    expect(textOf({ uto: { ...uto, ...lowered } }, ends)).toBe(
       "uto gave 12s (asked 40s); uto set 12s (rule 30s): keep-alive ends it then",
     );
-    expect(textOf(lowered)).toBe("uto gave 12s (asked 40s): keep-alive ends it then");
+    expect(textOf({ uto: lowered }, ends)).toBe("uto gave 12s (asked 40s): keep-alive ends it then");
     const cases: [number, string][] = [
       [Outcome.NONE, "iw not yet set 20"],
       [APPLICATION, "iw kept (rule 20)"],
@@ -319,24 +369,27 @@ describe("negotiations", () => {
       [KERNEL, "iw not set 20: the kernel refused it"],
     ];
     for (const [outcome, text] of cases) {
-      expect(textOf(withRules(no, no, set([20, 0], outcome)))).toBe(text);
+      expect(textOf({ iw: { rules: set(outcome), local: 20 } })).toBe(text);
     }
-    expect(textOf(withRules(set([0, 0], APPLIED, RuleFlag.SET | RuleFlag.NONE)))).toBe("uto exempt");
-    const atOnce = { ...withRules(no, no, no, set([1, 0], ROUTES)), ack: { rule: 1, every: 1 } };
-    expect(textOf(atOnce as Fields)).toBe("ack not set at once: no routes for it");
+    expect(textOf({ uto: { rules: set(APPLIED, RuleFlag.SET | RuleFlag.NONE) } })).toBe("uto exempt");
+    const atOnce = { rules: set(Outcome.NONE), local: 1, rule: 1, every: 1 };
+    expect(textOf({ ack: atOnce })).toBe("ack not set at once: no routes for it");
+  });
+
+  test("states of a connection that no rule has matched are not read", () => {
+    const states = { ...asksFor(30_000), ...iw(RequestState.GRANTED, 40, 32) };
+    expect(saidParts(negotiated(listOf({ states, written: 15 }), 0))).toEqual([]);
   });
 
   test("silenced by a loss", () => {
-    expect(textOf({ silent: Silence.SILENCED })).toBe("fallback");
+    expect(textOf({}, { silent: Silence.SILENCED })).toBe("fallback");
   });
 
   test("plain from its first SYN on", () => {
-    const uto_ask = { flags: RuleFlag.SET, value: [30_000, 30] } as Struct<"tcpx_rule">;
-    const asked = requests(request(RequestState.ASKED, 3));
-    expect(textOf({ uto_ask, requests: asked, silent: Silence.PLAIN })).toBe(
-      "uto not asked; cc-request not asked; fallback (path)",
-    );
-    const list = listOf(known({ uto_ask, requests: asked, silent: Silence.PLAIN }));
+    const asked = { ...asksFor(30_000), ...ccRequest(RequestState.ASKED, 3) };
+    const silent = Silence.PLAIN;
+    expect(textOf(asked, { silent })).toBe("uto not asked; cc-request not asked; fallback (path)");
+    const list = listOf(known(asked, { silent }));
     const document = JSON.parse(
       [...connectionDocument(list, pick(list, all, undefined), { schema: 1 })].join(""),
     );
@@ -352,7 +405,16 @@ describe("negotiations", () => {
 });
 
 describe("output", () => {
-  const everything = known({
+  const states: States = {
+    uto: { ...asksFor(86_399_999).uto, ask_bits: 0, remote_ms: 1_966_020_000, applied_ms: 900_000 },
+    ...ccRequest(RequestState.UNANSWERED, 16),
+    ...iw(RequestState.GRANTED, 1024, 1000),
+    ack: {
+      ours: request(RequestState.GRANTED, 0xffff, 0xfffe),
+      peers: request(RequestState.ANSWERED, 0xffff, 0xfffe),
+    },
+  };
+  const everything = known(states, {
     local: bytesOf(`${LONG}:6666`),
     remote: bytesOf(`${LONG}:7777`),
     family: Family.IPV6,
@@ -361,14 +423,6 @@ describe("output", () => {
     user_timeout_ms: 900_000,
     congestion: "dctcp-reno",
     written: 15,
-    uto_ask: { flags: RuleFlag.SET, value: [86_399_999, 0] } as Struct<"tcpx_rule">,
-    uto: { remote_ms: 1_966_020_000, applied_ms: 900_000 } as Struct<"tcpx_uto_conn">,
-    requests: requests(
-      request(RequestState.UNANSWERED, 16),
-      request(RequestState.GRANTED, 1024, 1000),
-      request(RequestState.GRANTED, 0xffff, 0xfffe),
-      request(RequestState.ANSWERED, 0xffff, 0xfffe),
-    ),
     silent: Silence.SILENCED,
   });
 
@@ -386,13 +440,12 @@ describe("output", () => {
   });
 
   test("looks like this", () => {
-    const accepted = known({
+    const accepted = known(ccRequest(RequestState.ANSWERED, 3, 3), {
       direction: Direction.FROM,
       local_port: 443,
       remote_port: 50_000,
       user_timeout_ms: 30_000,
       netns: 8,
-      requests: requests(request(RequestState.ANSWERED, 3, 3)),
     });
     expect(textTable(listOf(accepted, { srtt_us: 0, delack_max: 0 }), true)).toBe(
       [
@@ -457,7 +510,13 @@ describe("output", () => {
       scope_id: null,
       user_timeout_ms: null,
       congestion_control: 'a"\\',
-      extensions: { iw: { ours: { status: "none", asked: null, granted: null } }, ack: { strategy: null } },
+      extensions: {
+        iw: {
+          ours: { status: "none", asked: null, granted: null },
+          local: { status: "none", rule: null, applied: null, reason: null },
+        },
+        ack: { strategy: null },
+      },
     });
     expect(full).toMatchObject({
       family: 6,

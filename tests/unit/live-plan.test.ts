@@ -9,8 +9,11 @@ import { Matcher } from "../../cli/live/match.ts";
 import { planAsk, planSet, planUndo, seenOf } from "../../cli/live/plan.ts";
 import { decodeSockets, type Socket } from "../../cli/live/sockets.ts";
 import { flatten } from "../../cli/policy/flatten.ts";
-import { type Rule, ruleId } from "../../cli/policy/rule.ts";
+import { type Rule, ruleId, VALUE_WORDS } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
+
+/** As the programs have it: what a rule does not say is 0. */
+const value = (...words: number[]) => [...words, ...Array(VALUE_WORDS - words.length).fill(0)];
 
 const SCOPE = 10n;
 const INNER = 20n;
@@ -129,8 +132,8 @@ describe("connections of a rule", () => {
     const [loud, mute] = [rules("30s"), rules("30s --no-advertise")];
     const { orders } = planSet(list, around(loud), Ext.UTO, loud);
     expect(orders).toHaveLength(1);
-    expect(orders[0]).toMatchObject({ verb: LiveVerb.SET, ext: Ext.UTO, local: { value: [30_000, 0] } });
-    expect(orders[0]!.ask).toMatchObject({ value: [30_000, 30] });
+    expect(orders[0]).toMatchObject({ verb: LiveVerb.SET, ext: Ext.UTO, local: { value: value(30_000, 0) } });
+    expect(orders[0]!.ask).toMatchObject({ value: value(30_000, 30) });
     expect(planSet(list, around(mute), Ext.UTO, mute).orders[0]!.ask).toMatchObject({ flags: 3 });
   });
 });

@@ -8,10 +8,10 @@ import { Keepalive, LiveResult, LiveSaid } from "../../cli/layout/layout.generat
 import { outcomeJson, outcomeLines, outcomeOf, resultsOf } from "../../cli/live/report.ts";
 import { sshSession } from "../../cli/live/ssh.ts";
 
-const row = (result: number, said: number = LiveSaid.NOTHING_TO_SAY, error = 0, keepalive = 0) => ({
+const row = (result: number, said: number = LiveSaid.NOTHING_TO_SAY, error = 0, note = 0) => ({
   order: 0,
   reserved: 0,
-  keepalive,
+  note,
   result,
   said,
   error,
