@@ -52,6 +52,8 @@ export const pacing: Extension = {
   seen: {
     // the application may have chosen since
     outcome: ({ local, own }) =>
-      local.outcome === Outcome.APPLIED && own.applied !== local.value[0] ? Outcome.APPLICATION : local.outcome,
+      local.outcome === Outcome.APPLIED && own.applied !== local.value[0]
+        ? Outcome.APPLICATION
+        : local.outcome,
   },
 };
