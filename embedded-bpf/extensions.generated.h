@@ -50,3 +50,11 @@ struct tcpx_states {
 static const struct tcpx_live_extension iw_live_extension = {};
 #include "ext/ack_live.bpf.h"
 #endif
+
+#if defined(TCPX_LIST_SLICES) && !defined(TCPX_LIST_SLICES_INCLUDED)
+#define TCPX_LIST_SLICES_INCLUDED
+static __always_inline void uto_list(struct tcpx_uto_conn *state, void *tp) {}
+static __always_inline void cc_request_list(struct tcpx_cc_request_conn *state, void *tp) {}
+static __always_inline void iw_list(struct tcpx_iw_conn *state, void *tp) {}
+static __always_inline void ack_list(struct tcpx_ack_conn *state, void *tp) {}
+#endif

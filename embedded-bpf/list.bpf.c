@@ -14,6 +14,9 @@
 #include "conns.bpf.h"
 #include "keepalive.bpf.h"
 
+#define TCPX_LIST_SLICES
+#include "extensions.generated.h"
+
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 const volatile struct tcpx_list_config config = {};
@@ -118,6 +121,8 @@ static __always_inline void list_conn(struct tcpx_listed *r, const struct tcpx_c
 	r->direction = conn_direction(attempt, received);
 }
 
+#define LIST_SLICE(ID, name, r, tp) name##_list(&(r)->states.name, tp);
+
 static __always_inline int list_socket(struct bpf_iter__tcp *ctx, bool by_hand)
 {
 	struct sock_common *skc = ctx->sk_common;
@@ -144,8 +149,10 @@ static __always_inline int list_socket(struct bpf_iter__tcp *ctx, bool by_hand)
 			r.cgroup = cgroup_number(cgroup);
 		list_settings(&r, tp);
 		conn = by_hand ? conn_by_hand(sk) : bpf_sk_storage_get(&conns, tp, NULL, 0);
-		if (conn)
+		if (conn) {
 			list_conn(&r, conn, by_hand);
+			TCPX_EACH(LIST_SLICE, &r, tp)
+		}
 	}
 	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
 	return 0;

@@ -12,6 +12,10 @@
  * with struct tcpx_rules, which the core fills from the rules that match; take() keeps the values.
  * Nothing else of a rule is there after the callback that it was found in.
  *
+ * What else there may be: ext/NAME_live.bpf.h, see below; and ext/NAME_list.bpf.h, whose
+ * NAME_list(struct tcpx_NAME_conn *state, void *tp) completes the copy of the state that
+ * `tcpx connections` gets by what the socket has now. It only reads.
+ *
  * Run: bpf_setsockopt() may be called in those with (set), never for TCP_NODELAY. What costs
  *program runs says so. ctx->sk is there unless a line says otherwise.
  */

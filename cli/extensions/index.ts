@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
-// The registry: one line per extension.
+// The extensions of the registry, and what is asked of them.
 
 import type { Example } from "../base/args.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
 import type { Rule } from "../policy/rule.ts";
-import { ack } from "./ack.ts";
-import { ccRequest } from "./cc-request.ts";
-import { iw } from "./iw.ts";
+import * as registry from "./registry.ts";
 import type { Seen } from "./seen.ts";
 import type { Extension, RuleDraft } from "./types.ts";
-import { uto } from "./uto.ts";
 
-export const extensions: readonly Extension[] = [uto, ccRequest, iw, ack];
+/** In the order of their ids. */
+export const extensions: readonly Extension[] = Object.values<Extension>(registry).sort(
+  (a, b) => a.id - b.id,
+);
 
 const byName = new Map(extensions.map((extension) => [extension.name, extension]));
 const byId = new Map(extensions.map((extension) => [extension.id, extension]));
@@ -40,8 +41,18 @@ export function helpOf(command: keyof NonNullable<Seen["help"]>): { examples: Ex
   };
 }
 
+/**
+ * That of a stored rule.
+ * @throws TcpxError (failed) when another tcpx, which has more extensions, has stored it
+ */
 export function extensionById(id: number): Extension {
   const extension = byId.get(id);
-  if (!extension) throw new RangeError(`no extension with id ${id}`);
-  return extension;
+  if (extension) return extension;
+  throw new TcpxError(
+    Exit.FAILED,
+    `there are rules of an extension that this tcpx does not have (number ${id})`,
+    {
+      hint: "use the tcpx that has made them, or remove all rules with `tcpx reset`",
+    },
+  );
 }

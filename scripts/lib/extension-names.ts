@@ -4,26 +4,14 @@
 import { basename } from "node:path";
 import type { Sources } from "./rooms.ts";
 
-export const REGISTRY = "cli/extensions/index.ts";
+export const REGISTRY = "cli/extensions/registry.ts";
 
-/** Files that name some still, each until it does not. */
-export const KNOWN: readonly string[] = [];
-
-/** Basenames of the extensions, which are their names, by what the registry calls them. */
+/** Basenames of the extensions, which are their names, by what TypeScript calls them. */
 export function extensionsIn(registry: string): Map<string, string> {
-  const [, list = ""] = /extensions: readonly Extension\[\] = \[([^\]]*)\]/.exec(registry) ?? [];
-  const files = new Map(
-    [...registry.matchAll(/^import \{ (\w+) \} from "\.\/([\w-]+)\.ts";$/gm)].map(([, id, file]) => [
-      id!,
-      file!,
-    ]),
-  );
-  const found = list.split(",").flatMap((word) => {
-    const file = files.get(word.trim());
-    return file === undefined ? [] : [[word.trim(), file] as const];
-  });
-  if (found.length === 0) throw new Error(`${REGISTRY}: no list of extensions`);
-  return new Map(found);
+  const lines = registry.matchAll(/^export \{ (\w+) \} from "\.\/([\w-]+)\.ts";$/gm);
+  const found = new Map([...lines].map(([, id, name]) => [id!, name!]));
+  if (found.size === 0) throw new Error(`${REGISTRY}: no list of extensions`);
+  return found;
 }
 
 const uncommented = (text: string) => text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|\s)\/\/.*$/gm, "$1");
@@ -58,16 +46,9 @@ function problemsOf(path: string, text: string, extensions: ReadonlyMap<string, 
 }
 
 /** Names of extensions where they do not belong; one line each. */
-export function nameProblems(sources: Sources, known: readonly string[] = KNOWN): string[] {
+export function nameProblems(sources: Sources): string[] {
   const extensions = extensionsIn(sources.get(REGISTRY) ?? "");
-  const named = new Map(
-    [...sources]
-      .filter(([path]) => path !== REGISTRY && path.startsWith("cli/") && !path.endsWith(".generated.ts"))
-      .map(([path, text]) => [path, problemsOf(path, text, extensions)]),
-  );
-  const gone = known.filter((path) => !named.get(path)?.length);
-  return [
-    ...[...named].flatMap(([path, problems]) => (known.includes(path) ? [] : problems)),
-    ...gone.map((path) => `${path} names none: take it out of scripts/lib/extension-names.ts`),
-  ];
+  return [...sources]
+    .filter(([path]) => path !== REGISTRY && path.startsWith("cli/") && !path.endsWith(".generated.ts"))
+    .flatMap(([path, text]) => problemsOf(path, text, extensions));
 }

@@ -35,6 +35,10 @@ export function registryHeader(text: string, has: (path: string) => boolean): st
     has(`ext/${name}_live.bpf.h`)
       ? `#include "ext/${name}_live.bpf.h"`
       : `static const struct tcpx_live_extension ${name}_live_extension = {};`;
+  const list = ({ name }: Line) =>
+    has(`ext/${name}_list.bpf.h`)
+      ? `#include "ext/${name}_list.bpf.h"`
+      : `static __always_inline void ${name}_list(struct tcpx_${name}_conn *state, void *tp) {}`;
   return `/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /* Generated from extensions.def by \`bun run build\`. Do not edit. */
 /* clang-format off */
@@ -68,6 +72,11 @@ ${byId.map(({ name }) => `#include "ext/${name}.bpf.h"`).join("\n")}
 #if defined(TCPX_LIVE_SLICES) && !defined(TCPX_LIVE_SLICES_INCLUDED)
 #define TCPX_LIVE_SLICES_INCLUDED
 ${byId.map(live).join("\n")}
+#endif
+
+#if defined(TCPX_LIST_SLICES) && !defined(TCPX_LIST_SLICES_INCLUDED)
+#define TCPX_LIST_SLICES_INCLUDED
+${byId.map(list).join("\n")}
 #endif
 `;
 }

@@ -14,11 +14,10 @@ const found = (path: string, text: string) =>
       [REGISTRY, registry],
       [path, text],
     ]),
-    [],
   );
 
 test("the names are those of the registry", () => {
-  expect([...extensionsIn(registry).values()]).toEqual(extensions.map(({ name }) => name));
+  expect([...extensionsIn(registry).values()].sort()).toEqual(extensions.map(({ name }) => name).sort());
 });
 
 test("a registry that cannot be read is an error, and not an empty list", () => {
@@ -77,16 +76,4 @@ test("numbers and identifiers of extensions are found; how many there are may be
   ]);
   expect(found("cli/extensions/uto.ts", code)).toEqual([]);
   expect(found("cli/layout.generated.ts", code)).toEqual([]);
-});
-
-test("a file that is let off must need it", () => {
-  const sources = new Map([
-    [REGISTRY, registry],
-    ["cli/a.ts", 'x === "uto"'],
-    ["cli/b.ts", "x === y"],
-  ]);
-  expect(nameProblems(sources, ["cli/a.ts"])).toEqual([]);
-  expect(nameProblems(sources, ["cli/a.ts", "cli/b.ts"])).toEqual([
-    "cli/b.ts names none: take it out of scripts/lib/extension-names.ts",
-  ]);
 });
