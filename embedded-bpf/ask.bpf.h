@@ -39,6 +39,7 @@ static __always_inline void ask_option(struct bpf_sock_ops *ctx, __u32 ext,
  */
 __noinline int ask_crowded_out(struct bpf_sock_ops *ctx)
 {
+	const __u32 uses = config.uses;
 	struct tcpx_conn *conn = conn_of(ctx);
 
 	if (!conn ||
@@ -72,6 +73,8 @@ static __always_inline void ask_cut_short(struct tcpx_conn *conn, __u32 ext, enu
 /* The extensions that had something to say go without it. */
 static __always_inline void ask_cut_all_short(struct tcpx_conn *conn, enum tcpx_silence why)
 {
+	const __u32 uses = config.uses;
+
 	TCPX_EACH(ASK_CUT_SHORT, conn, why)
 }
 
@@ -83,6 +86,8 @@ static __always_inline void ask_cut_all_short(struct tcpx_conn *conn, enum tcpx_
 static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn *conn,
 				     enum tcpx_silence why)
 {
+	const __u32 uses = config.uses;
+
 	conn->silent = why;
 	if (why != TCPX_SILENT)
 		ask_cut_all_short(conn, why);
@@ -155,6 +160,7 @@ static __always_inline void ask_again(struct bpf_sock_ops *ctx, struct tcpx_conn
 /* HDR_OPT_LEN of a connection's own segments. */
 __noinline int ask_segment(struct bpf_sock_ops *ctx)
 {
+	const __u32 uses = config.uses;
 	struct tcpx_conn *conn = conn_of(ctx);
 	__u16 reserved = 0;
 
@@ -194,6 +200,7 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 /* WRITE_HDR_OPT: what was reserved a moment ago. */
 __noinline int ask_segment_write(struct bpf_sock_ops *ctx)
 {
+	const __u32 uses = config.uses;
 	struct tcpx_conn *conn = conn_of(ctx);
 	__u16 written = 0;
 

@@ -93,8 +93,9 @@ struct {
 } paths SEC(".maps");
 
 /* Does a rule of this scope, or of one around it, use the extension? A constant of the loaded
- * program: what depends on it is not there when none does. */
-#define TCPX_USES(ID) (config.uses & 1U << TCPX_EXT_##ID)
+ * program: what depends on it is not there when none does. It is read once in a function, as
+ * `const __u32 uses = config.uses;`. */
+#define TCPX_USES(ID) (uses & 1U << TCPX_EXT_##ID)
 
 /* Inlined, where a call would be most of what it costs. */
 static __always_inline void count(__u32 ext, __u32 counter)

@@ -69,6 +69,7 @@ static __always_inline __u32 receive_room(struct tcpx_conn *conn, const struct t
  */
 __noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
 {
+	const __u32 uses = config.uses;
 	struct tcpx_conn *conn = conn_of(ctx);
 	__u32 used = 0;
 	__u8 flags;

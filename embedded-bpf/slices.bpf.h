@@ -13,12 +13,22 @@
 #define TCPX_CALL_ONE(ID, name, hook, ...)                                                         \
 	if (TCPX_USES(ID) && name##_extension.hook)                                                \
 		name##_extension.hook(__VA_ARGS__);
-#define TCPX_CALL(hook, ...) TCPX_EACH(TCPX_CALL_ONE, hook, __VA_ARGS__)
+#define TCPX_CALL(hook, ...)                                                                       \
+	{                                                                                          \
+		const __u32 uses = config.uses;                                                    \
+                                                                                                   \
+		TCPX_EACH(TCPX_CALL_ONE, hook, __VA_ARGS__)                                        \
+	}
 
 /* Does any of them say yes? */
 #define TCPX_ANY_ONE(ID, name, hook, ...)                                                          \
 	|| (TCPX_USES(ID) && name##_extension.hook && name##_extension.hook(__VA_ARGS__))
-#define TCPX_ANY(hook, ...) (false TCPX_EACH(TCPX_ANY_ONE, hook, __VA_ARGS__))
+#define TCPX_ANY(hook, ...)                                                                        \
+	({                                                                                         \
+		const __u32 uses = config.uses;                                                    \
+                                                                                                   \
+		false TCPX_EACH(TCPX_ANY_ONE, hook, __VA_ARGS__);                                  \
+	})
 
 /* Has it something to say on segments: of its own, its request, or its answer? */
 static __always_inline bool slice_speaks(const struct tcpx_extension *x,
@@ -68,26 +78,36 @@ static __always_inline bool slice_looks(const struct tcpx_extension *x,
 
 static __always_inline bool any_speaks(const struct tcpx_conn *conn)
 {
+	const __u32 uses = config.uses;
+
 	return false TCPX_EACH(SLICE_ANY, slice_speaks, conn);
 }
 
 static __always_inline bool any_answers(const struct tcpx_conn *conn)
 {
+	const __u32 uses = config.uses;
+
 	return false TCPX_EACH(SLICE_ANY, slice_answers, conn);
 }
 
 static __always_inline bool any_pending(const struct tcpx_conn *conn)
 {
+	const __u32 uses = config.uses;
+
 	return false TCPX_EACH(SLICE_ANY, slice_pending, conn);
 }
 
 static __always_inline bool any_listens(const struct tcpx_conn *conn)
 {
+	const __u32 uses = config.uses;
+
 	return false TCPX_EACH(SLICE_ANY, slice_listens, conn);
 }
 
 static __always_inline bool any_looks(const struct tcpx_conn *conn, bool asks)
 {
+	const __u32 uses = config.uses;
+
 	return false TCPX_EACH(SLICE_LOOKS, conn, asks);
 }
 

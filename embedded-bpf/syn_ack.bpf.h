@@ -51,12 +51,7 @@ static __always_inline void syn_ack_see(struct tcpx_handover *h, __u32 ext,
 }
 
 /* Can a rule of this scope say something on a SYN-ACK? */
-#define SYN_ACK_KIND(name, ext, kind)                                                              \
-	((name##_extension.syn_ack_kinds & 1 << (kind)) && config.places[ext][kind])
-#define SYN_ACK_MAY(ID, name)                                                                      \
-	(SYN_ACK_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ASK) ||                                       \
-	 SYN_ACK_KIND(name, TCPX_EXT_##ID, TCPX_KIND_LOCAL) ||                                     \
-	 SYN_ACK_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ACCEPT))
+#define SYN_ACK_MAY(ID, name) (name##_extension.syn_ack_kinds & config.kinds_from[TCPX_EXT_##ID])
 #define SYN_ACK_OR_MAY(ID, name) || SYN_ACK_MAY(ID, name)
 
 static __always_inline bool syn_ack_may(void)

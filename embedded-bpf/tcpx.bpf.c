@@ -225,11 +225,12 @@ __noinline int on_rto(struct bpf_sock_ops *ctx)
 #define REPLY(ID, name, ctx, conn, answer)                                                         \
 	if (TCPX_USES(ID) && name##_extension.reply && (answer) < 0)                               \
 		(answer) = name##_extension.reply(ctx, conn);
-#define REPLIES(ID, name) || (TCPX_USES(ID) && name##_extension.reply)
+#define REPLIES(ID, name) || name##_extension.reply
 
 /* The kernel asks for a time-out, a window, or ECN. */
 __noinline int on_question(struct bpf_sock_ops *ctx)
 {
+	const __u32 uses = config.uses;
 	struct tcpx_conn *conn = ctx->is_fullsock ? conn_of(ctx) : NULL;
 	int answer = -1;
 

@@ -127,6 +127,7 @@ static __always_inline bool watch_wanted(struct bpf_sock_ops *ctx, const struct 
 /* Tells all that is new. */
 __noinline int watch_news(struct bpf_sock_ops *ctx)
 {
+	const __u32 uses = config.uses;
 	const struct tcpx_watch *wanted = watch_wish();
 	struct tcpx_conn *conn = conn_of(ctx);
 	__u32 count = 0;
@@ -148,6 +149,7 @@ __noinline int watch_news(struct bpf_sock_ops *ctx)
 /* Where a callback ends. */
 static __always_inline void watch_tell(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
+	const __u32 uses = config.uses;
 	const struct tcpx_watch *wanted;
 
 	if (!conn->news && !TCPX_ANY(has_news, conn))

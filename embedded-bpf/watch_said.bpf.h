@@ -78,6 +78,7 @@ static __always_inline void watch_said(struct bpf_sock_ops *ctx, const struct tc
 /* Puts one piece of news down, 0 an extension's own; global: see count_apart(). */
 __noinline int watch_note(struct bpf_sock_ops *ctx, __u32 at, __u32 ext, __u32 news)
 {
+	const __u32 uses = config.uses;
 	struct tcpx_conn *conn = conn_of(ctx);
 	struct tcpx_watched_news e = {};
 

@@ -293,7 +293,7 @@ export const structs = {
     },
   },
   tcpx_config: {
-    size: 4864,
+    size: 4880,
     fields: {
       layout: { offset: 0, type: "u32" },
       rule_count: { offset: 4, type: "u32" },
@@ -312,7 +312,8 @@ export const structs = {
       uses: { offset: 4504, type: "u32" },
       reserved: { offset: 4508, type: "u32" },
       places: { offset: 4512, type: "u16", dims: [16, 8] },
-      exids: { offset: 4768, type: "u16", dims: [16, 3] },
+      kinds_from: { offset: 4768, type: "u8", dims: [16] },
+      exids: { offset: 4784, type: "u16", dims: [16, 3] },
     },
   },
   tcpx_conn: {

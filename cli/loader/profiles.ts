@@ -88,6 +88,14 @@ function numbered(entries: readonly Entry[], slots: number[]): Pick<Profiles, "n
   return { numbers, profiles };
 }
 
+/** config.kinds_from: by extension, bits of the kinds that rules for accepted connections have. */
+export function kindsFrom(rules: readonly Rule[], extensionId: (name: string) => number): number[] {
+  const bits = Array<number>(PLACES).fill(0);
+  for (const { ext, kind, selector } of rules)
+    if (selector.direction !== "to") bits[extensionId(ext)]! |= 1 << KINDS.indexOf(kind);
+  return bits;
+}
+
 /** The bytes of profiles `from` to `to`, back to back. */
 export function encodeProfiles(plan: Profiles, scope: bigint, from: number, to: number): Uint8Array {
   const bytes = new Uint8Array((to - from) * plan.size);
