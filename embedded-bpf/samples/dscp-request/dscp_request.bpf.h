@@ -125,6 +125,7 @@ static const struct tcpx_extension dscp_request_extension = {
 	.peers = __builtin_offsetof(struct tcpx_conn, states.dscp_request.exchange),
 	.kind = TCPX_OPTION_EXP,
 	.syn_ack_len = TCPX_EXCHANGE_LEN,
+	.syn_ack_kinds = 1 << TCPX_KIND_ACCEPT,
 	.take = dscp_take,
 	.start = dscp_start,
 	.syn_ack_rule = dscp_syn_ack_rule,
