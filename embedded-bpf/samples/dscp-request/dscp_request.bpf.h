@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* The client asks the server for the DSCP of what it sends (RFC 2474). */
+/*
+ * The client asks the server for the DSCP of what it sends (RFC 2474). What a client was granted
+ * stays with its connection: giving it back would need a dscp_request_live.bpf.h.
+ */
 #ifndef TCPX_DSCP_REQUEST_BPF_H
 #define TCPX_DSCP_REQUEST_BPF_H
 
