@@ -85,15 +85,22 @@ describe("the header", () => {
     expect(states(lines.toReversed().join("\n"))).toBe(states(TEXT));
   });
 
-  test("includes what an extension has for connections that exist, or has an empty one", () => {
-    const empty = (name: string) => `static const struct tcpx_live_extension ${name}_live_extension = {};`;
+  test.each([
+    ["live", (name: string) => `static const struct tcpx_live_extension ${name}_live_extension = {};`],
+    [
+      "list",
+      (name: string) =>
+        `static __always_inline void ${name}_list(struct tcpx_${name}_conn *state, void *tp) {}`,
+    ],
+  ])("includes what an extension has in its _%s.bpf.h, or has an empty one", (part, empty) => {
     const asked: string[] = [];
     const mixed = registryHeader(TEXT, (path) => {
       asked.push(path);
-      return path === "ext/two_words_live.bpf.h";
+      return path === `ext/two_words_${part}.bpf.h`;
     });
-    expect(asked).toEqual(["ext/first_live.bpf.h", "ext/two_words_live.bpf.h", "ext/late_live.bpf.h"]);
-    expect(mixed).toContain(`${empty("first")}\n#include "ext/two_words_live.bpf.h"\n${empty("late")}`);
+    const wanted = ["first", "two_words", "late"].map((name) => `ext/${name}_${part}.bpf.h`);
+    expect(asked.filter((path) => path.endsWith(`_${part}.bpf.h`))).toEqual(wanted);
+    expect(mixed).toContain(`${empty("first")}\n#include "ext/two_words_${part}.bpf.h"\n${empty("late")}`);
     expect(mixed).not.toContain(empty("two_words"));
   });
 });

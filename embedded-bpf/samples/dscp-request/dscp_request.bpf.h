@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* The client asks the server for the DSCP of what it sends (RFC 2474). */
+/*
+ * The client asks the server for the DSCP of what it sends (RFC 2474). What a client was granted
+ * stays with its connection: giving it back would need a dscp_request_live.bpf.h.
+ */
 #ifndef TCPX_DSCP_REQUEST_BPF_H
 #define TCPX_DSCP_REQUEST_BPF_H
 
@@ -125,6 +128,7 @@ static const struct tcpx_extension dscp_request_extension = {
 	.peers = __builtin_offsetof(struct tcpx_conn, states.dscp_request.exchange),
 	.kind = TCPX_OPTION_EXP,
 	.syn_ack_len = TCPX_EXCHANGE_LEN,
+	.syn_ack_kinds = 1 << TCPX_KIND_ACCEPT,
 	.take = dscp_take,
 	.start = dscp_start,
 	.syn_ack_rule = dscp_syn_ack_rule,
