@@ -7,16 +7,26 @@
 #include "slices.bpf.h"
 
 /* Its rules, those that no inner scope has taken. Returns whether there is one. */
+static __always_inline bool claim_kind(const struct tcpx_hits *hits, struct tcpx_conn *conn,
+				       struct tcpx_rules *rules, const struct tcpx_extension *x,
+				       __u32 ext, __u32 kind)
+{
+	const struct tcpx_rule *rule = policy_rule(hits, ext, kind);
+
+	if (!rule || !rules_take(rules, kind, rule))
+		return false;
+	if (x->take)
+		x->take(conn, kind, rule);
+	return true;
+}
+
+/* Not a loop: verifiers know the place of each, and leave out what no rule has. */
+#define CLAIM_KIND(name, ext, kind, hits, conn)                                                    \
+	claim_kind(hits, conn, &(conn)->states.name.rules, &name##_extension, ext, kind)
 #define CLAIM(ID, name, hits, conn, claimed)                                                       \
-	for (int kind = 0; kind < TCPX_KIND_COUNT; kind++) {                                       \
-		const struct tcpx_rule *rule = policy_rule(hits, TCPX_EXT_##ID, kind);             \
-                                                                                                   \
-		if (!rule || !rules_take(&(conn)->states.name.rules, kind, rule))                  \
-			continue;                                                                  \
-		(claimed) = true;                                                                  \
-		if (name##_extension.take)                                                         \
-			name##_extension.take(conn, kind, rule);                                   \
-	}
+	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ASK, hits, conn);                   \
+	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_LOCAL, hits, conn);                 \
+	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ACCEPT, hits, conn);
 
 /* 1: this scope contributed a rule. Global, see count_apart(). */
 __noinline int claim(struct bpf_sock_ops *ctx, int direction)
