@@ -84,7 +84,8 @@ static __always_inline void exchange_take_ask(struct tcpx_conn *conn, __u32 ext,
 	if (r->state != TCPX_REQUEST_PENDING)
 		count_apart(ext, TCPX_COUNTER_RECEIVED);
 	/* the header at hand is the SYN's before it is the third ACK's */
-	r->promised = r->state == TCPX_REQUEST_NONE && conn->armed && !conn->header.crowded &&
+	r->promised = r->state == TCPX_REQUEST_NONE && conn->armed &&
+		      !(conn->header.flags & TCPX_HEADER_CROWDED) &&
 		      conn->header.flags & TCPX_HEADER_SYN && !conn->fast_open && !conn->retrans &&
 		      promised;
 	r->asked = r->ask_bits;

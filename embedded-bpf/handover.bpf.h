@@ -89,7 +89,7 @@ static __always_inline bool handover_answers(struct bpf_sock_ops *ctx,
 {
 	__u8 *data = ctx->skb_data, *end = ctx->skb_data_end;
 
-	if (!h->sequence || h->syn.fast_open)
+	if (!h->sequence || h->syn.flags & TCPX_HEADER_FAST_OPEN)
 		return true;
 	return data + TCPX_HEADER_MIN <= end &&
 	       bpf_ntohl(*(__u32 *)(data + 8)) == bpf_ntohl(h->sequence) + 1;
@@ -137,7 +137,7 @@ static __always_inline __u32 handover_slots(struct bpf_sock_ops *ctx, struct tcp
 	h->scope = config.scope;
 	TCPX_EACH(HANDOVER_CLEAR, h)
 	h->sequence = 0;
-	h->syn.fast_open = 0;
+	h->syn.flags = 0;
 	return decided;
 }
 

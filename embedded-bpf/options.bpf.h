@@ -9,8 +9,9 @@
 #define TCPX_HEADER_MIN 20 /* bytes of a TCP header without options */
 #define TCPX_HEADER_MAX 60
 
-#define TCPX_NOTED_MAX 4    /* experiments, and options of other kinds, in one header */
-#define TCPX_OPTIONS_MAX 16 /* NOPs included; what stands behind them is not read */
+#define TCPX_EXPERIMENTS_MAX 4 /* that are noted of one header */
+#define TCPX_OTHERS_MAX 3      /* the same of options of other kinds that are ours */
+#define TCPX_OPTIONS_MAX 16    /* NOPs included; what stands behind them is not read */
 
 #define TCPX_OPTION_END 0
 #define TCPX_OPTION_NOP 1

@@ -76,17 +76,17 @@ __noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
 
 	if (!conn)
 		return 0;
-	for (int i = 0; i < TCPX_NOTED_MAX && i < conn->header.experiments; i++) {
+	for (int i = 0; i < TCPX_EXPERIMENTS_MAX && i < conn->header.experiments; i++) {
 		const __u8 *option = header_option(&conn->header, conn->header.experiment_at[i]);
 
 		TCPX_EACH(RECEIVE_OPTION, conn, true, option)
 	}
-	for (int i = 0; i < TCPX_NOTED_MAX && i < conn->header.others; i++) {
+	for (int i = 0; i < TCPX_OTHERS_MAX && i < conn->header.others; i++) {
 		const __u8 *option = header_option(&conn->header, conn->header.other_at[i]);
 
 		TCPX_EACH(RECEIVE_OPTION, conn, false, option)
 	}
-	flags = conn->header.flags & TCPX_HEADER_SYN;
+	flags = conn->header.flags & (TCPX_HEADER_SYN | TCPX_HEADER_CROWDED);
 	if (asks)
 		flags |= TCPX_HEADER_ASKS;
 	if (ctx->rcv_nxt == conn->received)

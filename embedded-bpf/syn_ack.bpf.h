@@ -74,12 +74,12 @@ __noinline int syn_ack_look(struct bpf_sock_ops *ctx)
 	if (h->syn.len)
 		h->sequence = *(__u32 *)&h->syn.bytes[4];
 	header_walk(&h->syn);
-	for (int i = 0; i < TCPX_NOTED_MAX && i < h->syn.experiments; i++) {
+	for (int i = 0; i < TCPX_EXPERIMENTS_MAX && i < h->syn.experiments; i++) {
 		const __u8 *option = header_option(&h->syn, h->syn.experiment_at[i]);
 
 		TCPX_EACH(SYN_ACK_SEE, h, true, option)
 	}
-	for (int i = 0; i < TCPX_NOTED_MAX && i < h->syn.others; i++) {
+	for (int i = 0; i < TCPX_OTHERS_MAX && i < h->syn.others; i++) {
 		const __u8 *option = header_option(&h->syn, h->syn.other_at[i]);
 
 		TCPX_EACH(SYN_ACK_SEE, h, false, option)
@@ -99,7 +99,8 @@ __noinline int syn_ack_look(struct bpf_sock_ops *ctx)
 
 /* With Fast Open's data nothing is promised before the third ACK. */
 #define SYN_ACK_DECIDE(ID, name, ctx, h, hits, slots)                                              \
-	if ((slots)&1 << TCPX_EXT_##ID && (name##_extension.unasked || !(h)->syn.fast_open))       \
+	if ((slots)&1 << TCPX_EXT_##ID &&                                                          \
+	    (name##_extension.unasked || !((h)->syn.flags & TCPX_HEADER_FAST_OPEN)))               \
 		syn_ack_decide_one(ctx, h, TCPX_EXT_##ID, &name##_extension,                       \
 				   SYN_ACK_RULE(name, hits));
 

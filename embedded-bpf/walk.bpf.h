@@ -16,11 +16,11 @@ static __always_inline bool option_known(__u8 kind)
 /* Remembers where it stands: telling them apart on the walk costs verifiers too much. Experiments
  * are counted by themselves, so that many of others' keep no option of another kind from being
  * seen. */
-static __always_inline void header_note(__u8 *count, __u8 *at, __u8 here)
+static __always_inline void header_note(__u8 *count, __u8 *at, __u32 most, __u8 here)
 {
 	__u32 n = *count;
 
-	if (n >= TCPX_NOTED_MAX)
+	if (n >= most)
 		return;
 	at[n] = here;
 	*count = n + 1;
@@ -28,8 +28,7 @@ static __always_inline void header_note(__u8 *count, __u8 *at, __u8 here)
 
 static __always_inline void header_walk(struct tcpx_header *h)
 {
-	h->crowded = 0;
-	h->fast_open = 0;
+	h->flags &= ~(TCPX_HEADER_CROWDED | TCPX_HEADER_FAST_OPEN);
 	h->experiments = 0;
 	h->others = 0;
 	h->at = header_begin(h);
@@ -43,13 +42,14 @@ static __always_inline void header_walk(struct tcpx_header *h)
 		if (!option)
 			break;
 		if (option[0] == TCPX_OPTION_EXP && len >= 4) {
-			header_note(&h->experiments, h->experiment_at, h->at - len);
+			header_note(&h->experiments, h->experiment_at, TCPX_EXPERIMENTS_MAX,
+				    h->at - len);
 		} else if (option_known(option[0])) {
-			header_note(&h->others, h->other_at, h->at - len);
+			header_note(&h->others, h->other_at, TCPX_OTHERS_MAX, h->at - len);
 		} else if (!option_ordinary(option[0])) {
-			h->crowded = 1;
+			h->flags |= TCPX_HEADER_CROWDED;
 			if (option[0] == TCPX_OPTION_FAST_OPEN && len > 2) /* two only ask for it */
-				h->fast_open = 1;
+				h->flags |= TCPX_HEADER_FAST_OPEN;
 		}
 	}
 }

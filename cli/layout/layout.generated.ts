@@ -75,6 +75,8 @@ export const HeaderFlag = {
   ASKS: 2,
   CORRECTS: 4,
   OPENS: 8,
+  CROWDED: 16,
+  FAST_OPEN: 32,
 } as const;
 
 export const Keepalive = {
@@ -339,8 +341,8 @@ export const structs = {
       pad2: { offset: 52, type: "u32" },
       news: { offset: 56, type: "u64" },
       header: { offset: 64, type: "tcpx_header" },
-      states: { offset: 152, type: "tcpx_states" },
-      room: { offset: 392, type: "u8", dims: [48] },
+      states: { offset: 144, type: "tcpx_states" },
+      room: { offset: 384, type: "u8", dims: [56] },
     },
   },
   tcpx_counters: {
@@ -365,7 +367,7 @@ export const structs = {
     },
   },
   tcpx_handover: {
-    size: 880,
+    size: 872,
     fields: {
       at: { offset: 0, type: "u64" },
       netns: { offset: 8, type: "u64" },
@@ -381,24 +383,22 @@ export const structs = {
       scope: { offset: 80, type: "u64" },
       options: { offset: 88, type: "u64", dims: [16, 5] },
       syn: { offset: 728, type: "tcpx_header" },
-      asked: { offset: 812, type: "u16", dims: [16] },
-      asks: { offset: 844, type: "u8", dims: [16] },
-      notes: { offset: 860, type: "u8", dims: [16] },
+      asked: { offset: 808, type: "u16", dims: [16] },
+      asks: { offset: 840, type: "u8", dims: [16] },
+      notes: { offset: 856, type: "u8", dims: [16] },
     },
   },
   tcpx_header: {
-    size: 83,
+    size: 80,
     fields: {
       bytes: { offset: 0, type: "u8", dims: [68] },
       len: { offset: 68, type: "u8" },
       at: { offset: 69, type: "u8" },
       flags: { offset: 70, type: "u8" },
-      crowded: { offset: 71, type: "u8" },
-      fast_open: { offset: 72, type: "u8" },
-      experiments: { offset: 73, type: "u8" },
-      experiment_at: { offset: 74, type: "u8", dims: [4] },
-      others: { offset: 78, type: "u8" },
-      other_at: { offset: 79, type: "u8", dims: [4] },
+      experiments: { offset: 71, type: "u8" },
+      experiment_at: { offset: 72, type: "u8", dims: [4] },
+      others: { offset: 76, type: "u8" },
+      other_at: { offset: 77, type: "u8", dims: [3] },
     },
   },
   tcpx_held: {

@@ -42,10 +42,12 @@ enum tcpx_silence {
 
 /* What a header is, and what may come with it. */
 enum tcpx_header_flag {
-	TCPX_HEADER_SYN = 1,	  /* that of a passive open, not this segment's */
-	TCPX_HEADER_ASKS = 2,	  /* requests are welcome */
-	TCPX_HEADER_CORRECTS = 4, /* an answer may yet be another: up to the first data */
-	TCPX_HEADER_OPENS = 8,	  /* announcements: it is a SYN or a SYN-ACK */
+	TCPX_HEADER_SYN = 1,	    /* that of a passive open, not this segment's */
+	TCPX_HEADER_ASKS = 2,	    /* requests are welcome */
+	TCPX_HEADER_CORRECTS = 4,   /* an answer may yet be another: up to the first data */
+	TCPX_HEADER_OPENS = 8,	    /* announcements: it is a SYN or a SYN-ACK */
+	TCPX_HEADER_CROWDED = 16,   /* it has options that may have kept ours off the SYN-ACK */
+	TCPX_HEADER_FAST_OPEN = 32, /* it has a cookie, and maybe data */
 };
 
 /* A TCP header, and what of its options is of interest. */
@@ -53,20 +55,18 @@ struct tcpx_header {
 	__u8 bytes[68];	       /* 60 at most; the walk may look at 5 behind the 63rd */
 	__u8 len;	       /* 0: none at hand */
 	__u8 at;	       /* where the walk stands */
-	__u8 flags;	       /* enum tcpx_header_flag; all but the first after the walk */
-	__u8 crowded;	       /* it has options that may have kept ours off the SYN-ACK */
-	__u8 fast_open;	       /* has a cookie, and maybe data */
+	__u8 flags;	       /* enum tcpx_header_flag; the second to fourth after the walk */
 	__u8 experiments;      /* options of kind 254 in it */
 	__u8 experiment_at[4]; /* where the first ones stand */
 	__u8 others;	       /* and of other kinds that extensions know */
-	__u8 other_at[4];
+	__u8 other_at[3];
 };
 
 #define TCPX_OPTION_WORDS 5 /* of 8 bytes: all that a header has for options */
 
 #define TCPX_SINCE_NEXT 1
 
-#define TCPX_STATES_MOST 288 /* bytes of a connection that extensions have together */
+#define TCPX_STATES_MOST 296 /* bytes of a connection that extensions have together */
 
 struct tcpx_conn {
 	__u64 scope;	  /* the innermost scope with a matching rule does the work */

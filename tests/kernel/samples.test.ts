@@ -456,4 +456,32 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
       });
     }
   });
+
+  test("both at once, beside the others: a connection has room for the state of all", async () => {
+    await using tree = await SampleTree.create(u.lab.dir, ...SAMPLES.map(({ name }) => name));
+    await tree.build();
+    const { program } = tree;
+    const ok = (text: string, { cgroup }: Side) =>
+      host.ok([...text.split(" "), "--cgroup", cgroup], { program });
+    await ok("uto set 30s", u.client);
+    await ok("iw set 40", u.client);
+    for (const { name, client, server } of SAMPLES) {
+      await ok(`${name} ${client}`, u.client);
+      if (server) await ok(`${name} ${server}`, u.server);
+    }
+    for (const family of FAMILIES) {
+      const c = await connectPeers(u.client.peer, u.server.peer, u.server[family]);
+      await u.exchange(c);
+      for (const { name, read, ruled, told } of SAMPLES) {
+        const judged = [await read(u.client, c.client, family), await read(u.server, c.server, family)];
+        expect([name, ...judged]).toEqual([name, ruled.client, ruled.server]);
+        const shown = await host.ok(["connections", "--port", `${c.port}`], {
+          program,
+          netns: u.client.netns,
+        });
+        expect(shown.stdout).toContain(told.client[0]);
+      }
+    }
+    await host.ok(["apply", "-", "--wait"], { stdin: "scope = []", program });
+  }, 120_000);
 });
