@@ -55,9 +55,14 @@ export function planProfiles(
   };
 }
 
-/** Entries with the same rules have the same number. */
+const sameSpace = (a: Entry, b: Entry) =>
+  a.direction === b.direction && a.family === b.family && a.port === b.port && a.netns === b.netns;
+
+/** Entries with the same rules have the same number. Within one space, and they come space by space, all differ. */
 function numbered(entries: readonly Entry[], slots: number[]): Pick<Profiles, "numbers" | "profiles"> {
   const numbers = new Uint32Array(entries.length);
+  if (entries.length > 0 && sameSpace(entries[0]!, entries.at(-1)!))
+    return { numbers: numbers.map((_, i) => i), profiles: [...entries] };
   const profiles: Entry[] = [];
   const ruleNumbers = new Map<Rule, number>();
   const known = new Map<number | string, number>();
