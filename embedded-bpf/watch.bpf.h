@@ -142,14 +142,9 @@ __noinline int watch_news(struct bpf_sock_ops *ctx)
 	return 0;
 }
 
-#define WATCH_TOLD(ID, name, conn)                                                                 \
-	if (TCPX_USES(ID) && name##_extension.told)                                                \
-		name##_extension.told(conn);
-
 /* Where a callback ends. */
 static __always_inline void watch_tell(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
-	const __u32 uses = config.uses;
 	const struct tcpx_watch *wanted;
 
 	if (!conn->news && !TCPX_ANY(has_news, conn))
@@ -158,7 +153,7 @@ static __always_inline void watch_tell(struct bpf_sock_ops *ctx, struct tcpx_con
 	if (wanted && wanted->until_ns && wanted->news)
 		watch_news(ctx);
 	conn->news = 0;
-	TCPX_EACH(WATCH_TOLD, conn)
+	TCPX_CALL(told, conn)
 }
 
 #endif

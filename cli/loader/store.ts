@@ -184,8 +184,7 @@ function foreignPrograms(lib: Bridge, bpffs: string, scope: Scope): boolean {
 }
 
 /** What the scope is called in its record. Of a service that another view looks after, only that view's name helps. */
-function recordFor(lib: Bridge, scope: Scope): Recorded {
-  const before = readHead(lib, scope.id);
+function recordFor(scope: Scope, before: ScopeHead | undefined): Recorded {
   const isTheirs =
     before?.alive && !before.damaged && before.recorded.keeper !== 0n && !isOurs(before.recorded);
   return before && (isTheirs || scope.path === undefined) ? before.recorded : recordOf(scope.name);
@@ -206,15 +205,17 @@ export async function replaceRules(
   const isAlone = pins
     .layouts(held.bpffs)
     .every((layout) => pins.scopeIds(held.bpffs, layout).every((id) => id === scope.id));
-  const heads = isAlone ? [] : readHeads(lib);
+  const readOwn = () => [readHead(lib, scope.id)].filter((head) => head !== undefined);
+  // rules that go need nobody around
+  const heads = rules.length === 0 ? [] : isAlone ? readOwn() : readHeads(lib);
   const around = usesAround(scope, heads);
   // those within first: until they know an extension its rules have no effect on their connections
   for (const inner of unaware(scope, around | usesOf(rules), heads)) {
     await makeAware(lib, held, inner, around | usesOf(rules));
   }
   // connections that rules which go now have had keep what they have, and it is to be looked after
-  const before = heads.find(({ id }) => id === scope.id) ?? (isAlone ? readHead(lib, scope.id) : undefined);
-  await replaceIn(lib, held, scope, rules, around | (before?.uses ?? 0), older);
+  const before = heads.find(({ id }) => id === scope.id);
+  await replaceIn(lib, held, scope, rules, { before, around: around | (before?.uses ?? 0), older });
 }
 
 /** Loads the program of a scope within anew, so that it knows these extensions. */
@@ -222,7 +223,7 @@ async function makeAware(lib: Bridge, held: Lock, inner: ScopeHead, uses: number
   const state = readScope(lib, inner.id);
   if (!state) return;
   try {
-    await replaceIn(lib, held, scopeOf(state), state.rules, inner.uses | uses);
+    await replaceIn(lib, held, scopeOf(state), state.rules, { before: inner, around: inner.uses | uses });
   } catch (error) {
     if (isErrno(error, "ENOLINK") || !readHead(lib, inner.id)?.alive) return; // its cgroup has gone meanwhile
     if (!(error instanceof TcpxError)) throw error;
@@ -230,13 +231,21 @@ async function makeAware(lib: Bridge, held: Lock, inner: ScopeHead, uses: number
   }
 }
 
+interface Present {
+  /** What is in force in the scope. */
+  before: ScopeHead | undefined;
+  /** Bits of extensions that its program has to know beside those of its rules. */
+  around: number;
+  /** As of replaceRules(). */
+  older?: string | undefined;
+}
+
 async function replaceIn(
   lib: Bridge,
   held: Lock,
   scope: Scope,
   rules: Rule[],
-  around: number,
-  older?: string,
+  { before: present, around, older }: Present,
 ): Promise<void> {
   const { bpffs } = held;
   held.concernsUnits ||= serviceOf(scope.name) !== undefined;
@@ -260,7 +269,7 @@ async function replaceIn(
   const isOnAnySyn = rules.some(isOnSyn);
   const isHeld = hasResetLink(dir);
   using generation = await loadGeneration(lib, {
-    scope: { id: scope.id, recorded: recordFor(lib, scope) },
+    scope: { id: scope.id, recorded: recordFor(scope, present) },
     rules,
     site: readSite(lib, bpffs),
     shared,

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The bytes of the look-up table and its profiles, read as embedded-bpf/policy.bpf.h reads them.
-import { extensions } from "../../cli/extensions/index.ts";
 import { structs } from "../../cli/layout/layout.generated.ts";
 import { LITTLE } from "../../cli/layout/struct.ts";
 import { encodeProfiles, planProfiles } from "../../cli/loader/profiles.ts";
 import { encodeKeys } from "../../cli/loader/records.ts";
 import type { Table } from "../../cli/policy/flatten.ts";
-import { KINDS, type Rule, valueWords } from "../../cli/policy/rule.ts";
+import { type Rule, valueWords } from "../../cli/policy/rule.ts";
 
 export interface ReadRule {
   flags: number;
@@ -45,6 +44,3 @@ export function policyMaps(
     },
   };
 }
-
-/** Places for all that there are. */
-export const SLOTS: number = extensions.length * KINDS.length;

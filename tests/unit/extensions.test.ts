@@ -3,7 +3,6 @@
 import { describe, expect, test } from "bun:test";
 import { parseArgs } from "citty";
 import { checkArguments, type ValueDef } from "../../cli/base/args.ts";
-import { TcpxError } from "../../cli/base/errors.ts";
 import { extensionCommand } from "../../cli/commands/extension.ts";
 import { exemption } from "../../cli/extensions/exemption.ts";
 import { extensions } from "../../cli/extensions/index.ts";
@@ -18,6 +17,7 @@ import { parsePolicy } from "../../cli/policy-file/parse.ts";
 import { Fitting, placeScope } from "../../cli/policy-file/place.ts";
 import { printPolicy } from "../../cli/policy-file/print.ts";
 import { DEFAULT_SITE } from "../../cli/wire/site.ts";
+import { refusal } from "../support/refusal.ts";
 
 const HOST = { tickUs: 4000 };
 const NETNS: Netns = { cookie: 7n, inode: 4026531840 };
@@ -44,16 +44,6 @@ function exampleRules(extension: Extension, line: string): Rule[] | undefined {
     fit?.(drafts, HOST).drafts ?? drafts,
     NETNS,
   );
-}
-
-function refusal(action: () => unknown): TcpxError {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof TcpxError) return error;
-    throw error;
-  }
-  throw new Error("was not refused");
 }
 
 test("names, numbers and files are each one's own", async () => {

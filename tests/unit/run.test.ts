@@ -2,21 +2,12 @@
 // `tcpx run` on paper: its flags are those of the extensions' `set`, and the command is left alone.
 import { describe, expect, test } from "bun:test";
 import { checkArguments } from "../../cli/base/args.ts";
-import { RunExit, TcpxError } from "../../cli/base/errors.ts";
+import { RunExit } from "../../cli/base/errors.ts";
 import { run } from "../../cli/commands/run.ts";
 import { extensions } from "../../cli/extensions/index.ts";
 import { draftRun } from "../../cli/extensions/run-flags.ts";
 import { requireCommand } from "../../cli/system/exec.ts";
-
-function refusal(action: () => unknown): TcpxError {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof TcpxError) return error;
-    throw error;
-  }
-  throw new Error("was not refused");
-}
+import { refusal } from "../support/refusal.ts";
 
 const described = (args: Record<string, unknown>) =>
   draftRun(args).flatMap(({ extension, drafts }) =>

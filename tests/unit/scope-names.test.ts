@@ -2,7 +2,6 @@
 // Names of scopes: units, processes and their cgroups on paper.
 import { describe, expect, test } from "bun:test";
 import { checkArguments, scopeArgs, scopeFlags } from "../../cli/base/args.ts";
-import { TcpxError } from "../../cli/base/errors.ts";
 import { belowMount, byDepth, cgroupMounts, unifiedPath } from "../../cli/system/cgroup-path.ts";
 import {
   cgroupOfSlice,
@@ -13,16 +12,7 @@ import {
   unitOf,
   unitText,
 } from "../../cli/system/unit-name.ts";
-
-function refusal(action: () => unknown): TcpxError {
-  try {
-    action();
-  } catch (error) {
-    if (error instanceof TcpxError) return error;
-    throw error;
-  }
-  throw new Error("was not refused");
-}
+import { refusal } from "../support/refusal.ts";
 
 describe("--cgroup, --unit, --pid", () => {
   test("one of them", () => {
