@@ -39,6 +39,7 @@ const answer: AgentAnswer = {
   },
   counters: [],
   problems: [],
+  denied: [],
 };
 
 describe("health", () => {
