@@ -36,7 +36,8 @@ enum tcpx_served_flag {
 	TCPX_SERVED_DECLINED = 16, /* nothing, and it need not be asked again */
 	TCPX_SERVED_PASS = 32,	   /* its routing might lead a held ACK elsewhere: hold nothing */
 	TCPX_SERVED_MARKS = 64,	   /* its routing looks at the mark */
-	TCPX_SERVED_IPSEC = 128,   /* by the thinner: IPsec policies were met since this was cleared */
+	TCPX_SERVED_IPSEC =
+		128, /* by the thinner: IPsec policies were met since this was cleared */
 };
 
 /* Value of the map `served`; the key is the inode number of the namespace. */

@@ -41,8 +41,8 @@ TCPX_API int tcpx_agent_at_once(void *agent, unsigned int mark_bits);
 TCPX_API int tcpx_agent_serve(void *agent, const char *netns_path);
 /* Why routing could last not carry ACKs at once; returns its length, 0: it always could. */
 TCPX_API int tcpx_agent_reason(void *agent, char *out, int cap);
-/* What the agent does not do in namespaces that it serves, and why: lines "INODE WHAT REASON", where
- * WHAT is "thinned". Their length; whole lines only, as many as there is room for.
+/* What the agent does not do in namespaces that it serves, and why: lines "INODE WHAT REASON",
+ * where WHAT is "thinned". Their length; whole lines only, as many as there is room for.
  */
 TCPX_API int tcpx_agent_denied(void *agent, char *out, int cap);
 TCPX_API int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out);

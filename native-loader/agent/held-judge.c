@@ -22,12 +22,9 @@ enum { DSCP = 25, FLOWLABEL, FLOWLABEL_MASK, SPORT_MASK, DPORT_MASK, DSCP_MASK }
 enum { BY_PROTOCOL, BY_PORT, BY_USER, BY_TOS, BY_LABEL, BY_OTHER, BYS };
 
 static const char *const BY[] = {
-	[BY_PROTOCOL] = "protocol",
-	[BY_PORT] = "port",
-	[BY_USER] = "user",
-	[BY_TOS] = "TOS",
-	[BY_LABEL] = "flow label",
-	[BY_OTHER] = "something that tcpx does not know",
+	[BY_PROTOCOL] = "protocol", [BY_PORT] = "port",
+	[BY_USER] = "user",	    [BY_TOS] = "TOS",
+	[BY_LABEL] = "flow label",  [BY_OTHER] = "something that tcpx does not know",
 };
 
 static unsigned int looks_at(int type)
@@ -224,8 +221,8 @@ int held_route(const struct nlmsghdr *h, const struct held_groups *groups, uint3
 	bool several;
 
 	*group = 0;
-	if (h->nlmsg_type != RTM_NEWROUTE || route_view(h, &v) ||
-	    v.rt->rtm_flags & RTM_F_CLONED || v.rt->rtm_type != RTN_UNICAST)
+	if (h->nlmsg_type != RTM_NEWROUTE || route_view(h, &v) || v.rt->rtm_flags & RTM_F_CLONED ||
+	    v.rt->rtm_type != RTN_UNICAST)
 		return 0;
 	table = route_table(&v);
 	if (table == RT_TABLE_LOCAL ||
@@ -234,8 +231,8 @@ int held_route(const struct nlmsghdr *h, const struct held_groups *groups, uint3
 	*group = id = nl_u32(v.a[RTA_NH_ID], 0);
 	several = v.a[RTA_MULTIPATH] && hops(v.a[RTA_MULTIPATH]) > 1;
 	if (!several && id)
-		several = groups->many || (groups->n && bsearch(&id, groups->ids, groups->n,
-								sizeof(id), compare));
+		several = groups->many ||
+			  (groups->n && bsearch(&id, groups->ids, groups->n, sizeof(id), compare));
 	if (several)
 		tell_route(&v, why);
 	return several;

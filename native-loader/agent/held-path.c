@@ -10,15 +10,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "monotonic.h"
 #include "held-judge.h"
 #include "held-path.h"
-#include "served-netns.h"
 
-#define READS 64	  /* a time, then others have their turn */
-#define READS_LOST 4096	  /* the same, to get to the end of what waits */
-#define NEWS_ROOM 1048576 /* bytes; what does not fit is made good by another look */
-#define TRIES 4		  /* of a dump, when what is dumped changes meanwhile */
-#define PAUSE 49	  /* times as long as a look took, before the next */
+#define READS 64	       /* a time, then others have their turn */
+#define READS_LOST 4096	       /* the same, to get to the end of what waits */
+#define NEWS_ROOM 1048576      /* bytes; what does not fit is made good by another look */
+#define TRIES 4		       /* of a dump, when what is dumped changes meanwhile */
+#define PAUSE 49	       /* times as long as a look took, before the next */
+#define RETRY_NS (10 * SECOND) /* where it cannot be read */
 #define UNSURE "its routing has just changed"
 
 struct held_path {
@@ -120,7 +121,7 @@ static void look(struct held_path *p)
 	p->groups = l.groups.n || l.groups.many;
 	p->unsure = false;
 	p->stale = err != 0;
-	p->next_ns = end + (err ? IDLE_NS : PAUSE * (end - begin));
+	p->next_ns = end + (err ? RETRY_NS : PAUSE * (end - begin));
 	held_groups_free(&l.groups);
 }
 

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "held-path.h"
@@ -19,14 +18,6 @@
 #include "served-netns.h"
 
 #define OTHERS_MOST 2048 /* that are remembered as not served */
-
-uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
-}
 
 /* What the thinner has noted in an entry that is about to be written anew. */
 static void take_notes(struct namespace *n, uint32_t flags)

@@ -3,9 +3,9 @@
 #ifndef TCPX_SERVED_NETNS_H
 #define TCPX_SERVED_NETNS_H
 
+#include "monotonic.h"
 #include "served.h"
 
-#define SECOND 1000000000ULL
 #define IDLE_NS (10 * SECOND)	     /* unused raw sockets go, what failed is tried anew */
 #define ROUTES_LOOK_NS (5 * SECOND)  /* so often we look for TCP sockets */
 #define ROUTES_IDLE_NS (60 * SECOND) /* and without any for so long the routes go */
@@ -13,7 +13,6 @@
 #define FOREIGN_NS (60 * SECOND)     /* namespaces of other user namespaces are told so long */
 #define PASS_NS (60 * SECOND)	     /* and so long those where nothing is held */
 
-uint64_t now_ns(void);
 struct namespace *netns_lookup(struct served *s, uint32_t inode);
 struct namespace *netns_declined(struct served *s, uint32_t inode);
 /* Takes the descriptor over. NULL: no memory. */

@@ -232,7 +232,8 @@ int served_flush(struct served *s, const struct tcpx_held *held)
 	return err;
 }
 
-/* ACKs that are held at this moment still go out, and no others are held where that may be wrong. */
+/* ACKs that are held at this moment still go out, and no others are held where that may be wrong.
+ */
 static void follow_path(struct served *s, struct namespace *n)
 {
 	held_path_handle(n->path);

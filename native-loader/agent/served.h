@@ -22,12 +22,12 @@ struct namespace
 	struct flush flush;
 	struct held_path *path; /* NULL: not looked at, and no raw sockets */
 	struct routes *routes;	/* NULL: none */
-	uint64_t flush_ns;     /* when to see whether the raw sockets are in use; 0: never */
-	uint64_t routes_ns;    /* the same of the routes */
-	uint64_t thinned_ns;   /* when an ACK was last held there, or could have been */
-	uint64_t ipsec_ns;     /* and when IPsec policies were last met; 0: never */
-	uint64_t used_ns;      /* when a TCP socket was last seen there */
-	uint64_t known_ns;     /* when it was declined */
+	uint64_t flush_ns;	/* when to see whether the raw sockets are in use; 0: never */
+	uint64_t routes_ns;	/* the same of the routes */
+	uint64_t thinned_ns;	/* when an ACK was last held there, or could have been */
+	uint64_t ipsec_ns;	/* and when IPsec policies were last met; 0: never */
+	uint64_t used_ns;	/* when a TCP socket was last seen there */
+	uint64_t known_ns;	/* when it was declined */
 	uint32_t inode;
 	int fd;		     /* -1: declined */
 	int err;	     /* why */

@@ -77,10 +77,10 @@ void *host_routes_of(struct agent *a, uint8_t n)
 	unsigned int have = 0;
 
 	for (struct namespace *s = a->served.first; s; s = s->next)
-		have += s->routes != NULL;
+		have += s->routes || s->path;
 	n = have ? n % have : 0;
 	for (struct namespace *s = a->served.first; s; s = s->next) {
-		if (s->routes && !n--)
+		if ((s->routes || s->path) && !n--)
 			return s;
 	}
 	return NULL;

@@ -162,7 +162,12 @@ describeIf(ok, reason)("the path of held ACKs", () => {
         several4,
         ["nexthop del id 2"],
       ],
-      ["another table", [`route add 10.200.0.0/24 table 99 ${hops("v4")}`], several4, ["route flush table 99"]],
+      [
+        "another table",
+        [`route add 10.200.0.0/24 table 99 ${hops("v4")}`],
+        several4,
+        ["route flush table 99"],
+      ],
     ];
     for (const compat of [1, 0]) {
       await t.lab.sysctl(t.receiver.netns, "net.ipv4.nexthop_compat_mode", compat);
@@ -241,7 +246,9 @@ describeIf(ok, reason)("the path of held ACKs", () => {
   test("a device that the socket is bound to is the copy's, too", async () => {
     t.agent!.serve(t.receiver.netns);
     const c = await connect();
-    const [link] = JSON.parse(await t.lab.exec(t.receiver.netns, ["ip", "-j", "link", "show", "dev", t.receiver.device]));
+    const [link] = JSON.parse(
+      await t.lab.exec(t.receiver.netns, ["ip", "-j", "link", "show", "dev", t.receiver.device]),
+    );
     await t.receiver.peer.setopt(c.client, SOL_SOCKET, SO_BINDTOIFINDEX, link.ifindex);
     expect(await t.holdBack(c, rule, 5)).toBeGreaterThan(5);
   });
