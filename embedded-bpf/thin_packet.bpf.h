@@ -42,6 +42,7 @@ typedef struct {
 
 struct sock_common {
 	possible_net_t skc_net;
+	unsigned long skc_flags; /* enum sock_flags, a bit each */
 } __attribute__((preserve_access_index));
 
 struct xfrm_policy;

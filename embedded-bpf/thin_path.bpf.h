@@ -10,8 +10,9 @@
 
 #include "thin_packet.bpf.h"
 
-#define THIN_OUT 1	/* XFRM_POLICY_OUT */
-#define THIN_DSCP 0xfcU /* the rest is ECN's */
+#define THIN_OUT 1		   /* XFRM_POLICY_OUT */
+#define THIN_DONTROUTE (1UL << 13) /* SOCK_LOCALROUTE */
+#define THIN_DSCP 0xfcU		   /* the rest is ECN's */
 
 static __always_inline void thin_note(struct tcpx_served *service, __u32 flags)
 {
@@ -39,6 +40,8 @@ static __always_inline bool thin_is_special(struct __sk_buff *skb, struct bpf_so
 	if (sk->bound_dev_if && sk->bound_dev_if != skb->ifindex) /* VRF */
 		return true;
 	if (thin_tos(inet, seg->ip != sizeof(struct iphdr)) & THIN_DSCP)
+		return true;
+	if (inet->sk.__sk_common.skc_flags & THIN_DONTROUTE)
 		return true;
 	return bpf_core_field_exists(inet->sk.sk_policy) && inet->sk.sk_policy[THIN_OUT];
 }

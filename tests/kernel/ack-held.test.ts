@@ -10,11 +10,11 @@ import {
   labRequirement,
   nftRequirement,
 } from "../support/requires.ts";
-import { type ThinCounters, ThinnerLab } from "../support/thinner-lab.ts";
+import { SO_MAX_PACING_RATE, type ThinCounters, ThinnerLab } from "../support/thinner-lab.ts";
 
 const { ok, reason } = every("path", labRequirement, captureRequirement, nftRequirement);
 const TEN = { every: 10, delay_us: 20_000 };
-const [SOL_SOCKET, SO_PRIORITY, SO_MARK, SO_BINDTOIFINDEX] = [1, 12, 36, 62];
+const [SOL_SOCKET, SO_DONTROUTE, SO_PRIORITY, SO_MARK, SO_BINDTOIFINDEX] = [1, 5, 12, 36, 62];
 const [IPPROTO_IP, IP_TOS, IPPROTO_IPV6, IPV6_TCLASS] = [0, 1, 41, 67];
 /** Words of ip(8), "ip route add ..." without the first; those that take it back. */
 type Way = [name: string, add: string[], why: RegExp, remove: string[]];
@@ -234,6 +234,7 @@ describeIf(ok, reason)("the path of held ACKs", () => {
     ["a TOS", false, IPPROTO_IP, IP_TOS, 0xb8],
     ["a TOS without a priority", false, IPPROTO_IP, IP_TOS, 0x04],
     ["a traffic class", true, IPPROTO_IPV6, IPV6_TCLASS, 0x20],
+    ["a way without gateways", false, SOL_SOCKET, SO_DONTROUTE, 1],
   ] as const)("a socket with %s, IPv6 %p, is not thinned", async (_, v6, level, name, value) => {
     t.agent!.serve(t.receiver.netns);
     const c = await connect(v6);
@@ -251,6 +252,32 @@ describeIf(ok, reason)("the path of held ACKs", () => {
     );
     await t.receiver.peer.setopt(c.client, SOL_SOCKET, SO_BINDTOIFINDEX, link.ifindex);
     expect(await t.holdBack(c, rule, 5)).toBeGreaterThan(5);
+  });
+
+  test("an address that the host answers for and does not have: its route is the source's", async () => {
+    const { netns } = t.receiver;
+    await t.lab.exec(t.sender.netns, ["ip", "addr", "add", "fd40::1/128", "dev", "lo"]);
+    const there = `-6 route add fd30::/64 via ${t.receiver.v6} src fd40::1`.split(" ");
+    await t.lab.exec(t.sender.netns, ["ip", ...there]);
+    await ip([
+      ...["-6 route add local fd30::/64 dev lo", "-6 route add unreachable fd40::/64"],
+      `-6 route add fd40::/64 via ${t.sender.v6} table 98`,
+      "-6 rule add pref 78 from fd30::/64 lookup 98",
+    ]);
+    t.agent!.serve(netns);
+    const { fd: listener, port } = await t.receiver.peer.listen("::");
+    const server = await t.sender.peer.connect("fd30::5", port);
+    const { fd: client } = await t.receiver.peer.accept(listener);
+    const c = { listener, port, client, server };
+    await t.sender.peer.setopt(server, SOL_SOCKET, SO_MAX_PACING_RATE, 10_000_000);
+    t.strategy(t.receiver.peer, client, { every: 100, delay_us: 3_000, rule: ++rule });
+    const { snd_mss: mss = 0 } = await t.sender.peer.tcpInfo(server);
+    const flushed = async () => {
+      for (let i = 0; i < 10; i++) await transfer(c, 8 * mss);
+      return t.counters(rule).flushed;
+    };
+    expect(await attempts(20, flushed, (n) => n > 5)).toBeGreaterThan(5);
+    await ip(["-6 rule del pref 78", "-6 route del unreachable fd40::/64", "-6 route flush table 98"]);
   });
 
   test("IPsec policies, while a connection lives", async () => {
