@@ -11,7 +11,7 @@
 #define ROUTES_IDLE_NS (60 * SECOND) /* and without any for so long the routes go */
 #define DECLINED_NS (3 * SECOND)     /* in the map, which holds notices back */
 #define FOREIGN_NS (60 * SECOND)     /* namespaces of other user namespaces are told so long */
-#define PASS_NS (60 * SECOND)	     /* and so long those where nothing is held */
+#define PASS_NS (45 * SECOND)	     /* and so long those where nothing is held */
 
 struct namespace *netns_lookup(struct served *s, uint32_t inode);
 struct namespace *netns_declined(struct served *s, uint32_t inode);
