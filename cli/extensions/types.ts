@@ -145,6 +145,11 @@ export interface Extension {
   summary: string;
   verbs: Record<string, RuleVerb>;
   examples: Example[];
+  /**
+   * Kinds of rules of its own, beside the common ones: up to 29. What they are stored by is their place here, so a
+   * new one comes last, and none goes.
+   */
+  kinds?: readonly string[];
   /** The only direction that a kind of rule is for; both when left out. */
   directions?: Partial<Record<Kind, Exclude<Direction, "both">>>;
   /** Words of 32 bits in the values of its rules, up to 16; two when left out. */
