@@ -41,6 +41,8 @@ export interface Raw {
   ask: RawRule;
   ours?: RawExchange;
   peers?: RawExchange;
+  /** By kinds of its own: what the rule does that the connection has; left out where it has none. */
+  kinds: Readonly<Partial<Record<string, "active" | "exempt">>>;
   /** An option of it was on some segment of ours. */
   written: boolean;
   /** Its own state, by the names of its struct; `wide`: the members of 64 bits. */

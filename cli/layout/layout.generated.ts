@@ -510,6 +510,13 @@ export const structs = {
       reserved: { offset: 11, type: "u8" },
     },
   },
+  tcpx_own_rules: {
+    size: 8,
+    fields: {
+      taken: { offset: 0, type: "u32" },
+      active: { offset: 4, type: "u32" },
+    },
+  },
   tcpx_path: {
     size: 16,
     fields: {
