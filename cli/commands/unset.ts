@@ -13,6 +13,7 @@ import type { Extension } from "../extensions/types.ts";
 import { selectorsOf } from "../flags/selectors.ts";
 import { readScopes, type ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
+import { enumerated } from "../output/wrap.ts";
 import { type Change, missingPlaces, unsetRules } from "../policy/change.ts";
 import { nearRules, type Wanted } from "../policy/near.ts";
 import type { Kind, Netns, Rule, Selector } from "../policy/rule.ts";
@@ -60,9 +61,6 @@ function undone(
   const there = selectors?.map((selector) => ({ ext: extension.name, selector, netns, ...draft }));
   return [...change.removed.filter(({ kind }) => kind === "local"), ...(there ?? [])];
 }
-
-/** "set, request or accept" */
-const alternatives = (words: readonly string[]) => words.join(", ").replace(/, ([^,]*)$/, " or $1");
 
 interface Unset {
   extension: Extension;
@@ -182,7 +180,7 @@ function unsetArgs(extension: Extension, hasLive: boolean) {
       type: "positional",
       required: false,
       valueHint: kinds.join("|"),
-      description: `Only this kind: ${alternatives(kinds)}; default: ${all(kinds)}`,
+      description: `Only this kind: ${enumerated("or", kinds)}; default: ${all(kinds)}`,
     },
     all: {
       type: "boolean",
@@ -234,7 +232,7 @@ async function run(extension: Extension, command: string, args: Args, io: Io): P
 export function unset(extension: Extension): Leaf {
   const hasLive = Object.values(extension.verbs).some(({ checkLive }) => checkLive);
   const command = `tcpx ${extension.name} unset`;
-  const verbs = alternatives(Object.keys(extension.verbs));
+  const verbs = enumerated("or", Object.keys(extension.verbs));
   const undo: Example[] = hasLive
     ? [[`${command} --all --live`, "Also give connections back what they had"]]
     : [];

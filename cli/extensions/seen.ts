@@ -200,6 +200,10 @@ export type Skipped = readonly [name: string, why: string];
 
 /** What is special about it when connections that exist get rules. */
 export interface Live {
+  /** What connections get back of it, for the help: "user timeout". */
+  gives?: string;
+  /** What they do not, in the plural: "initial windows". */
+  keeps?: string;
   /** A changed request is made again on connections. */
   asks?: boolean;
   /** In the order in which they are told. */

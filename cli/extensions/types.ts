@@ -71,6 +71,8 @@ export interface RunFlag {
   description: string;
   /** Switches of `set` that `run` takes, too. */
   switches?: readonly string[];
+  /** For the help of `run`. */
+  examples?: Example[];
 }
 
 /** What the agent does for an extension. */
@@ -115,6 +117,8 @@ export interface DemoEnd {
 
 /** What the demo shows of an extension. Commands stand as behind its name: "set 3s". */
 export interface Demo {
+  /** What is negotiated, for the help: "a user timeout". */
+  negotiates?: string;
   /** For the ends of a connection; its options have to be on the SYN and on the SYN-ACK. */
   client?: string;
   server?: string;
