@@ -163,7 +163,7 @@ static __always_inline bool uto_tell_peers(struct bpf_sock_ops *ctx, const struc
 	e->asked = uto->remote_ms;
 	e->granted = uto->applied_ms;
 	if (uto->keepalive & TCPX_KEEPALIVE_LOWERED) {
-		e->reason = TCPX_REASON_KEEPALIVE;
+		e->reason = TCPX_UTO_REASON_KEEPALIVE;
 	} else if (e->granted != uto_timeout(uto)) {
 		e->granted = 0;
 		e->event = TCPX_WATCH_DENIED;
@@ -184,11 +184,11 @@ static __always_inline void uto_tell(const struct tcpx_conn *conn, struct tcpx_w
 {
 	const struct tcpx_uto_conn *uto = &conn->states.uto;
 
-	e->event = TCPX_WATCH_KEEPALIVE;
+	e->event = TCPX_UTO_EVENT_KEEPALIVE;
 	e->asked = uto_timeout(uto);
 	e->granted = uto->applied_ms;
-	e->reason =
-		uto->keepalive & TCPX_KEEPALIVE_SHORT ? TCPX_REASON_SHORT : TCPX_REASON_KEEPALIVE;
+	e->reason = uto->keepalive & TCPX_KEEPALIVE_SHORT ? TCPX_UTO_REASON_SHORT
+							  : TCPX_UTO_REASON_KEEPALIVE;
 }
 
 static __always_inline void uto_told(struct tcpx_conn *conn)
