@@ -80,11 +80,6 @@ static __always_inline void uto_said(struct tcpx_conn *conn)
 	conn_news(conn, TCPX_EXT_UTO, TCPX_NEWS_OURS);
 }
 
-static __always_inline const struct tcpx_rule *uto_syn_ack_rule(const struct tcpx_hits *hits)
-{
-	return policy_rule(hits, TCPX_EXT_UTO, TCPX_KIND_ASK);
-}
-
 static __always_inline void uto_say_syn_ack(const struct tcpx_handover *h,
 					    const struct tcpx_rule *rule, union tcpx_option *o)
 {
@@ -207,7 +202,6 @@ static const struct tcpx_extension uto_extension = {
 	.speaks = uto_speaks,
 	.say = uto_say,
 	.said = uto_said,
-	.syn_ack_rule = uto_syn_ack_rule,
 	.say_syn_ack = uto_say_syn_ack,
 	.listens = uto_listens,
 	.see = uto_see,
