@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
-// What the caller's own network namespace does not get: looked at when it is asked, without an agent.
+// What network namespaces do not get: looked at when it is asked, by whoever asks.
 
 import { readFileSync } from "node:fs";
 import type { Bridge } from "../bridge/bridge.ts";
 import type { Rule } from "../policy/rule.ts";
-import { namespaceOf, ownNamespace, pidsBelow } from "../system/netns.ts";
+import { inNetns, type Namespace, namespaceOf, ownNamespace, pidsBelow } from "../system/netns.ts";
 import type { Denied } from "./denied.ts";
 import { wishOf } from "./wish.ts";
 
 const REASON_SIZE = 256;
+/** Namespaces that are looked at; of others the agent's word has to do. */
+const MOST_LOOKS = 64;
 
 const textOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes).replace(/\0.*$/s, "");
 
@@ -30,23 +32,30 @@ interface Place {
   rules: readonly Rule[];
 }
 
-/** Do rules that thin hold for connections of this namespace, as far as anybody knows? */
-function thinsIn(netns: number, { name, path, rules }: Place): boolean {
-  const holds = (rule: Rule) => wishOf(rule)?.thins === true && (!rule.netns || rule.netns.inode === netns);
-  if (!rules.some(holds)) return false;
-  if (name === "/" || path === undefined) return name === "/";
-  const pids = pidsBelow(path);
-  return pids.length === 0 || pids.some((pid) => namespaceOf(pid)?.inode === netns);
+/** Namespaces in which rules that thin hold, as far as anybody knows: of a cgroup's processes, or else our own. */
+function thinnedNamespaces({ name, path, rules }: Place): Namespace[] {
+  const thinning = rules.filter((rule) => wishOf(rule)?.thins === true);
+  if (thinning.length === 0 || (name !== "/" && path === undefined)) return [];
+  const pids = name === "/" ? [] : pidsBelow(path!);
+  const found = pids.length === 0 ? [ownNamespace()] : pids.flatMap((pid) => namespaceOf(pid) ?? []);
+  return found.filter(({ inode }) => thinning.some(({ netns }) => !netns || netns.inode === inode));
 }
 
 /**
- * All that is denied: in the caller's namespace as it is now, elsewhere as the agent says.
+ * All that is denied: as it is now in the namespaces of the scopes' processes, and elsewhere as the agent says.
  * @param places with the rules that are in force
  */
-export function allDenied(lib: Bridge, places: readonly Place[], byAgent: readonly Denied[] = []): Denied[] {
-  const { inode } = ownNamespace();
-  const elsewhere = byAgent.filter(({ netns, what }) => netns !== inode || what !== "thinned");
-  if (!places.some((place) => thinsIn(inode, place))) return elsewhere;
-  const why = whyNotThinned(lib);
-  return why === undefined ? elsewhere : [{ netns: inode, what: "thinned", why }, ...elsewhere];
+export function allDenied(lib: Bridge, places: readonly Place[], byAgent: readonly Denied[]): Denied[] {
+  const all = new Map(places.flatMap(thinnedNamespaces).map((namespace) => [namespace.inode, namespace]));
+  const looked = new Map<number, string | undefined>();
+  const own = ownNamespace().inode;
+  const why = () => whyNotThinned(lib);
+  for (const { inode, path } of [...all.values()].slice(0, MOST_LOOKS)) {
+    const done = inode === own ? { value: why() } : inNetns(lib, path, why); // our own takes no right to enter
+    if (done) looked.set(inode, done.value);
+  }
+  const seen = [...looked].flatMap(([netns, reason]) =>
+    reason === undefined ? [] : [{ netns, what: "thinned" as const, why: reason }],
+  );
+  return [...seen, ...byAgent.filter(({ netns, what }) => what !== "thinned" || !looked.has(netns))];
 }

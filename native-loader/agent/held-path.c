@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/fib_rules.h>
 #include <linux/if.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,13 +10,12 @@
 #include <unistd.h>
 
 #include "monotonic.h"
-#include "held-judge.h"
+#include "held-look.h"
 #include "held-path.h"
 
 #define READS 64	       /* a time, then others have their turn */
 #define READS_LOST 4096	       /* the same, to get to the end of what waits */
 #define NEWS_ROOM 1048576      /* bytes; what does not fit is made good by another look */
-#define TRIES 4		       /* of a dump, when what is dumped changes meanwhile */
 #define PAUSE 49	       /* times as long as a look took, before the next */
 #define RETRY_NS (10 * SECOND) /* where it cannot be read */
 #define UNSURE "its routing has just changed"
@@ -51,78 +49,22 @@ static int subscribe(int news)
 	return 0;
 }
 
-/* --- one look at all of it -------------------------------------------------------------- */
-
-struct look {
-	struct held_groups groups;
-	bool marks;
-	char why[HELD_WHY]; /* the first reason */
-};
-
-static int look_at_rule(const struct nlmsghdr *h, void *context)
-{
-	struct look *l = context;
-	char why[HELD_WHY];
-
-	if (held_rule(h, &l->marks, why) && !l->why[0])
-		memcpy(l->why, why, sizeof(l->why));
-	return 0;
-}
-
-static int look_at_route(const struct nlmsghdr *h, void *context)
-{
-	struct look *l = context;
-	uint32_t group;
-
-	if (!l->why[0])
-		held_route(h, &l->groups, &group, l->why);
-	return 0;
-}
-
-static int dump(struct look *l, int fd, int what, int family)
-{
-	int err = -EINTR;
-
-	for (int i = 0; err == -EINTR && i < TRIES; i++) {
-		if (what == RTM_GETRULE)
-			err = nl_dump_rules(fd, family, look_at_rule, l);
-		else
-			err = nl_dump_all_routes(fd, family, RTN_UNICAST, look_at_route, l);
-	}
-	return err == -EAFNOSUPPORT || err == -EOPNOTSUPP ? 0 : err;
-}
-
-static int look_at_all(struct look *l, int fd)
-{
-	static const int families[] = {AF_INET, AF_INET6};
-	int err = 0;
-
-	for (int i = 0; i < 2 && !err; i++)
-		err = dump(l, fd, RTM_GETRULE, families[i]);
-	if (!err)
-		err = held_groups_read(&l->groups, fd);
-	/* enough is known where a rule is in the way, and routes may be many */
-	for (int i = 0; i < 2 && !err && !l->why[0]; i++)
-		err = dump(l, fd, RTM_GETROUTE, families[i]);
-	return err;
-}
-
 static void look(struct held_path *p)
 {
 	uint64_t begin = now_ns(), end;
-	struct look l = {0};
-	int err = look_at_all(&l, p->ask);
+	struct held_look l;
+	int err = held_look(&l, p->ask);
+	bool torn = err == -EINTR; /* it goes on changing */
 
 	end = now_ns();
-	if (err && !l.why[0])
+	if (err && !torn && !l.why[0])
 		snprintf(l.why, sizeof(l.why), "its routing cannot be read (error %d)", -err);
 	memcpy(p->why, l.why, sizeof(p->why));
 	p->marks = l.marks;
-	p->groups = l.groups.n || l.groups.many;
-	p->unsure = false;
+	p->groups = l.groups;
+	p->unsure = torn;
 	p->stale = err != 0;
-	p->next_ns = end + (err ? RETRY_NS : PAUSE * (end - begin));
-	held_groups_free(&l.groups);
+	p->next_ns = end + (err && !torn ? RETRY_NS : PAUSE * (end - begin));
 }
 
 /* --- what changes afterwards ------------------------------------------------------------- */

@@ -3,7 +3,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { statSync } from "node:fs";
 import { AgentHost } from "../support/agent-host.ts";
-import { attempts, connectPeers, type Lab, until } from "../support/lab.ts";
+import { attempts, connectPeers, type Lab, processesOf, until } from "../support/lab.ts";
 import type { PrivateHost } from "../support/private-host.ts";
 import { describeIf, labRequirement } from "../support/requires.ts";
 
@@ -68,11 +68,18 @@ describeIf(labRequirement.ok, labRequirement.reason)("where routing denies thinn
     expect((await host.ok(["ack", "set", "--delay", "20ms", "--cgroup", a.outer], { netns })).stderr).toBe(
       "",
     );
-    const inside = lab.spawn([...host.wrap, "sleep", "600"], { cgroup: a.outer });
-    const { stderr } = await host.ok(["ack", "set", "--every", "8", "--cgroup", a.outer], { netns });
-    expect(stderr).not.toContain("not thinned"); // its processes are elsewhere
-    inside.kill("SIGKILL");
-    await inside.exited;
+    // where its processes are counts
+    lab.spawn([...host.wrap, "sleep", "600"], {
+      cgroup: a.outer,
+      netns: await lab.netns("within"),
+    });
+    const set = async () =>
+      (await host.ok(["ack", "set", "--every", "8", "--cgroup", a.outer], { netns })).stderr;
+    expect(await set()).not.toContain("not thinned");
+    await ip("within", RULE);
+    expect(await set()).toContain(`not thinned in network namespace net:[${inodeOf("within")}]: ${WHY}\n`);
+    for (const pid of processesOf(a.outer)) process.kill(pid, "SIGKILL");
+    expect(await until(() => processesOf(a.outer).length === 0)).toBe(true);
   });
 
   test("another namespace, by its connections: what the agent says, and has followed", async () => {
