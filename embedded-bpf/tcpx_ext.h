@@ -53,6 +53,12 @@ struct tcpx_extension {
 	/* It is said on a SYN-ACK whatever the SYN has. */
 	bool unasked;
 
+	/* Kinds of rules of its own, behind the common ones: how many, and where in struct
+	 * tcpx_conn its struct tcpx_own_rules is. Those rules have neither an outcome nor an id
+	 * there. */
+	__u8 own_kinds;
+	__u16 own;
+
 	/* A rule of this kind is the connection's from now on: keeps its value. Where our request
 	 * and the peer's share an exchange, `asked` may hold the ask rule's value: those rules have
 	 * to be for connections that this side opens. */

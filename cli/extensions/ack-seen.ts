@@ -114,6 +114,7 @@ export const ackSeen: Seen = {
 };
 
 export const ackLive: Live = {
+  gives: "way to acknowledge",
   asks: true,
   skipped: { [LiveResult.INCAPABLE]: ["incapable", "the peer does not speak TARR"] },
 };

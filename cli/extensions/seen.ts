@@ -41,6 +41,8 @@ export interface Raw {
   ask: RawRule;
   ours?: RawExchange;
   peers?: RawExchange;
+  /** By kinds of its own: what the rule does that the connection has; left out where it has none. */
+  kinds: Readonly<Partial<Record<string, "active" | "exempt">>>;
   /** An option of it was on some segment of ours. */
   written: boolean;
   /** Its own state, by the names of its struct; `wide`: the members of 64 bits. */
@@ -198,6 +200,10 @@ export type Skipped = readonly [name: string, why: string];
 
 /** What is special about it when connections that exist get rules. */
 export interface Live {
+  /** What connections get back of it, for the help: "user timeout". */
+  gives?: string;
+  /** What they do not, in the plural: "initial windows". */
+  keeps?: string;
   /** A changed request is made again on connections. */
   asks?: boolean;
   /** In the order in which they are told. */

@@ -110,6 +110,7 @@ export const utoSeen: Seen = {
 };
 
 export const utoLive: Live = {
+  gives: "user timeout",
   notes: [
     {
       bit: Keepalive.LOWERED,

@@ -295,7 +295,7 @@ export const structs = {
     },
   },
   tcpx_config: {
-    size: 4880,
+    size: 5696,
     fields: {
       layout: { offset: 0, type: "u32" },
       rule_count: { offset: 4, type: "u32" },
@@ -313,9 +313,9 @@ export const structs = {
       site: { offset: 4104, type: "tcpx_site" },
       uses: { offset: 4504, type: "u32" },
       reserved: { offset: 4508, type: "u32" },
-      places: { offset: 4512, type: "u16", dims: [16, 8] },
-      kinds_from: { offset: 4768, type: "u8", dims: [16] },
-      exids: { offset: 4784, type: "u16", dims: [16, 3] },
+      places: { offset: 4512, type: "u16", dims: [16, 32] },
+      kinds_from: { offset: 5536, type: "u32", dims: [16] },
+      exids: { offset: 5600, type: "u16", dims: [16, 3] },
     },
   },
   tcpx_conn: {
@@ -508,6 +508,13 @@ export const structs = {
       said: { offset: 9, type: "u8" },
       note: { offset: 10, type: "u8" },
       reserved: { offset: 11, type: "u8" },
+    },
+  },
+  tcpx_own_rules: {
+    size: 8,
+    fields: {
+      taken: { offset: 0, type: "u32" },
+      active: { offset: 4, type: "u32" },
     },
   },
   tcpx_path: {

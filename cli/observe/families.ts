@@ -6,13 +6,13 @@ import type { AgentAnswer } from "../agent/health.ts";
 import { anyNeedsAgent } from "../agent/wish.ts";
 import { version } from "../base/version.ts";
 import { labelOf } from "../describe/rules.ts";
-import { extensions } from "../extensions/index.ts";
+import { extensions, kindsOf } from "../extensions/index.ts";
 import type { CounterName } from "../extensions/seen.ts";
 import type { Extension } from "../extensions/types.ts";
 import { Counter } from "../layout/layout.generated.ts";
 import type { Counters } from "../loader/counters.ts";
 import type { ScopeState } from "../loader/state.ts";
-import { KINDS, type Rule } from "../policy/rule.ts";
+import type { Rule } from "../policy/rule.ts";
 import { formatSelector } from "../policy/selector.ts";
 import { ownCounters } from "./counted.ts";
 import type { Family, Sample } from "./openmetrics.ts";
@@ -79,10 +79,10 @@ function ruleFamily(scopes: readonly ScopeCounts[], among: readonly Extension[])
   const samples = scopes.flatMap((scope) => {
     const { rules } = scope.state;
     const cgroup = labelOf(scope.state);
-    return usedExtensions(scope, among).flatMap(({ name: extension }) =>
-      KINDS.map((kind) => ({
-        labels: { cgroup, extension, kind },
-        value: rules.filter((rule) => rule.ext === extension && rule.kind === kind).length,
+    return usedExtensions(scope, among).flatMap((extension) =>
+      kindsOf(extension).map((kind) => ({
+        labels: { cgroup, extension: extension.name, kind },
+        value: rules.filter((rule) => rule.ext === extension.name && rule.kind === kind).length,
       })),
     );
   });

@@ -60,6 +60,7 @@ const silence = { ours: exchange(RequestState.NONE), peers: exchange(RequestStat
 const raw = (fields: Partial<Raw>): Raw => ({
   local: no,
   ask: no,
+  kinds: {},
   written: true,
   own: {},
   wide: {},
