@@ -12,6 +12,7 @@ import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { type Counters, readCounters } from "../loader/counters.ts";
 import { holdsResets } from "../loader/reset-link.ts";
 import { leftWatchers, watchersText } from "../loader/run-watchers.ts";
+import { type SockReport, sockReports } from "../loader/sock-links.ts";
 import type { ScopeState } from "../loader/state.ts";
 import { countersJson, countersText, ownCounters } from "../observe/counted.ts";
 import { isWatched } from "../observe/watching.ts";
@@ -26,9 +27,10 @@ interface ScopeReport {
   state: ScopeState;
   counters: Counters | undefined;
   holdsResets: boolean;
+  programs: SockReport[];
 }
 
-function scopeJson({ state, counters, holdsResets }: ScopeReport, site: Site): Record<string, unknown> {
+function scopeJson({ state, counters, holdsResets, programs }: ScopeReport, site: Site): Record<string, unknown> {
   return {
     cgroup: state.name,
     id: state.id,
@@ -43,6 +45,11 @@ function scopeJson({ state, counters, holdsResets }: ScopeReport, site: Site): R
     layout: state.layout,
     outdated: isOutdated(state, site),
     holds_resets: holdsResets,
+    programs: programs.map(({ ext, type, program }) => ({
+      extension: ext,
+      type,
+      program_id: program ?? null,
+    })),
     rules: listOf(state.rules, (rule) => ruleJson(rule, site)),
     counters: countersJson(counters),
     last_error: counters?.error ?? null,
@@ -57,6 +64,15 @@ function resetNotice({ state, holdsResets }: ScopeReport): string {
     "notice: resets are not held back here, since the program for it could not be attached: over a path that answers " +
     "a SYN with an option by a reset the first connection is lost";
   return `\n${wrapped(text).join("\n")}\n`;
+}
+
+/** Programs of other types, and those of them that somebody has detached. */
+function programsText({ state, programs }: ScopeReport): string {
+  const line = ({ ext, type, program }: SockReport) =>
+    program === undefined
+      ? `problem: the ${type} program of ${ext} is missing, its link was removed: the next change of rules here, or apply, attaches it again`
+      : `${type} program ${program}, for ${ext}`;
+  return state.alive ? programs.map((one) => `${line(one)}\n`).join("") : "";
 }
 
 /** What is unusual about a scope. */
@@ -84,7 +100,7 @@ function* scopeRows(report: ScopeReport, netns: Netns | null, site: Site): Gener
     return;
   }
   const unit = state.visible ? unitText(state.name) : null;
-  yield `${unit ? `${unit}, ` : ""}cgroup ${state.name}${standing(state)}:\n${attachedText(state, site)}\n\n`;
+  yield `${unit ? `${unit}, ` : ""}cgroup ${state.name}${standing(state)}:\n${attachedText(state, site)}\n${programsText(report)}\n`;
   const rows = each(state.rules, (rule) => ({ scope: state, rule }));
   yield* ruleRows(rows, netns, site, false);
   yield resetNotice(report);
@@ -138,6 +154,7 @@ export const status = leaf({
       state,
       counters: readCounters(host.lib, state.id, state.layout),
       holdsResets: holdsResets(host.lib, state.id, state.layout),
+      programs: sockReports(host.lib, state),
     }));
     const states = reports.map(({ state }) => state);
     const agent = await agentSection(states, io, true);

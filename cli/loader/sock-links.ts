@@ -13,13 +13,15 @@ import { Fd, linkInfo, listPins, openPin, pin, progInfo } from "../bridge/maps.t
 import { openSockObject } from "../bridge/open-object.ts";
 import { SOCK_TYPES, type SockType, sockFunction } from "../bridge/sock-types.ts";
 import { extensions } from "../extensions/index.ts";
+import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import type { Rule } from "../policy/rule.ts";
-import type { Scope } from "../system/host.ts";
+import { findBpffs, type Scope } from "../system/host.ts";
 import { attachError } from "./attach-error.ts";
 import { inCgroup } from "./cgroup-open.ts";
 import type { Generation } from "./generation.ts";
 import { loadError } from "./load-error.ts";
-import { detachLink, generationDir, linksIn, removePin, sockPin, sockPinOf } from "./pins.ts";
+import { detachLink, generationDir, linksIn, removePin, scopeDir, sockPin, sockPinOf } from "./pins.ts";
+import type { ScopeHead } from "./state.ts";
 
 /** Maps of the generation that they use, as far as an object has them. */
 const MAPS = [".rodata", "policies", "profiles", "namespaces", "rules", "counters", "conns"] as const;
@@ -59,6 +61,8 @@ export class SockLinks implements Disposable {
   private readonly stack = new DisposableStack();
   private readonly undoing: (() => void)[] = [];
   private readonly programs: Loaded[] = [];
+  /** Of the generation. */
+  private dir = "";
 
   private constructor(private readonly lib: Bridge) {}
 
@@ -97,9 +101,10 @@ export class SockLinks implements Disposable {
     }
   }
 
-  /** Where whoever comes next sees that they belong to the generation. */
+  /** Where whoever comes next sees that they belong to the generation. @param dir of the generation */
   pin(dir: string): void {
     for (const { name, program } of this.programs) pin(this.lib, program, join(dir, name));
+    this.dir = dir;
   }
 
   /** Before the sock_ops link changes. @param older as of `replaceRules` */
@@ -107,13 +112,20 @@ export class SockLinks implements Disposable {
     for (const loaded of this.programs) if (!this.update(loaded, dir, older)) this.create(loaded, scope, dir);
   }
 
-  /** The program hands on to the one before, until its generation is in force. */
-  private chain({ type, object }: Loaded, before: number): void {
+  /**
+   * The program hands on to the one before, until its generation is in force. A pin holds the map: the kernel empties
+   * one that no process has open any more.
+   */
+  private chain({ name, type, object }: Loaded, before: number): void {
     const map = this.lib.tcpx_object_map_fd(object, cstr(`before_${type}`));
-    if (unlessAbsent("map before", map)) {
-      unwrap("program before", this.lib.tcpx_map_update(map, FIRST, word(before), 0n));
-      this.undoing.push(() => this.lib.tcpx_map_delete(map, FIRST));
-    }
+    if (!unlessAbsent("map before", map)) return;
+    unwrap("program before", this.lib.tcpx_map_update(map, FIRST, word(before), 0n));
+    pin(this.lib, map, this.beforePin(name));
+  }
+
+  /** No name of a link: it is gone when its generation is in force. */
+  private beforePin(name: string): string {
+    return join(this.dir, `before_${name}`);
   }
 
   /** @returns false: there is no link yet */
@@ -163,10 +175,7 @@ export class SockLinks implements Disposable {
 
   /** It was: nobody needs the programs before. */
   settle(): void {
-    for (const { type, object } of this.programs) {
-      const map = this.lib.tcpx_object_map_fd(object, cstr(`before_${type}`));
-      if (map >= 0) this.lib.tcpx_map_delete(map, FIRST);
-    }
+    for (const { name } of this.programs) removePin(this.beforePin(name));
   }
 
   [Symbol.dispose](): void {
@@ -200,9 +209,16 @@ export interface SockReport {
   program: number | undefined;
 }
 
-/** What hangs on a scope beside the sock_ops program. @param dir of the scope */
-export function sockReports(lib: Bridge, dir: string, progId: number): SockReport[] {
-  return listPins(generationDir(dir, progId)).flatMap((name) => {
+/** What hangs on a scope beside the sock_ops program, which it says that there should be. */
+export function sockReports(
+  lib: Bridge,
+  { id, layout, progId }: Pick<ScopeHead, "id" | "layout" | "progId">,
+): SockReport[] {
+  const bpffs = findBpffs(lib);
+  if (bpffs === undefined) return [];
+  const dir = scopeDir(bpffs, id, layout);
+  const names = listPins(generationDir(dir, progId)).sort();
+  return names.flatMap((name) => {
     const found = sockPinOf(name);
     if (!found) return [];
     using link = openPin(lib, join(dir, name));
@@ -210,3 +226,11 @@ export function sockReports(lib: Bridge, dir: string, progId: number): SockRepor
     return [{ ...found, program: cgroupId === 0n ? undefined : program }];
   });
 }
+
+/** Is there something to attach again? */
+export const lacksLinks = (lib: Bridge, head: ScopeHead): boolean =>
+  extensions.some(({ programs }) => programs) &&
+  head.path !== undefined &&
+  !head.damaged &&
+  head.layout === LAYOUT_VERSION &&
+  sockReports(lib, head).some(({ program }) => program === undefined);
