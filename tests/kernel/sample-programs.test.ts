@@ -10,7 +10,7 @@ import { killed, shortest, sweep } from "../support/kills.ts";
 import { buildOther } from "../support/other-build.ts";
 import type { Peer } from "../support/peer.ts";
 import { PrivateHost } from "../support/private-host.ts";
-import { run } from "../support/process.ts";
+import { run, until } from "../support/process.ts";
 import { describeIf, every, labRequirement, straceRequirement, testIf } from "../support/requires.ts";
 import { SampleTree } from "../support/sample-tree.ts";
 import { UtoLab } from "../support/uto-lab.ts";
@@ -251,6 +251,15 @@ char LICENSE[] SEC("license") = "GPL";
     await rule("set 127.0.0.7");
     expect((await status()).programs[0]).toEqual({ ...missing, program_id: expect.any(Number) });
     expect(await source()).toBe("127.0.0.7");
+  });
+
+  test("without the sock_ops link they are attached, and do nothing", async () => {
+    await rule("set 127.0.0.7");
+    await host.sh("rm /sys/fs/bpf/tcpx/v*/*/link");
+    await until(async () => (await names()).length === PROGRAMS.length);
+    expect([await names(), await shown(), await source()]).toEqual([PROGRAMS, PLAIN, PLAIN]);
+    await rule("set 127.0.0.8"); // takes over what was left
+    expect(await inForce()).toEqual(["127.0.0.8", "127.0.0.8"]);
   });
 
   test("reset gives all back, what a hand has damaged too, and proves it", async () => {

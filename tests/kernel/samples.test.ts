@@ -307,7 +307,7 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
       for (const check of ["registry", "rooms", "names", "layout"]) expect(text).toContain(`${check}: ok\n`);
       const [file] = tree.own.filter((path) => path.endsWith(".ts"));
       expect(text).not.toContain(file!); // nor has a formatter, a linter or the compiler anything to say of it
-      for (const unit of ["extensions", "help", "run", "extension-names", "policy-print"]) {
+      for (const unit of ["extensions", "registry", "help", "run", "extension-names", "policy-print"]) {
         const done = await tree.run(process.execPath, "test", "--isolate", `./tests/unit/${unit}.test.ts`);
         expect([unit, done.code, done.text.match(/\(fail\).*/g)]).toEqual([unit, 0, null]);
       }
