@@ -91,8 +91,8 @@ struct tcpx_extension {
 	void (*segment)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn);
 	/* Is it to see segments though nothing is to be said? */
 	bool (*waits)(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn);
-	/* The rule that has a say on a SYN-ACK, of syn_ack_kinds; NULL: none. There is neither a
-	 * socket nor a connection, as for the next two. */
+	/* Of several syn_ack_kinds, the rule that has its say on a SYN-ACK; NULL: none. Of one
+	 * kind it is left out. There is neither a socket nor a connection, as for the next two. */
 	const struct tcpx_rule *(*syn_ack_rule)(const struct tcpx_hits *hits);
 	/* What is said there, decided once. `h` has what the SYN asks. */
 	void (*say_syn_ack)(const struct tcpx_handover *h, const struct tcpx_rule *rule,

@@ -3,7 +3,6 @@
 // leaves out is shown as of every extension: who has asked for what, what was granted, what its rules have done.
 
 import type { Example } from "../base/args.ts";
-import type { Counter } from "../layout/layout.generated.ts";
 import type { Site } from "../wire/site.ts";
 import type { RuleDraft } from "./types.ts";
 
@@ -138,12 +137,9 @@ export interface ReasonWords {
   words: string;
 }
 
-/** In enum tcpx_counter. */
-export type CounterName = Exclude<keyof typeof Counter, "COUNT">;
-
 /** A counter that is one extension's own. */
 export interface OwnCounter {
-  /** In OpenMetrics, without its unit. */
+  /** In JSON, and in OpenMetrics without its unit. */
   name: string;
   unit: string;
   help: string;
@@ -179,8 +175,8 @@ export interface Seen {
   event?(event: number, asked: number): EventWords | undefined;
   /** Reasons of its own. They are told beside what is granted, too, which needs no other. */
   reasons?: Readonly<Record<number, ReasonWords>>;
-  /** Those that it alone counts. */
-  counters?: Partial<Record<CounterName, OwnCounter>>;
+  /** Those that it alone counts: from Counter.OWN on. */
+  counters?: Readonly<Record<number, OwnCounter>>;
   /** What `tcpx status` has to say of its counters, by their names in JSON. */
   notice?(counts: Readonly<Record<string, number>>): string | undefined;
   /** What it asks for without an answer, for the help of `tcpx watch`. */
@@ -208,6 +204,6 @@ export interface Live {
   asks?: boolean;
   /** In the order in which they are told. */
   notes?: readonly LiveNote[];
-  /** By enum tcpx_live_result: where it can be said better than of all. */
+  /** By enum tcpx_live_result: its own results, and what can be said better than of all. */
   skipped?: Readonly<Record<number, Skipped>>;
 }

@@ -51,7 +51,7 @@ enum tcpx_outcome {
 	TCPX_OUTCOME_LOSS,	  /* a segment of the handshake was lost */
 	TCPX_OUTCOME_LATE,	  /* data was sent before */
 	TCPX_OUTCOME_KERNEL,	  /* did not take it */
-	TCPX_OUTCOME_ROUTES,	  /* for acknowledging at once are not there */
+	TCPX_OUTCOME_OWN = 16,	  /* and above: the extension's own, ext/NAME.h */
 };
 
 /* LPM trie key: the first 64 bits are always significant. */
