@@ -30,7 +30,10 @@ interface ScopeReport {
   programs: SockReport[];
 }
 
-function scopeJson({ state, counters, holdsResets, programs }: ScopeReport, site: Site): Record<string, unknown> {
+function scopeJson(
+  { state, counters, holdsResets, programs }: ScopeReport,
+  site: Site,
+): Record<string, unknown> {
   return {
     cgroup: state.name,
     id: state.id,

@@ -239,6 +239,24 @@ char LICENSE[] SEC("license") = "GPL";
     });
   });
 
+  testIf(straceRequirement.ok, straceRequirement.reason)(
+    "a kernel that lacks one refuses the rule, and says which; others are set",
+    async () => {
+      const command = line("bind-address set 127.0.0.7");
+      const loads = /\bbpf\(BPF_PROG_LOAD, .*prog_type=BPF_PROG_TYPE_CGROUP_SOCK_ADDR\b/;
+      await rule("set none --to 192.0.2.1");
+      const [first] = await lastingCalls(u.lab, host, command, loads);
+      await rule("unset");
+      const before = [await host.pins(), await hung()];
+      const { code, text } = await refusedAt(host, first!, "EINVAL", command, true);
+      expect([code, text]).toEqual([
+        3,
+        expect.stringMatching(/lacks .*(connect4|connect6) programs \(EINVAL\)/),
+      ]);
+      expect([await host.pins(), await hung()]).toEqual(before);
+    },
+  );
+
   test("a link that somebody has removed is told, and comes back with the same command", async () => {
     await rule("set 127.0.0.7");
     const [lost = ""] = (await links()).map(([path]) => path).filter((path) => path.endsWith("connect4"));
@@ -348,7 +366,7 @@ char LICENSE[] SEC("license") = "GPL";
         for (const call of calls.filter((one) => /PIN|CREATE|UPDATE/.test(one.command))) {
           await rule(before);
           const attached = await hung();
-          const code = await refusedAt(host, call, "ENOSPC", command());
+          const { code } = await refusedAt(host, call, "ENOSPC", command());
           const [rules, sockets] = await inForce();
           expect([call, code === 0 ? wanted : old]).toEqual([call, sockets!]);
           expect([call, rules]).toEqual([call, sockets!]);

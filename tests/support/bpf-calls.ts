@@ -19,8 +19,13 @@ export interface BpfCall {
 const strace = (log: string, inject = "") =>
   `strace -f -qq -o ${log} -e trace=bpf ${inject && `-e inject=bpf:${inject}`}`;
 
-/** Runs a command line to its end; its lasting calls, in their order. */
-export async function lastingCalls(lab: Lab, host: PrivateHost, command: string): Promise<BpfCall[]> {
+/** Runs a command line to its end; its calls that match, the lasting ones, in their order. */
+export async function lastingCalls(
+  lab: Lab,
+  host: PrivateHost,
+  command: string,
+  pattern = LASTING,
+): Promise<BpfCall[]> {
   const log = join(lab.dir, "bpf-calls");
   await host.sh(`${strace(log)} ${command} >/dev/null 2>&1`);
   const lines = readFileSync(log, "utf8").split("\n");
@@ -28,7 +33,7 @@ export async function lastingCalls(lab: Lab, host: PrivateHost, command: string)
   byThread.delete(undefined);
   const [main = []] = [...byThread.values()].sort((a, b) => b.length - a.length);
   return main.flatMap((line, i) =>
-    LASTING.test(line) ? [{ command: CALL.exec(line)![2]!, at: i + 1 }] : [],
+    pattern.test(line) ? [{ command: CALL.exec(line)![2]!, at: i + 1 }] : [],
   );
 }
 
@@ -37,13 +42,16 @@ export async function killedAt(host: PrivateHost, { at }: BpfCall, command: stri
   await host.sh(`${strace("/dev/null", `signal=KILL:when=${at}`)} ${command} >/dev/null 2>&1; true`);
 }
 
-/** The same, and the kernel refuses the call. @returns its exit code */
+/** The same, and the kernel refuses the call, or all from there on. */
 export async function refusedAt(
   host: PrivateHost,
   { at }: BpfCall,
   error: string,
   command: string,
-): Promise<number> {
-  const inject = strace("/dev/null", `error=${error}:when=${at}`);
-  return Number(await host.sh(`${inject} ${command} >/dev/null 2>&1; echo $?`));
+  andAfter = false,
+): Promise<{ code: number; text: string }> {
+  const inject = strace("/dev/null", `error=${error}:when=${at}${andAfter ? "+" : ""}`);
+  const said = await host.sh(`${inject} ${command} 2>&1; echo "exit $?"`);
+  const [, text = "", code] = /^([\s\S]*)exit (\d+)\n$/.exec(said) ?? [];
+  return { code: Number(code), text };
 }
