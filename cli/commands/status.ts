@@ -69,14 +69,17 @@ function resetNotice({ state, holdsResets }: ScopeReport): string {
   return `\n${wrapped(text).join("\n")}\n`;
 }
 
-/** Programs of other types, and those of them that somebody has detached. */
-function programsText({ state, programs }: ScopeReport): string {
-  const line = ({ ext, type, program }: SockReport) =>
-    program === undefined
-      ? `problem: the ${type} program of ${ext} is missing, its link was removed: the next change of rules here, or apply, attaches it again`
-      : `${type} program ${program}, for ${ext}`;
-  return state.alive ? programs.map((one) => `${line(one)}\n`).join("") : "";
+/** A program of another type, or that somebody has detached it. */
+function programText({ ext, type, program }: SockReport): string {
+  if (program !== undefined) return `${type} program ${program}, for ${ext}\n`;
+  const text =
+    `problem: the ${type} program of ${ext} is missing, its link was removed: the next change of rules here, or ` +
+    "apply, attaches it again";
+  return `${wrapped(text).join("\n")}\n`;
 }
+
+const programsText = ({ state, programs }: ScopeReport) =>
+  state.alive ? programs.map(programText).join("") : "";
 
 /** What is unusual about a scope. */
 function standing({ alive, visible, waiting, id }: ScopeState): string {
