@@ -148,6 +148,63 @@ describeIf(ok, reason)("the path of held ACKs", () => {
     120_000,
   );
 
+  test("with two uplinks every connection keeps its own", async () => {
+    const { netns } = t.receiver;
+    const back = await t.lab.link("third", "sender");
+    const [far4, far6] = ["10.210.0.1", "fd21::1"];
+    await t.lab.exec(t.sender.netns, ["ip", "addr", "add", `${far4}/32`, "dev", "lo"]);
+    await t.lab.exec(t.sender.netns, ["ip", "addr", "add", `${far6}/128`, "dev", "lo", "nodad"]);
+    for (const key of ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"]) {
+      await t.lab.sysctl(second.a.netns, key, 1);
+    }
+    for (const [name, device] of [
+      [t.sender.netns, back.b.device],
+      [t.sender.netns, "all"],
+      [second.a.netns, "all"],
+      [second.a.netns, second.a.device],
+    ]) {
+      await t.lab.sysctl(name!, `net.ipv4.conf.${device}.rp_filter`, 0);
+    }
+    for (const [far, via] of [[far4, back.b.v4] as const, [far6, back.b.v6] as const]) {
+      await t.lab.exec(second.a.netns, ["ip", "route", "add", far, "via", via]);
+    }
+    await t.lab.sysctl(netns, "net.ipv4.fib_multipath_hash_policy", 1);
+    await ip([
+      `route add ${far4} src ${t.receiver.v4} ${hops("v4")}`,
+      `-6 route add ${far6} src ${t.receiver.v6} ${hops("v6")}`,
+    ]);
+    t.agent!.serve(netns);
+    const captures = [await t.capture(), await t.lab.capture(netns, second.b.device)];
+    const connections: Connection[] = [];
+    const transferTo = async (addr: string) => {
+      const c = await t.connect({ every: 100, delay_us: 3_000, rule: ++rule }, { addr });
+      await transfer(c, 500_000);
+      connections.push(c);
+    };
+    for (let i = 0; i < 6; i++) for (const addr of [far4, far6]) await transferTo(addr);
+    // and by a rule that only TCP meets
+    await ip([
+      `route del ${far4}`,
+      `-6 route del ${far6}`,
+      `route add ${far4} src ${t.receiver.v4} via ${t.sender.v4}`,
+    ]);
+    await ip([`route add ${far4} src ${t.receiver.v4} via ${second.a.v4} table 97`]);
+    await ip(["rule add pref 79 ipproto tcp lookup 97"]);
+    expect(await until(() => denied().length === 1)).toBe(true);
+    await transferTo(far4);
+    for (const capture of captures) await capture.stop();
+    const left = await Promise.all(captures.map((capture) => capture.packets("tcp.len == 0")));
+    for (const { port } of connections) {
+      const ways = left.filter((packets) => packets.some(({ dport }) => dport === port));
+      expect(ways).toHaveLength(1);
+      expect(ways[0]!.filter(({ dport }) => dport === port).length).toBeGreaterThan(20);
+    }
+    const { port } = connections.at(-1)!;
+    expect(left[1]!.some(({ dport }) => dport === port)).toBe(true);
+    await ip(["rule del pref 79", "route flush table 97", `route del ${far4}`]);
+    expect(await until(() => denied().length === 0)).toBe(true);
+  }, 60_000);
+
   test("routes over several next hops, while a connection lives", async () => {
     t.agent!.serve(t.receiver.netns);
     const c = await connect();
