@@ -324,7 +324,7 @@ describeIf(ok, reason)("the path of held ACKs", () => {
 
   test("an address that the host answers for and does not have: its route is the source's", async () => {
     const { netns } = t.receiver;
-    await t.lab.exec(t.sender.netns, ["ip", "addr", "add", "fd40::1/128", "dev", "lo"]);
+    await t.lab.exec(t.sender.netns, ["ip", "addr", "add", "fd40::1/128", "dev", "lo", "nodad"]);
     const there = `-6 route add fd30::/64 via ${t.receiver.v6} src fd40::1`.split(" ");
     await t.lab.exec(t.sender.netns, ["ip", ...there]);
     await ip([
