@@ -26,11 +26,13 @@ static bool is_outdated(const struct flusher *f, const struct tcpx_held *held)
 	unsigned char value[HOLD_MOST];
 	int fd = atomic_load(&f->holds_fd);
 	__u32 passed;
+	int err;
 
 	if (fd < 0)
 		return false;
-	if (bpf_map_lookup_elem(fd, &held->cookie, value))
-		return errno == ENOENT; /* as after a FIN */
+	err = bpf_map_lookup_elem(fd, &held->cookie, value);
+	if (err)
+		return err == -ENOENT; /* as after a FIN */
 	memcpy(&passed, value + offsetof(struct tcpx_hold, passed), sizeof(passed));
 	return passed != held->passed;
 }

@@ -15,6 +15,7 @@ const [IPV6_UNICAST_HOPS, IPV6_MTU_DISCOVER, IPV6_DSTOPTS, IPV6_TCLASS, IPV6_AUT
   16, 23, 59, 67, 70,
 ];
 const SO_BINDTODEVICE = 25;
+const [IP_TRANSPARENT, IPV6_TRANSPARENT] = [19, 75];
 const PADDED = "0000010400000000"; // an extension header of padding
 
 describeIf(ok, reason)("held ACKs, when in mid-connection", () => {
@@ -96,6 +97,42 @@ describeIf(ok, reason)("held ACKs, when in mid-connection", () => {
         const other = await open(family);
         await h.same(other);
         expect((await h.same(c)).device).toBe(h.devices[0]!);
+      });
+
+      test("a rule leads a source elsewhere, which the application has not named: it may have its route still", async () => {
+        await rule(family, `from ${RECEIVER[family]} lookup 77`);
+        const c = await open(family);
+        expect((await h.same(c)).seen.flushed).toBeGreaterThan(0);
+      });
+
+      test("a rule leads a source elsewhere that is no address of the host", async () => {
+        const foreign = isV6 ? "fd50::1" : "10.50.0.1";
+        const { receiver, sender, lab } = h.t;
+        await lab.exec(sender.netns, [
+          ...["ip", "route", "add", foreign, "src", SENDER[family], "via", h.near[0]![family]],
+        ]);
+        await h.ip(family, `rule add iif ${h.near[0]!.device} to ${foreign} lookup 78 pref 99`);
+        undo.push(
+          () => lab.exec(sender.netns, ["ip", "route", "del", foreign]),
+          () => h.ip(family, "rule del pref 99"),
+          () => h.ip(family, "route flush table 78"),
+        );
+        await h.ip(family, `route add local ${foreign} dev lo table 78`);
+        const client = await receiver.peer.socket(isV6 ? 6 : 4);
+        const level = isV6 ? IPPROTO_IPV6 : IPPROTO_IP;
+        await receiver.peer.setopt(client, level, isV6 ? IPV6_TRANSPARENT : IP_TRANSPARENT, 1);
+        await receiver.peer.bind(client, foreign);
+        const { fd: listener, port } = await sender.peer.listen(SENDER[family]);
+        const [, { fd: server }] = await Promise.all([
+          receiver.peer.connectFd(client, SENDER[family], port),
+          sender.peer.accept(listener),
+        ]);
+        const c = h.hold({ listener, port, client, server });
+        undo.push(() => h.close(c));
+        const { look, device, seen } = await h.changed(c, () => rule(family, `from ${foreign} lookup 77`));
+        expect(look[isV6 ? "ipv6.src" : "ip.src"]).toBe(foreign);
+        expect(device).toBe(h.devices[1]!);
+        expect(seen.flushed).toBeGreaterThan(0);
       });
 
       test("the device goes down, and up again", async () => {
