@@ -18,27 +18,28 @@
 #define TCP_HEADER 20
 #define TCP_OFFSET 12 /* of the header's length, in its upper half, in words */
 #define TCP_CHECKSUM 16
-
-static int set(int fd, int level, int name, __u32 value)
-{
-	return syscall(SYS_setsockopt, fd, level, name, &value, sizeof(value)) ? -errno : 0;
-}
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78
+#endif
 
 int flush_open(struct flush *f)
 {
 	int err;
 
+	static const int one = 1;
+
 	/* IPPROTO_RAW: the headers are ours, and nothing is received. */
 	f->v4 = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
 	f->v6 = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
-	f->bound6 = 0;
-	err = f->v4 >= 0 && (f->v6 >= 0 || errno == EAFNOSUPPORT) ? 0 : -errno;
-	/* routed by any source, as a transparent proxy's: with IPv4, headers of ours are enough */
-	if (!err && f->v6 >= 0)
-		err = set(f->v6, IPPROTO_IPV6, IPV6_FREEBIND, 1);
-	if (err)
+	if (f->v4 < 0 || (f->v6 < 0 && errno != EAFNOSUPPORT)) {
+		err = -errno;
 		flush_close(f);
-	return err;
+		return err;
+	}
+	/* routes are looked up with the source, be it the host's or not; IPv4 needs no word */
+	if (f->v6 >= 0)
+		syscall(SYS_setsockopt, f->v6, IPPROTO_IPV6, IPV6_FREEBIND, &one, sizeof(one));
+	return 0;
 }
 
 void flush_close(struct flush *f)
@@ -100,15 +101,23 @@ static int send4(int fd, struct tcpx_held *held, struct msghdr *msg)
 	return sendmsg(fd, msg, 0) < 0 ? -errno : 0;
 }
 
+static int bind6(struct flush *f, __u32 device)
+{
+	if (device != f->bound6 &&
+	    syscall(SYS_setsockopt, f->v6, SOL_SOCKET, SO_BINDTOIFINDEX, &device, sizeof(device)))
+		return -errno;
+	f->bound6 = device;
+	return 0;
+}
+
 static int send6_by(struct flush *f, __u32 device, struct tcpx_held *held, struct msghdr *msg)
 {
 	struct sockaddr_in6 to = {.sin6_family = AF_INET6};
 	struct in6_pktinfo info = {0};
-	int err = device == f->bound6 ? 0 : set(f->v6, SOL_SOCKET, SO_BINDTOIFINDEX, device);
+	int err = bind6(f, device);
 
 	if (err)
 		return err;
-	f->bound6 = device;
 	memcpy(&info.ipi6_addr, held->packet + IPV6_ADDRESSES, 16);
 	memcpy(&to.sin6_addr, held->packet + IPV6_ADDRESSES + 16, 16);
 	if (IN6_IS_ADDR_LINKLOCAL(&to.sin6_addr))
