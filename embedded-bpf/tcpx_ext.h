@@ -14,7 +14,9 @@
  *
  * What else there may be: ext/NAME_live.bpf.h, see below; and ext/NAME_list.bpf.h, whose
  * NAME_list(struct tcpx_NAME_conn *state, void *tp) completes the copy of the state that
- * `tcpx connections` gets by what the socket has now. It only reads.
+ * `tcpx connections` gets by what the socket has now. It only reads. And programs of other types,
+ * which system calls on sockets run (bind, connect, getpeername, setsockopt, ...): an object of its
+ * own, ext/NAME_sock.bpf.c, see sock.bpf.h.
  *
  * Run: bpf_setsockopt() may be called in those with (set), never for TCP_NODELAY. What costs
  *program runs says so. ctx->sk is there unless a line says otherwise.
@@ -53,6 +55,12 @@ struct tcpx_extension {
 	/* It is said on a SYN-ACK whatever the SYN has. */
 	bool unasked;
 
+	/* Kinds of rules of its own, behind the common ones: how many, and where in struct
+	 * tcpx_conn its struct tcpx_own_rules is. Those rules have neither an outcome nor an id
+	 * there. */
+	__u8 own_kinds;
+	__u16 own;
+
 	/* A rule of this kind is the connection's from now on: keeps its value. Where our request
 	 * and the peer's share an exchange, `asked` may hold the ask rule's value: those rules have
 	 * to be for connections that this side opens. */
@@ -83,8 +91,8 @@ struct tcpx_extension {
 	void (*segment)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn);
 	/* Is it to see segments though nothing is to be said? */
 	bool (*waits)(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn);
-	/* The rule that has a say on a SYN-ACK, of syn_ack_kinds; NULL: none. There is neither a
-	 * socket nor a connection, as for the next two. */
+	/* Of several syn_ack_kinds, the rule that has its say on a SYN-ACK; NULL: none. Of one
+	 * kind it is left out. There is neither a socket nor a connection, as for the next two. */
 	const struct tcpx_rule *(*syn_ack_rule)(const struct tcpx_hits *hits);
 	/* What is said there, decided once. `h` has what the SYN asks. */
 	void (*say_syn_ack)(const struct tcpx_handover *h, const struct tcpx_rule *rule,

@@ -3,6 +3,7 @@
 
 import type { Args, Example, ValuesDef } from "../base/args.ts";
 import type { Probe } from "../bridge/probe.ts";
+import type { SockType } from "../bridge/sock-types.ts";
 import type { Direction, Kind, Rule } from "../policy/rule.ts";
 import type { WireOption } from "../wire/request.ts";
 import type { Site } from "../wire/site.ts";
@@ -71,6 +72,8 @@ export interface RunFlag {
   description: string;
   /** Switches of `set` that `run` takes, too. */
   switches?: readonly string[];
+  /** For the help of `run`. */
+  examples?: Example[];
 }
 
 /** What the agent does for an extension. */
@@ -115,6 +118,8 @@ export interface DemoEnd {
 
 /** What the demo shows of an extension. Commands stand as behind its name: "set 3s". */
 export interface Demo {
+  /** What is negotiated, for the help: "a user timeout". */
+  negotiates?: string;
   /** For the ends of a connection; its options have to be on the SYN and on the SYN-ACK. */
   client?: string;
   server?: string;
@@ -135,6 +140,14 @@ export interface Trial {
   shortfall(view: ConnectionView, count: (counter: number) => number): string | undefined;
 }
 
+/** A program of another type than sock_ops. */
+export interface SockProgram {
+  /** What cannot be done without it. */
+  without: string;
+  /** Is it needed for this rule of the extension? For each one when left out. */
+  wants?(rule: RuleDraft): boolean;
+}
+
 export interface Extension {
   /** Basename of its files, and first word of its commands. */
   name: string;
@@ -145,6 +158,11 @@ export interface Extension {
   summary: string;
   verbs: Record<string, RuleVerb>;
   examples: Example[];
+  /**
+   * Kinds of rules of its own, beside the common ones: up to 29. What they are stored by is their place here, so a
+   * new one comes last, and none goes.
+   */
+  kinds?: readonly string[];
   /** The only direction that a kind of rule is for; both when left out. */
   directions?: Partial<Record<Kind, Exclude<Direction, "both">>>;
   /** Words of 32 bits in the values of its rules, up to 16; two when left out. */
@@ -170,6 +188,8 @@ export interface Extension {
   trial?: Trial;
   /** Kernel facilities that it needs beyond those of all rules, and what cannot be done without. */
   facilities?: Partial<Record<Probe, string>>;
+  /** What stands in ext/NAME_sock.bpf.c: attached while a rule wants it. */
+  programs?: Readonly<Partial<Record<SockType, SockProgram>>>;
   agent?: AgentPart;
   /** What it adds to what is seen of connections. */
   seen?: Seen;
