@@ -4,9 +4,9 @@
  * ACKs back that carry no news the sender needs yet. A held ACK is sent by the agent when its time
  * comes, unless a later segment has made it needless.
  */
+#include "thin_rewritten.bpf.h"
 #include "thin_hold.bpf.h"
 #include "thin_judge.bpf.h"
-#include "thin_rewritten.bpf.h"
 
 /* Holds it back when it can be sent later, and says what became of it. */
 static __always_inline __u32 thin_drop(struct __sk_buff *skb, struct bpf_sock *sk,
