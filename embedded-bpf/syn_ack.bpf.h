@@ -109,7 +109,7 @@ static __always_inline const struct tcpx_rule *syn_ack_rule(const struct tcpx_hi
 
 /* With Fast Open's data nothing is promised before the third ACK. */
 #define SYN_ACK_DECIDE(ID, name, ctx, h, hits, slots)                                              \
-	if ((slots)&1 << TCPX_EXT_##ID &&                                                          \
+	if (SYN_ACK_MAY(ID, name) && (slots)&1 << TCPX_EXT_##ID &&                                 \
 	    (name##_extension.unasked || !((h)->syn.flags & TCPX_HEADER_FAST_OPEN)))               \
 		syn_ack_decide_one(ctx, h, TCPX_EXT_##ID, &name##_extension,                       \
 				   SYN_ACK_RULE(ID, name, hits));
