@@ -52,7 +52,7 @@ __noinline int on_connect(struct bpf_sock_ops *ctx)
 		return 0;
 	TCPX_CALL(start, ctx, conn)
 	if (any_speaks(conn))
-		path_choose(ctx);
+		path_choose(ctx, conn);
 	return 0;
 }
 
