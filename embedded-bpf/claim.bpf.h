@@ -58,8 +58,7 @@ static __always_inline bool claim_own(const struct tcpx_hits *hits, enum tcpx_di
 	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_LOCAL, hits, direction, conn);      \
 	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ACCEPT, hits, direction, conn);     \
 	if (name##_extension.own_kinds)                                                            \
-		(claimed) |=                                                                       \
-			claim_own(hits, direction, conn, &name##_extension, TCPX_EXT_##ID);
+		(claimed) |= claim_own(hits, direction, conn, &name##_extension, TCPX_EXT_##ID);
 
 /* The connection, when this scope contributed a rule. */
 static __always_inline struct tcpx_conn *claim(struct bpf_sock_ops *ctx,

@@ -100,8 +100,8 @@ static __always_inline const struct tcpx_rule *policy_in(const void *profile, __
 /* Has the scope a rule of this kind for connections of this direction? Verifiers know it. */
 static __always_inline bool policy_has(__u32 ext, __u32 kind, enum tcpx_direction direction)
 {
-	const __u32 kinds = direction == TCPX_DIRECTION_TO ? config.kinds_to[ext]
-							   : config.kinds_from[ext];
+	const __u32 kinds =
+		direction == TCPX_DIRECTION_TO ? config.kinds_to[ext] : config.kinds_from[ext];
 
 	return kinds & 1U << kind;
 }

@@ -8,8 +8,8 @@
 /* An experiment: is it this extension's? Then its exchange takes it, or itself. `exid` is not 0,
  * which stands for what an extension does not have. */
 static __always_inline void receive_experiment(struct tcpx_conn *conn, __u32 ext,
-					       const struct tcpx_extension *x,
-					       const __u8 *option, __u32 len, __u16 exid)
+					       const struct tcpx_extension *x, const __u8 *option,
+					       __u32 len, __u16 exid)
 {
 	struct tcpx_exchange *ours = exchange_at(conn, x->ours);
 	struct tcpx_exchange *peers = exchange_at(conn, x->peers);

@@ -25,7 +25,11 @@ const has = (rules: readonly Rule[], of: Rule) =>
 
 test("a rule is of the direction that it names, and of both where it names none", () => {
   for (const { name } of extensions) {
-    const [ask, local, accept] = [rule(name, "ask", "to"), rule(name, "local", "both"), rule(name, "accept", "from")];
+    const [ask, local, accept] = [
+      rule(name, "ask", "to"),
+      rule(name, "local", "both"),
+      rule(name, "accept", "from"),
+    ];
     const all = [ask, local, accept];
     expect([has(all, ask), has(all, local), has(all, accept)]).toEqual([["to"], ["to", "from"], ["from"]]);
     expect(has([ask], accept)).toEqual([]);
