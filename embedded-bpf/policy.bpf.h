@@ -106,7 +106,8 @@ static __always_inline bool policy_has(__u32 ext, __u32 kind, enum tcpx_directio
 	return kinds & 1U << kind;
 }
 
-/* Where policy_has() says so. Longest prefix first, then the exact port. */
+/* Longest prefix first, then the exact port. At the place 0, of a kind that no rule has, stands
+ * none. */
 static __always_inline const struct tcpx_rule *policy_rule(const struct tcpx_hits *hits, __u32 ext,
 							   __u32 kind)
 {
