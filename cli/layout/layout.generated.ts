@@ -318,7 +318,7 @@ export const structs = {
     },
   },
   tcpx_config: {
-    size: 5696,
+    size: 5760,
     fields: {
       layout: { offset: 0, type: "u32" },
       rule_count: { offset: 4, type: "u32" },
@@ -337,8 +337,9 @@ export const structs = {
       uses: { offset: 4504, type: "u32" },
       reserved: { offset: 4508, type: "u32" },
       places: { offset: 4512, type: "u16", dims: [16, 32] },
-      kinds_from: { offset: 5536, type: "u32", dims: [16] },
-      exids: { offset: 5600, type: "u16", dims: [16, 3] },
+      kinds_to: { offset: 5536, type: "u32", dims: [16] },
+      kinds_from: { offset: 5600, type: "u32", dims: [16] },
+      exids: { offset: 5664, type: "u16", dims: [16, 3] },
     },
   },
   tcpx_conn: {
