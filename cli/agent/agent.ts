@@ -10,6 +10,7 @@ import { Engine } from "./engine.ts";
 import { openParts } from "./engine-parts.ts";
 import { type AgentAnswer, identity } from "./health.ts";
 import { END_MS, waitLock } from "./lock.ts";
+import { missingHere, refusedHere, troubles } from "./rights.ts";
 import { clearRunDir, RUN_DIR } from "./run-dir.ts";
 import { AgentServer } from "./server.ts";
 import { type AgentRequest, askAgent } from "./socket.ts";
@@ -84,6 +85,10 @@ class Agent {
 
   private report(): AgentAnswer {
     const { engine } = this;
+    const missing = missingHere(this.lib);
+    const thread = engine.stats();
+    const wantsThinner = this.last.thinning.length > 0;
+    const refused = wantsThinner && engine.thinning ? undefined : refusedHere(this.lib);
     return {
       ...identity(),
       pid: process.pid,
@@ -96,9 +101,12 @@ class Agent {
       mark_bits: engine.markBits,
       unserved: engine.unserved,
       cpu_ms: Math.round((process.cpuUsage().user + process.cpuUsage().system) / 1000),
-      thread: engine.stats() ?? null,
+      thread: thread ?? null,
       counters: [...engine.counters()],
-      problems: engine.problems,
+      problems: [...engine.problems, ...troubles(thread, missing)],
+      capabilities_missing: missing.map((name) => `CAP_${name}`),
+      can_send: refused === undefined,
+      refused: (wantsThinner && refused?.code) || null,
     };
   }
 

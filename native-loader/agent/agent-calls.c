@@ -71,8 +71,22 @@ int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out)
 		.most = a->served.most,
 		.foreign = a->foreign,
 		.turned_away = a->turned_away,
+		.troubled = a->troubled,
+		.trouble_with = a->trouble_with,
+		.trouble_errno = a->trouble_errno,
+		.unfound = a->unfound,
 	};
 	return 0;
+}
+
+int tcpx_raw_sockets(void)
+{
+	struct flush f;
+	int err = flush_open(&f);
+
+	if (!err)
+		flush_close(&f);
+	return err;
 }
 
 int tcpx_routes_check(unsigned int mark_bits, char *why, int cap)

@@ -26,6 +26,7 @@ struct agent {
 	bool stopping;
 	_Atomic uint64_t notices, namespaces, route_changes, route_errors;
 	_Atomic uint64_t foreign, turned_away;
+	_Atomic uint64_t troubled, trouble_with, trouble_errno, unfound;
 };
 
 /* With the callers' lock held: hands the command over and waits. */

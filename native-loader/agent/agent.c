@@ -65,6 +65,10 @@ static void note_figures(struct agent *a)
 	a->namespaces = a->served.count;
 	a->foreign = a->served.foreign;
 	a->turned_away = a->served.turned_away;
+	a->troubled = a->served.troubled;
+	a->trouble_with = a->served.trouble.with;
+	a->trouble_errno = (uint64_t)-a->served.trouble.err;
+	a->unfound = a->served.unfound;
 }
 
 static void carry_out(struct agent *a)

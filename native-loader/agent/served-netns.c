@@ -132,6 +132,14 @@ void netns_decline(struct served *s, uint32_t inode, int err)
 		publish(s, n, TCPX_SERVED_DECLINED);
 }
 
+/* -EPERM is the word for a foreign owner. */
+void netns_decline_failed(struct served *s, uint32_t inode, struct trouble trouble)
+{
+	netns_decline(s, inode, trouble.err == -EPERM ? -EACCES : trouble.err);
+	if (s->declined && s->declined->inode == inode)
+		s->declined->trouble = trouble;
+}
+
 static void take_out(struct namespace **at, const struct namespace *n)
 {
 	while (*at != n)
@@ -225,6 +233,14 @@ void netns_close_flush(struct served *s, struct namespace *n)
 	n->flush_ns = 0;
 }
 
+static void note(struct namespace *n, enum trouble_with with, int err)
+{
+	if (err)
+		n->trouble = (struct trouble){with, err};
+	else if (n->trouble.with == with)
+		n->trouble.err = 0;
+}
+
 int netns_equip(struct served *s, struct namespace *n)
 {
 	bool open = s->flushing && !n->open;
@@ -233,10 +249,14 @@ int netns_equip(struct served *s, struct namespace *n)
 
 	if (open || route) {
 		err = enter(s, n);
+		note(n, TROUBLE_ENTER, err);
 		if (err)
 			return err;
 		err = open ? open_flush(s, n) : 0;
+		note(n, TROUBLE_RAW, err);
 		route_err = route ? open_routes(s, n) : 0;
+		if (route)
+			note(n, TROUBLE_ROUTES, route_err == -EOPNOTSUPP ? 0 : route_err);
 		come_home(s, n);
 	}
 	if (n->open && !(n->flags & TCPX_SERVED_FLUSH))

@@ -26,6 +26,7 @@
 /* Takes the descriptor over. */
 static int adopt(struct served *s, uint32_t inode, int fd)
 {
+	struct trouble trouble;
 	struct namespace *n;
 	int err;
 
@@ -43,8 +44,12 @@ static int adopt(struct served *s, uint32_t inode, int fd)
 	err = netns_equip(s, n);
 	if (n->open || n->routes)
 		return err;
+	trouble = n->trouble;
 	netns_forget(s, n);
-	if (err) /* nothing works there: not again for a while */
+	/* nothing works there: not again for a while */
+	if (trouble.err)
+		netns_decline_failed(s, inode, trouble);
+	else if (err)
 		netns_decline(s, inode, err);
 	return err;
 }
@@ -70,6 +75,8 @@ static void take_found(struct served *s, const struct wanted *found)
 		close(found->fd);
 	else if (found->fd >= 0)
 		adopt_own(s, found->inode, found->fd);
+	else if (!known && found->err)
+		netns_decline_failed(s, found->inode, (struct trouble){TROUBLE_ENTER, found->err});
 	else if (!known)
 		netns_decline(s, found->inode, -ENOENT);
 }
@@ -298,7 +305,9 @@ static void look_after(struct served *s, struct namespace *n, uint64_t now)
 
 static uint64_t forgotten_at(const struct namespace *n)
 {
-	return n->known_ns + (n->err == -EPERM ? FOREIGN_NS : IDLE_NS);
+	bool told = n->err == -EPERM || n->err == -ENOENT || n->trouble.err;
+
+	return n->known_ns + (told ? FOREIGN_NS : IDLE_NS);
 }
 
 /* In the map only for a while: the number may be another namespace's by now. */
@@ -342,6 +351,22 @@ static void scan(struct served *s, uint64_t now)
 		s->scan_ns = now + SCAN_NS;
 }
 
+/* What `status` is told. */
+static void take_stock(struct served *s)
+{
+	struct namespace *lists[] = {s->first, s->declined};
+
+	s->troubled = s->unfound = 0;
+	for (unsigned int i = 0; i < 2; i++) {
+		for (struct namespace *n = lists[i]; n; n = n->next) {
+			s->unfound += n->err == -ENOENT;
+			s->troubled += n->trouble.err != 0;
+			if (n->trouble.err)
+				s->trouble = n->trouble;
+		}
+	}
+}
+
 static uint64_t sooner(uint64_t at, uint64_t than)
 {
 	return at && (!than || at < than) ? at : than;
@@ -364,6 +389,7 @@ int served_tick(struct served *s)
 		next = n->next;
 		first = sooner(look_after_declined(s, n, now), first);
 	}
+	take_stock(s);
 	for (n = s->first; n; n = n->next)
 		first = sooner(n->flush_ns, sooner(n->routes_ns, first));
 	first = sooner(s->scan_ns, sooner(s->wanteds ? s->search_ns : 0, first));

@@ -14,6 +14,14 @@
 
 struct routes;
 
+/* What the agent was kept from in a namespace; not by the routing there, which has its own word. */
+enum trouble_with { TROUBLE_ENTER = 1, TROUBLE_RAW, TROUBLE_ROUTES };
+
+struct trouble {
+	enum trouble_with with;
+	int err; /* 0: none */
+};
+
 /* One that is served, or that is known not to be. */
 struct namespace
 {
@@ -32,6 +40,7 @@ struct namespace
 	bool open;	     /* raw sockets */
 	_Atomic bool used;   /* since they were last looked after */
 	bool refused;	     /* its routing cannot carry ACKs at once */
+	struct trouble trouble;
 };
 
 struct served {
@@ -58,6 +67,11 @@ struct served {
 	unsigned int foreign; /* of these, of another user namespace */
 	uint64_t turned_away; /* requests, because `most` are served */
 	char reason[200];
+
+	/* Of the last minute. */
+	unsigned int troubled;	/* namespaces where something failed */
+	struct trouble trouble; /* of one of them */
+	unsigned int unfound;	/* that were wanted, and are of nobody that is seen */
 };
 
 int served_open(struct served *s);

@@ -83,6 +83,7 @@ export const SYMBOLS = {
   tcpx_agent_reason: { args: [p, p, i32], returns: i32 },
   tcpx_agent_stats: { args: [p, p], returns: i32 },
   tcpx_agent_stop: { args: [p], returns: i32 },
+  tcpx_raw_sockets: { args: [], returns: i32 },
   tcpx_routes_sweep: { args: [], returns: i32 },
   tcpx_routes_check: { args: [u32, p, i32], returns: i32 },
 } as const;

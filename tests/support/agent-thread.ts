@@ -26,7 +26,7 @@ export class Agent {
   }
 
   stats() {
-    const out = new BigUint64Array(10);
+    const out = new BigUint64Array(14);
     unwrap("stats", this.lib.tcpx_agent_stats(this.handle, out));
     const [flushed, failed, notices, namespaces, cpuNs] = [...out].map(Number) as [
       number,
