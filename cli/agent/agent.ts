@@ -10,6 +10,7 @@ import { Engine } from "./engine.ts";
 import { openParts } from "./engine-parts.ts";
 import { type AgentAnswer, identity } from "./health.ts";
 import { END_MS, waitLock } from "./lock.ts";
+import { Rest } from "./rest.ts";
 import { missingHere, refusedHere, troubles } from "./rights.ts";
 import { clearRunDir, RUN_DIR } from "./run-dir.ts";
 import { AgentServer } from "./server.ts";
@@ -30,6 +31,7 @@ class Agent {
   private readonly engine: Engine;
   private readonly server = new AgentServer((request) => this.inTurn(request));
   private readonly since = Date.now();
+  private readonly rest: Rest;
   private turn: Promise<unknown> = Promise.resolve();
   /** Of the last plan. */
   private last: Pick<AgentSurvey, "thinning" | "unseen"> = { thinning: [], unseen: [] };
@@ -41,6 +43,7 @@ class Agent {
 
   constructor(private readonly lib: Bridge) {
     this.engine = new Engine(openParts(lib));
+    this.rest = new Rest(lib);
   }
 
   async start(): Promise<AgentAnswer> {
@@ -54,6 +57,7 @@ class Agent {
   private inTurn(request: AgentRequest, by = "tcpx agent --stop"): Promise<AgentAnswer> {
     const answer = this.turn.then(() => this.answer(request, by));
     this.turn = answer.catch(() => {});
+    this.rest.soon();
     return answer;
   }
 
@@ -76,6 +80,7 @@ class Agent {
   /** Whoever comes from now on finds no socket, and starts the next agent, which waits for our lock. */
   private end(outcome: Outcome): Promise<void> {
     this.ending ??= (async () => {
+      this.rest.end();
       this.server.close();
       await this.engine[Symbol.asyncDispose]();
       this.finish(outcome);

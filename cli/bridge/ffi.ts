@@ -57,6 +57,7 @@ export const symbols = {
   tcpx_write_now: { args: [i32, ptr, u32], returns: i32 }, // int fd, const void *data, unsigned size
   tcpx_algorithm_load: { args: [ptr], returns: i32 }, // const char *name
   tcpx_jiffy_us: { args: [], returns: i32 },
+  tcpx_leave_file_pages: { args: [], returns: i32 },
   tcpx_raise_memlock: { args: [], returns: i32 },
   tcpx_capabilities: { args: [ptr], returns: i32 }, // u64 *effective
   tcpx_confined: { args: [u64], returns: i32 }, // u64 keep

@@ -69,6 +69,7 @@ export const SYMBOLS = {
   tcpx_packet_socket: { args: [p], returns: i32 },
   tcpx_algorithm_load: { args: [p], returns: i32 },
   tcpx_jiffy_us: { args: [], returns: i32 },
+  tcpx_leave_file_pages: { args: [], returns: i32 },
   tcpx_raise_memlock: { args: [], returns: i32 },
   tcpx_exec_note: { args: [], returns: i32 },
   tcpx_exec_keep: { args: [i32], returns: i32 },
