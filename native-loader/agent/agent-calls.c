@@ -58,7 +58,8 @@ int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out)
 
 	if (!a || !out)
 		return -EINVAL;
-	if (add_cpu(a->thread, &cpu) || (a->flusher.running && add_cpu(a->flusher.thread, &cpu)))
+	if (add_cpu(a->thread, &cpu) || (a->flusher.running && add_cpu(a->flusher.thread, &cpu)) ||
+	    (a->served.copier.running && add_cpu(a->served.copier.thread, &cpu)))
 		return -EIO;
 	*out = (struct tcpx_agent_stats){
 		.flushed = a->flusher.flushed,

@@ -14,7 +14,7 @@ struct tcpx_agent_stats {
 	uint64_t failed;     /* and that the kernel refused */
 	uint64_t notices;    /* requests for a namespace, of the thinner and of `notices` */
 	uint64_t namespaces; /* served at the moment */
-	uint64_t cpu_ns;     /* of both threads */
+	uint64_t cpu_ns;     /* of its threads */
 	uint64_t route_changes;
 	uint64_t route_errors;
 	uint64_t most;	       /* namespaces that are served at once */

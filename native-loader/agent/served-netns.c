@@ -31,7 +31,7 @@ static void publish(struct served *s, struct namespace *n, uint32_t flags)
 {
 	struct tcpx_served value = {.flags = flags};
 
-	if (n->routes && flags & TCPX_SERVED_ROUTES)
+	if (n->routes && !n->copy.away && flags & TCPX_SERVED_ROUTES)
 		value.mark_bits = routes_bits_standing(n->routes);
 	n->flags = flags;
 	pthread_mutex_lock(&s->lock); /* the flusher may be changing it */
@@ -48,7 +48,9 @@ static uint32_t flags_of(const struct namespace *n)
 
 	if (n->routes)
 		flags |= TCPX_SERVED_ROUTES;
-	if (n->refused || (n->routes && !routes_bits_standing(n->routes)))
+	/* those that are being compared may stand in a moment */
+	if (n->refused ||
+	    (n->routes && !n->copy.away && !n->copy.resume_ns && !routes_bits_standing(n->routes)))
 		flags |= TCPX_SERVED_NO_ROUTES;
 	return flags;
 }
@@ -82,8 +84,10 @@ struct namespace *netns_declined(struct served *s, uint32_t inode)
 
 void netns_drop_routes(struct served *s, struct namespace *n, bool broken)
 {
-	if (!n->routes)
+	copier_wait(s, n);
+	if (!n->routes) /* or none any more */
 		return;
+	n->copy.resume_ns = 0;
 	/* explicitly: a guard that is just being made may have it open for a moment longer */
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, routes_fd(n->routes), NULL);
 	if (broken)
@@ -149,6 +153,7 @@ static void take_out(struct namespace **at, const struct namespace *n)
 
 void netns_forget(struct served *s, struct namespace *n)
 {
+	copier_wait(s, n);
 	if (n->fd >= 0 || n->flags)
 		publish(s, n, 0);
 	if (n->fd < 0) {
@@ -194,12 +199,19 @@ static int open_routes(struct served *s, struct namespace *n)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = n};
 	struct routes_place place = {s->home_fd, s->map_fd, n->inode};
-	int err = routes_open(s->mark_bits, &place, &n->routes);
+	int err = routes_open_small(s->mark_bits, &place, &n->routes);
+	bool large = err == -EFBIG;
 
+	if (large)
+		err = 0;
 	if (!err && n->routes &&
 	    epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, routes_fd(n->routes), &event)) {
 		err = -errno;
 		netns_drop_routes(s, n, false);
+	}
+	if (!err && large) {
+		n->copy.opening = true;
+		copier_take(s, n);
 	}
 	n->refused = err != 0;
 	/* this process lives at home, which it keeps alive in any case */

@@ -124,11 +124,20 @@ void served_want(struct served *s, uint32_t inode)
 	want(s, inode);
 }
 
+/* Who has a command wants to know how it ends. */
+static void await_copy(struct served *s, struct namespace *n)
+{
+	if (!n->copy.away || n->copy.awaited)
+		return;
+	n->copy.awaited = true;
+	s->awaited++;
+}
+
 int served_path(struct served *s, const char *path)
 {
 	struct namespace *n;
 	uint32_t inode;
-	int fd = open_netns(path, &inode);
+	int fd = open_netns(path, &inode), err;
 
 	if (fd < 0)
 		return fd;
@@ -136,11 +145,17 @@ int served_path(struct served *s, const char *path)
 	if (n)
 		netns_forget(s, n);
 	n = netns_lookup(s, inode);
-	if (!n)
-		return adopt_own(s, inode, fd);
-	close(fd);
-	n->refused = false;
-	return netns_equip(s, n);
+	if (n) {
+		close(fd);
+		n->refused = false;
+		err = netns_equip(s, n);
+	} else {
+		err = adopt_own(s, inode, fd);
+		n = netns_lookup(s, inode);
+	}
+	if (n)
+		await_copy(s, n);
+	return err;
 }
 
 /* Connections there have their mark and will not ask another time. */
@@ -174,6 +189,10 @@ static void ask_again(struct served *s)
 /* After a call of routes.c. */
 static int judge(struct served *s, struct namespace *n, int err)
 {
+	if (err == -EFBIG) {
+		copier_take(s, n);
+		return 0;
+	}
 	if (err == -ETIMEDOUT) {
 		netns_publish_without(s, n, TCPX_SERVED_ROUTES);
 		netns_drop_routes(s, n, true);
@@ -187,6 +206,7 @@ static int set_bits(struct served *s, struct namespace *n)
 	int err = 0;
 
 	n->refused = false;
+	copier_wait(s, n);
 	if (n->routes && s->mark_bits) {
 		err = judge(s, n, routes_bits(n->routes, s->mark_bits));
 	} else if (n->routes) {
@@ -211,6 +231,8 @@ int served_at_once(struct served *s, unsigned int mark_bits)
 	}
 	if (mark_bits)
 		serve_again(s);
+	for (struct namespace *n = s->first; n; n = n->next)
+		await_copy(s, n);
 	return first;
 }
 
@@ -240,7 +262,7 @@ int served_flush(struct served *s, const struct tcpx_held *held)
 
 int served_follow(struct served *s, struct namespace *n)
 {
-	int err = n->routes ? judge(s, n, routes_handle(n->routes)) : 0;
+	int err = n->routes && !n->copy.away ? judge(s, n, routes_handle(n->routes)) : 0;
 
 	/* after changes, too: the guard of an agent before us may have taken our entry back */
 	if (err)
@@ -295,12 +317,22 @@ static bool is_due(uint64_t at, uint64_t now)
 
 static void look_after(struct served *s, struct namespace *n, uint64_t now)
 {
+	uint32_t inode;
+	bool refused;
+
 	if (is_due(n->flush_ns, now))
 		look_after_flush(s, n, now);
-	if (is_due(n->routes_ns, now))
+	if (is_due(n->copy.resume_ns, now))
+		copier_resume(s, n);
+	if (is_due(n->routes_ns, now) && !n->copy.away)
 		look_after_routes(s, n, now);
-	if ((!n->open && !n->routes) || n->unseen >= UNSEEN_MOST)
-		netns_forget(s, n);
+	if ((n->open || n->routes) && n->unseen < UNSEEN_MOST)
+		return;
+	inode = n->inode;
+	refused = n->refused;
+	netns_forget(s, n);
+	if (refused) /* by what was found in its routes: not again at once */
+		netns_decline(s, inode, -EOPNOTSUPP);
 }
 
 static uint64_t forgotten_at(const struct namespace *n)
@@ -391,7 +423,8 @@ int served_tick(struct served *s)
 	}
 	take_stock(s);
 	for (n = s->first; n; n = n->next)
-		first = sooner(n->flush_ns, sooner(n->routes_ns, first));
+		first = sooner(n->flush_ns, sooner(n->copy.away ? 0 : n->routes_ns,
+						   sooner(n->copy.resume_ns, first)));
 	first = sooner(s->scan_ns, sooner(s->wanteds ? s->search_ns : 0, first));
 	if (!first)
 		return -1;
@@ -437,6 +470,12 @@ int served_open(struct served *s)
 	s->home_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (s->home_fd < 0)
 		return -errno;
+	err = copier_start(s);
+	if (err) {
+		copier_close(s);
+		close(s->home_fd);
+		return err;
+	}
 	if (!fstat(s->home_fd, &home))
 		s->home = (uint32_t)home.st_ino;
 	s->most = most_served();
@@ -459,6 +498,7 @@ void served_close(struct served *s)
 	}
 	while (s->declined)
 		netns_forget(s, s->declined);
+	copier_close(s);
 	free(s->before);
 	close(s->home_fd);
 }

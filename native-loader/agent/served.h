@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "copier.h"
 #include "find-netns.h"
 #include "flush.h"
 
@@ -41,6 +42,15 @@ struct namespace
 	_Atomic bool used;   /* since they were last looked after */
 	bool refused;	     /* its routing cannot carry ACKs at once */
 	struct trouble trouble;
+	struct {
+		uint64_t not_before_ns;
+		uint64_t resume_ns; /* its pause ends; 0: none */
+		int result;
+		bool away;    /* the routes are the copier's */
+		bool opening; /* for the first time */
+		bool awaited; /* by who has a command */
+		char reason[200];
+	} copy;
 };
 
 struct served {
@@ -68,6 +78,10 @@ struct served {
 	uint64_t turned_away; /* requests, because `most` are served */
 	char reason[200];
 
+	struct copier copier;
+	unsigned int awaited; /* comparisons, by a command; agent.c waits for them */
+	int await_err;	      /* of the first one that failed */
+
 	/* Of the last minute. */
 	unsigned int troubled;	/* namespaces where something failed */
 	struct trouble trouble; /* of one of them */
@@ -81,6 +95,7 @@ void served_close(struct served *s);
 void served_want(struct served *s, uint32_t inode);
 /* -EPERM: it belongs to another user namespace; -EUSERS: as many as can be are served. */
 int served_path(struct served *s, const char *path);
+/* What `awaited` counts after it goes on meanwhile. */
 int served_at_once(struct served *s, unsigned int mark_bits);
 /* The only one that another thread may call. */
 int served_flush(struct served *s, const struct tcpx_held *held);

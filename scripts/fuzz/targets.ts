@@ -30,7 +30,7 @@ export const TARGETS: Record<string, Target> = {
   },
   agent: {
     harness: [...HOST, "agent-host", "packet", "bpf"],
-    bridge: new RegExp(`^(${ROUTES}|agent.*|flush.*|served.*|find-netns)$`),
+    bridge: new RegExp(`^(${ROUTES}|agent.*|flush.*|served.*|copier|find-netns)$`),
     runs: 5_000,
     about: "records of both ring buffers, held ACKs, namespaces, sockstat",
   },
