@@ -60,7 +60,7 @@ async function routes(tell: (row: string[]) => void): Promise<void> {
 async function connections(tell: (row: string[]) => void): Promise<void> {
   await using g = await Growth.create();
   const total = size("CONNECTIONS", 10_000);
-  const many = g.thinned(total, 60_000);
+  const many = g.thinned(total, 200_000);
   await many.says();
   await many.says();
   const { dropped, flushed } = await g.counted();
