@@ -109,6 +109,7 @@ class Agent {
       thread: thread ?? null,
       counters: [...engine.counters()],
       problems: [...engine.problems, ...troubles(thread, missing)],
+      denied: engine.denied(),
       capabilities_missing: missing.map((name) => `CAP_${name}`),
       can_send: refused === undefined,
       refused: (wantsThinner && refused?.code) || null,

@@ -5,6 +5,7 @@ import { statSync } from "node:fs";
 import type { ExitCode } from "../base/errors.ts";
 import { version } from "../base/version.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
+import { type Denied, deniedLines } from "./denied.ts";
 import { NO_STATS, type ThreadStats } from "./engine.ts";
 
 /** Which tcpx an agent is of: another one's programs and maps may differ. */
@@ -50,6 +51,8 @@ export interface AgentAnswer extends Identity {
   can_send: boolean;
   /** Exit code for rules that thin, when it could not. */
   refused: ExitCode | null;
+  /** What network namespaces do not get, because of their routing. */
+  denied: Denied[];
 }
 
 /** Is it this very tcpx? */
@@ -84,6 +87,7 @@ export function healthJson(answer: AgentAnswer | undefined): Record<string, unkn
     capabilities_missing: answer.capabilities_missing ?? [], // an older agent does not say
     namespaces_failed: thread?.troubled ?? 0,
     problems: answer.problems,
+    denied: answer.denied.map(({ netns, what, why }) => ({ netns, what, why })),
   };
 }
 
@@ -114,5 +118,6 @@ export function healthText(answer: AgentAnswer | undefined): string {
     `  ${thread.flushed} ACKs sent late (${thread.failed} failed)${routes}${wrong}`,
     ...notServed(thread).map((line) => `  ${line}`),
     ...answer.problems.map((problem) => `  problem: ${problem}`),
+    ...deniedLines(answer.denied).map((line) => `  ${line}`),
   ].join("\n");
 }

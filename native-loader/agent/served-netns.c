@@ -11,30 +11,34 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "held-path.h"
 #include "routes.h"
 #include "served-netns.h"
 
 #define OTHERS_MOST 2048 /* that are remembered as not served */
 
-uint64_t now_ns(void)
+/* What the thinner has noted in an entry that is about to be written anew. */
+static void take_notes(struct namespace *n, uint32_t flags)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
+	if (flags & TCPX_SERVED_USED)
+		n->used = true;
+	if (flags & TCPX_SERVED_IPSEC)
+		n->ipsec_ns = now_ns();
 }
 
 static void publish(struct served *s, struct namespace *n, uint32_t flags)
 {
-	struct tcpx_served value = {.flags = flags};
+	struct tcpx_served value = {.flags = flags}, before = {0};
 
 	if (n->routes && !n->copy.away && flags & TCPX_SERVED_ROUTES)
 		value.mark_bits = routes_bits_standing(n->routes);
 	n->flags = flags;
 	pthread_mutex_lock(&s->lock); /* the flusher may be changing it */
+	if (!bpf_map_lookup_elem(s->map_fd, &n->inode, &before))
+		take_notes(n, before.flags);
+	snprintf(n->pass, sizeof(n->pass), "%s", n->path ? held_path_why(n->path) : "");
 	if (flags)
 		bpf_map_update_elem(s->map_fd, &n->inode, &value, BPF_ANY);
 	else
@@ -44,8 +48,12 @@ static void publish(struct served *s, struct namespace *n, uint32_t flags)
 
 static uint32_t flags_of(const struct namespace *n)
 {
-	uint32_t flags = n->open ? TCPX_SERVED_FLUSH : 0;
+	uint32_t flags = 0;
 
+	if (n->open && n->path)
+		flags |= *held_path_why(n->path) ? TCPX_SERVED_PASS : TCPX_SERVED_FLUSH;
+	if (n->path && held_path_marks(n->path))
+		flags |= TCPX_SERVED_MARKS;
 	if (n->routes)
 		flags |= TCPX_SERVED_ROUTES;
 	/* those that are being compared may stand in a moment */
@@ -53,6 +61,12 @@ static uint32_t flags_of(const struct namespace *n)
 	    (n->routes && !n->copy.away && !n->copy.resume_ns && !routes_bits_standing(n->routes)))
 		flags |= TCPX_SERVED_NO_ROUTES;
 	return flags;
+}
+
+bool netns_is_told_wrong(const struct namespace *n)
+{
+	return flags_of(n) != n->flags ||
+	       (n->path && strncmp(n->pass, held_path_why(n->path), sizeof(n->pass) - 1));
 }
 
 void netns_publish(struct served *s, struct namespace *n)
@@ -168,7 +182,7 @@ void netns_forget(struct served *s, struct namespace *n)
 	pthread_mutex_unlock(&s->lock);
 	netns_drop_routes(s, n, false);
 	if (n->open)
-		flush_close(&n->flush);
+		netns_close_flush(s, n);
 	close(n->fd);
 	s->count--;
 	free(n);
@@ -222,6 +236,19 @@ static int open_routes(struct served *s, struct namespace *n)
 	return netns_check(s, err);
 }
 
+static int open_path(struct served *s, struct namespace *n)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = n};
+	int err = held_path_open(&n->path);
+
+	if (!err && epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, held_path_fd(n->path), &event)) {
+		err = -errno;
+		held_path_close(n->path);
+		n->path = NULL;
+	}
+	return err;
+}
+
 static int open_flush(struct served *s, struct namespace *n)
 {
 	struct flush flush;
@@ -229,6 +256,11 @@ static int open_flush(struct served *s, struct namespace *n)
 
 	if (err)
 		return err;
+	err = open_path(s, n);
+	if (err) {
+		flush_close(&flush);
+		return err;
+	}
 	pthread_mutex_lock(&s->lock);
 	n->flush = flush;
 	n->open = true;
@@ -240,9 +272,14 @@ void netns_close_flush(struct served *s, struct namespace *n)
 {
 	pthread_mutex_lock(&s->lock);
 	flush_close(&n->flush);
-	n->open = false;
+	n->open = n->closing = false;
+	n->pass[0] = 0;
 	pthread_mutex_unlock(&s->lock);
 	n->flush_ns = 0;
+	/* explicitly, as of routes */
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, held_path_fd(n->path), NULL);
+	held_path_close(n->path);
+	n->path = NULL;
 }
 
 static void note(struct namespace *n, enum trouble_with with, int err)
@@ -271,8 +308,11 @@ int netns_equip(struct served *s, struct namespace *n)
 			note(n, TROUBLE_ROUTES, route_err == -EOPNOTSUPP ? 0 : route_err);
 		come_home(s, n);
 	}
-	if (n->open && !(n->flags & TCPX_SERVED_FLUSH))
-		n->flush_ns = now_ns() + IDLE_NS;
+	if (n->open && (n->closing || !n->flush_ns)) {
+		n->closing = false;
+		n->thinned_ns = now_ns();
+		n->flush_ns = n->thinned_ns + IDLE_NS;
+	}
 	netns_publish(s, n);
 	return err ? err : route_err;
 }

@@ -134,6 +134,7 @@ const answer: AgentAnswer = {
   capabilities_missing: [],
   can_send: true,
   refused: null,
+  denied: [],
 };
 
 describe("families", () => {
