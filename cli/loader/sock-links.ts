@@ -128,7 +128,7 @@ export class SockLinks implements Disposable {
     return join(this.dir, `before_${name}`);
   }
 
-  /** @returns false: there is no link yet */
+  /** @returns false: there is no link yet, or none that is attached */
   private update(loaded: Loaded, dir: string, older?: string): boolean {
     const { lib } = this;
     const path = join(dir, loaded.name);
@@ -136,7 +136,11 @@ export class SockLinks implements Disposable {
     using inherited = own || older === undefined ? undefined : openPin(lib, join(older, loaded.name));
     const link = own ?? inherited;
     if (!link) return false;
-    const { progId } = linkInfo(lib, link.fd);
+    const { progId, cgroupId } = linkInfo(lib, link.fd);
+    if (cgroupId === 0n) {
+      removePin(path); // of a link that somebody has detached, which can never have another program
+      return false;
+    }
     const before = this.stack.use(new Fd(lib, unwrap("program before", lib.tcpx_prog_open(progId))));
     this.chain(loaded, before.fd);
     unwrap("link update", lib.tcpx_link_update(link.fd, loaded.program));
