@@ -143,9 +143,9 @@ function detach(lib: Bridge, dir: string): void {
   }
 }
 
-/** Removes the generations that the link does not use. */
-export function removeOldGenerations(scope: string, currentProgId: number | undefined): void {
-  for (const name of listPins(scope)) {
+/** Removes the generations that the link does not use. @param names in the scope's directory */
+export function removeOldGenerations(scope: string, currentProgId: number, names: readonly string[]): void {
+  for (const name of names) {
     if (name.startsWith("gen-") && name !== `gen-${currentProgId}`) removeTree(join(scope, name));
   }
 }

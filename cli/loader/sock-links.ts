@@ -20,7 +20,7 @@ import { attachError } from "./attach-error.ts";
 import { inCgroup } from "./cgroup-open.ts";
 import type { Generation } from "./generation.ts";
 import { loadError } from "./load-error.ts";
-import { detachLink, generationDir, linksIn, removePin, scopeDir, sockPin, sockPinOf } from "./pins.ts";
+import { detachLink, generationDir, removePin, scopeDir, sockPin, sockPinOf } from "./pins.ts";
 import type { ScopeHead } from "./state.ts";
 
 /** Maps of the generation that they use, as far as an object has them. */
@@ -190,9 +190,10 @@ export class SockLinks implements Disposable {
 /**
  * Makes the links of a scope what the generation in force has: one that it does not have goes, one that a killed
  * command has changed gets its program back.
+ * @param names in the directory
  */
-export function settleLinks(lib: Bridge, dir: string, progId: number): void {
-  for (const name of linksIn(dir)) {
+export function settleLinks(lib: Bridge, dir: string, progId: number, names: readonly string[]): void {
+  for (const name of names) {
     if (!sockPinOf(name)) continue;
     using program = openPin(lib, join(generationDir(dir, progId), name));
     if (!program) {

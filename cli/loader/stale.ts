@@ -35,8 +35,9 @@ export function removeStale(lib: Bridge, held: Lock): ScopeHead[] {
       // of an older layout: what a killed take-over has made serves its links until the next one
       if (state.layout !== LAYOUT_VERSION) continue;
       const dir = pins.scopeDir(held.bpffs, id);
-      if (!state.damaged) settleLinks(lib, dir, state.progId);
-      pins.removeOldGenerations(dir, state.progId);
+      const names = listPins(dir);
+      if (!state.damaged) settleLinks(lib, dir, state.progId, names);
+      pins.removeOldGenerations(dir, state.progId, names);
       continue;
     }
     if (state) gone.push(state);

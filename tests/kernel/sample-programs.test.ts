@@ -155,6 +155,41 @@ describeIf(needs.ok, needs.reason)("programs of other types", () => {
     expect((await peer.sockName(fd)).addr).toBe("127.0.0.7");
   });
 
+  test.each(["127.0.0.1", "::ffff:127.0.0.1"])(
+    "a socket that connects again to %s has the rule of now",
+    async (to) => {
+      const { peer } = u.client;
+      const { fd: listener, port } = await peer.listen(PLAIN);
+      const again = async (fd: number) => {
+        await peer.connectFd(fd, to, port);
+        await peer.accept(listener);
+        return (await peer.sockName(fd)).addr.replace("::ffff:", "");
+      };
+      const refused = async () => {
+        const fd = await peer.socket(to === PLAIN ? 4 : 6);
+        await rule("set 127.0.0.7");
+        await expect(peer.connectFd(fd, to, 1)).rejects.toThrow("ECONNREFUSED");
+        await peer.disconnect(fd);
+        return fd;
+      };
+      const same = await refused();
+      expect([await again(same), await peer.getoptHex(same, IPPROTO_TCP, OPTION)]).toEqual([
+        "127.0.0.7",
+        "7f000007",
+      ]);
+      const other = await refused();
+      await rule("set 127.0.0.8");
+      expect([await again(other), await peer.getoptHex(other, IPPROTO_TCP, OPTION)]).toEqual([
+        "127.0.0.8",
+        "7f000008",
+      ]);
+      const exempt = await refused();
+      await rule("set none");
+      expect(await again(exempt)).toBe(PLAIN);
+      expect((await status()).counters["bind-address"]).toMatchObject({ kept: 0, errors: 0 });
+    },
+  );
+
   test("the address that an application has chosen stays; one that the host lacks stops nothing", async () => {
     const { peer } = u.client;
     await rule("set 127.0.0.7");
