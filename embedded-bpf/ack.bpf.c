@@ -4,8 +4,10 @@
  * ACKs back that carry no news the sender needs yet. A held ACK is sent by the agent when its time
  * comes, unless a later segment has made it needless.
  */
+#include "thin_rewritten.bpf.h"
 #include "thin_hold.bpf.h"
 #include "thin_judge.bpf.h"
+#include "thin_path.bpf.h"
 
 /* Holds it back when it can be sent later, and says what became of it. */
 static __always_inline __u32 thin_drop(struct __sk_buff *skb, struct bpf_sock *sk,
@@ -17,6 +19,7 @@ static __always_inline __u32 thin_drop(struct __sk_buff *skb, struct bpf_sock *s
 	struct tcpx_held copy = {
 		.event = TCPX_THIN_EVENT_HELD,
 		.netns = netns,
+		.cookie = bpf_get_socket_cookie(skb),
 		.mark = skb->mark,
 		.bound_if = sk->bound_dev_if,
 		.ifindex = skb->ifindex,
@@ -25,20 +28,24 @@ static __always_inline __u32 thin_drop(struct __sk_buff *skb, struct bpf_sock *s
 	struct tcpx_served *service = bpf_map_lookup_elem(&served, &netns);
 	__u32 len = skb->len;
 
+	if (thin_is_special(skb, sk, seg, tp))
+		return TCPX_THIN_PATH;
+	if (service && thin_is_led_elsewhere(skb, service, tp))
+		return TCPX_THIN_PATH;
 	if (!service || !(service->flags & TCPX_SERVED_FLUSH)) {
 		if (!service || !(service->flags & TCPX_SERVED_DECLINED))
 			thin_want(flow, netns, now);
 		return TCPX_THIN_UNSERVED;
 	}
-	if (!thin_is_own(skb, sk, seg) || (reader_stalled && thin_reader_stalled(now)))
+	if (!thin_is_own(skb, sk, seg) || thin_is_rewritten(skb, seg, tp) ||
+	    (reader_stalled && thin_reader_stalled(now)))
 		return TCPX_THIN_UNSERVED;
 	if (!thin_copy(skb, copy.packet, len))
 		return TCPX_THIN_UNSERVED;
 	copy.len = len;
 	if (!thin_hold(skb, ack->rule, &copy, now, thin_delay(ack, thin_rtt(tp)) * 1000ULL))
 		return TCPX_THIN_UNSERVED;
-	if (!(service->flags & TCPX_SERVED_USED))
-		__sync_fetch_and_or(&service->flags, TCPX_SERVED_USED);
+	thin_note(service, TCPX_SERVED_USED);
 	flow->holding = 1;
 	flow->timed = 1;
 	return TCPX_THIN_DROPPED;
@@ -102,8 +109,12 @@ SEC("cgroup_skb/egress") int ack_egress(struct __sk_buff *skb)
 	if (!sk)
 		return 1;
 	ack = thin_strategy(sk);
-	if (!ack || !thin_parse(skb, &seg))
+	if (!ack || !thin_parse(skb, &seg)) {
+		flow = bpf_sk_storage_get(&flows, sk, NULL, 0);
+		if (flow && flow->holding) /* from before the rule went, or IP options came */
+			thin_forget(skb, flow, false);
 		return 1;
+	}
 	flow = bpf_sk_storage_get(&flows, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!flow || !tp)

@@ -52,7 +52,7 @@ __noinline int on_connect(struct bpf_sock_ops *ctx)
 		return 0;
 	TCPX_CALL(start, ctx, conn)
 	if (any_speaks(conn))
-		path_choose(ctx);
+		path_choose(ctx, conn);
 	return 0;
 }
 
@@ -134,7 +134,7 @@ __noinline int on_received(struct bpf_sock_ops *ctx)
 	struct tcpx_conn *conn;
 	bool waits;
 
-	conn = passive(ctx) ? conn_claim(ctx, TCPX_DIRECTION_FROM) : conn_own(ctx);
+	conn = passive(ctx) ? claim_accepted(ctx) : conn_own(ctx);
 	if (!conn && passive(ctx)) {
 		conn = conn_own(ctx); /* a simultaneous open: claimed when it was opened */
 		if (conn && conn->since_ns)

@@ -2,12 +2,15 @@
 // What the agent keeps going: one loaded thinner, its attachments, and the thread in the bridge. Follows a
 // plan from step to step; where it comes from is sync.ts, what the parts are is parts.ts.
 
+import type { Denied } from "./denied.ts";
 import type { AgentPlan, AgentScope } from "./sync.ts";
 
 /** cli/agent/thinner.ts */
 export interface Thinner extends Disposable {
   /** Ring buffer with the ACKs whose time has come. */
   readonly heldFd: number;
+  /** Map of the connections that hold ACKs back. */
+  readonly holdsFd: number;
   attach(cgroupId: bigint, cgroupFd: number): void;
   detach(cgroupId: bigint): void;
   /** By rule id, in the order of enum tcpx_thin_counter. */
@@ -26,6 +29,7 @@ export const THREAD_STATS = [
   "most",
   "foreign",
   "turnedAway",
+  "outdated",
 ] as const;
 
 /**
@@ -43,6 +47,8 @@ export interface Thread {
   /** @throws when the namespace's routing cannot carry at-once */
   serve(netnsPath: string): void;
   stats(): ThreadStats;
+  /** What network namespaces do not get. */
+  denied(): Denied[];
   /** Ends it and removes rules and tables. */
   stop(): void;
 }
@@ -61,7 +67,8 @@ export interface Parts {
   maps(): Maps | undefined;
   /** @throws where the kernel cannot thin */
   thinner(maps: Maps): Promise<Thinner>;
-  thread(heldFd: number, maps: Maps): Thread;
+  /** The descriptors are the thinner's, or -1. */
+  thread(heldFd: number, maps: Maps, holdsFd: number): Thread;
   /** @throws when the cgroup has gone */
   attach(thinner: Thinner, scope: AgentScope): Disposable;
   /** As long as an ACK can be held back, milliseconds. */
@@ -103,6 +110,10 @@ export class Engine implements AsyncDisposable {
 
   stats(): ThreadStats | undefined {
     return this.running?.thread.stats();
+  }
+
+  denied(): Denied[] {
+    return this.running?.thread.denied() ?? [];
   }
 
   counters(): Map<number, number[]> {
@@ -162,7 +173,7 @@ export class Engine implements AsyncDisposable {
       this.problems.push(message(error)); // acknowledging at once needs no thinner
     }
     try {
-      const thread = this.parts.thread(thinner?.heldFd ?? -1, maps);
+      const thread = this.parts.thread(thinner?.heldFd ?? -1, maps, thinner?.holdsFd ?? -1);
       this.running = { maps, thread, thinner, attached: new Map(), markBits: 0, carried: 0 };
       return this.running;
     } catch (error) {

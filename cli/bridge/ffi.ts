@@ -71,11 +71,15 @@ export const symbols = {
   tcpx_exec: { args: [ptr, u64, ptr, u64], returns: i32 }, // const char *argv, size_t, const char *envp, size_t
   tcpx_run_watch: { args: [ptr, u64], returns: i32 }, // const char *argv, size_t
   tcpx_agent_start: { args: [i32, i32, i32, ptr], returns: i32 }, // held, notices, served, void **out
+  tcpx_agent_holds: { args: [u64, i32], returns: i32 }, // void *agent, holds
   tcpx_agent_at_once: { args: [u64, u32], returns: i32 }, // void *agent, unsigned mark_bits
   tcpx_agent_serve: { args: [u64, ptr], returns: i32 }, // void *agent, const char *netns_path
   tcpx_agent_reason: { args: [u64, ptr, i32], returns: i32 }, // void *agent, char *out, int cap
+  tcpx_agent_denied: { args: [u64, ptr, i32], returns: i32 }, // void *agent, char *out, int cap
   tcpx_agent_stats: { args: [u64, ptr], returns: i32 }, // void *agent, struct tcpx_agent_stats *
   tcpx_agent_stop: { args: [u64], returns: i32 },
+  tcpx_held_path: { args: [ptr, i32], returns: i32 }, // char *why, int cap
+  tcpx_ipsec_policies: { args: [], returns: i32 },
   tcpx_routes_sweep: { args: [], returns: i32 },
   tcpx_routes_check: { args: [u32, ptr, i32], returns: i32 }, // unsigned mark_bits, char *why, int cap
 } as const;

@@ -183,6 +183,9 @@ export const ServedFlag = {
   USED: 4,
   NO_ROUTES: 8,
   DECLINED: 16,
+  PASS: 32,
+  MARKS: 64,
+  IPSEC: 128,
 } as const;
 
 export const Silence = {
@@ -213,9 +216,10 @@ export const ThinCounter = {
   SMALL: 7,
   WINDOW: 8,
   UNSERVED: 9,
-  DROPPED: 10,
-  FLUSHED: 11,
-  COUNT: 12,
+  PATH: 10,
+  DROPPED: 11,
+  FLUSHED: 12,
+  COUNT: 13,
 } as const;
 
 export const ThinEvent = {
@@ -314,7 +318,7 @@ export const structs = {
     },
   },
   tcpx_config: {
-    size: 5696,
+    size: 5760,
     fields: {
       layout: { offset: 0, type: "u32" },
       rule_count: { offset: 4, type: "u32" },
@@ -333,8 +337,9 @@ export const structs = {
       uses: { offset: 4504, type: "u32" },
       reserved: { offset: 4508, type: "u32" },
       places: { offset: 4512, type: "u16", dims: [16, 32] },
-      kinds_from: { offset: 5536, type: "u32", dims: [16] },
-      exids: { offset: 5600, type: "u16", dims: [16, 3] },
+      kinds_to: { offset: 5536, type: "u32", dims: [16] },
+      kinds_from: { offset: 5600, type: "u32", dims: [16] },
+      exids: { offset: 5664, type: "u16", dims: [16, 3] },
     },
   },
   tcpx_conn: {
@@ -421,17 +426,20 @@ export const structs = {
     },
   },
   tcpx_held: {
-    size: 108,
+    size: 128,
     fields: {
       event: { offset: 0, type: "u32" },
       netns: { offset: 4, type: "u32" },
-      mark: { offset: 8, type: "u32" },
-      bound_if: { offset: 12, type: "u32" },
-      ifindex: { offset: 16, type: "u32" },
-      version: { offset: 20, type: "u8" },
-      len: { offset: 21, type: "u8" },
-      reserved: { offset: 22, type: "u8", dims: [2] },
-      packet: { offset: 24, type: "u8", dims: [84] },
+      cookie: { offset: 8, type: "u64" },
+      passed: { offset: 16, type: "u32" },
+      mark: { offset: 20, type: "u32" },
+      bound_if: { offset: 24, type: "u32" },
+      ifindex: { offset: 28, type: "u32" },
+      version: { offset: 32, type: "u8" },
+      len: { offset: 33, type: "u8" },
+      reserved: { offset: 34, type: "u8", dims: [2] },
+      packet: { offset: 36, type: "u8", dims: [84] },
+      unused: { offset: 120, type: "u8", dims: [4] },
     },
   },
   tcpx_iw_conn: {
@@ -656,9 +664,9 @@ export const structs = {
     },
   },
   tcpx_thin_counters: {
-    size: 96,
+    size: 104,
     fields: {
-      count: { offset: 0, type: "u64", dims: [12] },
+      count: { offset: 0, type: "u64", dims: [13] },
     },
   },
   tcpx_uto_conn: {

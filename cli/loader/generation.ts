@@ -13,7 +13,7 @@ import { type Rule, valueWords } from "../policy/rule.ts";
 import { collectAfter } from "../system/garbage.ts";
 import type { Site } from "../wire/site.ts";
 import { loadError } from "./load-error.ts";
-import { encodeProfiles, kindsFrom, type Profiles, planProfiles, usesOf } from "./profiles.ts";
+import { encodeProfiles, kindsOf, type Profiles, planProfiles, usesOf } from "./profiles.ts";
 import { encodeExids, encodeKeys, encodeNamespaces, encodeRules, encodeSite, recordSize } from "./records.ts";
 import { RESET_PROGRAM } from "./reset-link.ts";
 import type { ScopeHead } from "./state.ts";
@@ -153,7 +153,8 @@ export async function loadGeneration(lib: Bridge, recipe: Recipe): Promise<Gener
     site: encodeSite(site),
     uses: usesOf(rules) | recipe.usesAround,
     places: plan.places,
-    kinds_from: kindsFrom(rules),
+    kinds_to: kindsOf(rules, "to"),
+    kinds_from: kindsOf(rules, "from"),
     exids: encodeExids(site),
   };
   const sizes = {

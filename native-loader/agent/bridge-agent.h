@@ -20,9 +20,10 @@ struct tcpx_agent_stats {
 	uint64_t most;	      /* namespaces that are served at once */
 	uint64_t foreign;     /* in the last minute: of other user namespaces, so not served */
 	uint64_t turned_away; /* requests for a namespace beyond `most` */
+	uint64_t outdated;    /* held ACKs that were not sent: something newer had gone */
 };
 
-_Static_assert(sizeof(struct tcpx_agent_stats) == 80, "layout known to TypeScript");
+_Static_assert(sizeof(struct tcpx_agent_stats) == 88, "layout known to TypeScript");
 
 /* held_fd: the thinner's ring buffer, or -1; notices_fd: one of u32 inode numbers of network
  * namespaces, or -1; served_fd: hash of these numbers to struct tcpx_served, emptied here.
@@ -30,6 +31,10 @@ _Static_assert(sizeof(struct tcpx_agent_stats) == 80, "layout known to TypeScrip
  * sleep without a timeout when nothing is served.
  */
 TCPX_API int tcpx_agent_start(int held_fd, int notices_fd, int served_fd, void **out);
+/* The thinner's map `holds`, which stays open until the agent stops: held ACKs that are older than
+ * what has gone since are not sent. 0 or -errno.
+ */
+TCPX_API int tcpx_agent_holds(void *agent, int holds_fd);
 /* Bits of SO_MARK that ask for ACKs at once, in all served namespaces; 0: rules and tables
  * go. The first error of a namespace, after all of them were tried.
  */
@@ -41,9 +46,20 @@ TCPX_API int tcpx_agent_at_once(void *agent, unsigned int mark_bits);
 TCPX_API int tcpx_agent_serve(void *agent, const char *netns_path);
 /* Why routing could last not carry ACKs at once; returns its length, 0: it always could. */
 TCPX_API int tcpx_agent_reason(void *agent, char *out, int cap);
+/* What the agent does not do in namespaces that it serves, and why: lines "INODE WHAT REASON",
+ * where WHAT is "thinned". Their length; whole lines only, as many as there is room for.
+ */
+TCPX_API int tcpx_agent_denied(void *agent, char *out, int cap);
 TCPX_API int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out);
 /* Ends and joins the threads, empties `served`, removes rules and tables; the handle is gone. */
 TCPX_API int tcpx_agent_stop(void *agent);
+/* Would held ACKs leave the calling thread's network namespace as the connections' own do?
+ * -EOPNOTSUPP: routing may lead them elsewhere, and why, as one line; -EPERM: it belongs to another
+ * user namespace, so that nothing is held there. Changes nothing.
+ */
+TCPX_API int tcpx_held_path(char *why, int cap);
+/* IPsec policies for what the calling thread's network namespace sends: their number, or -errno. */
+TCPX_API int tcpx_ipsec_policies(void);
 /* Removes what an agent and its guard, both killed, have left in the network namespace of the
  * calling thread: the number of rules and routes. -EPERM: it belongs to another user namespace, so
  * no agent was there. Not while an agent serves it.

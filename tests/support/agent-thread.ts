@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The thread of the bridge that sends held ACKs and serves namespaces, started by this process itself.
+import { type Denied, parseDenied } from "../../cli/agent/denied.ts";
 import { type Bridge, cstr, unwrap } from "../../cli/bridge/bridge.ts";
 
 export class Agent {
@@ -10,10 +11,12 @@ export class Agent {
     heldFd: number,
     servedFd: number,
     noticesFd = -1,
+    holdsFd = -1,
   ) {
     const out = new BigUint64Array(1);
     unwrap("agent", lib.tcpx_agent_start(heldFd, noticesFd, servedFd, out));
     this.handle = out[0]!;
+    if (holdsFd >= 0) unwrap("holds", lib.tcpx_agent_holds(this.handle, holdsFd));
   }
 
   serve(netns: string): void {
@@ -25,8 +28,15 @@ export class Agent {
     unwrap("at once", this.lib.tcpx_agent_at_once(this.handle, markBits));
   }
 
+  /** What it does not do, and where. */
+  denied(): Denied[] {
+    const text = new Uint8Array(8192);
+    const length = unwrap("denied", this.lib.tcpx_agent_denied(this.handle, text, text.length));
+    return parseDenied(new TextDecoder().decode(text.subarray(0, length)));
+  }
+
   stats() {
-    const out = new BigUint64Array(10);
+    const out = new BigUint64Array(11);
     unwrap("stats", this.lib.tcpx_agent_stats(this.handle, out));
     const [flushed, failed, notices, namespaces, cpuNs] = [...out].map(Number) as [
       number,
@@ -35,7 +45,7 @@ export class Agent {
       number,
       number,
     ];
-    return { flushed, failed, notices, namespaces, cpuNs };
+    return { flushed, failed, notices, namespaces, cpuNs, outdated: Number(out[10]) };
   }
 
   stop(): void {

@@ -6,6 +6,7 @@
 import { openSync, statSync } from "node:fs";
 import { Thinner } from "../../cli/agent/thinner.ts";
 import { bridge } from "../../cli/bridge/bridge.ts";
+import { ThinCounter } from "../../cli/layout/layout.generated.ts";
 import { Agent } from "./agent-thread.ts";
 import { setStrategy } from "./thinner-lab.ts";
 
@@ -13,12 +14,12 @@ const cgroup = process.argv[2]!;
 const lib = await bridge();
 const thinner = await Thinner.load(lib);
 thinner.attach(statSync(cgroup, { bigint: true }).ino, openSync(cgroup, "r"));
-const agent = new Agent(lib, thinner.heldFd, thinner.servedFd);
+const agent = new Agent(lib, thinner.heldFd, thinner.servedFd, -1, thinner.holdsFd);
 console.log("attached");
 for await (const line of console) {
   const [pid, fd, every, delay] = line.split(" ").map(Number) as [number, number, number, number];
   if (line === "stats") {
-    const dropped = thinner.counters().get(1)?.[10] ?? 0;
+    const dropped = thinner.counters().get(1)?.[ThinCounter.DROPPED] ?? 0;
     console.log(JSON.stringify({ dropped, ...agent.stats() }));
     continue;
   }

@@ -51,7 +51,7 @@ static __always_inline __u32 classify_set(struct bpf_sock_ops *ctx,
 	return value;
 }
 
-/* Before the SYN, or when the connection is accepted. Global: see receive_judge(). */
+/* Before the SYN, or when the connection is accepted. Global: see receive_header(). */
 __noinline int classify_apply(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
