@@ -4,6 +4,7 @@
 import { statSync } from "node:fs";
 import { version } from "../base/version.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
+import { type InTheWay, LOOPBACK } from "./effect.ts";
 import { NO_STATS, type ThreadStats } from "./engine.ts";
 
 /** Which tcpx an agent is of: another one's programs and maps may differ. */
@@ -43,6 +44,8 @@ export interface AgentAnswer extends Identity {
   /** Rule id and its counters, in the order of enum tcpx_thin_counter. */
   counters: [number, number[]][];
   problems: string[];
+  /** Where it was asked for. */
+  ways?: InTheWay[];
 }
 
 /** Is it this very tcpx? */
@@ -75,6 +78,7 @@ export function healthJson(answer: AgentAnswer | undefined): Record<string, unkn
     route_changes: thread?.routeChanges ?? 0,
     route_errors: thread?.routeErrors ?? 0,
     problems: answer.problems,
+    ...(answer.ways && { in_the_way: answer.ways }),
   };
 }
 
@@ -91,6 +95,20 @@ function notServed({ most, foreign, turnedAway }: ThreadStats): string[] {
   ];
 }
 
+/** Lines that are told; --json has them all. */
+const WAYS_MOST = 20;
+
+/** What is not acknowledged at once though there are rules for it. */
+function withoutEffect({ mark_bits, ways = [] }: AgentAnswer): string[] {
+  if (mark_bits === 0) return [];
+  const more = ways.length - WAYS_MOST;
+  return [
+    `not at once: ${LOOPBACK}`,
+    ...ways.slice(0, WAYS_MOST).map(({ netns, rule }) => `not at once: what ${rule} routes, netns ${netns}`),
+    ...(more > 0 ? [`not at once: what ${more} more rules of routing have`] : []),
+  ];
+}
+
 /** One line, and one more for every problem. */
 export function healthText(answer: AgentAnswer | undefined): string {
   if (!answer) return "agent: not running";
@@ -103,7 +121,7 @@ export function healthText(answer: AgentAnswer | undefined): string {
     `agent: pid ${answer.pid}${old}, since ${since}, CPU ${(answer.cpu_ms / 1000).toFixed(2)} s`,
     `  thinning in ${answer.scopes.length} scope(s)${bits(answer.mark_bits)}, ${thread.namespaces} namespace(s)`,
     `  ${thread.flushed} ACKs sent late (${thread.failed} failed)${routes}${wrong}`,
-    ...notServed(thread).map((line) => `  ${line}`),
+    ...[...withoutEffect(answer), ...notServed(thread)].map((line) => `  ${line}`),
     ...answer.problems.map((problem) => `  problem: ${problem}`),
   ].join("\n");
 }

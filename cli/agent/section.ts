@@ -15,9 +15,9 @@ export interface AgentSection {
   text: string;
 }
 
-async function askStatus(io: Io): Promise<AgentAnswer | undefined> {
+async function askStatus(io: Io, ways: boolean): Promise<AgentAnswer | undefined> {
   try {
-    return await askAgent<AgentAnswer>({ op: "status" });
+    return await askAgent<AgentAnswer>({ op: "status", ways });
   } catch (error) {
     io.messages.warn((error as Error).message);
     return undefined;
@@ -33,7 +33,7 @@ export async function agentSection(
   io: Io,
   full: boolean,
 ): Promise<AgentSection> {
-  const answer = await askStatus(io);
+  const answer = await askStatus(io, full);
   const needed = anyNeedsAgent(states);
   if (needed && !answer) {
     const rules = extensions.flatMap(({ agent }) => agent?.rules ?? []).join(" and ");

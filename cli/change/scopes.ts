@@ -53,6 +53,8 @@ export interface Outcome {
   changes: ScopeChange[];
   site: Tables;
   agent?: AgentReport | undefined;
+  /** What was said of the routing. */
+  warnings: string[];
   /** What sockets that exist have noticed, in the order of the changes. */
   live: LiveReport[];
 }
@@ -174,12 +176,16 @@ async function tellAgent(lib: Bridge, changes: ScopeChange[], io: Io) {
   return toldAgent(lib, changes, io);
 }
 
-async function requireRoutes(lib: Bridge, changes: ScopeChange[]): Promise<void> {
+/** What the routing here will not carry, told once. */
+async function requireRoutes(lib: Bridge, changes: ScopeChange[], io: Io): Promise<string[]> {
+  const warnings = new Set<string>();
   for (const { scope, change } of changes) {
-    if (!change.added.some(needsAgent)) continue;
+    if (!change.added.some(needsAgent) && !change.unchanged.some(needsAgent)) continue;
     const { requireRoutes } = await import("../agent/refusal.ts");
-    requireRoutes(lib, scope, change.added);
+    for (const warning of requireRoutes(lib, scope, change)) warnings.add(warning);
   }
+  for (const warning of warnings) io.messages.warn(warning);
+  return [...warnings];
 }
 
 /** Sockets that exist already hear of the changes. */
@@ -223,13 +229,13 @@ export async function changeScopes(io: Io, host: Host, work: Work): Promise<Outc
   const present = host.site();
   const site = { present, wanted: work.site?.table ?? present };
   const early = planAll(host, work.targets(), site);
-  await requireRoutes(lib, early);
-  if (work.dryRun) return { changes: early, site, live: [] };
+  const warnings = await requireRoutes(lib, early, io);
+  if (work.dryRun) return { changes: early, site, warnings, live: [] };
   // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
   const needed = early.some(isWork) || !sameSite(site.present, site.wanted);
   if (!needed) await repair(host, io);
   const changes = needed ? await commit(host, work, early, site, io) : early;
   const concerned = changes.some(({ change }) => concernsAgent(change)) || existsSync(RUN_DIR);
   const agent = concerned ? await tellAgent(lib, changes, io) : undefined;
-  return { changes, site, agent, live: await tellSockets(host, changes, work, before, io) };
+  return { changes, site, agent, warnings, live: await tellSockets(host, changes, work, before, io) };
 }

@@ -48,7 +48,8 @@ export const Counter = {
   ERRORS: 13,
   KEEPALIVE_LOWERED: 14,
   KEEPALIVE_SHORT: 15,
-  COUNT: 16,
+  ROUTES: 16,
+  COUNT: 17,
 } as const;
 
 export const Direction = {
@@ -147,6 +148,12 @@ export const PathState = {
   BELIEVED: 3,
 } as const;
 
+export const Quickack = {
+  UNKNOWN: 0,
+  ON: 1,
+  OFF: 2,
+} as const;
+
 export const RequestState = {
   NONE: 0,
   ASKED: 1,
@@ -229,6 +236,7 @@ export const WatchEvent = {
   FALLBACK: 8,
   KEEPALIVE: 9,
   WITHHELD: 10,
+  NO_EFFECT: 11,
 } as const;
 
 export const WatchReason = {
@@ -243,6 +251,7 @@ export const WatchReason = {
   KEEPALIVE: 8,
   SHORT: 9,
   SIGNED: 10,
+  ROUTES: 11,
 } as const;
 
 export const WatchSlot = {
@@ -346,11 +355,11 @@ export const structs = {
     },
   },
   tcpx_counters: {
-    size: 2056,
+    size: 2184,
     fields: {
-      count: { offset: 0, type: "u64", dims: [16, 16] },
-      error_line: { offset: 2048, type: "u32" },
-      error_code: { offset: 2052, type: "s32" },
+      count: { offset: 0, type: "u64", dims: [16, 17] },
+      error_line: { offset: 2176, type: "u32" },
+      error_code: { offset: 2180, type: "s32" },
     },
   },
   tcpx_exchange: {
@@ -433,7 +442,7 @@ export const structs = {
     },
   },
   tcpx_listed: {
-    size: 352,
+    size: 368,
     fields: {
       cgroup: { offset: 0, type: "u64" },
       scope: { offset: 8, type: "u64" },
@@ -442,23 +451,28 @@ export const structs = {
       local_port: { offset: 48, type: "u16" },
       remote_port: { offset: 50, type: "u16" },
       netns: { offset: 52, type: "u32" },
-      family: { offset: 56, type: "u8" },
-      state: { offset: 57, type: "u8" },
-      direction: { offset: 58, type: "u8" },
-      flags: { offset: 59, type: "u8" },
-      mark: { offset: 60, type: "u32" },
-      user_timeout_ms: { offset: 64, type: "u32" },
-      cwnd: { offset: 68, type: "u32" },
-      srtt_us: { offset: 72, type: "u32" },
-      delack_max: { offset: 76, type: "u32" },
-      congestion: { offset: 80, type: "char", dims: [16] },
-      keepalive_idle: { offset: 96, type: "u32" },
-      keepalive_interval: { offset: 100, type: "u32" },
-      keepalive_probes: { offset: 104, type: "u32" },
-      written: { offset: 108, type: "u16" },
-      silent: { offset: 110, type: "u8" },
-      established: { offset: 111, type: "u8" },
-      states: { offset: 112, type: "tcpx_states" },
+      bound_if: { offset: 56, type: "u32" },
+      uid: { offset: 60, type: "u32" },
+      family: { offset: 64, type: "u8" },
+      state: { offset: 65, type: "u8" },
+      direction: { offset: 66, type: "u8" },
+      flags: { offset: 67, type: "u8" },
+      mark: { offset: 68, type: "u32" },
+      user_timeout_ms: { offset: 72, type: "u32" },
+      cwnd: { offset: 76, type: "u32" },
+      srtt_us: { offset: 80, type: "u32" },
+      delack_max: { offset: 84, type: "u32" },
+      congestion: { offset: 88, type: "char", dims: [16] },
+      keepalive_idle: { offset: 104, type: "u32" },
+      keepalive_interval: { offset: 108, type: "u32" },
+      keepalive_probes: { offset: 112, type: "u32" },
+      written: { offset: 116, type: "u16" },
+      silent: { offset: 118, type: "u8" },
+      established: { offset: 119, type: "u8" },
+      quickack: { offset: 120, type: "u8" },
+      tos: { offset: 121, type: "u8" },
+      reserved: { offset: 122, type: "u8", dims: [2] },
+      states: { offset: 128, type: "tcpx_states" },
     },
   },
   tcpx_live_order: {

@@ -2,7 +2,7 @@
 // The kernel's records of sockets (struct tcpx_listed), read in place: there may be 100,000 of them.
 
 import type { Around, Raw, RawExchange, RawRule } from "../extensions/seen.ts";
-import { Kind, ListFlag, structs } from "../layout/layout.generated.ts";
+import { Kind, ListFlag, Quickack, structs } from "../layout/layout.generated.ts";
 import { decode, LITTLE, type Struct, type StructName } from "../layout/struct.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 
@@ -98,6 +98,10 @@ export class Listed {
   state = (at: number) => this.u8(at + AT.state.offset);
   /** enum tcpx_direction as the kernel's side knows it. */
   direction = (at: number) => this.u8(at + AT.direction.offset);
+  boundIf = (at: number) => this.u32(at + AT.bound_if.offset);
+  uid = (at: number) => this.u32(at + AT.uid.offset);
+  tos = (at: number) => this.u8(at + AT.tos.offset);
+  setQuickack = (at: number, quickack: number) => this.view.setUint8(at + AT.quickack.offset, quickack);
   setDirection = (at: number, direction: number) => this.view.setUint8(at + AT.direction.offset, direction);
   flags = (at: number) => this.u8(at + AT.flags.offset);
   cgroup = (at: number) => this.view.getBigUint64(at + AT.cgroup.offset, LITTLE);
@@ -124,6 +128,11 @@ export class Listed {
 
   private text(from: number, to: number): string {
     return Buffer.from(this.bytes.buffer, this.bytes.byteOffset + from, to - from).toString("latin1");
+  }
+
+  private quickack(at: number): boolean | undefined {
+    const is = this.u8(at + AT.quickack.offset);
+    return is === Quickack.UNKNOWN ? undefined : is === Quickack.ON;
   }
 
   /** What tells one negotiation from another, as a key; few differ. All that extensions look at is in it. */
@@ -177,6 +186,7 @@ export class Listed {
       ...{ site, tickUs, timeoutMs: this.timeoutMs(at), keepalive: this.keepalive(at) },
       ...{ congestion: this.congestion(at), mark: this.mark(at), delackUs: this.delackUs(at) },
       isMeasured: this.rttUs(at) > 0,
+      quickack: this.quickack(at),
     };
   }
 }

@@ -25,6 +25,11 @@ enum tcpx_tarr_flag {
 	TCPX_TARR_RULES = 16,  /* and it was what the peer has asked for last: that holds */
 };
 
+/* Of `waits`, where it is no time, which is odd. */
+enum tcpx_ack_waits {
+	TCPX_ACK_NEWS = 2, /* its route has no ACKs at once, and no watcher was told yet */
+};
+
 /* How this side acknowledges; the thinner reads it, too. Either side may ask: two exchanges. */
 struct tcpx_ack_conn {
 	struct tcpx_rules rules;
@@ -50,7 +55,8 @@ struct tcpx_ack_conn {
 	__u8 tarr_bits;	    /* its fifth byte */
 	__u8 marked;	    /* the bit of SO_MARK that we have set, plus 1; 0: none */
 	__u8 bound;	    /* a peer was granted this: delay_us only bounds what it asked for */
-	__u8 waits; /* for the routes of the mark, since then; see ack_clock(). 0: does not */
+	__u8 waits; /* for the routes of the mark, or for its own, since then; see ack_clock(). 0:
+		     * does not; enum tcpx_ack_waits */
 };
 
 #ifdef TCPX_IN_LAYOUT

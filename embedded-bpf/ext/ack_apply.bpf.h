@@ -5,6 +5,7 @@
 
 #include "../conn.bpf.h"
 #include "../netns.bpf.h"
+#include "../quickack.bpf.h"
 
 #define TCPX_SOL_SOCKET 1
 #define TCPX_SO_MARK 36
@@ -40,6 +41,11 @@ static __always_inline void ack_notice(struct bpf_sock_ops *ctx)
 static __always_inline __u8 ack_clock(void)
 {
 	return (bpf_ktime_get_ns() >> TCPX_ACK_CLOCK_SHIFT) | 1;
+}
+
+static __always_inline bool ack_clocked(const struct tcpx_ack_conn *ack)
+{
+	return ack->waits & 1;
 }
 
 /*
@@ -82,10 +88,14 @@ __noinline int ack_mark(struct bpf_sock_ops *ctx, int at_once, int bit)
 		mark |= 1U << bit;
 		marked = bit + 1;
 	}
+	if (marked && marked == conn->states.ack.marked)
+		return 0;
 	if (!wait)
 		conn->states.ack.waits = 0;
 	else if (!conn->states.ack.waits)
 		conn->states.ack.waits = ack_clock();
+	if (at_once && !wait && !(mark & 1U << bit))
+		count_apart(TCPX_EXT_ACK, TCPX_COUNTER_ROUTES);
 	err = mark == before
 		      ? 0
 		      : bpf_setsockopt(ctx, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
@@ -93,8 +103,8 @@ __noinline int ack_mark(struct bpf_sock_ops *ctx, int at_once, int bit)
 		TCPX_ERROR(TCPX_EXT_ACK, err);
 		return 0;
 	}
-	if (marked && marked != conn->states.ack.marked)
-		count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
+	if (marked) /* whether its route is one of ours its next segments show */
+		conn->states.ack.waits = ack_clock();
 	conn->states.ack.marked = marked;
 	return 0;
 }
@@ -162,20 +172,46 @@ __noinline int ack_adopt(struct bpf_sock_ops *ctx, __u32 kind, __u32 every, __u3
 	return 0;
 }
 
+/* The mark is set: has the route that the kernel took by it the metric? */
+__noinline int ack_look(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+	struct bpf_sock *sk = ctx->sk;
+	void *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+	enum tcpx_quickack quick = tp ? quickack_of(tp) : TCPX_QUICKACK_UNKNOWN;
+
+	if (!conn || quick == TCPX_QUICKACK_UNKNOWN)
+		return 0;
+	conn->states.ack.waits = quick == TCPX_QUICKACK_ON ? 0 : TCPX_ACK_NEWS;
+	count_apart(TCPX_EXT_ACK,
+		    quick == TCPX_QUICKACK_ON ? TCPX_COUNTER_APPLIED : TCPX_COUNTER_ROUTES);
+	return 0;
+}
+
+static __always_inline bool ack_in_time(__u8 since)
+{
+	return (__u8)(ack_clock() - since) <= TCPX_ACK_PATIENCE;
+}
+
 /*
- * A segment is about to leave, maybe an ACK: do the routes of the mark stand by now? (Most that
- * arrive take the kernel's fast path, which shows them to nobody.) Global: see receive_judge().
+ * A segment is about to leave, maybe an ACK: do the routes of the mark stand by now, and is the
+ * socket's one of them? (Most that arrive take the kernel's fast path, which shows them to nobody.)
+ * Global: see receive_judge().
  */
 __noinline int ack_waits(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
 
-	if (!conn || !conn->states.ack.waits)
+	if (!conn || !ack_clocked(&conn->states.ack))
 		return 0;
+	if (conn->states.ack.marked)
+		return ack_look(ctx);
 	ack_mark(ctx, 1, ack_field(ack_fields(&conn->states.ack), TCPX_ACK_MARK_BIT));
-	if (conn->states.ack.waits &&
-	    (__u8)(ack_clock() - conn->states.ack.waits) > TCPX_ACK_PATIENCE)
+	if (ack_clocked(&conn->states.ack) && !conn->states.ack.marked &&
+	    !ack_in_time(conn->states.ack.waits)) {
 		conn->states.ack.waits = 0;
+		count_apart(TCPX_EXT_ACK, TCPX_COUNTER_ROUTES);
+	}
 	return 0;
 }
 

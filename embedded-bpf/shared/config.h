@@ -22,6 +22,7 @@ enum tcpx_counter {
 	TCPX_COUNTER_ERRORS,	 /* the kernel refused a helper call */
 	TCPX_COUNTER_KEEPALIVE_LOWERED, /* see enum tcpx_keepalive */
 	TCPX_COUNTER_KEEPALIVE_SHORT,
+	TCPX_COUNTER_ROUTES, /* marked for ACKs at once, and on a route without them */
 	TCPX_COUNTER_COUNT,
 };
 

@@ -26,6 +26,7 @@ enum tcpx_watch_event {
 	TCPX_WATCH_FALLBACK,
 	TCPX_WATCH_KEEPALIVE, /* granted: what was set, asked: what the rule says */
 	TCPX_WATCH_WITHHELD,  /* by us: see the reason */
+	TCPX_WATCH_NO_EFFECT, /* of what was set: see the reason */
 };
 
 enum tcpx_watch_reason {
@@ -40,6 +41,7 @@ enum tcpx_watch_reason {
 	TCPX_REASON_KEEPALIVE,	 /* ends the connection earlier */
 	TCPX_REASON_SHORT,	 /* too short for a second probe of keep-alive */
 	TCPX_REASON_SIGNED,	 /* the options, by TCP-AO */
+	TCPX_REASON_ROUTES,	 /* of others come first */
 };
 
 /* What has come of one extension. uto: milliseconds; the others: the 16 bits of the option. */

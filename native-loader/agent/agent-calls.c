@@ -6,6 +6,7 @@
 
 #include "agent-internal.h"
 #include "find-netns.h"
+#include "route-effect.h"
 #include "routes.h"
 
 int tcpx_agent_at_once(void *agent, unsigned int mark_bits)
@@ -51,6 +52,21 @@ int tcpx_agent_reason(void *agent, char *out, int cap)
 	return result;
 }
 
+int tcpx_agent_effect(void *agent, char *out, int cap)
+{
+	struct agent *a = agent;
+	int result;
+
+	if (!a || !out || cap < 1)
+		return -EINVAL;
+	pthread_mutex_lock(&a->callers);
+	a->text = out;
+	a->cap = cap;
+	result = agent_command(a, EFFECT);
+	pthread_mutex_unlock(&a->callers);
+	return result;
+}
+
 int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out)
 {
 	struct agent *a = agent;
@@ -92,4 +108,13 @@ int tcpx_routes_check(unsigned int mark_bits, char *why, int cap)
 int tcpx_routes_sweep(void)
 {
 	return netns_is_own() ? routes_sweep() : -EPERM;
+}
+
+int tcpx_routes_effect(unsigned int mark_bits, const struct tcpx_route_scope *scopes,
+		       unsigned int n, char *out, int cap)
+{
+	if (!out || cap < 1 || (n && !scopes))
+		return -EINVAL;
+	*out = 0;
+	return netns_is_own() ? routes_effect(mark_bits, scopes, n, out, (size_t)cap) : -EPERM;
 }

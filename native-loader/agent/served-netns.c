@@ -94,6 +94,13 @@ void netns_drop_routes(struct served *s, struct namespace *n, bool broken)
 	n->routes_ns = 0;
 }
 
+void netns_broken(struct served *s, struct namespace *n)
+{
+	netns_publish_without(s, n, TCPX_SERVED_ROUTES);
+	netns_drop_routes(s, n, true);
+	n->refused = true;
+}
+
 static struct namespace *make(uint32_t inode, int fd, struct namespace *next)
 {
 	struct namespace *n = calloc(1, sizeof(*n));

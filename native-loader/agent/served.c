@@ -167,11 +167,8 @@ static void ask_again(struct served *s)
 /* After a call of routes.c. */
 static int judge(struct served *s, struct namespace *n, int err)
 {
-	if (err == -ETIMEDOUT) {
-		netns_publish_without(s, n, TCPX_SERVED_ROUTES);
-		netns_drop_routes(s, n, true);
-		n->refused = true;
-	}
+	if (err == -ETIMEDOUT)
+		netns_broken(s, n);
 	return netns_check(s, err);
 }
 

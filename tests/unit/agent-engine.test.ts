@@ -55,6 +55,7 @@ function create(world: Partial<World> = {}) {
           if (w.routeError) throw new Error(w.routeError);
         },
         stats: () => ({ ...NO_STATS, flushed: 9 }),
+        ways: () => [{ netns: 1, rule: "IPv4 rule 5270 (lookup 52)" }],
         stop: () => void log.push("-thread"),
       };
     },
