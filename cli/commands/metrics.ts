@@ -23,7 +23,7 @@ const command = "metrics";
 /** An agent that does not answer must not cost the other counters. */
 async function answerOfAgent(io: Io): Promise<AgentAnswer | undefined> {
   try {
-    return await askAgent<AgentAnswer>({ op: "status" }, 2000);
+    return await askAgent<AgentAnswer>({ op: "status", ways: true }, 2000);
   } catch (error) {
     io.messages.warn((error as Error).message);
     return undefined;

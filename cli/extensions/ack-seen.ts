@@ -146,13 +146,12 @@ export const ackSeen: Seen = {
   },
   reasons: { [WatchReason.ROUTES]: { code: "routes", words: NO_ROUTES } },
   counters: {
-    ROUTES: {
-      name: "without_routes",
+    NO_ROUTES: {
+      name: "no_routes",
       unit: "connections",
       help: "Connections that were to acknowledge at once, and have no route for it.",
-      title: "without routes",
-      meaning:
-        "connections that were to acknowledge at once and do not, since other routes come first, as on loopback",
+      title: "no routes",
+      meaning: "connections that were to acknowledge at once, and have no route for that, as on loopback",
     },
   },
   unanswered: "TARR",

@@ -48,7 +48,7 @@ export const Counter = {
   ERRORS: 13,
   KEEPALIVE_LOWERED: 14,
   KEEPALIVE_SHORT: 15,
-  ROUTES: 16,
+  NO_ROUTES: 16,
   COUNT: 17,
 } as const;
 
@@ -184,6 +184,7 @@ export const ServedFlag = {
   USED: 4,
   NO_ROUTES: 8,
   DECLINED: 16,
+  CLEAR: 32,
 } as const;
 
 export const Silence = {

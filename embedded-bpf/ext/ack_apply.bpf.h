@@ -48,20 +48,23 @@ static __always_inline bool ack_clocked(const struct tcpx_ack_conn *ack)
 	return ack->waits & 1;
 }
 
+enum ack_route { ACK_ROUTE_NONE, ACK_ROUTE_STANDS, ACK_ROUTE_CLEAR };
+
 /*
- * Do the routes of this bit stand in the connection's namespace? Without them a peer could steer
- * our routing: the bit may mean something to the administrator. Sets *wait where they may come.
+ * Do the routes of this bit stand in the connection's namespace, and is nothing in their way?
+ * Without them a peer could steer our routing: the bit may mean something to the administrator.
+ * Sets *wait where they may come.
  */
-static __always_inline bool ack_routed(struct bpf_sock_ops *ctx, int bit, bool *wait)
+static __always_inline enum ack_route ack_routed(struct bpf_sock_ops *ctx, int bit, bool *wait)
 {
 	__u32 inode = netns_inode(ctx);
 	struct tcpx_served *service = inode ? bpf_map_lookup_elem(&served, &inode) : NULL;
 
 	if (service && service->mark_bits & 1U << bit)
-		return true;
+		return service->flags & TCPX_SERVED_CLEAR ? ACK_ROUTE_CLEAR : ACK_ROUTE_STANDS;
 	*wait = inode &&
 		(!service || !(service->flags & (TCPX_SERVED_NO_ROUTES | TCPX_SERVED_DECLINED)));
-	return false;
+	return ACK_ROUTE_NONE;
 }
 
 /*
@@ -73,29 +76,34 @@ __noinline int ack_mark(struct bpf_sock_ops *ctx, int at_once, int bit)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
 	struct bpf_sock *sk = ctx->sk;
+	void *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+	enum ack_route route = ACK_ROUTE_NONE;
+	bool wait = false, clear = false;
 	__u32 before, mark;
-	bool wait = false;
 	__u8 marked = 0;
 	int err;
 
-	if (!sk || !conn)
+	if (!sk || !tp || !conn)
 		return 0;
 	before = mark = sk->mark;
 	if (conn->states.ack.marked)
 		mark &= ~(1U << ((conn->states.ack.marked - 1) & 31));
 	bit &= 31;
-	if (at_once && !(mark & 1U << bit) && ack_routed(ctx, bit, &wait)) {
+	if (at_once && !(mark & 1U << bit))
+		route = ack_routed(ctx, bit, &wait);
+	if (route != ACK_ROUTE_NONE) {
 		mark |= 1U << bit;
 		marked = bit + 1;
+		clear = route == ACK_ROUTE_CLEAR && route_leaves(tp);
 	}
-	if (marked && marked == conn->states.ack.marked)
+	if (marked && marked == conn->states.ack.marked && mark == before)
 		return 0;
 	if (!wait)
 		conn->states.ack.waits = 0;
 	else if (!conn->states.ack.waits)
 		conn->states.ack.waits = ack_clock();
 	if (at_once && !wait && !(mark & 1U << bit))
-		count_apart(TCPX_EXT_ACK, TCPX_COUNTER_ROUTES);
+		count_apart(TCPX_EXT_ACK, TCPX_COUNTER_NO_ROUTES);
 	err = mark == before
 		      ? 0
 		      : bpf_setsockopt(ctx, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
@@ -103,7 +111,9 @@ __noinline int ack_mark(struct bpf_sock_ops *ctx, int at_once, int bit)
 		TCPX_ERROR(TCPX_EXT_ACK, err);
 		return 0;
 	}
-	if (marked) /* whether its route is one of ours its next segments show */
+	if (clear)
+		count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
+	else if (marked) /* whether its route is one of ours its next segments show */
 		conn->states.ack.waits = ack_clock();
 	conn->states.ack.marked = marked;
 	return 0;
@@ -184,7 +194,7 @@ __noinline int ack_look(struct bpf_sock_ops *ctx)
 		return 0;
 	conn->states.ack.waits = quick == TCPX_QUICKACK_ON ? 0 : TCPX_ACK_NEWS;
 	count_apart(TCPX_EXT_ACK,
-		    quick == TCPX_QUICKACK_ON ? TCPX_COUNTER_APPLIED : TCPX_COUNTER_ROUTES);
+		    quick == TCPX_QUICKACK_ON ? TCPX_COUNTER_APPLIED : TCPX_COUNTER_NO_ROUTES);
 	return 0;
 }
 
@@ -210,7 +220,7 @@ __noinline int ack_waits(struct bpf_sock_ops *ctx)
 	if (ack_clocked(&conn->states.ack) && !conn->states.ack.marked &&
 	    !ack_in_time(conn->states.ack.waits)) {
 		conn->states.ack.waits = 0;
-		count_apart(TCPX_EXT_ACK, TCPX_COUNTER_ROUTES);
+		count_apart(TCPX_EXT_ACK, TCPX_COUNTER_NO_ROUTES);
 	}
 	return 0;
 }

@@ -22,7 +22,7 @@ enum tcpx_counter {
 	TCPX_COUNTER_ERRORS,	 /* the kernel refused a helper call */
 	TCPX_COUNTER_KEEPALIVE_LOWERED, /* see enum tcpx_keepalive */
 	TCPX_COUNTER_KEEPALIVE_SHORT,
-	TCPX_COUNTER_ROUTES, /* marked for ACKs at once, and on a route without them */
+	TCPX_COUNTER_NO_ROUTES, /* was to acknowledge at once, and its route is none for that */
 	TCPX_COUNTER_COUNT,
 };
 

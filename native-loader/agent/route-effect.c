@@ -249,6 +249,24 @@ int effect_ways(const struct nl_pair *nl, uint32_t bits, const char *before, cha
 	return err ? err : told;
 }
 
+int routes_look(struct routes *r)
+{
+	bool none = true;
+	int err = 0;
+
+	r->clear = true;
+	for (int f = 0; f < (r->ipv6 ? 2 : 1) && !err; f++) {
+		err = ways_none(&r->nl, FAMILIES[f], &none);
+		r->clear &= none;
+	}
+	return err;
+}
+
+bool routes_clear(const struct routes *r)
+{
+	return r->standing && r->clear;
+}
+
 int routes_ways(const struct routes *r, const char *before, char *out, size_t room, size_t *used)
 {
 	return effect_ways(&r->nl, r->bits, before, out, room, used);

@@ -22,6 +22,8 @@ int effect_ways(const struct nl_pair *nl, uint32_t bits, const char *before, cha
 int effect_judge(const struct nl_pair *nl, uint32_t bits, const struct tcpx_route_scope *scopes,
 		 unsigned int n, char *why, size_t room);
 
+/* For routes_clear(); rules have changed. 0 or -ETIMEDOUT. */
+int routes_look(struct routes *r);
 /* effect_ways() of a namespace that has routes of ours. */
 int routes_ways(const struct routes *r, const char *before, char *out, size_t room, size_t *used);
 /* Both for the namespace of the calling thread: tcpx_routes_effect(). */

@@ -250,6 +250,30 @@ int ways_read(struct ways *w, const struct nl_pair *nl, int family, uint32_t bit
 	return err;
 }
 
+static int found(const struct nlmsghdr *h, void *context)
+{
+	*(bool *)context |= h->nlmsg_type == RTM_NEWROUTE;
+	return 0;
+}
+
+/* The rule of table default is everywhere, and the table empty. */
+int ways_none(const struct nl_pair *nl, int family, bool *none)
+{
+	struct ways w = {.family = family, .vrfs = true};
+	bool has_default = false;
+	int err = nl_dump_rules(nl->dump, family, on_rule, &w);
+
+	*none = false;
+	for (unsigned int i = 0; i < w.n && !err; i++) {
+		if (!w.way[i].behind || w.way[i].table != RT_TABLE_DEFAULT)
+			return 0;
+	}
+	if (!err && w.n)
+		err = nl_dump_routes(nl->dump, family, RT_TABLE_DEFAULT, found, &has_default);
+	*none = !err && !has_default;
+	return err == -ETIMEDOUT ? err : 0;
+}
+
 bool way_counts(const struct ways *w, const struct way *way)
 {
 	if (way->behind)

@@ -42,6 +42,8 @@ struct ways {
 
 /* -EAFNOSUPPORT: the kernel has no rules for the family. */
 int ways_read(struct ways *w, const struct nl_pair *nl, int family, uint32_t bits);
+/* Is there no rule, whatever its table has, that may be in the way? */
+int ways_none(const struct nl_pair *nl, int family, bool *none);
 /* Is it in the way of any connection? */
 bool way_counts(const struct ways *w, const struct way *way);
 /* A rule in words. */
