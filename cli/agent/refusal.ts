@@ -6,7 +6,9 @@ import { type Bridge, Errno } from "../bridge/bridge.ts";
 import type { Change } from "../policy/change.ts";
 import type { Rule } from "../policy/rule.ts";
 import type { Scope } from "../system/host.ts";
+import { pidsBelow } from "../system/netns.ts";
 import { effectOf, wayText } from "./effect.ts";
+import { ownNetns } from "./notify.ts";
 import { netnsToServe } from "./told.ts";
 import { wishOf } from "./wish.ts";
 
@@ -43,22 +45,39 @@ const cannot = (why: string, hint: string) =>
 const bitsOf = (rules: readonly Rule[]) =>
   rules.flatMap((rule) => wishOf(rule)?.markBit ?? []).reduce((all, bit) => all | (1 << bit), 0) >>> 0;
 
+/** Processes may come to it from here, or from another namespace. */
+const isEmpty = ({ path }: Scope) => path !== undefined && pidsBelow(path).length === 0;
+
 /**
  * Judges the caller's network namespace, when these rules hold in it; others are judged when their first
- * connection comes, and `tcpx status` tells.
+ * connection comes, and `tcpx status` tells. For a scope without processes nothing is refused.
  * @returns what will not be acknowledged at once all the same
  * @throws TcpxError (unsupported) with the reason; nothing was changed
  */
 export function requireRoutes(lib: Bridge, scope: Scope, { added, unchanged }: Change): string[] {
+  const own = ownNetns()?.inode;
+  const here = (rules: Rule[]) => rules.filter(({ netns }) => !netns || netns.inode === own);
+  const change = { added: here(added), unchanged: here(unchanged) };
+  const all = [...change.added, ...change.unchanged];
+  if (bitsOf(all) === 0) return [];
+  if (netnsToServe(scope, all)) return judged(lib, change);
+  if (!isEmpty(scope)) return [];
+  try {
+    return judged(lib, change);
+  } catch (error) {
+    if (!(error instanceof TcpxError)) throw error;
+    return [`${error.message}: so it is for processes that come from here`];
+  }
+}
+
+function judged(lib: Bridge, { added, unchanged }: Pick<Change, "added" | "unchanged">): string[] {
   const local = added.filter(({ kind }) => kind === "local");
   const mask = bitsOf(local);
-  if (mask !== 0 && netnsToServe(scope, local)) {
+  if (mask !== 0) {
     const verdict = refusedBy(lib, mask);
     if (verdict) throw cannot(verdict.why, verdict.code === "EPERM" ? DELAY : hintFor(lib, verdict));
   }
-  const all = [...added, ...unchanged];
-  const bits = bitsOf(all);
-  if (bits === 0 || !netnsToServe(scope, all)) return [];
+  const bits = bitsOf([...added, ...unchanged]);
   const selectors = mask === 0 ? [] : local.filter((rule) => wishOf(rule)?.markBit != null);
   const effect = effectOf(
     lib,

@@ -205,6 +205,8 @@ int effect_judge(const struct nl_pair *nl, uint32_t bits, const struct tcpx_rout
 
 	for (int f = 0; f < 2 && !err; f++) {
 		err = ways_read(w, nl, FAMILIES[f], bits);
+		if (err == -EOPNOTSUPP) /* the kernel's word, and no judgement */
+			err = -EIO;
 		if (!err)
 			err = judge_family(&j, scopes, n, why, room);
 		if (err == -EAFNOSUPPORT)

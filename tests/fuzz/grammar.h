@@ -80,6 +80,7 @@ enum call {
 	JUDGE, /* mask */
 	SET,   /* mask */
 	SWEEP,
+	IN_WAY, /* mask family prefix n bytes: of the address; and room for what is told */
 	CALLS,
 	SYNC6 = 128,
 	JUDGE6, /* mask */
