@@ -231,39 +231,64 @@ describeIf(labRequirement.ok, labRequirement.reason)("ack set --every 1, and the
   });
   afterAll(() => lab[Symbol.asyncDispose]());
 
-  test.each(SETS.map((set, n) => [set.name, { ...set, n }] as const))("%s", async (_, set) => {
-    const netns = await lab.netns(`e${set.n}`);
-    const cgroup = lab.cgroup(`e${set.n}`);
-    const base = [
-      "link add d1 type veth peer name d2",
-      "addr add 10.1.0.1/24 dev d1",
-      "addr add fd01::1/64 dev d1 nodad",
-      "addr add 10.2.0.1/24 dev d2",
-      "link set d1 up",
-      "link set d2 up",
-      "route add default via 10.1.0.2",
-    ];
-    for (const command of [...base, ...set.ip])
+  const BASE = [
+    "link add d1 type veth peer name d2",
+    "addr add 10.1.0.1/24 dev d1",
+    "addr add fd01::1/64 dev d1 nodad",
+    "addr add 10.2.0.1/24 dev d2",
+    "link set d1 up",
+    "link set d2 up",
+    "route add default via 10.1.0.2",
+  ];
+
+  /** What a command says in a namespace with this routing, and its exit code. */
+  async function said(name: string, ip: readonly string[], words: string, isInside = true): Promise<string> {
+    const netns = await lab.netns(name);
+    const cgroup = lab.cgroup(name);
+    for (const command of [...BASE, ...ip]) {
       await lab.exec(undefined, ["ip", "-n", netns, ...command.split(" ")]);
-    const command = `${tcpxPath()} ack set --every 1 --dry-run --cgroup ${cgroup} ${set.args ?? ""}`;
-    const said = await lab.exec(
-      netns,
-      ["sh", "-c", `${command} 2>&1 >/dev/null; echo "exit $?"`],
-      "",
-      cgroup,
-    );
+    }
+    const script = `${tcpxPath()} ${words} --dry-run --cgroup ${cgroup} 2>&1 >/dev/null; echo "exit $?"`;
+    return lab.exec(netns, ["sh", "-c", script], "", isInside ? cgroup : undefined);
+  }
+
+  test.each(SETS.map((set, n) => [set.name, { ...set, n }] as const))("%s", async (_, set) => {
+    const text = await said(`e${set.n}`, set.ip, `ack set --every 1 ${set.args ?? ""}`);
     const { says } = set;
     if (says === "works") {
-      expect(said).toBe("exit 0\n");
+      expect(text).toBe("exit 0\n");
     } else if ("warns" in says) {
-      const rules = [...said.matchAll(/warning: connections that (.*) routes are not acknowledged/g)];
+      const rules = [...text.matchAll(/warning: connections that (.*) routes are not acknowledged/g)];
       expect(rules.map(([, rule]) => rule!)).toEqual(says.warns);
-      expect(said).toEndWith("exit 0\n");
+      expect(text).toEndWith("exit 0\n");
     } else {
-      expect(said).toContain("tcpx: routing here cannot carry ACKs at once: ");
-      expect(said).toContain(says.refuses);
-      expect(said).toContain(says.hint ?? "");
-      expect(said).toEndWith("exit 3\n");
+      expect(text).toContain("tcpx: routing here cannot carry ACKs at once: ");
+      expect(text).toContain(says.refuses);
+      expect(text).toContain(says.hint ?? "");
+      expect(text).toEndWith("exit 3\n");
     }
   });
+
+  const EXIT_NODE = ["rule add pref 5270 lookup 52", "route add default dev d2 table 52"];
+
+  test("a scope without processes, whose network namespace may be another: a warning, and exit 0", async () => {
+    const text = await said("empty", EXIT_NODE, "ack set --every 1", false);
+    expect(text).toContain("warning: routing here cannot carry ACKs at once: IPv4 rule 5270 (lookup 52)");
+    expect(text).toEndWith("exit 0\n");
+  });
+
+  test("a grant, of which ACKs at once are a part: a warning, and exit 0", async () => {
+    const text = await said("grant", EXIT_NODE, "ack accept");
+    expect(text).toContain(
+      "warning: connections that IPv4 rule 5270 (lookup 52) routes are not acknowledged",
+    );
+    expect(text).toEndWith("exit 0\n");
+  });
+
+  test.each(["ack set --every 8", "ack set --delay 20ms", "ack request --every 1", "ack set none"])(
+    "%s is none of routing's business",
+    async (words) => {
+      expect(await said(`other${words.length}`, EXIT_NODE, words)).toBe("exit 0\n");
+    },
+  );
 });
