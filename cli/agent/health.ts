@@ -78,7 +78,9 @@ export function healthJson(answer: AgentAnswer | undefined): Record<string, unkn
     route_changes: thread?.routeChanges ?? 0,
     route_errors: thread?.routeErrors ?? 0,
     problems: answer.problems,
-    ...(answer.ways && { in_the_way: answer.ways }),
+    ...(answer.ways && {
+      in_the_way: answer.ways.map(({ netns, rule }) => ({ netns, routing_rule: rule })),
+    }),
   };
 }
 

@@ -2,7 +2,16 @@
 // What is seen of acknowledgments: the strategy of this side, and TARR, which nobody answers.
 
 import { formatMicros } from "../base/duration.ts";
-import { LiveResult, Outcome, TarrFlag, WatchEvent, WatchReason } from "../layout/layout.generated.ts";
+import {
+  AckCounter,
+  AckEvent,
+  AckLiveResult,
+  AckOutcome,
+  AckReason,
+  Outcome,
+  TarrFlag,
+  WatchEvent,
+} from "../layout/layout.generated.ts";
 import { type AckPair, decodeAck, decodeTarr } from "../wire/ack.ts";
 import { unpackAck } from "./ack-rule.ts";
 import type { Around, Live, Raw, Said, Seen, Shown } from "./seen.ts";
@@ -59,10 +68,10 @@ function atOnceNow({ own }: Raw, { mark, quickack }: Around, markBit: number): n
   const { marked = 0, waits = 0 } = own;
   if (!((mark >>> markBit) & 1)) {
     if (marked) return Outcome.APPLICATION;
-    return waits & 1 ? Outcome.NONE : Outcome.ROUTES;
+    return waits & 1 ? Outcome.NONE : AckOutcome.ROUTES;
   }
   if (quickack === undefined) return Outcome.NONE;
-  return quickack ? Outcome.APPLIED : Outcome.ROUTES;
+  return quickack ? Outcome.APPLIED : AckOutcome.ROUTES;
 }
 
 /** The same, for whomever it is; undefined: it is not to acknowledge at once. */
@@ -109,7 +118,7 @@ export const ackSeen: Seen = {
   rule: (value) => strategy(unpackAck(value)),
   outcome: outcomeNow,
   outcomes: {
-    [Outcome.ROUTES]: { status: "failed", reason: "routes", why: NO_ROUTES },
+    [AckOutcome.ROUTES]: { status: "failed", reason: "routes", why: NO_ROUTES },
   },
   complete(before, raw, around) {
     const atOnce = atOnceOf(raw, around);
@@ -131,7 +140,7 @@ export const ackSeen: Seen = {
       connection: { ack_at_once: Boolean(raw.own.marked) && atOnce === Outcome.APPLIED },
       complete(parts) {
         const all = has && status === "none" && !isGranted ? [...parts, `ack set ${has.text}`] : parts;
-        const isTold = atOnce !== Outcome.ROUTES || status === "failed";
+        const isTold = atOnce !== AckOutcome.ROUTES || status === "failed";
         return isTold ? all : [...all, `ack without effect: ${NO_ROUTES}`];
       },
     };
@@ -141,12 +150,12 @@ export const ackSeen: Seen = {
     if (event === WatchEvent.WITHHELD && asked === 0) {
       return { word: "withheld", event: "withheld", side: "ours", asked: false, granted: false };
     }
-    if (event !== WatchEvent.NO_EFFECT) return undefined;
+    if (event !== AckEvent.INEFFECTIVE) return undefined;
     return { word: "without effect", event: "no-effect", side: null, asked: false, granted: false };
   },
-  reasons: { [WatchReason.ROUTES]: { code: "routes", words: NO_ROUTES } },
+  reasons: { [AckReason.ROUTES]: { code: "routes", words: NO_ROUTES } },
   counters: {
-    NO_ROUTES: {
+    [AckCounter.UNROUTED]: {
       name: "no_routes",
       unit: "connections",
       help: "Connections that were to acknowledge at once, and have no route for it.",
@@ -166,6 +175,10 @@ export const ackSeen: Seen = {
 };
 
 export const ackLive: Live = {
+  gives: "way to acknowledge",
   asks: true,
-  skipped: { [LiveResult.INCAPABLE]: ["incapable", "the peer does not speak TARR"] },
+  skipped: {
+    [AckLiveResult.UNKNOWN_RTT]: ["rtt", "RTT not known yet"],
+    [AckLiveResult.INCAPABLE]: ["incapable", "the peer does not speak TARR"],
+  },
 };

@@ -2,12 +2,33 @@
 
 export const LAYOUT_VERSION = 9;
 
+export const AckCounter = {
+  UNROUTED: 14,
+} as const;
+
+export const AckEvent = {
+  INEFFECTIVE: 32,
+} as const;
+
 export const AckField = {
   EVERY: 0,
   DIVISOR: 8,
   FLOOR: 16,
   MARK_BIT: 24,
   TARR: 31,
+} as const;
+
+export const AckLiveResult = {
+  UNKNOWN_RTT: 32,
+  INCAPABLE: 33,
+} as const;
+
+export const AckOutcome = {
+  ROUTES: 16,
+} as const;
+
+export const AckReason = {
+  ROUTES: 32,
 } as const;
 
 export const Algorithm = {
@@ -46,10 +67,8 @@ export const Counter = {
   PATH: 11,
   WITHHELD: 12,
   ERRORS: 13,
-  KEEPALIVE_LOWERED: 14,
-  KEEPALIVE_SHORT: 15,
-  NO_ROUTES: 16,
-  COUNT: 17,
+  OWN: 14,
+  COUNT: 18,
 } as const;
 
 export const Direction = {
@@ -105,12 +124,10 @@ export const LiveResult = {
   SAME: 2,
   KEPT: 3,
   PEERS: 4,
-  UNKNOWN_RTT: 5,
-  SILENCED: 6,
-  INCAPABLE: 7,
-  SIGNED: 8,
-  FAILED: 9,
-  RESULT_COUNT: 10,
+  SILENCED: 5,
+  SIGNED: 6,
+  FAILED: 7,
+  OWN: 32,
 } as const;
 
 export const LiveSaid = {
@@ -133,7 +150,7 @@ export const Outcome = {
   LOSS: 4,
   LATE: 5,
   KERNEL: 6,
-  ROUTES: 7,
+  OWN: 16,
 } as const;
 
 export const PathCause = {
@@ -225,6 +242,20 @@ export const ThinEvent = {
   WANTED: 1,
 } as const;
 
+export const UtoCounter = {
+  LOWERED: 14,
+  SHORT: 15,
+} as const;
+
+export const UtoEvent = {
+  KEEPALIVE: 32,
+} as const;
+
+export const UtoReason = {
+  KEEPALIVE: 32,
+  SHORT: 33,
+} as const;
+
 export const WatchEvent = {
   ASKED: 0,
   GRANTED: 1,
@@ -235,9 +266,8 @@ export const WatchEvent = {
   DENIED: 6,
   MALFORMED: 7,
   FALLBACK: 8,
-  KEEPALIVE: 9,
-  WITHHELD: 10,
-  NO_EFFECT: 11,
+  WITHHELD: 9,
+  OWN: 32,
 } as const;
 
 export const WatchReason = {
@@ -249,10 +279,8 @@ export const WatchReason = {
   LATE: 5,
   KERNEL: 6,
   PATH: 7,
-  KEEPALIVE: 8,
-  SHORT: 9,
-  SIGNED: 10,
-  ROUTES: 11,
+  SIGNED: 8,
+  OWN: 32,
 } as const;
 
 export const WatchSlot = {
@@ -305,7 +333,7 @@ export const structs = {
     },
   },
   tcpx_config: {
-    size: 4880,
+    size: 5696,
     fields: {
       layout: { offset: 0, type: "u32" },
       rule_count: { offset: 4, type: "u32" },
@@ -323,9 +351,9 @@ export const structs = {
       site: { offset: 4104, type: "tcpx_site" },
       uses: { offset: 4504, type: "u32" },
       reserved: { offset: 4508, type: "u32" },
-      places: { offset: 4512, type: "u16", dims: [16, 8] },
-      kinds_from: { offset: 4768, type: "u8", dims: [16] },
-      exids: { offset: 4784, type: "u16", dims: [16, 3] },
+      places: { offset: 4512, type: "u16", dims: [16, 32] },
+      kinds_from: { offset: 5536, type: "u32", dims: [16] },
+      exids: { offset: 5600, type: "u16", dims: [16, 3] },
     },
   },
   tcpx_conn: {
@@ -356,11 +384,11 @@ export const structs = {
     },
   },
   tcpx_counters: {
-    size: 2184,
+    size: 2312,
     fields: {
-      count: { offset: 0, type: "u64", dims: [16, 17] },
-      error_line: { offset: 2176, type: "u32" },
-      error_code: { offset: 2180, type: "s32" },
+      count: { offset: 0, type: "u64", dims: [16, 18] },
+      error_line: { offset: 2304, type: "u32" },
+      error_code: { offset: 2308, type: "s32" },
     },
   },
   tcpx_exchange: {
@@ -523,6 +551,13 @@ export const structs = {
       said: { offset: 9, type: "u8" },
       note: { offset: 10, type: "u8" },
       reserved: { offset: 11, type: "u8" },
+    },
+  },
+  tcpx_own_rules: {
+    size: 8,
+    fields: {
+      taken: { offset: 0, type: "u32" },
+      active: { offset: 4, type: "u32" },
     },
   },
   tcpx_path: {

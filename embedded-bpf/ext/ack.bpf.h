@@ -229,8 +229,8 @@ static __always_inline bool ack_has_news(const struct tcpx_conn *conn)
 
 static __always_inline void ack_tell(const struct tcpx_conn *conn, struct tcpx_watched_news *e)
 {
-	e->event = TCPX_WATCH_NO_EFFECT;
-	e->reason = TCPX_REASON_ROUTES;
+	e->event = TCPX_ACK_EVENT_INEFFECTIVE;
+	e->reason = TCPX_ACK_REASON_ROUTES;
 }
 
 static __always_inline void ack_told(struct tcpx_conn *conn)

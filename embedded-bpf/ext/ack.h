@@ -30,6 +30,27 @@ enum tcpx_ack_waits {
 	TCPX_ACK_NEWS = 2, /* its route has no ACKs at once, and no watcher was told yet */
 };
 
+enum tcpx_ack_outcome {
+	TCPX_ACK_OUTCOME_ROUTES = TCPX_OUTCOME_OWN, /* for acknowledging at once are not there */
+};
+
+enum tcpx_ack_counter {
+	TCPX_ACK_COUNTER_UNROUTED = TCPX_COUNTER_OWN, /* was to, and its route is none for that */
+};
+
+enum tcpx_ack_event {
+	TCPX_ACK_EVENT_INEFFECTIVE = TCPX_WATCH_OWN, /* of what was set: see the reason */
+};
+
+enum tcpx_ack_reason {
+	TCPX_ACK_REASON_ROUTES = TCPX_REASON_OWN, /* of others come first */
+};
+
+enum tcpx_ack_live_result {
+	TCPX_ACK_LIVE_UNKNOWN_RTT = TCPX_LIVE_OWN, /* a fraction of nothing */
+	TCPX_ACK_LIVE_INCAPABLE,		   /* the peer has not announced TARR */
+};
+
 /* How this side acknowledges; the thinner reads it, too. Either side may ask: two exchanges. */
 struct tcpx_ack_conn {
 	struct tcpx_rules rules;
@@ -62,6 +83,11 @@ struct tcpx_ack_conn {
 #ifdef TCPX_IN_LAYOUT
 enum tcpx_ack_field ack_field;
 enum tcpx_tarr_flag tarr_flag;
+enum tcpx_ack_outcome ack_outcome;
+enum tcpx_ack_counter ack_counter;
+enum tcpx_ack_event ack_event;
+enum tcpx_ack_reason ack_reason;
+enum tcpx_ack_live_result ack_live_result;
 #endif
 
 #endif

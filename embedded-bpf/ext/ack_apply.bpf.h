@@ -103,7 +103,7 @@ __noinline int ack_mark(struct bpf_sock_ops *ctx, int at_once, int bit)
 	else if (!conn->states.ack.waits)
 		conn->states.ack.waits = ack_clock();
 	if (at_once && !wait && !(mark & 1U << bit))
-		count_apart(TCPX_EXT_ACK, TCPX_COUNTER_NO_ROUTES);
+		count_apart(TCPX_EXT_ACK, TCPX_ACK_COUNTER_UNROUTED);
 	err = mark == before
 		      ? 0
 		      : bpf_setsockopt(ctx, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
@@ -194,7 +194,7 @@ __noinline int ack_look(struct bpf_sock_ops *ctx)
 		return 0;
 	conn->states.ack.waits = quick == TCPX_QUICKACK_ON ? 0 : TCPX_ACK_NEWS;
 	count_apart(TCPX_EXT_ACK,
-		    quick == TCPX_QUICKACK_ON ? TCPX_COUNTER_APPLIED : TCPX_COUNTER_NO_ROUTES);
+		    quick == TCPX_QUICKACK_ON ? TCPX_COUNTER_APPLIED : TCPX_ACK_COUNTER_UNROUTED);
 	return 0;
 }
 
@@ -220,7 +220,7 @@ __noinline int ack_waits(struct bpf_sock_ops *ctx)
 	if (ack_clocked(&conn->states.ack) && !conn->states.ack.marked &&
 	    !ack_in_time(conn->states.ack.waits)) {
 		conn->states.ack.waits = 0;
-		count_apart(TCPX_EXT_ACK, TCPX_COUNTER_NO_ROUTES);
+		count_apart(TCPX_EXT_ACK, TCPX_ACK_COUNTER_UNROUTED);
 	}
 	return 0;
 }

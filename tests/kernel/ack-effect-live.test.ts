@@ -108,7 +108,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("ACKs at once behind a rule
       expect(without.text).not.toContain("at once");
       expect(await r.counters(r.server, "ack")).toMatchObject({ applied: 0, no_routes: 1 });
       const rule = `IPv${version} rule 100 (to ${client} lookup 254)`;
-      expect((await status()).in_the_way).toEqual([{ netns: inode(), rule }]);
+      expect((await status()).in_the_way).toEqual([{ netns: inode(), routing_rule: rule }]);
       expect(await until(() => watch.events.some(({ event }) => event === "no-effect"))).toBe(true);
       expect(watch.events.filter(({ event }) => event === "no-effect")).toMatchObject([
         { extension: "ack", reason: "routes", side: null, netns: inode() },
