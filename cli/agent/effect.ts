@@ -19,6 +19,20 @@ export const LOOPBACK = "connections of this host to itself (loopback): table lo
 export const wayText = (rule: string): string =>
   `connections that ${rule} routes are not acknowledged at once: it is in the way of table 31904`;
 
+/** Rules that a command warns of; a node of a cluster has one for each of its pods. */
+const TOLD_MOST = 5;
+
+export function wayTexts(rules: readonly string[]): string[] {
+  const more = rules.length - TOLD_MOST;
+  const told = rules.slice(0, TOLD_MOST).map(wayText);
+  return more > 0
+    ? [
+        ...told,
+        `nor what ${more} more rules of routing have: \`tcpx status\` names those of namespaces that are served`,
+      ]
+    : told;
+}
+
 /** Lines of tcpx_agent_effect(). */
 export function parseWays(text: string): InTheWay[] {
   return text

@@ -7,7 +7,7 @@ import type { Change } from "../policy/change.ts";
 import type { Rule } from "../policy/rule.ts";
 import type { Scope } from "../system/host.ts";
 import { pidsBelow } from "../system/netns.ts";
-import { effectOf, wayText } from "./effect.ts";
+import { effectOf, wayTexts } from "./effect.ts";
 import { ownNetns } from "./notify.ts";
 import { netnsToServe } from "./told.ts";
 import { wishOf } from "./wish.ts";
@@ -85,5 +85,5 @@ function judged(lib: Bridge, { added, unchanged }: Pick<Change, "added" | "uncha
     selectors.map(({ selector }) => selector),
   );
   if (effect?.carries === false) throw cannot(effect.why, DELAY);
-  return (effect?.ways ?? []).map(wayText);
+  return wayTexts(effect?.ways ?? []);
 }

@@ -137,16 +137,17 @@ static int try_scope(struct judge *j)
 
 static const struct way *way_by(const struct ways *w, uint32_t table)
 {
-	const struct way *last = NULL;
+	const struct way *any = NULL; /* that leads to whatever table */
 
 	for (unsigned int i = 0; i < w->n; i++) {
 		if (!way_counts(w, &w->way[i]))
 			continue;
 		if (w->way[i].table == table)
 			return &w->way[i];
-		last = &w->way[i];
+		if (!w->way[i].table)
+			any = &w->way[i];
 	}
-	return last;
+	return any;
 }
 
 static void explain(const struct judge *j, char *why, size_t room)

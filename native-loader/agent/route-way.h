@@ -5,7 +5,7 @@
 
 #include "routes-internal.h"
 
-#define WAYS_MOST 32	/* rules of one family that are told */
+#define WAYS_MOST 128	/* rules of one family that are looked at */
 #define WAY_WORDS 160	/* of one of them, with its NUL */
 #define SAMPLES_MOST 64 /* destinations that are tried */
 

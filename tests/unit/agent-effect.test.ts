@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What is in the way of ACKs at once: as the bridge tells it, and as it is asked.
 import { expect, test } from "bun:test";
-import { effectOf, parseWays, wayText } from "../../cli/agent/effect.ts";
+import { effectOf, parseWays, wayText, wayTexts } from "../../cli/agent/effect.ts";
 import type { Bridge } from "../../cli/bridge/bridge.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
 
@@ -32,6 +32,14 @@ test("a rule of routing in a sentence", () => {
   expect(wayText("IPv4 rule 5270 (lookup 52)")).toStartWith(
     "connections that IPv4 rule 5270 (lookup 52) routes are not",
   );
+});
+
+test("of many rules the first ones, and how many more", () => {
+  const rules = Array.from({ length: 30 }, (_, i) => `IPv4 rule ${i} (lookup ${i})`);
+  expect(wayTexts(rules.slice(0, 5))).toEqual(rules.slice(0, 5).map(wayText));
+  expect(wayTexts(rules)).toHaveLength(6);
+  expect(wayTexts(rules).at(-1)).toStartWith("nor what 25 more rules of routing have");
+  expect(wayTexts([])).toEqual([]);
 });
 
 test("selectors as the bridge reads them", () => {
