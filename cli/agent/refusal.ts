@@ -51,16 +51,22 @@ const isEmpty = ({ path }: Scope) => path !== undefined && pidsBelow(path).lengt
 /**
  * Judges the caller's network namespace, when these rules hold in it; others are judged when their first
  * connection comes, and `tcpx status` tells. For a scope without processes nothing is refused.
+ * @param fromHere its processes will be of the caller's namespace
  * @returns what will not be acknowledged at once all the same
  * @throws TcpxError (unsupported) with the reason; nothing was changed
  */
-export function requireRoutes(lib: Bridge, scope: Scope, { added, unchanged }: Change): string[] {
+export function requireRoutes(
+  lib: Bridge,
+  scope: Scope,
+  { added, unchanged }: Change,
+  fromHere = false,
+): string[] {
   const own = ownNetns()?.inode;
   const here = (rules: Rule[]) => rules.filter(({ netns }) => !netns || netns.inode === own);
   const change = { added: here(added), unchanged: here(unchanged) };
   const all = [...change.added, ...change.unchanged];
   if (bitsOf(all) === 0) return [];
-  if (netnsToServe(scope, all)) return judged(lib, change);
+  if (fromHere || netnsToServe(scope, all)) return judged(lib, change);
   if (!isEmpty(scope)) return [];
   try {
     return judged(lib, change);

@@ -39,6 +39,8 @@ export interface Work {
   targets(): Target[];
   /** What the site's table is to be, perhaps by what it was; left out: it stays. */
   site?: { table: Site; isMerged: boolean };
+  /** The processes of the scope will be of the caller's network namespace. */
+  fromHere?: boolean;
   /** What the rules need of this host. */
   prepare?(): Promise<void> | undefined;
   /** What connections that exist shall notice of it. */
@@ -177,12 +179,17 @@ async function tellAgent(lib: Bridge, changes: ScopeChange[], io: Io) {
 }
 
 /** What the routing here will not carry, told once. */
-async function requireRoutes(lib: Bridge, changes: ScopeChange[], io: Io): Promise<string[]> {
+async function requireRoutes(
+  lib: Bridge,
+  changes: ScopeChange[],
+  { fromHere }: Work,
+  io: Io,
+): Promise<string[]> {
   const warnings = new Set<string>();
   for (const { scope, change } of changes) {
     if (!change.added.some(needsAgent) && !change.unchanged.some(needsAgent)) continue;
     const { requireRoutes } = await import("../agent/refusal.ts");
-    for (const warning of requireRoutes(lib, scope, change)) warnings.add(warning);
+    for (const warning of requireRoutes(lib, scope, change, fromHere)) warnings.add(warning);
   }
   for (const warning of warnings) io.messages.warn(warning);
   return [...warnings];
@@ -229,7 +236,7 @@ export async function changeScopes(io: Io, host: Host, work: Work): Promise<Outc
   const present = host.site();
   const site = { present, wanted: work.site?.table ?? present };
   const early = planAll(host, work.targets(), site);
-  const warnings = await requireRoutes(lib, early, io);
+  const warnings = await requireRoutes(lib, early, work, io);
   if (work.dryRun) return { changes: early, site, warnings, live: [] };
   // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
   const needed = early.some(isWork) || !sameSite(site.present, site.wanted);

@@ -277,6 +277,20 @@ describeIf(labRequirement.ok, labRequirement.reason)("ack set --every 1, and the
     expect(text).toEndWith("exit 0\n");
   });
 
+  test("tcpx run, whose command would come from here: it does not start, and no rule is left", async () => {
+    const netns = await lab.netns("run");
+    for (const command of [...BASE, ...EXIT_NODE]) {
+      await lab.exec(undefined, ["ip", "-n", netns, ...command.split(" ")]);
+    }
+    const script = `${tcpxPath()} run --ack every=1 -- echo started 2>&1; echo "exit $?"; ${tcpxPath()} ack show`;
+    const text = await lab.exec(netns, ["sh", "-c", script], "", lab.cgroup("run"));
+    expect(text).toStartWith(
+      "tcpx: routing here cannot carry ACKs at once: IPv4 rule 5270 (lookup 52) routes every connection",
+    );
+    expect(text).toEndWith("\nexit 125\nno ack rules\n");
+    expect(text).not.toContain("started");
+  });
+
   test("a grant, of which ACKs at once are a part: a warning, and exit 0", async () => {
     const text = await said("grant", EXIT_NODE, "ack accept");
     expect(text).toContain(
