@@ -100,6 +100,7 @@ enum event {
 	PATH,	 /* namespace */
 	WHY,	 /* room */
 	SOCKETS, /* n bytes: of sockstat, from now on */
+	WAYS,	 /* room */
 	REFUSE,	 /* errno: of every packet that is sent, from now on; 0: none */
 	EVENTS,
 };
