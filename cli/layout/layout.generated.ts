@@ -201,7 +201,7 @@ export const ServedFlag = {
   USED: 4,
   NO_ROUTES: 8,
   DECLINED: 16,
-  CLEAR: 32,
+  IN_WAY: 32,
 } as const;
 
 export const Silence = {

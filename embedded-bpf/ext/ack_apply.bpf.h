@@ -61,7 +61,7 @@ static __always_inline enum ack_route ack_routed(struct bpf_sock_ops *ctx, int b
 	struct tcpx_served *service = inode ? bpf_map_lookup_elem(&served, &inode) : NULL;
 
 	if (service && service->mark_bits & 1U << bit)
-		return service->flags & TCPX_SERVED_CLEAR ? ACK_ROUTE_CLEAR : ACK_ROUTE_STANDS;
+		return service->flags & TCPX_SERVED_IN_WAY ? ACK_ROUTE_STANDS : ACK_ROUTE_CLEAR;
 	*wait = inode &&
 		(!service || !(service->flags & (TCPX_SERVED_NO_ROUTES | TCPX_SERVED_DECLINED)));
 	return ACK_ROUTE_NONE;

@@ -33,8 +33,8 @@ enum tcpx_served_flag {
 	TCPX_SERVED_USED = 4,	   /* by the thinner: something was held since this was cleared */
 	TCPX_SERVED_NO_ROUTES = 8, /* the routing there cannot carry them: do not wait */
 	TCPX_SERVED_DECLINED = 16, /* nothing, and it need not be asked again */
-	TCPX_SERVED_CLEAR = 32, /* no rule of others is in the way of the routes: all but loopback
-				 * comes to them */
+	TCPX_SERVED_IN_WAY =
+		32, /* a rule of others may be in the way: else all but loopback comes */
 };
 
 /* Value of the map `served`; the key is the inode number of the namespace. */

@@ -48,8 +48,8 @@ static uint32_t flags_of(const struct namespace *n)
 
 	if (n->routes)
 		flags |= TCPX_SERVED_ROUTES;
-	if (n->routes && routes_clear(n->routes))
-		flags |= TCPX_SERVED_CLEAR;
+	if (n->routes && routes_bits_standing(n->routes) && !routes_clear(n->routes))
+		flags |= TCPX_SERVED_IN_WAY;
 	if (n->refused || (n->routes && !routes_bits_standing(n->routes)))
 		flags |= TCPX_SERVED_NO_ROUTES;
 	return flags;
