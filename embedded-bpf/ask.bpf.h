@@ -171,6 +171,7 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 	/* another scope's program ends the asking, too, should the owner be gone */
 	if (!ask_wanted(ctx, conn)) {
 		conn->reserved = 0; /* or what others reserve would be taken for ours */
+		watch_tell(ctx, conn);
 		return 0;
 	}
 	if (conn->scope != config.scope)

@@ -34,6 +34,7 @@ struct tcpx_wanted wanted;
 struct tcpx_thin_config thin_config;
 enum tcpx_silence silence;
 enum tcpx_list_flag list_flag;
+enum tcpx_quickack quickack;
 struct tcpx_list_config list_config;
 struct tcpx_listed listed;
 struct tcpx_live_socket live_socket;

@@ -13,6 +13,7 @@
 #include "cgroups.bpf.h"
 #include "conns.bpf.h"
 #include "keepalive.bpf.h"
+#include "quickack.bpf.h"
 
 #define TCPX_LIST_SLICES
 #include "extensions.generated.h"
@@ -79,6 +80,9 @@ static __always_inline void list_settings(struct tcpx_listed *r, struct tcp_sock
 	__u64 name[2];
 
 	r->mark = icsk->icsk_inet.sk.sk_mark;
+	r->uid = icsk->icsk_inet.sk.sk_uid.val;
+	r->tos = icsk->icsk_inet.tos;
+	r->quickack = quickack_of(tp);
 	r->user_timeout_ms = icsk->icsk_user_timeout;
 	if (bpf_core_field_exists(icsk->icsk_delack_max))
 		r->delack_max = icsk->icsk_delack_max;
@@ -140,6 +144,7 @@ static __always_inline int list_socket(struct bpf_iter__tcp *ctx, bool by_hand)
 	sk = &tp->inet_conn.icsk_inet.sk;
 	r.state = skc->skc_state;
 	r.netns = skc->skc_net.net->ns.inum;
+	r.bound_if = skc->skc_bound_dev_if;
 	list_addresses(&r, skc);
 	if (r.state != TCPX_TCP_LISTEN) {
 		cgroup = cgroup_of(sk);

@@ -25,6 +25,7 @@ struct sock_common {
 	__u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	int skc_bound_dev_if;
 	struct {
 		struct net *net;
 	} skc_net;
@@ -65,10 +66,14 @@ struct bpf_local_storage {
 struct sock {
 	__u32 sk_mark;
 	struct bpf_local_storage *sk_bpf_storage;
+	struct {
+		__u32 val;
+	} sk_uid;
 };
 
 struct inet_sock {
 	struct sock sk;
+	__u8 tos;
 };
 
 struct tcp_congestion_ops {

@@ -61,11 +61,11 @@ class Agent {
     return answer;
   }
 
-  private async answer({ op, netns }: AgentRequest, by: string): Promise<AgentAnswer> {
+  private async answer({ op, netns, ways }: AgentRequest, by: string): Promise<AgentAnswer> {
     if (this.ending) return this.report();
     if (op === "stop") await this.end({ end: "stopped", by });
     if (op === "sync") await this.sync(netns);
-    return this.report();
+    return { ...this.report(), ...(ways && { ways: this.engine.ways() }) };
   }
 
   private async sync(netns: AgentRequest["netns"]): Promise<void> {

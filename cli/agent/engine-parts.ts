@@ -10,6 +10,7 @@ import { placeOf } from "../loader/cgroup-place.ts";
 import { layoutDir } from "../loader/pins.ts";
 import { findBpffs } from "../system/host.ts";
 import { type Denied, parseDenied } from "./denied.ts";
+import { type InTheWay, parseWays } from "./effect.ts";
 import {
   type Maps,
   type Parts,
@@ -73,6 +74,15 @@ function reasonOf(lib: Bridge, agent: bigint): string {
   return new TextDecoder().decode(text.subarray(0, Math.min(Math.max(length, 0), text.length - 1)));
 }
 
+/** More than this of one host nobody reads. */
+const WAYS_SIZE = 65_536;
+
+function readWays(lib: Bridge, agent: bigint): InTheWay[] {
+  const text = new Uint8Array(WAYS_SIZE);
+  const length = unwrap("effect of routes", lib.tcpx_agent_effect(agent, text, text.length));
+  return parseWays(new TextDecoder().decode(text.subarray(0, length)));
+}
+
 function startThread(lib: Bridge, heldFd: number, maps: Maps, holdsFd: number): Thread {
   const out = new BigUint64Array(1);
   unwrap("start of the agent's thread", lib.tcpx_agent_start(heldFd, maps.notices, maps.served, out));
@@ -90,6 +100,7 @@ function startThread(lib: Bridge, heldFd: number, maps: Maps, holdsFd: number): 
     serve: (path) => routed(lib.tcpx_agent_serve(agent, cstr(path))),
     stats: () => readStats(lib, agent),
     denied: () => readDenied(lib, agent),
+    ways: () => readWays(lib, agent),
     stop: () => void unwrap("stop of the agent's thread", lib.tcpx_agent_stop(agent)),
   };
 }

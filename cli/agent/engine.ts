@@ -3,6 +3,7 @@
 // plan from step to step; where it comes from is sync.ts, what the parts are is parts.ts.
 
 import type { Denied } from "./denied.ts";
+import type { InTheWay } from "./effect.ts";
 import type { AgentPlan, AgentScope } from "./sync.ts";
 
 /** cli/agent/thinner.ts */
@@ -54,6 +55,8 @@ export interface Thread {
   stats(): ThreadStats;
   /** What network namespaces do not get. */
   denied(): Denied[];
+  /** What is in the way of the routes of the namespaces that are served. */
+  ways(): InTheWay[];
   /** Ends it and removes rules and tables. */
   stop(): void;
 }
@@ -119,6 +122,10 @@ export class Engine implements AsyncDisposable {
 
   denied(): Denied[] {
     return this.running?.thread.denied() ?? [];
+  }
+
+  ways(): InTheWay[] {
+    return this.running && this.running.markBits !== 0 ? this.running.thread.ways() : [];
   }
 
   counters(): Map<number, number[]> {

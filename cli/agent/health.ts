@@ -6,6 +6,7 @@ import type { ExitCode } from "../base/errors.ts";
 import { version } from "../base/version.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { type Denied, deniedLines } from "./denied.ts";
+import { type InTheWay, LOOPBACK } from "./effect.ts";
 import { NO_STATS, type ThreadStats } from "./engine.ts";
 
 /** Which tcpx an agent is of: another one's programs and maps may differ. */
@@ -53,6 +54,8 @@ export interface AgentAnswer extends Identity {
   refused: ExitCode | null;
   /** What network namespaces do not get, because of their routing. */
   denied: Denied[];
+  /** Where it was asked for. */
+  ways?: InTheWay[];
 }
 
 /** Is it this very tcpx? */
@@ -88,6 +91,9 @@ export function healthJson(answer: AgentAnswer | undefined): Record<string, unkn
     namespaces_failed: thread?.troubled ?? 0,
     problems: answer.problems,
     denied: answer.denied.map(({ netns, what, why }) => ({ netns, what, why })),
+    ...(answer.ways && {
+      in_the_way: answer.ways.map(({ netns, rule }) => ({ netns, routing_rule: rule })),
+    }),
   };
 }
 
@@ -104,6 +110,20 @@ function notServed({ most, foreign, turnedAway }: ThreadStats): string[] {
   ];
 }
 
+/** Lines that are told; --json has them all. */
+const WAYS_MOST = 20;
+
+/** What is not acknowledged at once though there are rules for it. */
+function withoutEffect({ mark_bits, ways = [] }: AgentAnswer): string[] {
+  if (mark_bits === 0) return [];
+  const more = ways.length - WAYS_MOST;
+  return [
+    `not at once: ${LOOPBACK}`,
+    ...ways.slice(0, WAYS_MOST).map(({ netns, rule }) => `not at once: what ${rule} routes, netns ${netns}`),
+    ...(more > 0 ? [`not at once: what ${more} more rules of routing have`] : []),
+  ];
+}
+
 /** One line, and one more for every problem. */
 export function healthText(answer: AgentAnswer | undefined): string {
   if (!answer) return "agent: not running";
@@ -116,7 +136,7 @@ export function healthText(answer: AgentAnswer | undefined): string {
     `agent: pid ${answer.pid}${old}, since ${since}, CPU ${(answer.cpu_ms / 1000).toFixed(2)} s`,
     `  thinning in ${answer.scopes.length} scope(s)${bits(answer.mark_bits)}, ${thread.namespaces} namespace(s)`,
     `  ${thread.flushed} ACKs sent late (${thread.failed} failed)${routes}${wrong}`,
-    ...notServed(thread).map((line) => `  ${line}`),
+    ...[...withoutEffect(answer), ...notServed(thread)].map((line) => `  ${line}`),
     ...answer.problems.map((problem) => `  problem: ${problem}`),
     ...deniedLines(answer.denied).map((line) => `  ${line}`),
   ].join("\n");

@@ -18,9 +18,9 @@ export interface AgentSection {
   text: string;
 }
 
-async function askStatus(io: Io): Promise<AgentAnswer | undefined> {
+async function askStatus(io: Io, ways: boolean): Promise<AgentAnswer | undefined> {
   try {
-    return await askAgent<AgentAnswer>({ op: "status" });
+    return await askAgent<AgentAnswer>({ op: "status", ways });
   } catch (error) {
     io.messages.warn((error as Error).message);
     return undefined;
@@ -36,7 +36,7 @@ export async function agentSection(
   io: Io,
   full: boolean,
 ): Promise<AgentSection> {
-  const told = await askStatus(io);
+  const told = await askStatus(io, full);
   const needed = anyNeedsAgent(states);
   const alive = states.filter((state) => state.alive && state.visible);
   const answer = told && { ...told, denied: allDenied(await bridge(), alive, told.denied) };

@@ -11,6 +11,8 @@ export interface AgentRequest {
   op: Op;
   /** sync: a network namespace that is to be served at once, by a file of a living process. */
   netns?: { path: string; inode: number } | undefined;
+  /** Also what is in the way of the routes: that takes a look at each namespace. */
+  ways?: boolean;
 }
 
 const ANSWER_MS = 5000;

@@ -24,6 +24,8 @@ export interface Places {
   allNetns: boolean;
   dryRun: boolean;
   patience: Patience;
+  /** As of Work. */
+  fromHere?: boolean;
 }
 
 /** Where, and how, a command that has `placeArgs` changes rules. */
@@ -106,15 +108,18 @@ export async function changeScope(
   for (const notice of scope.notices) io.messages.warn(notice);
   const netns = netnsFor(host, scope, places.allNetns, io);
   const target = { scope, plan: (present: Rule[]) => plan(present, netns, scope, host.lib) };
-  const { dryRun, patience } = places;
-  const work = { dryRun, patience, prepare, wish, targets: () => [target], everywhere: () => netns === null };
-  const { changes, site, agent, live } = await changeScopes(io, host, work);
+  const { dryRun, patience, fromHere = false } = places;
+  const targets = () => [target];
+  const work = { dryRun, patience, fromHere, prepare, wish, targets, everywhere: () => netns === null };
+  const { changes, site, agent, warnings, live } = await changeScopes(io, host, work);
   const { change } = changes[0]!;
   const named = !dryRun && places.scope.unit !== undefined && change.added.length > 0;
   const notice = named ? notKept(scope.name) : undefined;
   if (notice) io.messages.warn(notice);
   const around = { netns, site: site.wanted };
-  await report(io, command, changes[0]!, places, around, { agent, live: live[0], more: tell() });
+  const more = tell();
+  const all = { ...more, warnings: [...((more?.warnings as string[] | undefined) ?? []), ...warnings] };
+  await report(io, command, changes[0]!, places, around, { agent, live: live[0], more: all });
   if (dryRun && wish.live) io.print("connections that exist would be changed, too (--live)");
   return agent?.code ?? Exit.DONE;
 }

@@ -40,6 +40,8 @@ export interface Work {
   targets(): Target[];
   /** What the site's table is to be, perhaps by what it was; left out: it stays. */
   site?: { table: Site; isMerged: boolean };
+  /** The processes of the scope will be of the caller's network namespace. */
+  fromHere?: boolean;
   /** What the rules need of this host. */
   prepare?(): Promise<void> | undefined;
   /** What connections that exist shall notice of it. */
@@ -54,6 +56,8 @@ export interface Outcome {
   changes: ScopeChange[];
   site: Tables;
   agent?: AgentReport | undefined;
+  /** What was said of the routing. */
+  warnings: string[];
   /** What sockets that exist have noticed, in the order of the changes. */
   live: LiveReport[];
 }
@@ -179,16 +183,25 @@ async function tellAgent(lib: Bridge, changes: ScopeChange[], io: Io) {
   return toldAgent(lib, changes, io);
 }
 
-async function requireAgent(lib: Bridge, changes: ScopeChange[]): Promise<void> {
+/** What the agent can do: what the routing here will not carry is told once. */
+async function requireAgent(
+  lib: Bridge,
+  changes: ScopeChange[],
+  { fromHere }: Work,
+  io: Io,
+): Promise<string[]> {
+  const warnings = new Set<string>();
   for (const { scope, change } of changes) {
-    if (!change.added.some(needsAgent)) continue;
+    if (!change.added.some(needsAgent) && !change.unchanged.some(needsAgent)) continue;
     const [{ requireRoutes }, { requireSender }] = [
       await import("../agent/refusal.ts"),
       await import("../agent/rights.ts"),
     ];
-    await requireSender(lib, change.added);
-    requireRoutes(lib, scope, change.added);
+    if (change.added.some(needsAgent)) await requireSender(lib, change.added);
+    for (const warning of requireRoutes(lib, scope, change, fromHere)) warnings.add(warning);
   }
+  for (const warning of warnings) io.messages.warn(warning);
+  return [...warnings];
 }
 
 /** Sockets that exist already hear of the changes. */
@@ -232,13 +245,13 @@ export async function changeScopes(io: Io, host: Host, work: Work): Promise<Outc
   const present = host.site();
   const site = { present, wanted: work.site?.table ?? present };
   const early = planAll(host, work.targets(), site);
-  await requireAgent(lib, early);
-  if (work.dryRun) return { changes: early, site, live: [] };
+  const warnings = await requireAgent(lib, early, work, io);
+  if (work.dryRun) return { changes: early, site, warnings, live: [] };
   // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
   const needed = early.some(isWork) || !sameSite(site.present, site.wanted);
   if (!needed) await repair(host, io);
   const changes = needed ? await commit(host, work, early, site, io) : early;
   const concerned = changes.some(({ change }) => concernsAgent(change)) || existsSync(RUN_DIR);
   const agent = concerned ? await tellAgent(lib, changes, io) : undefined;
-  return { changes, site, agent, live: await tellSockets(host, changes, work, before, io) };
+  return { changes, site, agent, warnings, live: await tellSockets(host, changes, work, before, io) };
 }

@@ -163,7 +163,7 @@ async function run(args: Args, io: Io) {
   for (const notice of notices) io.messages.warn(notice);
   tellUnseen(lib, io);
   collectAfter(wanted.scopes.reduce((sum, { rules }) => sum + rules.size, 0));
-  const { changes, site, agent, live } = await changeScopes(io, host, {
+  const { changes, site, agent, warnings, live } = await changeScopes(io, host, {
     dryRun,
     patience,
     site: { table: wanted.site, isMerged: flagArg(args, "keep") },
@@ -174,7 +174,9 @@ async function run(args: Args, io: Io) {
   });
   progress.clear();
   const changed = changes.some(isWork) || !sameSite(site.present, site.wanted);
-  await io.document(applyJson(changes, { dryRun, changed, site, agent, live, warnings: notices }));
+  await io.document(
+    applyJson(changes, { dryRun, changed, site, agent, live, warnings: [...notices, ...warnings] }),
+  );
   const full = dryRun || io.flags.verbose;
   await io.rows(applyLines(changes, site, host.netns(), full));
   for (const line of live.flatMap(({ lines }) => lines)) io.print(line);

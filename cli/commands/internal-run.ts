@@ -59,7 +59,8 @@ export const internalRunRules = leaf({
       drafts.push({ extension, ...fit });
     }
     const patience = endless(io);
-    const places = { scope: { cgroup: textArg(args, "cgroup") }, allNetns: false, dryRun: false, patience };
+    const scope = { cgroup: textArg(args, "cgroup") };
+    const places = { scope, allNetns: false, dryRun: false, patience, fromHere: true };
     const plan = (present: Rule[], netns: Netns | null) => setRules(present, placedRun(args, drafts, netns));
     const wish = { ext: "run", live: false };
     return changeScope(silent(io), "run", places, plan, wish, async () => {

@@ -21,9 +21,9 @@ import { leaf } from "./types.ts";
 const command = "metrics";
 
 /** An agent that does not answer must not cost the other counters. */
-async function answerOfAgent(io: Io): Promise<AgentAnswer | undefined> {
+async function answerOfAgent(io: Io, ways: boolean): Promise<AgentAnswer | undefined> {
   try {
-    return await askAgent<AgentAnswer>({ op: "status" }, 2000);
+    return await askAgent<AgentAnswer>({ op: "status", ways }, 2000);
   } catch (error) {
     io.messages.warn((error as Error).message);
     return undefined;
@@ -37,14 +37,24 @@ function serverCapabilities(lib: Bridge): Capability[] {
   return has("BPF") && has("PERFMON") ? needed : [...needed, "SYS_ADMIN"]; // which stands for them
 }
 
+/** The agent looks into each namespace for it, and readers may come as often as they like. */
+const WAYS_MS = 5000;
+
 /** What reads the metrics anew at every call. */
 function reader(host: Host, io: Io): () => Promise<Family[]> {
+  let known: Pick<AgentAnswer, "ways"> = {};
+  let until = 0;
   return async () => {
-    const answer = await answerOfAgent(io);
+    const now = performance.now();
+    const answer = await answerOfAgent(io, now >= until);
+    if (answer?.ways) {
+      known = { ways: answer.ways };
+      until = now + WAYS_MS;
+    }
     const scopes = host
       .states()
       .map((state) => ({ state, counters: readCounters(host.lib, state.id, state.layout) }));
-    return familiesOf(scopes, answer);
+    return familiesOf(scopes, answer && { ...answer, ...known });
   };
 }
 

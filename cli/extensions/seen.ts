@@ -59,6 +59,8 @@ export interface Around {
   congestion: string;
   /** SO_MARK. */
   mark: number;
+  /** Has its route the metric by which ACKs are sent at once? Undefined: not known. */
+  quickack: boolean | undefined;
   /** The cap on delayed ACKs; 0: this kernel has none. */
   delackUs: number;
   /** There is an RTT. */

@@ -2,6 +2,14 @@
 
 export const LAYOUT_VERSION = 9;
 
+export const AckCounter = {
+  UNROUTED: 14,
+} as const;
+
+export const AckEvent = {
+  INEFFECTIVE: 32,
+} as const;
+
 export const AckField = {
   EVERY: 0,
   DIVISOR: 8,
@@ -17,6 +25,10 @@ export const AckLiveResult = {
 
 export const AckOutcome = {
   ROUTES: 16,
+} as const;
+
+export const AckReason = {
+  ROUTES: 32,
 } as const;
 
 export const Algorithm = {
@@ -153,6 +165,12 @@ export const PathState = {
   BELIEVED: 3,
 } as const;
 
+export const Quickack = {
+  UNKNOWN: 0,
+  ON: 1,
+  OFF: 2,
+} as const;
+
 export const RequestState = {
   NONE: 0,
   ASKED: 1,
@@ -186,6 +204,7 @@ export const ServedFlag = {
   PASS: 32,
   MARKS: 64,
   IPSEC: 128,
+  IN_WAY: 256,
 } as const;
 
 export const Silence = {
@@ -460,7 +479,7 @@ export const structs = {
     },
   },
   tcpx_listed: {
-    size: 352,
+    size: 368,
     fields: {
       cgroup: { offset: 0, type: "u64" },
       scope: { offset: 8, type: "u64" },
@@ -469,23 +488,28 @@ export const structs = {
       local_port: { offset: 48, type: "u16" },
       remote_port: { offset: 50, type: "u16" },
       netns: { offset: 52, type: "u32" },
-      family: { offset: 56, type: "u8" },
-      state: { offset: 57, type: "u8" },
-      direction: { offset: 58, type: "u8" },
-      flags: { offset: 59, type: "u8" },
-      mark: { offset: 60, type: "u32" },
-      user_timeout_ms: { offset: 64, type: "u32" },
-      cwnd: { offset: 68, type: "u32" },
-      srtt_us: { offset: 72, type: "u32" },
-      delack_max: { offset: 76, type: "u32" },
-      congestion: { offset: 80, type: "char", dims: [16] },
-      keepalive_idle: { offset: 96, type: "u32" },
-      keepalive_interval: { offset: 100, type: "u32" },
-      keepalive_probes: { offset: 104, type: "u32" },
-      written: { offset: 108, type: "u16" },
-      silent: { offset: 110, type: "u8" },
-      established: { offset: 111, type: "u8" },
-      states: { offset: 112, type: "tcpx_states" },
+      bound_if: { offset: 56, type: "u32" },
+      uid: { offset: 60, type: "u32" },
+      family: { offset: 64, type: "u8" },
+      state: { offset: 65, type: "u8" },
+      direction: { offset: 66, type: "u8" },
+      flags: { offset: 67, type: "u8" },
+      mark: { offset: 68, type: "u32" },
+      user_timeout_ms: { offset: 72, type: "u32" },
+      cwnd: { offset: 76, type: "u32" },
+      srtt_us: { offset: 80, type: "u32" },
+      delack_max: { offset: 84, type: "u32" },
+      congestion: { offset: 88, type: "char", dims: [16] },
+      keepalive_idle: { offset: 104, type: "u32" },
+      keepalive_interval: { offset: 108, type: "u32" },
+      keepalive_probes: { offset: 112, type: "u32" },
+      written: { offset: 116, type: "u16" },
+      silent: { offset: 118, type: "u8" },
+      established: { offset: 119, type: "u8" },
+      quickack: { offset: 120, type: "u8" },
+      tos: { offset: 121, type: "u8" },
+      reserved: { offset: 122, type: "u8", dims: [2] },
+      states: { offset: 128, type: "tcpx_states" },
     },
   },
   tcpx_live_order: {

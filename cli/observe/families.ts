@@ -142,7 +142,7 @@ const gauge = (name: string, help: string, value: number) => one(name, "gauge", 
 const counter = (name: string, unit: string, help: string, value: number) =>
   one(`agent_${name}_${unit}`, "counter", unit, help, value);
 
-function agentFamilies({ thread, since, cpu_ms, problems }: AgentAnswer): Family[] {
+function agentFamilies({ thread, since, cpu_ms, problems, ways = [] }: AgentAnswer): Family[] {
   const start = "When the agent began, Unix time.";
   const always = [
     one("agent_start_time_seconds", "gauge", "seconds", start, since / 1000),
@@ -160,6 +160,11 @@ function agentFamilies({ thread, since, cpu_ms, problems }: AgentAnswer): Family
     counter("turned_away", "requests", "For namespaces beyond the most.", thread.turnedAway),
     counter("route", "changes", "Routes that it followed.", thread.routeChanges),
     counter("route", "errors", "Routes that it could not follow.", thread.routeErrors),
+    gauge(
+      "agent_rules_in_the_way",
+      "Rules of routing that connections meet before the agent's.",
+      ways.length,
+    ),
   ];
 }
 

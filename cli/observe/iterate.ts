@@ -13,6 +13,7 @@ import { siteIfReadable } from "../loader/site-map.ts";
 import { findBpffs } from "../system/host.ts";
 import { type Namespace, ownNamespace } from "../system/netns.ts";
 import { Listed, RECORD } from "./listed.ts";
+import { askRoutes } from "./routed.ts";
 
 /** The pinned state of connections; undefined without rules, or when another build made it; null: it is not for us. */
 function openConns(lib: Bridge): Fd | undefined | null {
@@ -127,6 +128,7 @@ export async function listSockets(
 ): Promise<Listed> {
   using conns = openConns(lib);
   using lister = await Lister.load(lib, scope, conns ?? undefined, programs);
+  const tickUs = unwrap("tick", lib.tcpx_jiffy_us());
   let buffer: Uint8Array = new Uint8Array(0);
   let used = 0;
   let refused = 0;
@@ -138,6 +140,7 @@ export async function listSockets(
       buffer = withRoom(buffer, used, room);
       const wrote = lister.run(namespace, buffer.subarray(used));
       if (wrote !== undefined) {
+        if (wrote) askRoutes(lib, new Listed(buffer.subarray(used, used + wrote), tickUs), namespace);
         used += wrote ?? 0;
         if (wrote === null) refused++;
         break;
@@ -145,7 +148,6 @@ export async function listSockets(
       room *= 2;
     }
   }
-  const tickUs = unwrap("tick", lib.tcpx_jiffy_us());
   return new Listed(buffer.subarray(0, used), tickUs, siteIfReadable(lib), {
     refused,
     blind: conns === null,

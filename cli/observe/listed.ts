@@ -3,7 +3,7 @@
 
 import type { Around, Raw, RawExchange, RawRule } from "../extensions/seen.ts";
 import type { Extension } from "../extensions/types.ts";
-import { Kind, ListFlag, structs } from "../layout/layout.generated.ts";
+import { Kind, ListFlag, Quickack, structs } from "../layout/layout.generated.ts";
 import { decode, LITTLE, type Struct, type StructName } from "../layout/struct.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 
@@ -107,6 +107,10 @@ export class Listed {
   state = (at: number) => this.u8(at + AT.state.offset);
   /** enum tcpx_direction as the kernel's side knows it. */
   direction = (at: number) => this.u8(at + AT.direction.offset);
+  boundIf = (at: number) => this.u32(at + AT.bound_if.offset);
+  uid = (at: number) => this.u32(at + AT.uid.offset);
+  tos = (at: number) => this.u8(at + AT.tos.offset);
+  setQuickack = (at: number, quickack: number) => this.view.setUint8(at + AT.quickack.offset, quickack);
   setDirection = (at: number, direction: number) => this.view.setUint8(at + AT.direction.offset, direction);
   flags = (at: number) => this.u8(at + AT.flags.offset);
   cgroup = (at: number) => this.view.getBigUint64(at + AT.cgroup.offset, LITTLE);
@@ -133,6 +137,11 @@ export class Listed {
 
   private text(from: number, to: number): string {
     return Buffer.from(this.bytes.buffer, this.bytes.byteOffset + from, to - from).toString("latin1");
+  }
+
+  private quickack(at: number): boolean | undefined {
+    const is = this.u8(at + AT.quickack.offset);
+    return is === Quickack.UNKNOWN ? undefined : is === Quickack.ON;
   }
 
   /** What tells one negotiation from another, as a key; few differ. All that extensions look at is in it. */
@@ -188,6 +197,7 @@ export class Listed {
       ...{ site, tickUs, timeoutMs: this.timeoutMs(at), keepalive: this.keepalive(at) },
       ...{ congestion: this.congestion(at), mark: this.mark(at), delackUs: this.delackUs(at) },
       isMeasured: this.rttUs(at) > 0,
+      quickack: this.quickack(at),
     };
   }
 }

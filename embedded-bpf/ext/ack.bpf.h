@@ -75,13 +75,13 @@ static __always_inline void ack_say(struct bpf_sock_ops *ctx, struct tcpx_conn *
 
 static __always_inline void ack_segment(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
-	if (conn->states.ack.waits && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
+	if (ack_clocked(&conn->states.ack) && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
 		ack_waits(ctx);
 }
 
 static __always_inline bool ack_waiting(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
 {
-	return conn->states.ack.waits;
+	return ack_clocked(&conn->states.ack);
 }
 
 /* With TARR both roles announce it. */
@@ -222,6 +222,23 @@ static __always_inline bool ack_tell_peers(struct bpf_sock_ops *ctx, const struc
 	return true;
 }
 
+static __always_inline bool ack_has_news(const struct tcpx_conn *conn)
+{
+	return conn->states.ack.waits == TCPX_ACK_NEWS;
+}
+
+static __always_inline void ack_tell(const struct tcpx_conn *conn, struct tcpx_watched_news *e)
+{
+	e->event = TCPX_ACK_EVENT_INEFFECTIVE;
+	e->reason = TCPX_ACK_REASON_ROUTES;
+}
+
+static __always_inline void ack_told(struct tcpx_conn *conn)
+{
+	if (ack_has_news(conn))
+		conn->states.ack.waits = 0;
+}
+
 static const struct tcpx_extension ack_extension = {
 	.ours = __builtin_offsetof(struct tcpx_conn, states.ack.ours),
 	.peers = __builtin_offsetof(struct tcpx_conn, states.ack.peers),
@@ -248,6 +265,9 @@ static const struct tcpx_extension ack_extension = {
 	.rtt = ack_rtt,
 	.tell_ours = ack_tell_ours,
 	.tell_peers = ack_tell_peers,
+	.has_news = ack_has_news,
+	.tell = ack_tell,
+	.told = ack_told,
 };
 
 #endif

@@ -25,8 +25,25 @@ enum tcpx_tarr_flag {
 	TCPX_TARR_RULES = 16,  /* and it was what the peer has asked for last: that holds */
 };
 
+/* Of `waits`, where it is no time, which is odd. */
+enum tcpx_ack_waits {
+	TCPX_ACK_NEWS = 2, /* its route has no ACKs at once, and no watcher was told yet */
+};
+
 enum tcpx_ack_outcome {
 	TCPX_ACK_OUTCOME_ROUTES = TCPX_OUTCOME_OWN, /* for acknowledging at once are not there */
+};
+
+enum tcpx_ack_counter {
+	TCPX_ACK_COUNTER_UNROUTED = TCPX_COUNTER_OWN, /* was to, and its route is none for that */
+};
+
+enum tcpx_ack_event {
+	TCPX_ACK_EVENT_INEFFECTIVE = TCPX_WATCH_OWN, /* of what was set: see the reason */
+};
+
+enum tcpx_ack_reason {
+	TCPX_ACK_REASON_ROUTES = TCPX_REASON_OWN, /* of others come first */
 };
 
 enum tcpx_ack_live_result {
@@ -59,13 +76,17 @@ struct tcpx_ack_conn {
 	__u8 tarr_bits;	    /* its fifth byte */
 	__u8 marked;	    /* the bit of SO_MARK that we have set, plus 1; 0: none */
 	__u8 bound;	    /* a peer was granted this: delay_us only bounds what it asked for */
-	__u8 waits; /* for the routes of the mark, since then; see ack_clock(). 0: does not */
+	__u8 waits; /* for the routes of the mark, or for its own, since then; see ack_clock(). 0:
+		     * does not; enum tcpx_ack_waits */
 };
 
 #ifdef TCPX_IN_LAYOUT
 enum tcpx_ack_field ack_field;
 enum tcpx_tarr_flag tarr_flag;
 enum tcpx_ack_outcome ack_outcome;
+enum tcpx_ack_counter ack_counter;
+enum tcpx_ack_event ack_event;
+enum tcpx_ack_reason ack_reason;
 enum tcpx_ack_live_result ack_live_result;
 #endif
 

@@ -5,6 +5,7 @@
 
 #include "../conn.bpf.h"
 #include "../netns.bpf.h"
+#include "../quickack.bpf.h"
 
 #define TCPX_SOL_SOCKET 1
 #define TCPX_SO_MARK 36
@@ -42,20 +43,28 @@ static __always_inline __u8 ack_clock(void)
 	return (bpf_ktime_get_ns() >> TCPX_ACK_CLOCK_SHIFT) | 1;
 }
 
+static __always_inline bool ack_clocked(const struct tcpx_ack_conn *ack)
+{
+	return ack->waits & 1;
+}
+
+enum ack_route { ACK_ROUTE_NONE, ACK_ROUTE_STANDS, ACK_ROUTE_CLEAR };
+
 /*
- * Do the routes of this bit stand in the connection's namespace? Without them a peer could steer
- * our routing: the bit may mean something to the administrator. Sets *wait where they may come.
+ * Do the routes of this bit stand in the connection's namespace, and is nothing in their way?
+ * Without them a peer could steer our routing: the bit may mean something to the administrator.
+ * Sets *wait where they may come.
  */
-static __always_inline bool ack_routed(struct bpf_sock_ops *ctx, int bit, bool *wait)
+static __always_inline enum ack_route ack_routed(struct bpf_sock_ops *ctx, int bit, bool *wait)
 {
 	__u32 inode = netns_inode(ctx);
 	struct tcpx_served *service = inode ? bpf_map_lookup_elem(&served, &inode) : NULL;
 
 	if (service && service->mark_bits & 1U << bit)
-		return true;
+		return service->flags & TCPX_SERVED_IN_WAY ? ACK_ROUTE_STANDS : ACK_ROUTE_CLEAR;
 	*wait = inode &&
 		(!service || !(service->flags & (TCPX_SERVED_NO_ROUTES | TCPX_SERVED_DECLINED)));
-	return false;
+	return ACK_ROUTE_NONE;
 }
 
 /*
@@ -67,25 +76,34 @@ __noinline int ack_mark(struct bpf_sock_ops *ctx, int at_once, int bit)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
 	struct bpf_sock *sk = ctx->sk;
+	void *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+	enum ack_route route = ACK_ROUTE_NONE;
+	bool wait = false, clear = false;
 	__u32 before, mark;
-	bool wait = false;
 	__u8 marked = 0;
 	int err;
 
-	if (!sk || !conn)
+	if (!sk || !tp || !conn)
 		return 0;
 	before = mark = sk->mark;
 	if (conn->states.ack.marked)
 		mark &= ~(1U << ((conn->states.ack.marked - 1) & 31));
 	bit &= 31;
-	if (at_once && !(mark & 1U << bit) && ack_routed(ctx, bit, &wait)) {
+	if (at_once && !(mark & 1U << bit))
+		route = ack_routed(ctx, bit, &wait);
+	if (route != ACK_ROUTE_NONE) {
 		mark |= 1U << bit;
 		marked = bit + 1;
+		clear = route == ACK_ROUTE_CLEAR && route_leaves(tp);
 	}
+	if (marked && marked == conn->states.ack.marked && mark == before)
+		return 0;
 	if (!wait)
 		conn->states.ack.waits = 0;
 	else if (!conn->states.ack.waits)
 		conn->states.ack.waits = ack_clock();
+	if (at_once && !wait && !(mark & 1U << bit))
+		count_apart(TCPX_EXT_ACK, TCPX_ACK_COUNTER_UNROUTED);
 	err = mark == before
 		      ? 0
 		      : bpf_setsockopt(ctx, TCPX_SOL_SOCKET, TCPX_SO_MARK, &mark, sizeof(mark));
@@ -93,8 +111,10 @@ __noinline int ack_mark(struct bpf_sock_ops *ctx, int at_once, int bit)
 		TCPX_ERROR(TCPX_EXT_ACK, err);
 		return 0;
 	}
-	if (marked && marked != conn->states.ack.marked)
+	if (clear)
 		count(TCPX_EXT_ACK, TCPX_COUNTER_APPLIED);
+	else if (marked) /* whether its route is one of ours its next segments show */
+		conn->states.ack.waits = ack_clock();
 	conn->states.ack.marked = marked;
 	return 0;
 }
@@ -162,20 +182,46 @@ __noinline int ack_adopt(struct bpf_sock_ops *ctx, __u32 kind, __u32 every, __u3
 	return 0;
 }
 
+/* The mark is set: has the route that the kernel took by it the metric? */
+__noinline int ack_look(struct bpf_sock_ops *ctx)
+{
+	struct tcpx_conn *conn = conn_of(ctx);
+	struct bpf_sock *sk = ctx->sk;
+	void *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+	enum tcpx_quickack quick = tp ? quickack_of(tp) : TCPX_QUICKACK_UNKNOWN;
+
+	if (!conn || quick == TCPX_QUICKACK_UNKNOWN)
+		return 0;
+	conn->states.ack.waits = quick == TCPX_QUICKACK_ON ? 0 : TCPX_ACK_NEWS;
+	count_apart(TCPX_EXT_ACK,
+		    quick == TCPX_QUICKACK_ON ? TCPX_COUNTER_APPLIED : TCPX_ACK_COUNTER_UNROUTED);
+	return 0;
+}
+
+static __always_inline bool ack_in_time(__u8 since)
+{
+	return (__u8)(ack_clock() - since) <= TCPX_ACK_PATIENCE;
+}
+
 /*
- * A segment is about to leave, maybe an ACK: do the routes of the mark stand by now? (Most that
- * arrive take the kernel's fast path, which shows them to nobody.) Global: see receive_header().
+ * A segment is about to leave, maybe an ACK: do the routes of the mark stand by now, and is the
+ * socket's one of them? (Most that arrive take the kernel's fast path, which shows them to nobody.)
+ * Global: see receive_header().
  */
 __noinline int ack_waits(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
 
-	if (!conn || !conn->states.ack.waits)
+	if (!conn || !ack_clocked(&conn->states.ack))
 		return 0;
+	if (conn->states.ack.marked)
+		return ack_look(ctx);
 	ack_mark(ctx, 1, ack_field(ack_fields(&conn->states.ack), TCPX_ACK_MARK_BIT));
-	if (conn->states.ack.waits &&
-	    (__u8)(ack_clock() - conn->states.ack.waits) > TCPX_ACK_PATIENCE)
+	if (ack_clocked(&conn->states.ack) && !conn->states.ack.marked &&
+	    !ack_in_time(conn->states.ack.waits)) {
 		conn->states.ack.waits = 0;
+		count_apart(TCPX_EXT_ACK, TCPX_ACK_COUNTER_UNROUTED);
+	}
 	return 0;
 }
 

@@ -18,6 +18,13 @@ enum tcpx_list_flag {
 	TCPX_LIST_KEEPALIVE = 4, /* it is on */
 };
 
+/* Of a route: are ACKs sent at once there, by its metric? */
+enum tcpx_quickack {
+	TCPX_QUICKACK_UNKNOWN,
+	TCPX_QUICKACK_ON,
+	TCPX_QUICKACK_OFF,
+};
+
 /* One socket of `tcpx connections`. Of a listener: ports, netns and state only. */
 struct tcpx_listed {
 	__u64 cgroup;	/* id of the one that the socket was made in */
@@ -27,6 +34,8 @@ struct tcpx_listed {
 	__u16 local_port;
 	__u16 remote_port;
 	__u32 netns;	/* inode number */
+	__u32 bound_if; /* device that it is bound to, 0: none */
+	__u32 uid;
 	__u8 family;	/* enum tcpx_family */
 	__u8 state;	/* of TCP, as the kernel numbers them */
 	__u8 direction; /* enum tcpx_direction; BOTH: not known here */
@@ -43,6 +52,9 @@ struct tcpx_listed {
 	__u16 written; /* bit per extension */
 	__u8 silent;   /* enum tcpx_silence */
 	__u8 established;
+	__u8 quickack; /* enum tcpx_quickack, of the route that it has now */
+	__u8 tos;
+	__u8 reserved[2];
 	struct tcpx_states states; /* `outcome` is that of the handshake */
 };
 

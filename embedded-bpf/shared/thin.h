@@ -38,6 +38,8 @@ enum tcpx_served_flag {
 	TCPX_SERVED_MARKS = 64,	   /* its routing looks at the mark */
 	TCPX_SERVED_IPSEC =
 		128, /* by the thinner: IPsec policies were met since this was cleared */
+	TCPX_SERVED_IN_WAY =
+		256, /* a rule of others may be in the way: else all but loopback comes */
 };
 
 /* Value of the map `served`; the key is the inode number of the namespace. */

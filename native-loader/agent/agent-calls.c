@@ -8,6 +8,7 @@
 #include "find-netns.h"
 #include "held-judge.h"
 #include "held-path.h"
+#include "route-effect.h"
 #include "routes.h"
 
 int tcpx_agent_holds(void *agent, int holds_fd)
@@ -56,6 +57,21 @@ int tcpx_agent_reason(void *agent, char *out, int cap)
 	a->text = out;
 	a->cap = cap;
 	result = agent_command(a, REASON);
+	pthread_mutex_unlock(&a->callers);
+	return result;
+}
+
+int tcpx_agent_effect(void *agent, char *out, int cap)
+{
+	struct agent *a = agent;
+	int result;
+
+	if (!a || !out || cap < 1)
+		return -EINVAL;
+	pthread_mutex_lock(&a->callers);
+	a->text = out;
+	a->cap = cap;
+	result = agent_command(a, EFFECT);
 	pthread_mutex_unlock(&a->callers);
 	return result;
 }
@@ -149,4 +165,13 @@ int tcpx_routes_check(unsigned int mark_bits, char *why, int cap)
 int tcpx_routes_sweep(void)
 {
 	return netns_is_own() ? routes_sweep() : -EPERM;
+}
+
+int tcpx_routes_effect(unsigned int mark_bits, const struct tcpx_route_scope *scopes,
+		       unsigned int n, char *out, int cap)
+{
+	if (!out || cap < 1 || (n && !scopes))
+		return -EINVAL;
+	*out = 0;
+	return netns_is_own() ? routes_effect(mark_bits, scopes, n, out, (size_t)cap) : -EPERM;
 }

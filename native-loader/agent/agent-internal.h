@@ -6,7 +6,7 @@
 #include "bridge-agent.h"
 #include "flusher.h"
 
-enum command { AT_ONCE, SERVE, REASON, STOP };
+enum command { AT_ONCE, SERVE, REASON, EFFECT, STOP };
 
 struct agent {
 	struct served served;

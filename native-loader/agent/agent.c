@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent-internal.h"
+#include "served-effect.h"
 
 #define NOTICES_A_TIME 256
 
@@ -102,6 +103,9 @@ static void carry_out(struct agent *a)
 		break;
 	case REASON:
 		a->result = copy_reason(a);
+		break;
+	case EFFECT:
+		a->result = served_effect(&a->served, a->text, a->cap);
 		break;
 	case STOP:
 		served_close(&a->served);

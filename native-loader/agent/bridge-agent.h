@@ -79,4 +79,53 @@ TCPX_API int tcpx_routes_sweep(void);
  */
 TCPX_API int tcpx_routes_check(unsigned int mark_bits, char *why, int cap);
 
+enum tcpx_flow_quickack {
+	TCPX_FLOW_UNKNOWN,
+	TCPX_FLOW_QUICKACK,
+	TCPX_FLOW_SLOW, /* the route has no such metric */
+};
+
+/* A connection as routing sees it. */
+struct tcpx_flow {
+	uint8_t family; /* 4 or 6 */
+	uint8_t tos;
+	uint8_t quickack; /* enum tcpx_flow_quickack: written here */
+	uint8_t reserved;
+	uint32_t mark;
+	uint32_t bound_if;
+	uint32_t uid; /* UINT32_MAX: not known */
+	uint16_t local_port;
+	uint16_t remote_port;
+	uint8_t local[16]; /* IPv4 as ::ffff:a.b.c.d */
+	uint8_t remote[16];
+};
+
+_Static_assert(sizeof(struct tcpx_flow) == 52, "layout known to TypeScript");
+
+/* Asks the kernel for the route that each would get now, in the network namespace that the file
+ * stands for; NULL: the thread's own. -ENOTRECOVERABLE: the thread could not return to its own.
+ */
+TCPX_API int tcpx_routes_ask(const char *netns_path, struct tcpx_flow *flows, unsigned int n);
+
+/* Whom a rule is for. */
+struct tcpx_route_scope {
+	uint8_t family; /* 0: both, and then no address; 4 or 6 */
+	uint8_t prefix;
+	uint8_t reserved[2];
+	uint8_t address[16]; /* of the peers; IPv4 as ::ffff:a.b.c.d */
+};
+
+_Static_assert(sizeof(struct tcpx_route_scope) == 20, "layout known to TypeScript");
+
+/* What of the routing in the calling thread's network namespace would not come to the routes of
+ * these bits? The number of its rules in the way, each a line of `out`; -EOPNOTSUPP: for one of the
+ * scopes every route that there is, `out` says by what. Changes nothing.
+ */
+TCPX_API int tcpx_routes_effect(unsigned int mark_bits, const struct tcpx_route_scope *scopes,
+				unsigned int n, char *out, int cap);
+/* The same of the namespaces that are served: lines of inode number, blank, rule. As many as there
+ * is room for; the length.
+ */
+TCPX_API int tcpx_agent_effect(void *agent, char *out, int cap);
+
 #endif

@@ -18,6 +18,7 @@ struct routes {
 	bool lost;	  /* news were lost, and more will be until all that waits is read */
 	bool standing;	  /* routes and rules are complete */
 	size_t most;	  /* routes that are compared here and now; 0: all */
+	bool clear;	  /* no rule of others is in the way */
 	struct routes_plan *plan;
 };
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "routes-internal.h"
+#include "route-effect.h"
 #include "routes-follow.h"
 
 #define DEATHS 5 /* of the guard, until we do without */
@@ -113,6 +114,8 @@ static int bring_up_to_date(struct routes *r)
 		err = rules_set(&r->nl, AF_INET, r->bits, reason, REASON);
 	if (!err && r->ipv6)
 		err = rules_set(&r->nl, AF_INET6, r->bits, reason, REASON);
+	if (!err)
+		err = routes_look(r);
 	r->stale_rules = err != 0;
 	r->standing = !err;
 	return err;

@@ -15,6 +15,7 @@
 #define ROUTES_MOST (1 << 21)	/* of one family: twice what the Internet has */
 #define ROUTES_THROWN_MOST 4096 /* of them left to main, since they cannot be copied */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct routes;
@@ -44,6 +45,8 @@ int routes_handle_whole(struct routes *r);
 int routes_fd(const struct routes *r);
 /* The bits whose rules stand, in front of a table that is complete. */
 unsigned int routes_bits_standing(const struct routes *r);
+/* Does all but loopback come to them? Else connections show it one by one. */
+bool routes_clear(const struct routes *r);
 /* Follows what has changed; does not block. The number of changes of routes and rules that it read.
  * -EOPNOTSUPP: somebody's new rules are in the way, so ours are withdrawn (routes_reason() says
  * why); they come back in a later call, when the way is free. Other -errno: could not follow, the

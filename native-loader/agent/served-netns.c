@@ -56,6 +56,10 @@ static uint32_t flags_of(const struct namespace *n)
 		flags |= TCPX_SERVED_MARKS;
 	if (n->routes)
 		flags |= TCPX_SERVED_ROUTES;
+	/* nobody knows while they are being compared */
+	if (n->routes &&
+	    (n->copy.away || (routes_bits_standing(n->routes) && !routes_clear(n->routes))))
+		flags |= TCPX_SERVED_IN_WAY;
 	/* those that are being compared may stand in a moment */
 	if (n->refused ||
 	    (n->routes && !n->copy.away && !n->copy.resume_ns && !routes_bits_standing(n->routes)))
@@ -110,6 +114,13 @@ void netns_drop_routes(struct served *s, struct namespace *n, bool broken)
 		routes_close(n->routes);
 	n->routes = NULL;
 	n->routes_ns = 0;
+}
+
+void netns_broken(struct served *s, struct namespace *n)
+{
+	netns_publish_without(s, n, TCPX_SERVED_ROUTES);
+	netns_drop_routes(s, n, true);
+	n->refused = true;
 }
 
 static struct namespace *make(uint32_t inode, int fd, struct namespace *next)

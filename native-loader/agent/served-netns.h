@@ -35,6 +35,8 @@ int netns_equip(struct served *s, struct namespace *n);
 void netns_close_flush(struct served *s, struct namespace *n);
 /* broken: their sockets are of no use any more, and the guard takes the routes back. */
 void netns_drop_routes(struct served *s, struct namespace *n, bool broken);
+/* Their sockets wait for answers of before: the routes go, and are not tried again. */
+void netns_broken(struct served *s, struct namespace *n);
 /* Are there TCP sockets in it, those of programs that have ended included? */
 bool netns_in_use(struct served *s, const struct namespace *n);
 /* Returns err, and keeps the reason of a refusal for whoever asks. */

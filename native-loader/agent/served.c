@@ -194,11 +194,8 @@ static int judge(struct served *s, struct namespace *n, int err)
 		copier_take(s, n);
 		return 0;
 	}
-	if (err == -ETIMEDOUT) {
-		netns_publish_without(s, n, TCPX_SERVED_ROUTES);
-		netns_drop_routes(s, n, true);
-		n->refused = true;
-	}
+	if (err == -ETIMEDOUT)
+		netns_broken(s, n);
 	return netns_check(s, err);
 }
 

@@ -110,6 +110,32 @@ export const FAULTS: Record<string, Fault> = {
     target: "held",
     edits: [["agent/held-path.c", "i < (p->lost ? READS_LOST : READS)", "i < READS || p->lost"]],
   },
+  "the address of a route is of any length": {
+    target: "answers",
+    edits: [["agent/route-way.c", "RTA_PAYLOAD(v->a[RTA_DST]) != size)", "0)"]],
+  },
+  "the source in an answer is of any length": {
+    target: "answers",
+    edits: [
+      [
+        "agent/route-ask.c",
+        "a[RTA_PREFSRC] && RTA_PAYLOAD(a[RTA_PREFSRC]) == address_size(family)",
+        "a[RTA_PREFSRC]",
+      ],
+    ],
+  },
+  "the address in a rule's words is of any length": {
+    target: "answers",
+    edits: [["agent/route-way-words.c", "RTA_PAYLOAD(a) != size ||", ""]],
+  },
+  "rules in the way have no most": {
+    target: "answers",
+    edits: [["agent/route-way.c", "if (w->n == WAYS_MOST)", "if (0)"]],
+  },
+  "half a line is told": {
+    target: "answers",
+    edits: [["agent/route-effect.c", "out[*used] = 0; /* no half a line */", ""]],
+  },
   "a held packet is sent whatever length its header says": {
     target: "agent",
     edits: [["agent/flush.c", "held->len == claimed(", "claimed("]],

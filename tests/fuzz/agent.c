@@ -149,6 +149,11 @@ static void *wake(struct agent *a, uint8_t event)
 		free(a->text);
 		a->text = malloc((size_t)a->cap);
 		return command(a, REASON);
+	case WAYS:
+		a->cap = 1 + input_u8();
+		free(a->text);
+		a->text = malloc((size_t)a->cap);
+		return command(a, EFFECT);
 	case TICK:
 		clock_advance(input_u8());
 		return NULL;

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "../../native-loader/agent/bridge-agent.h"
+#include "../../native-loader/agent/route-effect.h"
 #include "../../native-loader/agent/routes-internal.h"
 #include "grammar.h"
 #include "host.h"
@@ -12,6 +14,33 @@
 
 #define IN_A_ROW 4
 #define ROOM 200
+
+/* Whom the rule is for is as odd as the answers. */
+static int effect(const struct nl_pair *nl, char *why)
+{
+	struct tcpx_route_scope scope = {0};
+	uint32_t bits = input_u32();
+	size_t used = 0, room;
+	int result, told;
+	char *out;
+
+	scope.family = (uint8_t)(input_u8() % 3 * 2);
+	scope.family += scope.family ? 2 : 0;
+	scope.prefix = input_u8() % (scope.family == 6 ? 129 : scope.family == 4 ? 33 : 1);
+	for (uint8_t n = input_u8() % 17; n > 0; n--)
+		scope.address[16 - n] = input_u8();
+	result = effect_judge(nl, bits, &scope, 1, why, ROOM);
+	require(result <= 0, "effect_judge() told of no error");
+	require(strlen(why) < ROOM, "a reason without an end");
+	room = 1U + input_u8();
+	out = calloc(1, room);
+	told = effect_ways(nl, bits, "7 ", out, room, &used);
+	require(used < room && strlen(out) == used, "more was told than there is room for");
+	require(!used || out[used - 1] == '\n', "half a line was told");
+	require(told >= 0 || told != -EOPNOTSUPP, "effect_ways() refuses");
+	free(out);
+	return result;
+}
 
 static int call(const struct nl_pair *nl)
 {
@@ -21,7 +50,7 @@ static int call(const struct nl_pair *nl)
 	char *why = calloc(1, ROOM);
 
 	host_calls();
-	switch (what % CALLS) {
+	switch ((what & 127) % CALLS) {
 	case SYNC4:
 		result = route_sync(nl, family, 0);
 		require(result <= 0, "route_sync() told of no error");
@@ -34,11 +63,14 @@ static int call(const struct nl_pair *nl)
 		result = rules_set(nl, family, input_u32(), why, ROOM);
 		require(result <= 0, "rules_set() told of no error");
 		break;
+	case IN_WAY:
+		result = effect(nl, why);
+		break;
 	default:
 		result = sweep(nl);
 		require(result >= 0, "sweep() removed less than nothing");
 	}
-	require(result != -EOPNOTSUPP || what % CALLS == SYNC4 || *why,
+	require(result != -EOPNOTSUPP || (what & 127) % CALLS == SYNC4 || *why,
 		"a refusal without a reason");
 	free(why);
 	return result;

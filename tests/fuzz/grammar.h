@@ -81,6 +81,7 @@ enum call {
 	JUDGE, /* mask */
 	SET,   /* mask */
 	SWEEP,
+	IN_WAY, /* mask family prefix n bytes: of the address; and room for what is told */
 	CALLS,
 	SYNC6 = 128,
 	JUDGE6, /* mask */
@@ -108,6 +109,7 @@ enum event {
 	PATH,	 /* namespace */
 	WHY,	 /* room */
 	SOCKETS, /* n bytes: of sockstat, from now on */
+	WAYS,	 /* room */
 	REFUSE,	 /* errno: of every packet that is sent, from now on; 0: none */
 	EVENTS,
 };

@@ -8,6 +8,7 @@
  */
 #include <sanitizer/asan_interface.h>
 
+#include "../../native-loader/agent/route-ask.h"
 #include "../../native-loader/agent/routes-follow.h"
 #include "host.h"
 #include "input.h"
@@ -73,4 +74,8 @@ THROUGH(int, nl_dump_routes, (int fd, int family, uint32_t table, nl_each each, 
 	(fd, family, table, each, context))
 THROUGH(int, nl_dump_rules, (int fd, int family, nl_each each, void *context),
 	(fd, family, each, context))
+THROUGH(int, nl_dump, (int fd, const struct nlmsghdr *request, nl_each each, void *context),
+	(fd, request, each, context))
+THROUGH(int, route_ask, (int fd, const struct route_flow *flow, struct route_answer *answer),
+	(fd, flow, answer))
 THROUGH(int, routes_follow, (struct routes * r), (r))

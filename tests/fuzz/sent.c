@@ -62,6 +62,20 @@ static void rule(const struct nlmsghdr *h)
 	require(nl_u8(a[FRA_PROTOCOL], 0) == ROUTES_PROTOCOL, "a rule of another protocol");
 }
 
+/* Which route? */
+static void question(const struct nlmsghdr *h)
+{
+	const struct rtmsg *rt = NLMSG_DATA(h);
+	const struct rtattr *a[TYPES] = {0};
+	size_t size = rt->rtm_family == AF_INET ? 4 : 16;
+
+	require(h->nlmsg_len >= NLMSG_LENGTH(sizeof(*rt)), "a request without its head");
+	attributes(RTM_RTA(rt), (int)RTM_PAYLOAD(h), a);
+	require(rt->rtm_family == AF_INET || rt->rtm_family == AF_INET6, "a route of no family");
+	require(a[RTA_DST] && RTA_PAYLOAD(a[RTA_DST]) == size, "a question about no address");
+	require(!a[RTA_SRC] || RTA_PAYLOAD(a[RTA_SRC]) == size, "a source of another family");
+}
+
 static void one(const struct nlmsghdr *h)
 {
 	require(h->nlmsg_len <= NL_MESSAGE, "a request longer than NL_MESSAGE");
@@ -78,8 +92,14 @@ static void one(const struct nlmsghdr *h)
 	case XFRM_MSG_GETSPDINFO:
 		break;
 	case RTM_GETROUTE:
+		if (h->nlmsg_flags == NLM_F_REQUEST) {
+			question(h);
+			break;
+		}
+		/* fall through */
 	case RTM_GETRULE:
 	case RTM_GETNEXTHOP:
+	case RTM_GETLINK:
 		require((h->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP, "a question without dump");
 		break;
 	default:

@@ -57,6 +57,7 @@ function create(world: Partial<World> = {}) {
         },
         stats: () => ({ ...NO_STATS, flushed: 9 }),
         denied: () => [],
+        ways: () => [{ netns: 1, rule: "IPv4 rule 5270 (lookup 52)" }],
         stop: () => void log.push("-thread"),
       };
     },

@@ -51,8 +51,15 @@ describe("health", () => {
     expect(healthText(answer)).toBe(
       "agent: pid 42, since 2026-01-02T03:04:05Z, CPU 1.25 s\n" +
         "  thinning in 2 scope(s), at once by mark bit 13, 31, 2 namespace(s)\n" +
-        "  7 ACKs sent late (1 failed), 4 route changes (1 failed)",
+        "  7 ACKs sent late (1 failed), 4 route changes (1 failed)\n" +
+        "  not at once: connections of this host to itself (loopback): table local answers before any rule",
     );
+    expect(healthText({ ...answer, mark_bits: 0 })).not.toContain("not at once");
+    const rule = "IPv4 rule 5270 (lookup 52)";
+    const many = Array.from({ length: 25 }, (_, netns) => ({ netns, rule }));
+    const told = healthText({ ...answer, ways: many }).split("\n");
+    expect(told).toContain(`  not at once: what ${rule} routes, netns 19`);
+    expect(told.at(-1)).toBe("  not at once: what 5 more rules of routing have");
     expect(healthText({ ...answer, problems: ["no timers"] })).toEndWith("\n  problem: no timers");
     expect(healthText({ ...answer, version: "0.0.1" })).toContain("tcpx 0.0.1, another build");
   });
@@ -70,6 +77,8 @@ describe("health", () => {
       thread_cpu_ms: 5,
       route_errors: 1,
     });
+    const ways = [{ netns: 7, rule: "IPv4 rule 5270 (lookup 52)" }];
+    expect(healthJson({ ...answer, ways }).in_the_way).toEqual([{ netns: 7, routing_rule: ways[0]!.rule }]);
   });
 
   test("an agent of another version, layout or build is another one", () => {

@@ -11,6 +11,7 @@ import {
   Keepalive,
   ListFlag,
   Outcome,
+  Quickack,
   RequestState,
   RuleFlag,
   Silence,
@@ -276,8 +277,8 @@ describe("negotiations", () => {
     const list = listOf(known({ ack }), known({ ack: { ...ack, waits: 1 } }));
     const lines = [...connectionLines(list, [0, RECORD])].join("").trim().split("\n");
     expect(lines.map((line) => line.split(", ").slice(1).join())).toEqual([
-      "ack not set at once: no routes for it",
-      "ack not yet set at once",
+      "ack not set every 1: no routes for it",
+      "ack not yet set every 1",
     ]);
   });
 
@@ -311,9 +312,15 @@ describe("negotiations", () => {
     ],
     [
       { ack: { rules: applied, local: 1 | (5 << 24), rule: 1, every: 1, marked: 6 } },
-      { mark: 1 << 5 },
-      { mark: 0 },
-      "ack kept (rule at once)",
+      { mark: 1 << 5, quickack: Quickack.ON },
+      { mark: 0, quickack: Quickack.ON },
+      "ack kept (rule every 1)",
+    ],
+    [
+      { ack: { rules: applied, local: 1 | (5 << 24), rule: 1, every: 1, marked: 6 } },
+      { mark: 1 << 5, quickack: Quickack.ON },
+      { mark: 1 << 5, quickack: Quickack.OFF },
+      "ack not set every 1: no routes for it",
     ],
   ])("connections of one state and other settings are told apart: %#", (states, fields, other, text) => {
     const one = known(states, fields);
@@ -328,12 +335,23 @@ describe("negotiations", () => {
   test("acknowledgments", () => {
     const ack = (fields: NonNullable<States["ack"]>) => textOf({ ack: fields });
     expect(ack({ rule: 1, every: 8, delay_us: 20_000 })).toBe("ack set every 8 20ms");
-    expect(ack({ rule: 1, every: 1 })).toBe("ack set at once");
+    const atOnce = { ack: { rule: 1, every: 1, local: 5 << 24, marked: 6 } };
+    const mark = 1 << 5;
+    expect(textOf(atOnce, { mark, quickack: Quickack.ON })).toBe("ack set at once");
+    expect(textOf(atOnce, { mark, quickack: Quickack.UNKNOWN })).toBe("ack set every 1");
+    const without = "ack set every 1; ack without effect: no routes for it";
+    expect(textOf(atOnce, { mark, quickack: Quickack.OFF })).toBe(without);
     expect(ack({ rule: 1, divisor: 4 })).toBe("ack set rtt/4");
     const ours = request(RequestState.GRANTED, 0x0408, 0x0404);
     const peers = request(RequestState.ANSWERED, 0x0008, 0x0008);
     expect(ack({ ours, peers, rule: 1, every: 8 })).toBe(
       "ack granted every 4 rtt/4 (asked every 8 rtt/4); ack gave every 8",
+    );
+    const granted = { peers: request(RequestState.ANSWERED, 1, 1), rule: 1, bound: 1, every: 1 };
+    const bound = { ack: { ...granted, accept: 5 << 24, marked: 6 } };
+    expect(textOf(bound, { mark, quickack: Quickack.ON })).toBe("ack gave at once");
+    expect(textOf(bound, { mark, quickack: Quickack.OFF })).toBe(
+      "ack gave every 1; ack without effect: no routes for it",
     );
     expect(ack({ tarr: TarrFlag.ASKED, tarr_asked: 0 })).toBe("ack asked at once");
     expect(ack({ tarr: TarrFlag.TAKEN | TarrFlag.RULES, tarr_segments: 16, every: 8, rule: 1 })).toBe(
@@ -373,7 +391,7 @@ describe("negotiations", () => {
     }
     expect(textOf({ uto: { rules: set(APPLIED, RuleFlag.SET | RuleFlag.NONE) } })).toBe("uto exempt");
     const atOnce = { rules: set(Outcome.NONE), local: 1, rule: 1, every: 1 };
-    expect(textOf({ ack: atOnce })).toBe("ack not set at once: no routes for it");
+    expect(textOf({ ack: atOnce })).toBe("ack not set every 1: no routes for it");
   });
 
   test("states of a connection that no rule has matched are not read", () => {

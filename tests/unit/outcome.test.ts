@@ -2,7 +2,7 @@
 // What has come of local rules by now: what was noted at the handshake, and what the socket says of it since.
 import { describe, expect, test } from "bun:test";
 import { extensions } from "../../cli/extensions/index.ts";
-import { AckOutcome, Outcome, RuleFlag } from "../../cli/layout/layout.generated.ts";
+import { AckOutcome, Outcome, Quickack, RuleFlag } from "../../cli/layout/layout.generated.ts";
 import { encode } from "../../cli/layout/struct.ts";
 import { Listed } from "../../cli/observe/listed.ts";
 import { type Fields, known, listed, rules, type States, sumOf } from "../support/listed.ts";
@@ -99,16 +99,25 @@ describe("ack", () => {
   });
 
   test("at once is its mark, of the rule's bit", () => {
-    expect(of({ every: 1, marked: BIT + 1 }, { mark: 1 << BIT })).toBe(APPLIED);
-    expect(of({ every: 1 }, { mark: 0xffffffff })).toBe(APPLIED);
+    const quickack = Quickack.ON;
+    expect(of({ every: 1, marked: BIT + 1 }, { mark: 1 << BIT, quickack })).toBe(APPLIED);
+    expect(of({ every: 1 }, { mark: 0xffffffff, quickack })).toBe(APPLIED);
     expect(of({ every: 1, marked: BIT + 1 }, { mark: ~(1 << BIT) >>> 0 })).toBe(APPLICATION);
     const last = { local: ((31 << 24) | 1) >>> 0, every: 1 };
-    expect(of(last, { mark: 0x80000000 })).toBe(APPLIED);
+    expect(of(last, { mark: 0x80000000, quickack })).toBe(APPLIED);
+  });
+
+  test("at once with a mark is what the route has: without the metric it has failed, not known it is none", () => {
+    const marked = { every: 1, marked: BIT + 1 };
+    expect(of(marked, { mark: 1 << BIT, quickack: Quickack.OFF })).toBe(ROUTES);
+    expect(of(marked, { mark: 1 << BIT })).toBe(NONE);
+    expect(of({ ...marked, bound: 1 }, { mark: 1 << BIT, quickack: Quickack.OFF })).toBe(GRANTED);
   });
 
   test("at once without a mark waits for routes, or has none", () => {
     expect(of({ every: 1, waits: 3 })).toBe(NONE);
     expect(of({ every: 1 })).toBe(ROUTES);
+    expect(of({ every: 1, waits: 2 })).toBe(ROUTES); // no time, but that a watcher is to be told
   });
 
   test("a delay is the kernel's cap, in whole ticks", () => {

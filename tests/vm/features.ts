@@ -7,6 +7,7 @@ import { until } from "../support/lab.ts";
 import { tcpx } from "../support/tcpx.ts";
 import { ackRules } from "./ack-rules.ts";
 import { apply } from "./apply.ts";
+import { atOnce } from "./at-once.ts";
 import { type BpfObjects, newObjects } from "./bpf-objects.ts";
 import { connections } from "./connections.ts";
 import { hardened } from "./hardened.ts";
@@ -155,6 +156,7 @@ export const features: Feature[] = [
   { name: "BBR's window", run: bbrWindow },
   { name: "signed segments", run: signedSegments },
   { name: "ack rules", run: ackRules },
+  { name: "at once", run: atOnce },
   { name: "connections", run: connections },
   { name: "watch", run: watch },
   { name: "refusing path", run: pathRefused },
