@@ -13,6 +13,9 @@
 #include "signed.bpf.h"
 #include "slices.bpf.h"
 #include "watch.bpf.h"
+#ifdef TCPX_WITH_SLOTS
+#include "ext-slot/say.bpf.h"
+#endif
 
 #define TCPX_ASK_SEGMENTS 8
 #define TCPX_ASK_NS 3000000000ULL
@@ -47,6 +50,7 @@ __noinline int ask_crowded_out(struct bpf_sock_ops *ctx)
 		return 0;
 	conn->unasked = 0;
 	TCPX_EACH(ASK_CROWDED_OUT, conn)
+	TCPX_EACH_SLOT(SLOT_CROWDED_OUT, conn)
 	return 0;
 }
 
@@ -76,6 +80,7 @@ static __always_inline void ask_cut_all_short(struct tcpx_conn *conn, enum tcpx_
 	const __u32 uses = config.uses;
 
 	TCPX_EACH(ASK_CUT_SHORT, conn, why)
+	TCPX_EACH_SLOT(SLOT_CUT_SHORT, conn, why)
 }
 
 #define ASK_STOP(ID, name, conn)                                                                   \
@@ -92,6 +97,7 @@ static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	if (why != TCPX_SILENT)
 		ask_cut_all_short(conn, why);
 	TCPX_EACH(ASK_STOP, conn)
+	TCPX_SLOTS_DO(slot_stop, ctx)
 	callback_flags(ctx, conn, 0, ask_done(ctx, conn) | (any_listens(conn) ? 0 : TCPX_PARSE));
 	watch_tell(ctx, conn);
 }
@@ -176,6 +182,7 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 	if (conn->scope != config.scope)
 		return 0;
 	TCPX_EACH(ASK_RESERVE, ctx, conn, reserved)
+	TCPX_EACH_SLOT(SLOT_RESERVE, ctx, conn, reserved)
 	/* those without options as well: a listener's flags have to go, too */
 	if (conn->since_ns && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
 		conn->segments++;
@@ -207,6 +214,7 @@ __noinline int ask_segment_write(struct bpf_sock_ops *ctx)
 	if (!conn || conn->scope != config.scope)
 		return 0;
 	TCPX_EACH(ASK_WRITE, ctx, conn, written)
+	TCPX_EACH_SLOT(SLOT_WRITE, ctx, conn, written)
 	TCPX_EACH(ASK_SAID, conn, written)
 	conn->written |= written;
 	watch_tell(ctx, conn);

@@ -5,6 +5,9 @@
 
 #include "conn.bpf.h"
 #include "slices.bpf.h"
+#ifdef TCPX_WITH_SLOTS
+#include "ext-slot/claim.bpf.h"
+#endif
 
 /* Its rules, those that no inner scope has taken. Returns whether there is one. */
 static __always_inline bool claim_kind(const struct tcpx_hits *hits, struct tcpx_conn *conn,
@@ -45,6 +48,7 @@ __noinline int claim(struct bpf_sock_ops *ctx, int direction)
 		return 0;
 	}
 	TCPX_EACH(CLAIM, &hits, conn, claimed)
+	TCPX_SLOTS(SLOT_CLAIM, &hits, conn, sk, claimed)
 	if (!claimed)
 		return 0;
 	if (!conn->scope)
@@ -84,6 +88,7 @@ static __always_inline bool attempt_is_new(struct bpf_sock_ops *ctx, struct tcpx
 		return false;
 	__builtin_memset(conn, 0, __builtin_offsetof(struct tcpx_conn, states));
 	TCPX_EACH(RENEW, conn)
+	TCPX_SLOTS_DO(slot_renew, ctx)
 	conn->flags_ours = flags_ours;
 	return true;
 }
