@@ -23,13 +23,38 @@ static __always_inline bool claim_kind(const struct tcpx_hits *hits, struct tcpx
 	return true;
 }
 
+/* The same of kinds of its own. */
+static __always_inline bool claim_own(const struct tcpx_hits *hits, struct tcpx_conn *conn,
+				      const struct tcpx_extension *x, __u32 ext)
+{
+	struct tcpx_own_rules *own = (void *)conn + x->own;
+	bool claimed = false;
+
+#pragma clang loop unroll(full)
+	for (__u32 kind = TCPX_KIND_COUNT; kind < TCPX_KINDS; kind++) {
+		const struct tcpx_rule *rule;
+
+		if (kind >= TCPX_KIND_COUNT + x->own_kinds)
+			break;
+		rule = policy_rule(hits, ext, kind);
+		if (!rule || !own_rules_take(own, kind, rule))
+			continue;
+		claimed = true;
+		if (x->take)
+			x->take(conn, kind, rule);
+	}
+	return claimed;
+}
+
 /* Not a loop: verifiers know the place of each, and leave out what no rule has. */
 #define CLAIM_KIND(name, ext, kind, hits, conn)                                                    \
 	claim_kind(hits, conn, &(conn)->states.name.rules, &name##_extension, ext, kind)
 #define CLAIM(ID, name, hits, conn, claimed)                                                       \
 	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ASK, hits, conn);                   \
 	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_LOCAL, hits, conn);                 \
-	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ACCEPT, hits, conn);
+	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ACCEPT, hits, conn);                \
+	if (name##_extension.own_kinds)                                                            \
+		(claimed) |= claim_own(hits, conn, &name##_extension, TCPX_EXT_##ID);
 
 /* 1: this scope contributed a rule. Global, see count_apart(). */
 __noinline int claim(struct bpf_sock_ops *ctx, int direction)

@@ -20,6 +20,23 @@ static __always_inline bool rules_take(struct tcpx_rules *rules, __u32 kind,
 	return true;
 }
 
+/* The same of a rule of an extension's own kind. */
+static __always_inline bool own_rules_take(struct tcpx_own_rules *own, __u32 kind,
+					   const struct tcpx_rule *rule)
+{
+	if (own->taken & 1U << kind)
+		return false;
+	own->taken |= 1U << kind;
+	if (rule_active(rule))
+		own->active |= 1U << kind;
+	return true;
+}
+
+static __always_inline bool own_rules_active(const struct tcpx_own_rules *own, __u32 kind)
+{
+	return own->active & 1U << kind;
+}
+
 /* What has come of a local rule, for `tcpx connections`. */
 static __always_inline void rules_outcome(struct tcpx_rules *rules, enum tcpx_outcome outcome)
 {

@@ -21,6 +21,7 @@ struct tcpx_conn conn;
 struct tcpx_handover handover;
 struct tcpx_exchange exchange;
 struct tcpx_rule rule;
+struct tcpx_own_rules own_rules;
 struct tcpx_profile profile;
 enum tcpx_role role;
 enum tcpx_header_flag header_flag;

@@ -92,11 +92,21 @@ __noinline int syn_ack_look(struct bpf_sock_ops *ctx)
 	return 0;
 }
 
-#define SYN_ACK_RULE(name, hits)                                                                   \
-	(name##_extension.syn_ack_rule ? name##_extension.syn_ack_rule(hits) : NULL)
+/* The rule that has its say there. */
+static __always_inline const struct tcpx_rule *syn_ack_rule(const struct tcpx_hits *hits, __u32 ext,
+							    const struct tcpx_extension *x)
+{
+	if (x->syn_ack_rule)
+		return x->syn_ack_rule(hits);
+	return policy_rule(hits, ext,
+			   x->syn_ack_kinds & 1 << TCPX_KIND_ACCEPT ? TCPX_KIND_ACCEPT
+								    : TCPX_KIND_ASK);
+}
+
+#define SYN_ACK_RULE(ID, name, hits) syn_ack_rule(hits, TCPX_EXT_##ID, &name##_extension)
 
 #define SYN_ACK_SLOT(ID, name, hits, slots)                                                        \
-	if (SYN_ACK_MAY(ID, name) && SYN_ACK_RULE(name, hits))                                     \
+	if (SYN_ACK_MAY(ID, name) && SYN_ACK_RULE(ID, name, hits))                                 \
 		(slots) |= 1 << TCPX_EXT_##ID;
 
 /* Those whose option depends on the SYN. */
@@ -107,7 +117,7 @@ __noinline int syn_ack_look(struct bpf_sock_ops *ctx)
 	if ((slots)&1 << TCPX_EXT_##ID &&                                                          \
 	    (name##_extension.unasked || !((h)->syn.flags & TCPX_HEADER_FAST_OPEN)))               \
 		syn_ack_decide_one(ctx, h, TCPX_EXT_##ID, &name##_extension,                       \
-				   SYN_ACK_RULE(name, hits));
+				   SYN_ACK_RULE(ID, name, hits));
 
 static __always_inline void syn_ack_decide_one(struct bpf_sock_ops *ctx, struct tcpx_handover *h,
 					       __u32 ext, const struct tcpx_extension *x,

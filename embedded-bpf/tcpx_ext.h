@@ -53,6 +53,12 @@ struct tcpx_extension {
 	/* It is said on a SYN-ACK whatever the SYN has. */
 	bool unasked;
 
+	/* Kinds of rules of its own, behind the common ones: how many, and where in struct
+	 * tcpx_conn its struct tcpx_own_rules is. Those rules have neither an outcome nor an id
+	 * there. */
+	__u8 own_kinds;
+	__u16 own;
+
 	/* A rule of this kind is the connection's from now on: keeps its value. Where our request
 	 * and the peer's share an exchange, `asked` may hold the ask rule's value: those rules have
 	 * to be for connections that this side opens. */
@@ -83,8 +89,8 @@ struct tcpx_extension {
 	void (*segment)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn);
 	/* Is it to see segments though nothing is to be said? */
 	bool (*waits)(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn);
-	/* The rule that has a say on a SYN-ACK, of syn_ack_kinds; NULL: none. There is neither a
-	 * socket nor a connection, as for the next two. */
+	/* Of several syn_ack_kinds, the rule that has its say on a SYN-ACK; NULL: none. Of one
+	 * kind it is left out. There is neither a socket nor a connection, as for the next two. */
 	const struct tcpx_rule *(*syn_ack_rule)(const struct tcpx_hits *hits);
 	/* What is said there, decided once. `h` has what the SYN asks. */
 	void (*say_syn_ack)(const struct tcpx_handover *h, const struct tcpx_rule *rule,

@@ -26,6 +26,7 @@ import { interruption, READY_MS, Stage } from "../lab/stage.ts";
 import { readSite } from "../loader/site-map.ts";
 import type { Io } from "../output/io.ts";
 import { table } from "../output/table.ts";
+import { enumerated } from "../output/wrap.ts";
 import { parseFrame } from "../wire/frame.ts";
 import type { Site } from "../wire/site.ts";
 import { leaf } from "./types.ts";
@@ -200,10 +201,12 @@ async function perform(io: Io, stage: Stage): Promise<ExitCode> {
   return ok ? Exit.DONE : Exit.FAILED;
 }
 
+const NEGOTIATED = extensions.flatMap(({ demo }) => demo?.negotiates ?? []);
+
 export const demo = leaf({
   summary:
-    "A user timeout, a congestion control and an initial window negotiated in network namespaces and " +
-    "cgroups of its own: the options in a captured SYN and SYN-ACK, what both ends make of them, and how " +
+    `See ${enumerated("and", NEGOTIATED)} negotiated in network namespaces and cgroups of its own: ` +
+    "the options in a captured SYN and SYN-ACK, what both ends make of them, and how " +
     "long each end takes to give up when the path is cut; and a download with fewer ACKs. About 20 s; cleans up whatever happens.",
   args: { ...globalArgs },
   examples: [

@@ -7,6 +7,8 @@ import { type Bridge, Errno } from "../bridge/bridge.ts";
 import { listPins } from "../bridge/maps.ts";
 import { ruleRows, scopeJson } from "../describe/rules.ts";
 import { siteJson, siteText } from "../describe/site-text.ts";
+import { extensions } from "../extensions/index.ts";
+import type { Live } from "../extensions/seen.ts";
 import { type Host, openHost } from "../flags/host-access.ts";
 import { patienceOf } from "../flags/patience.ts";
 import { removeLeftovers } from "../lab/sandbox.ts";
@@ -16,6 +18,7 @@ import { endLeftWatchers, leftWatchers, watchersText } from "../loader/run-watch
 import { readRemains, type ScopeState } from "../loader/state.ts";
 import { lock } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
+import { enumerated } from "../output/wrap.ts";
 import { findBpffs, unmountOwnBpffs } from "../system/host.ts";
 import type { Patience } from "../system/lock.ts";
 import { anyHooks, syncHooks } from "../system/unit-hook.ts";
@@ -171,6 +174,10 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
   return judge(proof, io);
 }
 
+const lives = (part: (live: Live) => string | undefined) =>
+  extensions.flatMap(({ live }) => (live && part(live)) ?? []);
+const capitalized = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+
 export const reset = leaf({
   summary:
     "Remove everything that tcpx has put into the running system, and prove it: rules of all scopes and network " +
@@ -181,8 +188,12 @@ export const reset = leaf({
     ["tcpx reset --dry-run", "What it would remove"],
   ],
   notes: [
-    "Connections that exist get back the user timeout, congestion control and way to acknowledge that they had, where the " +
-      "value is still ours (Linux >= 5.15). Initial windows and what was told to peers cannot be taken back.",
+    `Connections that exist get back the ${enumerated(
+      "and",
+      lives(({ gives }) => gives),
+    )} that they had, where the value ` +
+      `is still ours (Linux >= 5.15). ${capitalized(enumerated("and", [...lives(({ keeps }) => keeps), "what was told to peers"]))} ` +
+      "cannot be taken back.",
     "Programs of another tcpx, whose bpffs is not this one (a container's, say), are left alone: it says whose they " +
       "are, as far as that can be seen from here, and ends with 0.",
     "The unit and the policy of `tcpx persist on` stay, and bring rules back with the next start of the system: " +

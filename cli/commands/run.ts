@@ -6,6 +6,7 @@ import type { ArgsDef } from "citty";
 import { type Args, globalArgs, selectorArgs, textArg } from "../base/args.ts";
 import { Exit, type ExitCode, RunExit, TcpxError } from "../base/errors.ts";
 import { type Bridge, bridge, unwrap } from "../bridge/bridge.ts";
+import { extensions } from "../extensions/index.ts";
 import { draftRun, runArgs } from "../extensions/run-flags.ts";
 import { openHost } from "../flags/host-access.ts";
 import { selectorsOf } from "../flags/selectors.ts";
@@ -136,12 +137,7 @@ export const run = leaf({
       description: "The command, whose process this one becomes: terminal, signals and exit code are its own",
     },
   },
-  examples: [
-    ["tcpx run --uto 10s -- curl -O http://192.0.2.7/big.iso", "Give up 10 s after the path is cut"],
-    ["tcpx run --cc-request bbr --iw 40 --to 192.0.2.0/24 -- rsync -a host::data .", "Ask one network"],
-    ["tcpx run --ack every=8,delay=rtt/4 -- ./download", "Fewer ACKs for what it receives"],
-    ["sudo tcpx run --uto 30s -- sudo -u alice ssh host", "For a command of another user"],
-  ],
+  examples: [...extensions.flatMap(({ run }) => run?.examples ?? [])],
   notes: [
     "Exit codes: the command's own; 125 when tcpx failed, 126 when the command cannot be executed, 127 when " +
       "it is not found.",

@@ -129,7 +129,7 @@ export const status = leaf({
       "malformed = ignored; no room = option space full; fallback = went without options after a loss, or because of " +
       "the path; path = of these, because of the path: a reset, an ICMP error or silence was the answer to a SYN with " +
       "options; withheld = left out because TCP-AO signs the options; errors = refused by the kernel" +
-      `${OWN.map(([, { title, meaning }]) => `; ${title} = ${meaning}`).join("")}.`,
+      `${OWN.map(({ title, meaning }) => `; ${title} = ${meaning}`).join("")}.`,
     ...helpOf("status").notes,
   ],
   async run(args, io) {

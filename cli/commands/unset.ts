@@ -8,13 +8,15 @@ import type { Bridge } from "../bridge/bridge.ts";
 import { changeScope, placesOf } from "../change/one-scope.ts";
 import { missingText, nearText } from "../describe/near-text.ts";
 import { labelOf } from "../describe/rules.ts";
+import { kindsOf } from "../extensions/index.ts";
 import type { Extension } from "../extensions/types.ts";
 import { selectorsOf } from "../flags/selectors.ts";
 import { readScopes, type ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
+import { enumerated } from "../output/wrap.ts";
 import { type Change, missingPlaces, unsetRules } from "../policy/change.ts";
 import { nearRules, type Wanted } from "../policy/near.ts";
-import { KINDS, type Kind, type Netns, type Rule, type Selector } from "../policy/rule.ts";
+import type { Kind, Netns, Rule, Selector } from "../policy/rule.ts";
 import { formatCidr, formatSelector } from "../policy/selector.ts";
 import type { Scope } from "../system/host.ts";
 import { type Leaf, leaf } from "./types.ts";
@@ -32,12 +34,14 @@ const MOST_LISTED = 20;
 /** So many other scopes that have one are told. */
 const MOST_SCOPES = 3;
 
-/** Kinds of rules that the extension has. */
-const kindsOf = ({ verbs }: Extension): Kind[] =>
-  KINDS.filter((kind) => Object.values(verbs).some(({ kinds }) => kinds.includes(kind)));
+/** Kinds of rules that its verbs make. */
+const madeKinds = (extension: Extension): Kind[] =>
+  kindsOf(extension).filter((kind) =>
+    Object.values(extension.verbs).some(({ kinds }) => kinds.includes(kind)),
+  );
 
 /** "all three" */
-const all = (kinds: Kind[]) => ["", "all", "both", "all three"][kinds.length]!;
+const all = (kinds: Kind[]) => ["", "all", "both", "all three"][kinds.length] ?? `all ${kinds.length}`;
 
 function parseKind(value: string | undefined, verb: string, kinds: Kind[]): Kind | undefined {
   const kind = kinds.find((one) => one === value);
@@ -57,9 +61,6 @@ function undone(
   const there = selectors?.map((selector) => ({ ext: extension.name, selector, netns, ...draft }));
   return [...change.removed.filter(({ kind }) => kind === "local"), ...(there ?? [])];
 }
-
-/** "set, request or accept" */
-const alternatives = (words: readonly string[]) => words.join(", ").replace(/, ([^,]*)$/, " or $1");
 
 interface Unset {
   extension: Extension;
@@ -173,13 +174,13 @@ function refuse({ missing: [first], count }: ReturnType<typeof missingOf>, show:
 }
 
 function unsetArgs(extension: Extension, hasLive: boolean) {
-  const kinds = kindsOf(extension);
+  const kinds = madeKinds(extension);
   return {
     kind: {
       type: "positional",
       required: false,
       valueHint: kinds.join("|"),
-      description: `Only this kind: ${alternatives(kinds)}; default: ${all(kinds)}`,
+      description: `Only this kind: ${enumerated("or", kinds)}; default: ${all(kinds)}`,
     },
     all: {
       type: "boolean",
@@ -197,7 +198,7 @@ function unsetArgs(extension: Extension, hasLive: boolean) {
 
 async function run(extension: Extension, command: string, args: Args, io: Io): Promise<ExitCode> {
   const where = placesOf(args, io);
-  const kind = parseKind(textArg(args, "kind"), command, kindsOf(extension));
+  const kind = parseKind(textArg(args, "kind"), command, madeKinds(extension));
   const selective = ["to", "from", "port"].find((flag) => args[flag] !== undefined);
   if (args.all && selective) {
     throw usageError(`--all and --${selective} exclude each other`, "--all", "give one of them");
@@ -231,7 +232,7 @@ async function run(extension: Extension, command: string, args: Args, io: Io): P
 export function unset(extension: Extension): Leaf {
   const hasLive = Object.values(extension.verbs).some(({ checkLive }) => checkLive);
   const command = `tcpx ${extension.name} unset`;
-  const verbs = alternatives(Object.keys(extension.verbs));
+  const verbs = enumerated("or", Object.keys(extension.verbs));
   const undo: Example[] = hasLive
     ? [[`${command} --all --live`, "Also give connections back what they had"]]
     : [];

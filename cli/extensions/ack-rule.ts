@@ -3,6 +3,7 @@
 
 import { exactMicros } from "../base/duration.ts";
 import { AckField } from "../layout/layout.generated.ts";
+import type { CommonKind } from "../policy/rule.ts";
 import {
   answerWords,
   askWords,
@@ -156,7 +157,7 @@ export function ackJson(
 
 /** What is not the default, as the verb's flags have it. */
 export function spellAck({ kind, none, value }: RuleDraft): Spelling[] {
-  const verb = { local: "set", ask: "request", accept: "accept" }[kind];
+  const verb = { local: "set", ask: "request", accept: "accept" }[kind as CommonKind];
   if (none) return [{ verb, args: { value: "none" } }];
   const { every, divisor, floor, markBit, tarr, delayUs } = unpackAck(value);
   // a fraction of a millisecond is fitDelay()'s doing, which it does again

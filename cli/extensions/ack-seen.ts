@@ -2,7 +2,7 @@
 // What is seen of acknowledgments: the strategy of this side, and TARR, which nobody answers.
 
 import { formatMicros } from "../base/duration.ts";
-import { LiveResult, Outcome, TarrFlag, WatchEvent } from "../layout/layout.generated.ts";
+import { AckLiveResult, AckOutcome, Outcome, TarrFlag, WatchEvent } from "../layout/layout.generated.ts";
 import { type AckPair, decodeAck, decodeTarr } from "../wire/ack.ts";
 import { unpackAck } from "./ack-rule.ts";
 import type { Around, Live, Raw, Said, Seen, Shown } from "./seen.ts";
@@ -63,7 +63,7 @@ function outcomeNow({ local, own }: Raw, { mark, delackUs, isMeasured, tickUs }:
   if (every === 1) {
     if ((mark >>> unpackAck(local.value).markBit) & 1) return Outcome.APPLIED;
     if (marked) return Outcome.APPLICATION;
-    return waits ? Outcome.NONE : Outcome.ROUTES;
+    return waits ? Outcome.NONE : AckOutcome.ROUTES;
   }
   if (us && tickUs && delackUs !== Math.ceil(us / tickUs) * tickUs) return Outcome.APPLICATION;
   if (us || every || (!divisor && !delay)) return Outcome.APPLIED;
@@ -75,7 +75,7 @@ export const ackSeen: Seen = {
   rule: (value) => strategy(unpackAck(value)),
   outcome: outcomeNow,
   outcomes: {
-    [Outcome.ROUTES]: { status: "failed", reason: "routes", why: "no routes for it" },
+    [AckOutcome.ROUTES]: { status: "failed", reason: "routes", why: "no routes for it" },
   },
   complete(said, raw) {
     const sides = withTarr(said, raw);
@@ -114,6 +114,10 @@ export const ackSeen: Seen = {
 };
 
 export const ackLive: Live = {
+  gives: "way to acknowledge",
   asks: true,
-  skipped: { [LiveResult.INCAPABLE]: ["incapable", "the peer does not speak TARR"] },
+  skipped: {
+    [AckLiveResult.UNKNOWN_RTT]: ["rtt", "RTT not known yet"],
+    [AckLiveResult.INCAPABLE]: ["incapable", "the peer does not speak TARR"],
+  },
 };

@@ -275,6 +275,7 @@ export const ack: Extension = {
   run: {
     valueHint: "KEY=V,...",
     description: "Acknowledge so: every=8,delay=rtt/4 as of `tcpx ack set`",
+    examples: [["tcpx run --ack every=8,delay=rtt/4 -- ./download", "Fewer ACKs for what it receives"]],
   },
   agent: {
     rules: "`ack --every` rules",

@@ -214,6 +214,7 @@ export const ccRequest: Extension = {
   options: OPTIONS,
   // reno is in every kernel and nobody's default
   demo: {
+    negotiates: "a congestion control",
     client: "set reno",
     server: "accept reno,cubic",
     isDone: (ends) =>
@@ -225,7 +226,14 @@ export const ccRequest: Extension = {
     rules: ["set reno", "accept reno"],
     shortfall: (_, count) => (count(Counter.GRANTED) ? undefined : "cc-request was not granted"),
   },
-  run: { valueHint: "ALG", description: "Ask servers for this congestion control" },
+  live: { gives: "congestion control" },
+  run: {
+    valueHint: "ALG",
+    description: "Ask servers for this congestion control",
+    examples: [
+      ["tcpx run --cc-request bbr --iw 40 --to 192.0.2.0/24 -- rsync -a host::data .", "Ask one network"],
+    ],
+  },
   json(rule, site = DEFAULT_SITE) {
     if (rule.none) return {};
     const [value] = rule.value;

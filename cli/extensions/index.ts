@@ -2,8 +2,7 @@
 // The extensions of the registry, and what is asked of them.
 
 import type { Example } from "../base/args.ts";
-import { Exit, TcpxError } from "../base/errors.ts";
-import type { Rule } from "../policy/rule.ts";
+import { commonKind, KINDS, type Kind, type Rule } from "../policy/rule.ts";
 import * as registry from "./registry.ts";
 import type { Seen } from "./seen.ts";
 import type { Extension, RuleDraft } from "./types.ts";
@@ -23,6 +22,31 @@ export function extensionOf({ ext }: { ext: string }): Extension {
   return extension;
 }
 
+/** The kinds of rules that it may have, by the numbers that they are stored by. */
+export const kindsOf = ({ kinds = [] }: Extension): readonly Kind[] => [...KINDS, ...kinds];
+
+/** What a rule's extension and kind are stored by. */
+export function numbersOf({ ext, kind }: Pick<Rule, "ext" | "kind">): { id: number; kind: number } {
+  const extension = extensionOf({ ext });
+  const common = commonKind(kind);
+  if (common >= 0) return { id: extension.id, kind: common };
+  const own = extension.kinds?.indexOf(kind) ?? -1;
+  if (own < 0) throw new RangeError(`${ext} has no rules of kind ${kind}`);
+  return { id: extension.id, kind: KINDS.length + own };
+}
+
+/**
+ * The extension and kind of a stored rule.
+ * @throws RangeError when another tcpx, which has more of them, has stored it
+ */
+export function storedAs(id: number, kind: number): Pick<Rule, "ext" | "kind"> {
+  const extension = byId.get(id);
+  if (!extension) throw new RangeError(`number ${id} is none of ours`);
+  const name = KINDS[kind] ?? extension.kinds?.[kind - KINDS.length];
+  if (name === undefined) throw new RangeError(`number ${kind} is no kind of ${extension.name} rules`);
+  return { ext: extension.name, kind: name };
+}
+
 /** Slots of the site's table that a rule refers to. */
 export const slotsOf = (rule: RuleDraft & { ext: string }): number[] => extensionOf(rule).slots?.(rule) ?? [];
 
@@ -39,20 +63,4 @@ export function helpOf(command: keyof NonNullable<Seen["help"]>): { examples: Ex
     examples: parts.flatMap(({ examples = [] }) => examples),
     notes: parts.flatMap(({ note = [] }) => note),
   };
-}
-
-/**
- * That of a stored rule.
- * @throws TcpxError (failed) when another tcpx, which has more extensions, has stored it
- */
-export function extensionById(id: number): Extension {
-  const extension = byId.get(id);
-  if (extension) return extension;
-  throw new TcpxError(
-    Exit.FAILED,
-    `there are rules of an extension that this tcpx does not have (number ${id})`,
-    {
-      hint: "use the tcpx that has made them, or remove all rules with `tcpx reset`",
-    },
-  );
 }

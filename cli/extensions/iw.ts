@@ -161,11 +161,12 @@ export const iw: Extension = {
     experiment("ask", ASK, (n) => `asks for a window of ${n} segments`),
     experiment("answer", ANSWER, (n) => (n === 0 ? "window refused" : `grants a window of ${n} segments`)),
   ],
-  demo: { client: "set 40", server: "accept --max 32" },
+  demo: { negotiates: "an initial window", client: "set 40", server: "accept --max 32" },
   trial: {
     rules: ["set 20", "accept --max 20"],
     shortfall: (_, count) => (count(Counter.GRANTED) ? undefined : "iw was not granted"),
   },
+  live: { keeps: "initial windows" },
   run: { valueHint: "N", description: "Ask servers for this initial window, in segments" },
   json(rule, site = DEFAULT_SITE) {
     if (rule.none) return {};

@@ -3,7 +3,6 @@
 // leaves out is shown as of every extension: who has asked for what, what was granted, what its rules have done.
 
 import type { Example } from "../base/args.ts";
-import type { Counter } from "../layout/layout.generated.ts";
 import type { Site } from "../wire/site.ts";
 import type { RuleDraft } from "./types.ts";
 
@@ -41,6 +40,8 @@ export interface Raw {
   ask: RawRule;
   ours?: RawExchange;
   peers?: RawExchange;
+  /** By kinds of its own: what the rule does that the connection has; left out where it has none. */
+  kinds: Readonly<Partial<Record<string, "active" | "exempt">>>;
   /** An option of it was on some segment of ours. */
   written: boolean;
   /** Its own state, by the names of its struct; `wide`: the members of 64 bits. */
@@ -136,12 +137,9 @@ export interface ReasonWords {
   words: string;
 }
 
-/** In enum tcpx_counter. */
-export type CounterName = Exclude<keyof typeof Counter, "COUNT">;
-
 /** A counter that is one extension's own. */
 export interface OwnCounter {
-  /** In OpenMetrics, without its unit. */
+  /** In JSON, and in OpenMetrics without its unit. */
   name: string;
   unit: string;
   help: string;
@@ -177,8 +175,8 @@ export interface Seen {
   event?(event: number, asked: number): EventWords | undefined;
   /** Reasons of its own. They are told beside what is granted, too, which needs no other. */
   reasons?: Readonly<Record<number, ReasonWords>>;
-  /** Those that it alone counts. */
-  counters?: Partial<Record<CounterName, OwnCounter>>;
+  /** Those that it alone counts: from Counter.OWN on. */
+  counters?: Readonly<Record<number, OwnCounter>>;
   /** What `tcpx status` has to say of its counters, by their names in JSON. */
   notice?(counts: Readonly<Record<string, number>>): string | undefined;
   /** What it asks for without an answer, for the help of `tcpx watch`. */
@@ -198,10 +196,14 @@ export type Skipped = readonly [name: string, why: string];
 
 /** What is special about it when connections that exist get rules. */
 export interface Live {
+  /** What connections get back of it, for the help: "user timeout". */
+  gives?: string;
+  /** What they do not, in the plural: "initial windows". */
+  keeps?: string;
   /** A changed request is made again on connections. */
   asks?: boolean;
   /** In the order in which they are told. */
   notes?: readonly LiveNote[];
-  /** By enum tcpx_live_result: where it can be said better than of all. */
+  /** By enum tcpx_live_result: its own results, and what can be said better than of all. */
   skipped?: Readonly<Record<number, Skipped>>;
 }

@@ -71,6 +71,8 @@ export interface RunFlag {
   description: string;
   /** Switches of `set` that `run` takes, too. */
   switches?: readonly string[];
+  /** For the help of `run`. */
+  examples?: Example[];
 }
 
 /** What the agent does for an extension. */
@@ -115,6 +117,8 @@ export interface DemoEnd {
 
 /** What the demo shows of an extension. Commands stand as behind its name: "set 3s". */
 export interface Demo {
+  /** What is negotiated, for the help: "a user timeout". */
+  negotiates?: string;
   /** For the ends of a connection; its options have to be on the SYN and on the SYN-ACK. */
   client?: string;
   server?: string;
@@ -145,6 +149,11 @@ export interface Extension {
   summary: string;
   verbs: Record<string, RuleVerb>;
   examples: Example[];
+  /**
+   * Kinds of rules of its own, beside the common ones: up to 29. What they are stored by is their place here, so a
+   * new one comes last, and none goes.
+   */
+  kinds?: readonly string[];
   /** The only direction that a kind of rule is for; both when left out. */
   directions?: Partial<Record<Kind, Exclude<Direction, "both">>>;
   /** Words of 32 bits in the values of its rules, up to 16; two when left out. */

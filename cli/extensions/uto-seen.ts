@@ -2,7 +2,7 @@
 // What is seen of user timeouts: the peer's, which is no answer to ours, and what keep-alive makes of one.
 
 import { formatDuration } from "../base/duration.ts";
-import { Keepalive, Outcome, WatchEvent, WatchReason } from "../layout/layout.generated.ts";
+import { Keepalive, Outcome, UtoCounter, UtoEvent, UtoReason } from "../layout/layout.generated.ts";
 import type { Around, Live, Raw, Said, Seen, Shown, Side } from "./seen.ts";
 
 const shown = (ms: number): Shown => ({ text: formatDuration(ms), json: { timeout_ms: ms } });
@@ -64,22 +64,22 @@ export const utoSeen: Seen = {
     return note ? { ...whole, complete: (parts) => noted(parts, note, whole, around.timeoutMs) } : whole;
   },
   event: (event) =>
-    event === WatchEvent.KEEPALIVE // asked for by the rule
+    event === UtoEvent.KEEPALIVE // asked for by the rule
       ? { word: "set", event: "keep-alive", side: null, asked: true, granted: true, instead: true }
       : undefined,
   reasons: {
-    [WatchReason.KEEPALIVE]: { code: "keep-alive", words: ENDS },
-    [WatchReason.SHORT]: { code: "short", words: FIRST },
+    [UtoReason.KEEPALIVE]: { code: "keep-alive", words: ENDS },
+    [UtoReason.SHORT]: { code: "short", words: FIRST },
   },
   counters: {
-    KEEPALIVE_LOWERED: {
+    [UtoCounter.LOWERED]: {
       name: "keepalive_lowered",
       unit: "settings",
       help: "User timeouts set lower than the rule's, to the time in which keep-alive finds a dead peer.",
       title: "keep-alive lowered",
       meaning: "a user timeout set lower than the rule's, to the time in which keep-alive finds a dead peer",
     },
-    KEEPALIVE_SHORT: {
+    [UtoCounter.SHORT]: {
       name: "keepalive_short",
       unit: "settings",
       help: "User timeouts so short that the first lost probe of keep-alive ends the connection.",
@@ -110,6 +110,7 @@ export const utoSeen: Seen = {
 };
 
 export const utoLive: Live = {
+  gives: "user timeout",
   notes: [
     {
       bit: Keepalive.LOWERED,

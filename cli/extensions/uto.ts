@@ -180,6 +180,7 @@ export const uto: Extension = {
   },
   spell,
   demo: {
+    negotiates: "a user timeout",
     client: "set 3s",
     server: "accept --min 1s --max 1min",
     isDone: (ends) => ends.every(({ hasRules, gaveUpMs }) => hasRules === (gaveUpMs !== null)),
@@ -195,6 +196,10 @@ export const uto: Extension = {
     valueHint: "D",
     description: "User timeout, told to the peer, as of `tcpx uto set`",
     switches: ["advertise"],
+    examples: [
+      ["tcpx run --uto 10s -- curl -O http://192.0.2.7/big.iso", "Give up 10 s after the path is cut"],
+      ["sudo tcpx run --uto 30s -- sudo -u alice ssh host", "For a command of another user"],
+    ],
   },
   options: [
     {

@@ -10,6 +10,15 @@ export const AckField = {
   TARR: 31,
 } as const;
 
+export const AckLiveResult = {
+  UNKNOWN_RTT: 32,
+  INCAPABLE: 33,
+} as const;
+
+export const AckOutcome = {
+  ROUTES: 16,
+} as const;
+
 export const Algorithm = {
   VEGAS: 0,
   RENO: 1,
@@ -46,9 +55,8 @@ export const Counter = {
   PATH: 11,
   WITHHELD: 12,
   ERRORS: 13,
-  KEEPALIVE_LOWERED: 14,
-  KEEPALIVE_SHORT: 15,
-  COUNT: 16,
+  OWN: 14,
+  COUNT: 18,
 } as const;
 
 export const Direction = {
@@ -122,12 +130,10 @@ export const LiveResult = {
   SAME: 2,
   KEPT: 3,
   PEERS: 4,
-  UNKNOWN_RTT: 5,
-  SILENCED: 6,
-  INCAPABLE: 7,
-  SIGNED: 8,
-  FAILED: 9,
-  RESULT_COUNT: 10,
+  SILENCED: 5,
+  SIGNED: 6,
+  FAILED: 7,
+  OWN: 32,
 } as const;
 
 export const LiveSaid = {
@@ -150,7 +156,7 @@ export const Outcome = {
   LOSS: 4,
   LATE: 5,
   KERNEL: 6,
-  ROUTES: 7,
+  OWN: 16,
 } as const;
 
 export const PathCause = {
@@ -242,6 +248,20 @@ export const ThinEvent = {
   WANTED: 1,
 } as const;
 
+export const UtoCounter = {
+  LOWERED: 14,
+  SHORT: 15,
+} as const;
+
+export const UtoEvent = {
+  KEEPALIVE: 32,
+} as const;
+
+export const UtoReason = {
+  KEEPALIVE: 32,
+  SHORT: 33,
+} as const;
+
 export const WatchEvent = {
   ASKED: 0,
   GRANTED: 1,
@@ -252,8 +272,8 @@ export const WatchEvent = {
   DENIED: 6,
   MALFORMED: 7,
   FALLBACK: 8,
-  KEEPALIVE: 9,
-  WITHHELD: 10,
+  WITHHELD: 9,
+  OWN: 32,
 } as const;
 
 export const WatchReason = {
@@ -265,9 +285,8 @@ export const WatchReason = {
   LATE: 5,
   KERNEL: 6,
   PATH: 7,
-  KEEPALIVE: 8,
-  SHORT: 9,
-  SIGNED: 10,
+  SIGNED: 8,
+  OWN: 32,
 } as const;
 
 export const WatchSlot = {
@@ -320,7 +339,7 @@ export const structs = {
     },
   },
   tcpx_config: {
-    size: 4880,
+    size: 5696,
     fields: {
       layout: { offset: 0, type: "u32" },
       rule_count: { offset: 4, type: "u32" },
@@ -338,9 +357,9 @@ export const structs = {
       site: { offset: 4104, type: "tcpx_site" },
       uses: { offset: 4504, type: "u32" },
       reserved: { offset: 4508, type: "u32" },
-      places: { offset: 4512, type: "u16", dims: [16, 8] },
-      kinds_from: { offset: 4768, type: "u8", dims: [16] },
-      exids: { offset: 4784, type: "u16", dims: [16, 3] },
+      places: { offset: 4512, type: "u16", dims: [16, 32] },
+      kinds_from: { offset: 5536, type: "u32", dims: [16] },
+      exids: { offset: 5600, type: "u16", dims: [16, 3] },
     },
   },
   tcpx_conn: {
@@ -374,11 +393,11 @@ export const structs = {
     },
   },
   tcpx_counters: {
-    size: 2056,
+    size: 2312,
     fields: {
-      count: { offset: 0, type: "u64", dims: [16, 16] },
-      error_line: { offset: 2048, type: "u32" },
-      error_code: { offset: 2052, type: "s32" },
+      count: { offset: 0, type: "u64", dims: [16, 18] },
+      error_line: { offset: 2304, type: "u32" },
+      error_code: { offset: 2308, type: "s32" },
     },
   },
   tcpx_exchange: {
@@ -536,6 +555,13 @@ export const structs = {
       said: { offset: 9, type: "u8" },
       note: { offset: 10, type: "u8" },
       reserved: { offset: 11, type: "u8" },
+    },
+  },
+  tcpx_own_rules: {
+    size: 8,
+    fields: {
+      taken: { offset: 0, type: "u32" },
+      active: { offset: 4, type: "u32" },
     },
   },
   tcpx_path: {

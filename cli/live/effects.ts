@@ -61,7 +61,7 @@ export async function armListeners(job: Job): Promise<Armed> {
 /** Rules of every scope; those of the job's own are given, as they are about to be or already are. */
 function rulesAround(job: Job, own: Rule[]): Rules {
   const states = readScopes(job.lib).filter(({ id, alive }) => alive && id !== job.scope.id);
-  const matcher = (rules: Rule[]) => new Matcher(flatten(rules, (name) => extensionOf({ ext: name }).id));
+  const matcher = (rules: Rule[]) => new Matcher(flatten(rules));
   const scopes = new Map(states.map(({ id, rules }) => [id, matcher(rules)]));
   scopes.set(job.scope.id, matcher(own));
   return { scope: job.scope.id, scopes };
@@ -103,7 +103,7 @@ export function setLive(job: Job, change: Change, ext: string): Promise<Outcome>
   const rules = rulesAround(job, change.rules);
   const wanted = [...change.added, ...change.unchanged].filter((rule) => rule.ext === ext);
   const extension = extensionOf({ ext });
-  const plan = (sockets: Socket[]) => planSet(sockets, rules, extension.id, wanted);
+  const plan = (sockets: Socket[]) => planSet(sockets, rules, extension, wanted);
   return perform(job, [...rules.scopes.keys()], [{ extension, plan }]);
 }
 
@@ -128,7 +128,7 @@ function ask(job: Job, change: Change, wanted: Rule[], silent: boolean): Promise
   const asking = new Set(wanted.map(extensionOf));
   const work = [...asking].map((extension): Work => {
     const own = wanted.filter(({ ext }) => ext === extension.name);
-    return { extension, plan: (sockets) => planAsk(sockets, rules, extension.id, own, silent) };
+    return { extension, plan: (sockets) => planAsk(sockets, rules, extension, own, silent) };
   });
   return perform(job, [...rules.scopes.keys()], work);
 }

@@ -3,7 +3,7 @@
 
 import type { Entry, Table } from "../policy/flatten.ts";
 import { inPrefix } from "../policy/prefix.ts";
-import type { Rule } from "../policy/rule.ts";
+import type { Kind, Rule } from "../policy/rule.ts";
 
 /** A connection as far as selectors look at it. */
 export interface Seen {
@@ -30,8 +30,9 @@ export class Matcher {
     for (const entries of this.spaces.values()) entries.sort((a, b) => b.bits - a.bits);
   }
 
-  /** @param slot extension id * number of kinds + kind */
-  rule(seen: Seen, slot: number): Rule | undefined {
+  rule(seen: Seen, ext: string, kind: Kind): Rule | undefined {
+    const slot = this.table.slots.of(ext, kind);
+    if (slot === undefined) return undefined;
     const netns = this.table.namespaces.get(seen.netnsCookie) ?? 0;
     const at = (port: number) => {
       const entries = this.spaces.get(`${seen.direction} ${seen.family} ${netns} ${port}`);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What is to be done with which socket. Pure: sockets and rules in, orders out.
 
+import type { Extension } from "../extensions/types.ts";
 import { Direction, LiveVerb } from "../layout/layout.generated.ts";
 import { encodeSlot } from "../loader/records.ts";
-import { KINDS, type Rule, ruleKey } from "../policy/rule.ts";
+import { type Kind, type Rule, ruleKey } from "../policy/rule.ts";
 import type { Order, Target } from "./iterators.ts";
 import type { Matcher, Seen } from "./match.ts";
 import type { Socket } from "./sockets.ts";
@@ -54,21 +55,23 @@ export interface Rules {
   scopes: Map<bigint, Matcher>;
 }
 
-function owner(socket: Socket, seen: Seen, rules: Rules, slot: number) {
+function owner(socket: Socket, seen: Seen, rules: Rules, ext: string, kind: Kind) {
   for (const id of socket.scopes) {
-    const rule = rules.scopes.get(id)?.rule(seen, slot);
+    const rule = rules.scopes.get(id)?.rule(seen, ext, kind);
     if (rule) return { id, rule };
   }
   return undefined;
 }
 
+/** An extension. */
+type Named = Pick<Extension, "id" | "name">;
+
 /** Looks up which of the command's rules a connection has. */
-function finder(sockets: Socket[], rules: Rules, ext: number, wanted: Rule[]) {
+function finder(sockets: Socket[], rules: Rules, { name }: Named, wanted: Rule[]) {
   const keys = new Set(wanted.map(ruleKey));
   const listening = listeningPorts(sockets);
   return (socket: Socket, kind: Rule["kind"]): Rule | undefined => {
-    const slot = ext * KINDS.length + KINDS.indexOf(kind);
-    const found = owner(socket, seenOf(socket, listening), rules, slot);
+    const found = owner(socket, seenOf(socket, listening), rules, name, kind);
     return found?.id === rules.scope && keys.has(ruleKey(found.rule)) ? found.rule : undefined;
   };
 }
@@ -86,14 +89,12 @@ class Planner {
   }
 }
 
-/**
- * Connections whose local rule is one of the command's.
- * @param ext id of the extension
- */
-export function planSet(sockets: Socket[], rules: Rules, ext: number, wanted: Rule[]): Plan {
+/** Connections whose local rule is one of the command's. */
+export function planSet(sockets: Socket[], rules: Rules, extension: Named, wanted: Rule[]): Plan {
   const planner = new Planner();
-  const find = finder(sockets, rules, ext, wanted);
+  const find = finder(sockets, rules, extension, wanted);
   const { scope } = rules;
+  const { id: ext } = extension;
   for (const socket of sockets.filter(isConnection)) {
     const local = find(socket, "local");
     if (!local || local.none) continue;
@@ -109,10 +110,17 @@ export function planSet(sockets: Socket[], rules: Rules, ext: number, wanted: Ru
  * Connections whose request is one of the command's.
  * @param silent those, too, that ask nothing so far
  */
-export function planAsk(sockets: Socket[], rules: Rules, ext: number, wanted: Rule[], silent: boolean): Plan {
+export function planAsk(
+  sockets: Socket[],
+  rules: Rules,
+  extension: Named,
+  wanted: Rule[],
+  silent: boolean,
+): Plan {
   const planner = new Planner();
-  const find = finder(sockets, rules, ext, wanted);
+  const find = finder(sockets, rules, extension, wanted);
   const { scope } = rules;
+  const { id: ext } = extension;
   for (const socket of sockets.filter(isConnection)) {
     const ask = silent || socket.ask_rules[ext] !== 0 ? find(socket, "ask") : undefined;
     if (!ask || ask.none) continue;

@@ -15,12 +15,12 @@ const SKIPPED: Readonly<Record<number, Skipped>> = {
   [LiveResult.UNTOUCHED]: ["gone", "ended meanwhile"],
   [LiveResult.KEPT]: ["application", "chosen by the application"],
   [LiveResult.PEERS]: ["granted", "granted to the peer"],
-  [LiveResult.UNKNOWN_RTT]: ["rtt", "RTT not known yet"],
   [LiveResult.SILENCED]: ["silenced", "silent since a loss, or for their path"],
-  [LiveResult.INCAPABLE]: ["incapable", "the peer does not understand it"],
   [LiveResult.SIGNED]: ["signed", "TCP-AO signs the options"],
   [LiveResult.FAILED]: ["failed", "refused by the kernel"],
 };
+/** A result that the extension has no words for. */
+const OTHER: Skipped = ["other", "the extension does not say why"];
 const EINVAL = 22;
 
 /** What has become of one connection, and by which extension. */
@@ -71,7 +71,8 @@ export function outcomeOf(sockets: Socket[], results: readonly Result[]): Outcom
     if (said === LiveSaid.SAID) outcome.said++;
     if (said === LiveSaid.UNSAID) outcome.unsaid++;
     if (muted) outcome.mute = true;
-    const skipped = live?.skipped?.[result] ?? SKIPPED[result];
+    const skipped =
+      live?.skipped?.[result] ?? SKIPPED[result] ?? (result >= LiveResult.OWN ? OTHER : undefined);
     if (skipped && !muted) add(outcome.skipped, skipped);
     const socket = bySocket.get(cookie);
     if (result === LiveResult.CHANGED && socket && isSession(socket, session)) outcome.ssh = true;
@@ -112,7 +113,8 @@ export function outcomeLines(done: string, outcome: Outcome): string[] {
 
 export function outcomeJson(outcome: Outcome): Record<string, unknown> {
   const { seen, namespaces, changed, same, said, unsaid, ssh } = outcome;
-  const skipped = new Map(Object.values(SKIPPED).map(([name]) => [name, 0]));
+  const own = extensions.flatMap(({ live }) => Object.values(live?.skipped ?? {}));
+  const skipped = new Map([...Object.values(SKIPPED), ...own].map(([name]) => [name, 0]));
   for (const [[name], n] of outcome.skipped) add(skipped, name, n);
   return {
     namespaces_checked: seen,

@@ -10,12 +10,13 @@ import { decode, sizeOf } from "../layout/struct.ts";
 import { findBpffs } from "../system/host.ts";
 import { scopeDir } from "./pins.ts";
 
+/** Those that every extension has, by their numbers. */
 export const COUNTER_NAMES = Object.entries(Counter)
-  .filter(([name]) => name !== "COUNT")
+  .filter(([, number]) => number < Counter.OWN)
   .map(([name]) => name.toLowerCase());
 
 export interface Counters {
-  /** By extension id, then in the order of COUNTER_NAMES. */
+  /** By extension id, then by number: COUNTER_NAMES, and behind them the extension's own. */
   count: number[][];
   /** The last helper call that the kernel refused. */
   error: { line: number; code: number } | null;
@@ -31,7 +32,7 @@ export function readCounters(lib: Bridge, id: bigint, layout?: number): Counters
   const bytes = lookup(lib, map.fd, new Uint8Array(4), size * cpus);
   const result: Counters = {
     count: Array.from({ length: structs.tcpx_counters.fields.count.dims[0] }, () =>
-      COUNTER_NAMES.map(() => 0),
+      Array<number>(Counter.COUNT).fill(0),
     ),
     error: null,
   };

@@ -134,10 +134,9 @@ async function loaded(
  */
 export async function loadGeneration(lib: Bridge, recipe: Recipe): Promise<Generation> {
   const { scope, rules, foreign, site } = recipe;
-  const idOf = (name: string) => extensionOf({ ext: name }).id;
-  const table = flatten(rules, idOf);
+  const table = flatten(rules);
   const words = valueWords(rules, (ext) => extensionOf({ ext }).words ?? 2);
-  const plan = planProfiles(rules, table, idOf, words);
+  const plan = planProfiles(rules, table, words);
   const head = {
     layout: LAYOUT_VERSION,
     rule_count: rules.length,
@@ -154,7 +153,7 @@ export async function loadGeneration(lib: Bridge, recipe: Recipe): Promise<Gener
     site: encodeSite(site),
     uses: usesOf(rules) | recipe.usesAround,
     places: plan.places,
-    kinds_from: Uint8Array.from(kindsFrom(rules, idOf)),
+    kinds_from: kindsFrom(rules),
     exids: encodeExids(site),
   };
   const sizes = {

@@ -2,10 +2,10 @@
 // The profiles of a scope: what matches one selector, flattened, as the programs read it. Entries of the look-up
 // table have their numbers; equal ones are one.
 
-import { extensionOf } from "../extensions/index.ts";
+import { extensionOf, numbersOf } from "../extensions/index.ts";
 import { structs } from "../layout/layout.generated.ts";
-import { type Entry, slotIndex, type Table } from "../policy/flatten.ts";
-import { KINDS, type Rule, valueWords } from "../policy/rule.ts";
+import type { Entry, Table } from "../policy/flatten.ts";
+import { type Rule, valueWords } from "../policy/rule.ts";
 import { encodeRule, ruleSize } from "./records.ts";
 
 /** The place 0 means that there is none. */
@@ -25,26 +25,26 @@ export interface Profiles {
   slots: { slot: number; place: number }[];
 }
 
-/**
- * @param extensionId of an extension by its name
- * @param words of a rule's value
- */
+/** What an extension and a kind are stored by. */
+type Numbers = (rule: Pick<Rule, "ext" | "kind">) => { id: number; kind: number };
+
+/** @param words of a rule's value */
 export function planProfiles(
   rules: readonly Rule[],
-  { entries }: Pick<Table, "entries">,
-  extensionId: (name: string) => number,
+  { entries, slots: numbering }: Pick<Table, "entries" | "slots">,
   words = valueWords(rules),
+  numbersFor: Numbers = numbersOf,
 ): Profiles {
   const places = Array.from({ length: PLACES }, () => Array<number>(PLACE_KINDS).fill(0));
   const stride = ruleSize(words);
   const slots = new Map<number, number>();
   let size = HEAD;
-  for (const { ext, kind } of rules) {
-    const id = extensionId(ext);
-    const slot = slotIndex(id, kind);
+  for (const rule of rules) {
+    const slot = numbering.of(rule.ext, rule.kind)!;
     if (slots.has(slot)) continue;
+    const { id, kind } = numbersFor(rule);
     slots.set(slot, size);
-    places[id]![KINDS.indexOf(kind)] = size;
+    places[id]![kind] = size;
     size += stride;
   }
   return {
@@ -94,10 +94,13 @@ function numbered(entries: readonly Entry[], slots: number[]): Pick<Profiles, "n
 }
 
 /** config.kinds_from: by extension, bits of the kinds that rules for accepted connections have. */
-export function kindsFrom(rules: readonly Rule[], extensionId: (name: string) => number): number[] {
+export function kindsFrom(rules: readonly Rule[]): number[] {
   const bits = Array<number>(PLACES).fill(0);
-  for (const { ext, kind, selector } of rules)
-    if (selector.direction !== "to") bits[extensionId(ext)]! |= 1 << KINDS.indexOf(kind);
+  for (const rule of rules) {
+    if (rule.selector.direction === "to") continue;
+    const { id, kind } = numbersOf(rule);
+    bits[id] = (bits[id]! | (1 << kind)) >>> 0;
+  }
   return bits;
 }
 

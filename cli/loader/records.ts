@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Rules and look-up tables as the bytes of the maps.
 
-import { extensionById, extensionOf, extensions } from "../extensions/index.ts";
+import { extensions, numbersOf, storedAs } from "../extensions/index.ts";
 import { Direction as D, Family, Role, RuleFlag, structs } from "../layout/layout.generated.ts";
 import { bytesGetter, bytesPutter, getter, LITTLE, putter, type Struct, sizeOf } from "../layout/struct.ts";
 import type { Entry, Table } from "../policy/flatten.ts";
-import {
-  type Direction,
-  KINDS,
-  type Rule,
-  ruleId,
-  VALUE_WORDS,
-  type Value,
-  valueWords,
-} from "../policy/rule.ts";
+import { type Direction, type Rule, ruleId, VALUE_WORDS, type Value, valueWords } from "../policy/rule.ts";
 import { exidOf, type Site } from "../wire/site.ts";
 
 const DIRECTIONS: Record<Direction, number> = { both: D.BOTH, to: D.TO, from: D.FROM };
@@ -58,8 +50,9 @@ export function encodeRules(rules: Rule[], size = recordSize(valueWords(rules)))
     const rule = rules[i]!;
     const { selector, value, netns } = rule;
     const at = i * size;
-    RECORD.ext(view, at, extensionOf(rule).id);
-    RECORD.kind(view, at, KINDS.indexOf(rule.kind));
+    const { id, kind } = numbersOf(rule);
+    RECORD.ext(view, at, id);
+    RECORD.kind(view, at, kind);
     RECORD.flags(view, at, flagsOf(rule));
     RECORD.direction(view, at, DIRECTIONS[selector.direction]);
     RECORD.family(view, at, selector.family);
@@ -107,8 +100,7 @@ export function decodeRules(bytes: Uint8Array, count: number, size = recordSize(
     const flags = READ.flags(view, at);
     const cookie = READ.cookie(view, at);
     return {
-      ext: extensionById(READ.ext(view, at)).name,
-      kind: KINDS[READ.kind(view, at)]!,
+      ...storedAs(READ.ext(view, at), READ.kind(view, at)),
       selector: {
         direction: DIRECTION_NAMES[READ.direction(view, at)]!,
         family: READ.family(view, at) as 0 | 4 | 6,

@@ -103,7 +103,7 @@ function decodedRules({ name, version: by, count }: ScopeHead, records: Uint8Arr
     return decodeRules(records, count, size);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    const what = `the rules of cgroup ${name} are of another tcpx (${by}), which has more extensions`;
+    const what = `the rules of cgroup ${name} are of another tcpx (${by}), which has more extensions or kinds`;
     throw new TcpxError(Exit.FAILED, `${what}: ${error.message}; this one is ${version}`, {
       value: name,
       hint: "use that one; `tcpx reset` of either removes everything",

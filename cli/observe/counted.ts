@@ -2,22 +2,32 @@
 // What the extensions have counted in a scope, for `tcpx status`.
 
 import { extensions } from "../extensions/index.ts";
-import type { CounterName, OwnCounter } from "../extensions/seen.ts";
+import type { OwnCounter } from "../extensions/seen.ts";
 import type { Extension } from "../extensions/types.ts";
 import { COUNTER_NAMES, type Counters } from "../loader/counters.ts";
 import { table } from "../output/table.ts";
 import { wrapped } from "../output/wrap.ts";
 
+interface Own extends OwnCounter {
+  /** Whose it is. */
+  ext: string;
+  number: number;
+}
+
 /** Counters of single extensions. */
-export function ownCounters(among: readonly Extension[] = extensions): [name: CounterName, OwnCounter][] {
-  return among.flatMap(({ seen }) => Object.entries(seen?.counters ?? {}) as [CounterName, OwnCounter][]);
+export function ownCounters(among: readonly Extension[] = extensions): Own[] {
+  const of = ({ name, seen }: Extension) =>
+    Object.entries(seen?.counters ?? {}).map(([n, own]) => ({ ...own, ext: name, number: Number(n) }));
+  return among.flatMap(of);
 }
 
 type Counts = Record<string, number>;
 
-/** By their names. */
-function countsOf(counters: Counters | undefined, { id }: Extension): Counts {
-  return Object.fromEntries(COUNTER_NAMES.map((name, i) => [name, counters?.count[id]?.[i] ?? 0]));
+/** By their names; what is another extension's own is 0. */
+function countsOf(counters: Counters | undefined, { name: ext, id }: Extension, all: readonly Own[]): Counts {
+  const at = (number: number) => counters?.count[id]?.[number] ?? 0;
+  const own = all.map((one) => [one.name, one.ext === ext ? at(one.number) : 0] as const);
+  return Object.fromEntries([...COUNTER_NAMES.map((name, i) => [name, at(i)] as const), ...own]);
 }
 
 /** By extension, then by counter. */
@@ -25,7 +35,8 @@ export function countersJson(
   counters: Counters | undefined,
   among: readonly Extension[] = extensions,
 ): Record<string, Counts> {
-  return Object.fromEntries(among.map((extension) => [extension.name, countsOf(counters, extension)]));
+  const own = ownCounters(among);
+  return Object.fromEntries(among.map((extension) => [extension.name, countsOf(counters, extension, own)]));
 }
 
 /** A table of those that have counted something, and what is to be said about it; each behind an empty line. */
@@ -33,15 +44,16 @@ export function countersText(
   counters: Counters | undefined,
   among: readonly Extension[] = extensions,
 ): string {
+  const own = ownCounters(among);
   const used = among
-    .map((extension) => ({ extension, counts: countsOf(counters, extension) }))
+    .map((extension) => ({ extension, counts: countsOf(counters, extension, own) }))
     .filter(({ counts }) => Object.values(counts).some((n) => n > 0));
   if (used.length === 0) return "";
-  const titles = new Map(ownCounters(among).map(([name, { title }]) => [name.toLowerCase(), title]));
-  const rows = COUNTER_NAMES.map((name) => [
-    titles.get(name) ?? name.replace("_", " "),
-    ...used.map(({ counts }) => counts[name]!),
-  ]);
+  const titled = [
+    ...COUNTER_NAMES.map((name) => ({ name, title: name.replace("_", " ") })),
+    ...own.filter(({ ext }) => used.some(({ extension }) => extension.name === ext)),
+  ];
+  const rows = titled.map(({ name, title }) => [title, ...used.map(({ counts }) => counts[name]!)]);
   const numeric = [...used.keys()].map((i) => i + 1);
   const text = table(["COUNTER", ...used.map(({ extension }) => extension.name)], rows, numeric);
   const notices = used.flatMap(({ extension, counts }) => extension.seen?.notice?.(counts) ?? []);

@@ -6,13 +6,12 @@ import type { AgentAnswer } from "../agent/health.ts";
 import { anyNeedsAgent } from "../agent/wish.ts";
 import { version } from "../base/version.ts";
 import { labelOf } from "../describe/rules.ts";
-import { extensions } from "../extensions/index.ts";
-import type { CounterName } from "../extensions/seen.ts";
+import { extensions, kindsOf } from "../extensions/index.ts";
 import type { Extension } from "../extensions/types.ts";
 import { Counter } from "../layout/layout.generated.ts";
 import type { Counters } from "../loader/counters.ts";
 import type { ScopeState } from "../loader/state.ts";
-import { KINDS, type Rule } from "../policy/rule.ts";
+import type { Rule } from "../policy/rule.ts";
 import { formatSelector } from "../policy/selector.ts";
 import { ownCounters } from "./counted.ts";
 import type { Family, Sample } from "./openmetrics.ts";
@@ -22,8 +21,10 @@ export interface ScopeCounts {
   counters: Counters | undefined;
 }
 
+type CounterName = Exclude<keyof typeof Counter, "OWN" | "COUNT">;
+
 /** Counters of all extensions: [what it counts, its unit, help]. */
-const COUNTERS: Partial<Record<CounterName, [name: string, unit: string, help: string]>> = {
+const COUNTERS: Record<CounterName, [name: string, unit: string, help: string]> = {
   SENT: ["sent", "segments", "Segments that carried an option of ours."],
   RECEIVED: ["received", "options", "Values and requests learned from peers."],
   APPLIED: ["applied", "settings", "Socket settings made."],
@@ -57,8 +58,10 @@ function usedExtensions({ state, counters }: ScopeCounts, among: readonly Extens
 }
 
 function counterFamilies(scopes: readonly ScopeCounts[], among: readonly Extension[]): Family[] {
-  const own = ownCounters(among).map(([key, { name, unit, help }]) => [key, [name, unit, help]] as const);
-  return [...Object.entries(COUNTERS), ...own].map(([key, [name, unit, help]]) => ({
+  const common = Object.entries(COUNTERS).map(([key, [name, unit, help]]) => {
+    return { number: Counter[key as CounterName], name, unit, help, ext: undefined };
+  });
+  return [...common, ...ownCounters(among)].map(({ number, name, unit, help, ext }) => ({
     name: `tcpx_${name}_${unit}`,
     type: "counter",
     unit,
@@ -66,8 +69,8 @@ function counterFamilies(scopes: readonly ScopeCounts[], among: readonly Extensi
     samples: scopes.flatMap((scope) => {
       const { state, counters } = scope;
       return usedExtensions(scope, among).flatMap((extension): Sample[] => {
-        const value = counters?.count[extension.id]?.[Counter[key as CounterName]];
-        return value === undefined
+        const value = counters?.count[extension.id]?.[number];
+        return value === undefined || (ext !== undefined && ext !== extension.name)
           ? []
           : [{ labels: { cgroup: labelOf(state), extension: extension.name }, value }];
       });
@@ -79,10 +82,10 @@ function ruleFamily(scopes: readonly ScopeCounts[], among: readonly Extension[])
   const samples = scopes.flatMap((scope) => {
     const { rules } = scope.state;
     const cgroup = labelOf(scope.state);
-    return usedExtensions(scope, among).flatMap(({ name: extension }) =>
-      KINDS.map((kind) => ({
-        labels: { cgroup, extension, kind },
-        value: rules.filter((rule) => rule.ext === extension && rule.kind === kind).length,
+    return usedExtensions(scope, among).flatMap((extension) =>
+      kindsOf(extension).map((kind) => ({
+        labels: { cgroup, extension: extension.name, kind },
+        value: rules.filter((rule) => rule.ext === extension.name && rule.kind === kind).length,
       })),
     );
   });

@@ -2,6 +2,7 @@
 // The kernel's records of sockets (struct tcpx_listed), read in place: there may be 100,000 of them.
 
 import type { Around, Raw, RawExchange, RawRule } from "../extensions/seen.ts";
+import type { Extension } from "../extensions/types.ts";
 import { Kind, ListFlag, structs } from "../layout/layout.generated.ts";
 import { decode, LITTLE, type Struct, type StructName } from "../layout/struct.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
@@ -39,7 +40,7 @@ function place(name: string): Place | undefined {
 
 const NO_RULE: RawRule = { flags: 0, id: 0, outcome: 0, value: [0, 0] };
 /** What is there of an extension that is not. */
-const NOTHING: Raw = { local: NO_RULE, ask: NO_RULE, written: false, own: {}, wide: {} };
+const NOTHING: Raw = { local: NO_RULE, ask: NO_RULE, kinds: {}, written: false, own: {}, wide: {} };
 
 type State = Readonly<Record<string, unknown>>;
 
@@ -48,6 +49,14 @@ const numbers = <T extends "number" | "bigint">(state: State, type: T) =>
     string,
     T extends "number" ? number : bigint
   >;
+
+/** The rules of kinds of its own, by their names. */
+function ownKinds({ kinds = [] }: Pick<Extension, "kinds">, rules: Struct<"tcpx_own_rules"> | undefined) {
+  const has = (bits: number, i: number) => ((bits >>> (Kind.COUNT + i)) & 1) === 1;
+  const held = kinds.filter((_, i) => rules && has(rules.taken, i));
+  const what = (kind: string) => (has(rules!.active, kinds.indexOf(kind)) ? "active" : "exempt");
+  return Object.fromEntries(held.map((kind) => [kind, what(kind)] as const));
+}
 
 /** As ss calls them, by the kernel's number; the others are no connections. */
 export const STATES: Readonly<Record<number, string>> = {
@@ -147,8 +156,9 @@ export class Listed {
   }
 
   /** What there is of an extension. */
-  raw(at: number, { name, id }: { name: string; id: number }): Raw {
-    const where = place(name);
+  raw(at: number, extension: Pick<Extension, "name" | "id" | "kinds">): Raw {
+    const { id } = extension;
+    const where = place(extension.name);
     if (!where || !(this.flags(at) & ListFlag.KNOWN)) return NOTHING;
     const state: State = decode(where.struct, this.bytes, at + where.at);
     const rules = state.rules as Struct<"tcpx_rules">;
@@ -163,6 +173,7 @@ export class Listed {
     return {
       local: { ...rule(Kind.LOCAL), outcome: rules.outcome, value: valueIn(where.local) },
       ask: { ...rule(Kind.ASK), outcome: 0, value: valueIn(where.ask) },
+      kinds: ownKinds(extension, state.own_rules as Struct<"tcpx_own_rules"> | undefined),
       ...(ours && peers && { ours, peers }),
       written: (this.u16(at + AT.written.offset) & (1 << id)) !== 0,
       own,

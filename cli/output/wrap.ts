@@ -19,3 +19,7 @@ export function wrapped(text: string, width = terminalWidth() ?? Number.POSITIVE
   }
   return lines;
 }
+
+/** "set, request or accept" */
+export const enumerated = (last: "and" | "or", words: readonly string[]): string =>
+  words.join(", ").replace(/, ([^,]*)$/, ` ${last} $1`);

@@ -8,7 +8,7 @@ import { meant } from "../base/did-you-mean.ts";
 import { TcpxError } from "../base/errors.ts";
 import { placeRules } from "../extensions/place.ts";
 import type { Drafted, Extension, RuleVerb } from "../extensions/types.ts";
-import { type Direction, KINDS, type Kind, type Selector } from "../policy/rule.ts";
+import { compareKinds, type Direction, type Selector } from "../policy/rule.ts";
 import { parseSelectors, selectorNotices } from "../policy/selector.ts";
 import type { Site } from "../wire/site.ts";
 import { flagsOf, RULE_KEYS, SELECTOR_KEYS, shapeOf, standsAlone, verbNames, wordOf } from "./keys.ts";
@@ -220,7 +220,7 @@ export class EntryReader {
     if (only === undefined) return drafted;
     const drafts = drafted.drafts.filter(({ kind }) => kind === only);
     if (drafts.length > 0) return { ...drafted, drafts };
-    const kinds = KINDS.filter((kind: Kind) => drafted.drafts.some((draft) => draft.kind === kind));
+    const kinds = [...new Set(drafted.drafts.map(({ kind }) => kind))].sort(compareKinds);
     const what = `${kindOf(only)}, which this verb makes no rule of`;
     throw problem(this.source, [...path(), "only"], what, `accepted is ${kinds.join(", ")}`);
   }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Rules as the text of a policy file. The same rules always give the same text.
 
-import { extensions } from "../extensions/index.ts";
+import { extensions, kindsOf } from "../extensions/index.ts";
 import type { Extension, HostFacts, RuleDraft, Spelling } from "../extensions/types.ts";
 import { inToml } from "../output/safe.ts";
-import { KINDS, placeKey, type Rule } from "../policy/rule.ts";
+import { placeKey, type Rule } from "../policy/rule.ts";
 import { formatCidr } from "../policy/selector.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { FORMAT, flagsOf, wordOf } from "./keys.ts";
@@ -67,7 +67,7 @@ interface Printed extends Spelling {
 function spelled(extension: Extension, rules: Rule[], drafts: Drafts): Printed[] {
   const left = new Map(rules.map((rule) => [rule.kind, rule]));
   const printed: Printed[] = [];
-  for (const kind of KINDS) {
+  for (const kind of kindsOf(extension)) {
     const rule = left.get(kind);
     if (!rule) continue;
     const candidates = extension.spell(rule, drafts.site).map((spelling) => ({

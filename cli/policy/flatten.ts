@@ -3,7 +3,7 @@
 // so that the kernel needs two look-ups per connection however many extensions there are.
 
 import { inPrefix } from "./prefix.ts";
-import { KINDS, type Kind, type Rule } from "./rule.ts";
+import type { Kind, Rule } from "./rule.ts";
 
 export interface Entry {
   direction: "to" | "from";
@@ -14,8 +14,31 @@ export interface Entry {
   address: Uint8Array;
   /** 0..128; IPv4 prefixes start at 96. */
   bits: number;
-  /** By slotIndex(). */
+  /** By Slots. */
   slots: (Rule | undefined)[];
+}
+
+/** The extensions and kinds that rules are of: a number for each, since few of all that there can be are used. */
+export class Slots {
+  private readonly numbers = new Map<string, Map<Kind, number>>();
+  count = 0;
+
+  add({ ext, kind }: Pick<Rule, "ext" | "kind">): number {
+    let kinds = this.numbers.get(ext);
+    if (!kinds) {
+      kinds = new Map();
+      this.numbers.set(ext, kinds);
+    }
+    let number = kinds.get(kind);
+    if (number === undefined) {
+      number = this.count++;
+      kinds.set(kind, number);
+    }
+    return number;
+  }
+
+  /** undefined: no rule is so. */
+  of = (ext: string, kind: Kind): number | undefined => this.numbers.get(ext)?.get(kind);
 }
 
 export interface Table {
@@ -23,13 +46,10 @@ export interface Table {
   /** Cookie of every namespace with rules of its own, to its index. */
   namespaces: Map<bigint, number>;
   usePorts: boolean;
+  slots: Slots;
 }
 
 type Space = Omit<Entry, "address" | "bits" | "slots">;
-
-/** Where the rule of an extension and a kind stands in an entry. */
-export const slotIndex = (extensionId: number, kind: Kind): number =>
-  extensionId * KINDS.length + KINDS.indexOf(kind);
 
 /** What a rule's direction and family cover. */
 const DIRECTIONS = { both: ["to", "from"], to: ["to"], from: ["from"] } as const;
@@ -56,7 +76,7 @@ function compare(a: Rule, b: Rule): number {
 const covers = (entry: Entry, address: Uint8Array) => inPrefix(address, 0, entry.address, entry.bits);
 
 /** Entries of one space: rules at their own prefix, and everything inherited from shorter ones. */
-function fillSpace(space: Space, rules: Rule[], slotOf: (rule: Rule) => number): Entry[] {
+function fillSpace(space: Space, rules: Rule[], slots: Slots): Entry[] {
   const entries: Entry[] = [];
   /** The entry before, and those around it: prefixes nest, and the shorter one comes first. */
   const around: Entry[] = [];
@@ -71,19 +91,17 @@ function fillSpace(space: Space, rules: Rule[], slotOf: (rule: Rule) => number):
       entries.push(entry);
       around.push(entry);
     }
-    const held = entry.slots[slotOf(rule)];
+    const slot = slots.add(rule);
+    const held = entry.slots[slot];
     // 0.0.0.0/0 is as short a prefix as no address at all, although it is deeper in the trie
     const outranked = held && held.selector.prefix === rule.selector.prefix && rank(held) > rank(rule);
-    if (!outranked) entry.slots[slotOf(rule)] = rule;
+    if (!outranked) entry.slots[slot] = rule;
   }
   return entries;
 }
 
-/**
- * Flattens rules into the kernel's look-up table. Longest prefix first, then the exact port.
- * @param extensionId position of an extension by its name
- */
-export function flatten(rules: Rule[], extensionId: (name: string) => number): Table {
+/** Flattens rules into the kernel's look-up table. Longest prefix first, then the exact port. */
+export function flatten(rules: Rule[]): Table {
   const namespaces = new Map<bigint, number>();
   for (const { netns } of rules) {
     if (netns && !namespaces.has(netns.cookie)) namespaces.set(netns.cookie, namespaces.size + 1);
@@ -105,7 +123,8 @@ export function flatten(rules: Rule[], extensionId: (name: string) => number): T
       }
     }
   }
-  const slotOf = (rule: Rule) => slotIndex(extensionId(rule.ext), rule.kind);
-  const entries = [...spaces.values()].flatMap(({ space, rules }) => fillSpace(space, rules, slotOf));
-  return { entries, namespaces, usePorts: rules.some((rule) => rule.selector.port !== 0) };
+  const slots = new Slots();
+  for (const rule of rules) slots.add(rule); // in their order, whatever the order of the spaces
+  const entries = [...spaces.values()].flatMap(({ space, rules }) => fillSpace(space, rules, slots));
+  return { entries, namespaces, usePorts: rules.some((rule) => rule.selector.port !== 0), slots };
 }

@@ -3,7 +3,12 @@
 
 /** ask: we tell or request of the peer; local: we do it ourselves; accept: what we grant to peers. */
 export const KINDS = ["ask", "local", "accept"] as const;
-export type Kind = (typeof KINDS)[number];
+export type CommonKind = (typeof KINDS)[number];
+/** One of these, or an extension's own, such as one for each of its keys. */
+export type Kind = CommonKind | (string & {});
+
+/** That of a common kind, by which it is stored; -1: it is an extension's own. */
+export const commonKind = (kind: Kind): number => KINDS.indexOf(kind as CommonKind);
 
 export type Direction = "both" | "to" | "from";
 
@@ -72,12 +77,20 @@ export function samePlace(a: Place, b: Place): boolean {
 
 const DIRECTIONS: readonly Direction[] = ["both", "to", "from"];
 
+/** The common ones first, then by name. */
+export function compareKinds(a: Kind, b: Kind): number {
+  if (a === b) return 0;
+  const [x, y] = [commonKind(a), commonKind(b)];
+  if (x >= 0 && y >= 0) return x - y;
+  return x >= 0 || (y < 0 && a < b) ? -1 : 1;
+}
+
 /** For sorting by places: extension, kind, direction, address, prefix, port, namespace. Makes no texts. */
 export function comparePlaces(a: Place, b: Place): number {
   const [s, t] = [a.selector, b.selector];
   if (a.ext !== b.ext) return a.ext < b.ext ? -1 : 1;
   return (
-    KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) ||
+    compareKinds(a.kind, b.kind) ||
     DIRECTIONS.indexOf(s.direction) - DIRECTIONS.indexOf(t.direction) ||
     s.family - t.family ||
     Buffer.compare(s.address, t.address) ||

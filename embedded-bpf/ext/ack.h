@@ -25,6 +25,15 @@ enum tcpx_tarr_flag {
 	TCPX_TARR_RULES = 16,  /* and it was what the peer has asked for last: that holds */
 };
 
+enum tcpx_ack_outcome {
+	TCPX_ACK_OUTCOME_ROUTES = TCPX_OUTCOME_OWN, /* for acknowledging at once are not there */
+};
+
+enum tcpx_ack_live_result {
+	TCPX_ACK_LIVE_UNKNOWN_RTT = TCPX_LIVE_OWN, /* a fraction of nothing */
+	TCPX_ACK_LIVE_INCAPABLE,		   /* the peer has not announced TARR */
+};
+
 /* How this side acknowledges; the thinner reads it, too. Either side may ask: two exchanges. */
 struct tcpx_ack_conn {
 	struct tcpx_rules rules;
@@ -56,6 +65,8 @@ struct tcpx_ack_conn {
 #ifdef TCPX_IN_LAYOUT
 enum tcpx_ack_field ack_field;
 enum tcpx_tarr_flag tarr_flag;
+enum tcpx_ack_outcome ack_outcome;
+enum tcpx_ack_live_result ack_live_result;
 #endif
 
 #endif

@@ -89,7 +89,7 @@ static __always_inline int ack_live_set(void *tp, struct tcpx_conn *conn,
 		    present != ack_jiffies(us))) {
 		*ack = as;
 		if (!us)
-			return TCPX_LIVE_UNKNOWN_RTT;
+			return TCPX_ACK_LIVE_UNKNOWN_RTT;
 		live_take(&ack->rules, TCPX_KIND_LOCAL, &order->local);
 		ack_take(conn, TCPX_KIND_LOCAL, &order->local);
 		return live_kept(&ack->rules, TCPX_EXT_ACK);
@@ -140,7 +140,7 @@ static __always_inline int ack_live_ask(void *tp, struct tcpx_conn *conn,
 		return TCPX_LIVE_CHANGED;
 	if (tarr_rule(&order->ask)) {
 		if (!(tarr & TCPX_TARR_PEER))
-			return TCPX_LIVE_INCAPABLE;
+			return TCPX_ACK_LIVE_INCAPABLE;
 		if (same && (tarr & TCPX_TARR_ASKED || !conn->silent)) /* or about to be */
 			return TCPX_LIVE_SAME;
 		if (r->state == TCPX_REQUEST_ASKED)

@@ -67,11 +67,6 @@ static __always_inline __u16 cc_promise(__u32 allowed, __u16 asked)
 	return cc_allowed(allowed, asked) ? asked : TCPX_CC_REFUSED;
 }
 
-static __always_inline const struct tcpx_rule *cc_syn_ack_rule(const struct tcpx_hits *hits)
-{
-	return policy_rule(hits, TCPX_EXT_CC_REQUEST, TCPX_KIND_ACCEPT);
-}
-
 static __always_inline void cc_say_syn_ack(const struct tcpx_handover *h,
 					   const struct tcpx_rule *rule, union tcpx_option *o)
 {
@@ -194,7 +189,6 @@ static const struct tcpx_extension cc_request_extension = {
 	.renew = cc_renew,
 	.again = cc_again,
 	.start = cc_start,
-	.syn_ack_rule = cc_syn_ack_rule,
 	.say_syn_ack = cc_say_syn_ack,
 	.judge = cc_judge,
 	.established = cc_established,

@@ -39,11 +39,6 @@ static __always_inline void iw_start(struct bpf_sock_ops *ctx, struct tcpx_conn 
 		exchange_start(&iw->rules, &iw->exchange, iw->exchange.asked);
 }
 
-static __always_inline const struct tcpx_rule *iw_syn_ack_rule(const struct tcpx_hits *hits)
-{
-	return policy_rule(hits, TCPX_EXT_IW, TCPX_KIND_ACCEPT);
-}
-
 /* What a SYN-ACK says to this ask, before anything could be tried. */
 static __always_inline void iw_say_syn_ack(const struct tcpx_handover *h,
 					   const struct tcpx_rule *rule, union tcpx_option *o)
@@ -210,7 +205,6 @@ static const struct tcpx_extension iw_extension = {
 	.start = iw_start,
 	.waits = iw_waits,
 	.segment = iw_segment,
-	.syn_ack_rule = iw_syn_ack_rule,
 	.say_syn_ack = iw_say_syn_ack,
 	.judge = iw_judge,
 	.first = iw_first,

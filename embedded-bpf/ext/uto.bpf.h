@@ -80,11 +80,6 @@ static __always_inline void uto_said(struct tcpx_conn *conn)
 	conn_news(conn, TCPX_EXT_UTO, TCPX_NEWS_OURS);
 }
 
-static __always_inline const struct tcpx_rule *uto_syn_ack_rule(const struct tcpx_hits *hits)
-{
-	return policy_rule(hits, TCPX_EXT_UTO, TCPX_KIND_ASK);
-}
-
 static __always_inline void uto_say_syn_ack(const struct tcpx_handover *h,
 					    const struct tcpx_rule *rule, union tcpx_option *o)
 {
@@ -163,7 +158,7 @@ static __always_inline bool uto_tell_peers(struct bpf_sock_ops *ctx, const struc
 	e->asked = uto->remote_ms;
 	e->granted = uto->applied_ms;
 	if (uto->keepalive & TCPX_KEEPALIVE_LOWERED) {
-		e->reason = TCPX_REASON_KEEPALIVE;
+		e->reason = TCPX_UTO_REASON_KEEPALIVE;
 	} else if (e->granted != uto_timeout(uto)) {
 		e->granted = 0;
 		e->event = TCPX_WATCH_DENIED;
@@ -184,11 +179,11 @@ static __always_inline void uto_tell(const struct tcpx_conn *conn, struct tcpx_w
 {
 	const struct tcpx_uto_conn *uto = &conn->states.uto;
 
-	e->event = TCPX_WATCH_KEEPALIVE;
+	e->event = TCPX_UTO_EVENT_KEEPALIVE;
 	e->asked = uto_timeout(uto);
 	e->granted = uto->applied_ms;
-	e->reason =
-		uto->keepalive & TCPX_KEEPALIVE_SHORT ? TCPX_REASON_SHORT : TCPX_REASON_KEEPALIVE;
+	e->reason = uto->keepalive & TCPX_KEEPALIVE_SHORT ? TCPX_UTO_REASON_SHORT
+							  : TCPX_UTO_REASON_KEEPALIVE;
 }
 
 static __always_inline void uto_told(struct tcpx_conn *conn)
@@ -207,7 +202,6 @@ static const struct tcpx_extension uto_extension = {
 	.speaks = uto_speaks,
 	.say = uto_say,
 	.said = uto_said,
-	.syn_ack_rule = uto_syn_ack_rule,
 	.say_syn_ack = uto_say_syn_ack,
 	.listens = uto_listens,
 	.see = uto_see,

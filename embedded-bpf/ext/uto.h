@@ -13,6 +13,20 @@ enum tcpx_keepalive {
 	TCPX_KEEPALIVE_NEWS = 4,    /* not told to a watcher yet */
 };
 
+enum tcpx_uto_counter {
+	TCPX_UTO_COUNTER_LOWERED = TCPX_COUNTER_OWN, /* see enum tcpx_keepalive */
+	TCPX_UTO_COUNTER_SHORT,
+};
+
+enum tcpx_uto_event {
+	TCPX_UTO_EVENT_KEEPALIVE = TCPX_WATCH_OWN, /* granted: what was set, asked: the rule's */
+};
+
+enum tcpx_uto_reason {
+	TCPX_UTO_REASON_KEEPALIVE = TCPX_REASON_OWN, /* ends the connection earlier */
+	TCPX_UTO_REASON_SHORT,			     /* too short for its second probe */
+};
+
 /* RFC 5482 state, milliseconds. */
 struct tcpx_uto_conn {
 	struct tcpx_rules rules;
@@ -32,6 +46,9 @@ struct tcpx_uto_conn {
 
 #ifdef TCPX_IN_LAYOUT
 enum tcpx_keepalive keepalive;
+enum tcpx_uto_counter uto_counter;
+enum tcpx_uto_event uto_event;
+enum tcpx_uto_reason uto_reason;
 #endif
 
 #endif

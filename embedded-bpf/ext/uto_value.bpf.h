@@ -110,9 +110,9 @@ static __always_inline int uto_set(void *handle, void *tp, struct tcpx_uto_conn 
 	uto->keepalive = keepalive;
 	count(TCPX_EXT_UTO, TCPX_COUNTER_APPLIED);
 	if (keepalive & TCPX_KEEPALIVE_LOWERED)
-		count_apart(TCPX_EXT_UTO, TCPX_COUNTER_KEEPALIVE_LOWERED);
+		count_apart(TCPX_EXT_UTO, TCPX_UTO_COUNTER_LOWERED);
 	if (keepalive & TCPX_KEEPALIVE_SHORT)
-		count_apart(TCPX_EXT_UTO, TCPX_COUNTER_KEEPALIVE_SHORT);
+		count_apart(TCPX_EXT_UTO, TCPX_UTO_COUNTER_SHORT);
 	return TCPX_LIVE_CHANGED;
 }
 

@@ -5,25 +5,6 @@
 
 #include <linux/types.h>
 #include "conn.h"
-enum tcpx_counter {
-	TCPX_COUNTER_SENT,	 /* segments that carried our option */
-	TCPX_COUNTER_RECEIVED,	 /* values and requests learned from peers */
-	TCPX_COUNTER_APPLIED,	 /* socket settings made */
-	TCPX_COUNTER_CLAMPED,	 /* a peer's value was moved to our limit */
-	TCPX_COUNTER_GRANTED,	 /* our request was granted by the peer */
-	TCPX_COUNTER_REFUSED,	 /* a request was refused, by the peer or by us */
-	TCPX_COUNTER_UNANSWERED, /* our request got no answer */
-	TCPX_COUNTER_KEPT,	 /* the application had chosen itself */
-	TCPX_COUNTER_MALFORMED,	 /* zero, wrong length, duplicate, never asked for: ignored */
-	TCPX_COUNTER_NO_ROOM,	 /* no space among the 40 option bytes */
-	TCPX_COUNTER_FALLBACK,	 /* a segment was lost, or the path is known: without options */
-	TCPX_COUNTER_PATH,	 /* of these: from the first SYN on, see struct tcpx_path */
-	TCPX_COUNTER_WITHHELD,	 /* TCP-AO signs the options: went without ours */
-	TCPX_COUNTER_ERRORS,	 /* the kernel refused a helper call */
-	TCPX_COUNTER_KEEPALIVE_LOWERED, /* see enum tcpx_keepalive */
-	TCPX_COUNTER_KEEPALIVE_SHORT,
-	TCPX_COUNTER_COUNT,
-};
 
 /* A congestion control that enum tcpx_algorithm does not have. */
 struct tcpx_site_algorithm {
@@ -83,7 +64,7 @@ struct tcpx_config {
 	/* where a rule stands in a profile, by extension and kind; 0: no rule of this scope is so
 	 */
 	__u16 places[TCPX_EXTENSIONS][TCPX_KINDS];
-	__u8 kinds_from[TCPX_EXTENSIONS]; /* bit per kind: a rule is for what this side accepts */
+	__u32 kinds_from[TCPX_EXTENSIONS]; /* bit per kind: a rule is for what this side accepts */
 	__u16 exids[TCPX_EXTENSIONS]
 		   [TCPX_ROLE_COUNT]; /* identifiers behind kind 254, RFC 6994; 0: none */
 };

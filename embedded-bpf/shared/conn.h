@@ -4,7 +4,11 @@
 #define TCPX_SHARED_CONN_H
 
 #include <linux/types.h>
+#include "counter.h"
+#include "live.h"
 #include "rule.h"
+#include "watch.h"
+
 /* How a request of one connection stands. */
 enum tcpx_request_state {
 	TCPX_REQUEST_NONE,

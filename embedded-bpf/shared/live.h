@@ -42,15 +42,13 @@ struct tcpx_live_order {
 enum tcpx_live_result {
 	TCPX_LIVE_UNTOUCHED, /* gone before we came to it */
 	TCPX_LIVE_CHANGED,
-	TCPX_LIVE_SAME,	       /* has it already */
-	TCPX_LIVE_KEPT,	       /* the application has chosen itself */
-	TCPX_LIVE_PEERS,       /* the peer has been granted something else */
-	TCPX_LIVE_UNKNOWN_RTT, /* a fraction of nothing */
-	TCPX_LIVE_SILENCED,    /* asks nothing: a segment was lost, or its path is known */
-	TCPX_LIVE_INCAPABLE,   /* the peer has not announced TARR */
-	TCPX_LIVE_SIGNED,      /* TCP-AO signs the options */
-	TCPX_LIVE_FAILED,      /* see error */
-	TCPX_LIVE_RESULT_COUNT,
+	TCPX_LIVE_SAME,	    /* has it already */
+	TCPX_LIVE_KEPT,	    /* the application has chosen itself */
+	TCPX_LIVE_PEERS,    /* the peer has been granted something else */
+	TCPX_LIVE_SILENCED, /* asks nothing: a segment was lost, or its path is known */
+	TCPX_LIVE_SIGNED,   /* TCP-AO signs the options */
+	TCPX_LIVE_FAILED,   /* see error */
+	TCPX_LIVE_OWN = 32, /* and above: the extension's own, ext/NAME.h */
 };
 
 enum tcpx_live_said {

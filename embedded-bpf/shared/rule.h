@@ -13,6 +13,7 @@
 /* Ids of extensions are below this; connections and counters have a place for each. */
 #define TCPX_EXTENSIONS 16
 
+/* The common kinds. An extension may have others of its own: from TCPX_KIND_COUNT on. */
 enum tcpx_kind {
 	TCPX_KIND_ASK,	  /* what we request of, or tell, the peer */
 	TCPX_KIND_LOCAL,  /* what we do ourselves */
@@ -21,7 +22,7 @@ enum tcpx_kind {
 };
 
 #define TCPX_VALUE_WORDS 16 /* of a rule: 64 bytes of whatever fields */
-#define TCPX_KINDS 8	    /* that an extension may have at most */
+#define TCPX_KINDS 32	    /* that an extension may have at most, its own included */
 
 enum tcpx_rule_flag {
 	TCPX_RULE_SET = 1,   /* a rule stands here */
@@ -50,7 +51,7 @@ enum tcpx_outcome {
 	TCPX_OUTCOME_LOSS,	  /* a segment of the handshake was lost */
 	TCPX_OUTCOME_LATE,	  /* data was sent before */
 	TCPX_OUTCOME_KERNEL,	  /* did not take it */
-	TCPX_OUTCOME_ROUTES,	  /* for acknowledging at once are not there */
+	TCPX_OUTCOME_OWN = 16,	  /* and above: the extension's own, ext/NAME.h */
 };
 
 /* LPM trie key: the first 64 bits are always significant. */
@@ -81,6 +82,13 @@ struct tcpx_rules {
 	__u8 flags[TCPX_KIND_COUNT]; /* enum tcpx_rule_flag */
 	__u8 outcome;		     /* of the local rule: enum tcpx_outcome */
 	__u32 ids[TCPX_KIND_COUNT];
+};
+
+/* The same of kinds of its own: a bit for each, by its number. What else such a rule says is kept
+ * by take(). See tcpx_extension.own. */
+struct tcpx_own_rules {
+	__u32 taken;  /* a rule stands here: a scope's further out does not */
+	__u32 active; /* and it exempts nothing */
 };
 
 /* Everything that matches one selector, flattened over wider ones by the planner: rules, one behind

@@ -24,8 +24,8 @@ enum tcpx_watch_event {
 	TCPX_WATCH_DENIED,     /* to the peer */
 	TCPX_WATCH_MALFORMED,
 	TCPX_WATCH_FALLBACK,
-	TCPX_WATCH_KEEPALIVE, /* granted: what was set, asked: what the rule says */
-	TCPX_WATCH_WITHHELD,  /* by us: see the reason */
+	TCPX_WATCH_WITHHELD, /* by us: see the reason */
+	TCPX_WATCH_OWN = 32, /* and above: the extension's own, ext/NAME.h */
 };
 
 enum tcpx_watch_reason {
@@ -37,9 +37,8 @@ enum tcpx_watch_reason {
 	TCPX_REASON_LATE,	 /* data was sent before */
 	TCPX_REASON_KERNEL,	 /* did not take it */
 	TCPX_REASON_PATH,	 /* has refused our options before */
-	TCPX_REASON_KEEPALIVE,	 /* ends the connection earlier */
-	TCPX_REASON_SHORT,	 /* too short for a second probe of keep-alive */
 	TCPX_REASON_SIGNED,	 /* the options, by TCP-AO */
+	TCPX_REASON_OWN = 32,	 /* and above: the extension's own, ext/NAME.h */
 };
 
 /* What has come of one extension. uto: milliseconds; the others: the 16 bits of the option. */

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The recipe of CONTRIBUTING, followed: a sample in a copy of the tree needs its own files and a line in each registry,
 // and then it is set, seen, told, counted, exported and undone like every other extension.
+
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { dirname } from "node:path";
 import { SOL_SOCKET } from "../support/constants.ts";
 import { connectPeers, sockoptOf, splitOptions } from "../support/lab.ts";
 import { PrivateHost } from "../support/private-host.ts";
@@ -23,6 +25,8 @@ type Family = (typeof FAMILIES)[number];
 
 const SO_MAX_PACING_RATE = 47;
 const UNLIMITED = 0xffffffff;
+const SO_PRIORITY = 12;
+const SO_MARK = 36;
 /** [level, name] of the byte that has the DSCP: IP_TOS, IPV6_TCLASS. */
 const OCTET = { v4: [0, 1], v6: [41, 67] } as const;
 
@@ -58,6 +62,12 @@ interface Sample {
   counted: object;
   /** What completes behind it. */
   completed: string[];
+  /** What `run` takes behind its flag; the word behind `set` when left out. */
+  run?: string;
+  /** Kinds that `set none` exempts; one when left out. */
+  exempts?: number;
+  /** A connection has no room for it beside the other samples. */
+  alone?: true;
 }
 
 const NOTHING = { status: "none", asked: null, granted: null };
@@ -131,6 +141,42 @@ const SAMPLES: Sample[] = [
     completed: ["accept", "set", "show", "unset"],
   },
 ];
+
+SAMPLES.push({
+  name: "classify",
+  client: "set --priority 5",
+  shown: ["priority", { priority: 5 }],
+  other: "set --priority 6",
+  wrong: [
+    "set",
+    "set 5",
+    "set --priority 65536",
+    "set --mark x",
+    "set none --mark 1",
+    "set --mark none --priority",
+    "unset local",
+  ],
+  plain: { client: 0, server: 0, options: ["", ""], marked: [] },
+  ruled: { client: 5, server: 0, options: ["", ""], marked: [] },
+  read: ({ peer }, fd) => sockoptOf(peer.pid, fd, SOL_SOCKET, SO_PRIORITY),
+  told: {
+    client: [
+      "classify set priority 5",
+      {
+        ours: NOTHING,
+        peers: NOTHING,
+        local: { status: "applied", rule: { priority: 5 }, applied: { priority: 5 }, reason: null },
+      },
+    ],
+    server: ["", { ours: NOTHING, peers: NOTHING, local: NO_RULE }],
+  },
+  events: [],
+  counted: { applied: 1, sent: 0, errors: 0 },
+  completed: ["set", "show", "unset"],
+  run: "priority=5",
+  exempts: 2,
+  alone: true,
+});
 
 /** Of `iw set 40` and `iw accept --max 32`, on the SYN and on the SYN-ACK. */
 const IW = ["fe067c100028", "fe067c110020"];
@@ -241,10 +287,10 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
       expect(await rules(u.client)).toEqual([expect.objectContaining({ extension: name, kind, ...value })]);
       await ok(`${name} ${sample.other} --to 192.0.2.0/24`, u.client);
       await ok(`${name} set none --to 192.0.2.7`, u.client);
-      expect(await rules(u.client)).toHaveLength(3);
+      expect(await rules(u.client)).toHaveLength(2 + (sample.exempts ?? 1));
       expect((await ok(`${name} show`, u.client)).stdout).toContain("none");
       await ok(`${name} unset --to 192.0.2.0/24`, u.client);
-      expect(await rules(u.client)).toHaveLength(2);
+      expect(await rules(u.client)).toHaveLength(1 + (sample.exempts ?? 1));
       await ok(`${name} unset --all`, u.client);
       expect(await rules(u.client)).toEqual([]);
       expect(await host.pins()).toEqual([]);
@@ -290,7 +336,7 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
     });
 
     test("tcpx run has a flag for it", async () => {
-      const [, value] = sample.client.split(" ");
+      const value = sample.run ?? sample.client.split(" ")[1];
       const show = [program, name, "show", "--json", "--pid", "$$"].join(" ");
       const done = await host.ok(["run", `--${name}`, value!, "--", "sh", "-c", show], { program });
       expect(JSON.parse(done.stdout).rules).toEqual([expect.objectContaining(sample.shown[1])]);
@@ -332,7 +378,7 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
       const { code, stderr } = await host.tcpx(["status"]);
       expect([code, stderr]).toEqual([
         1,
-        expect.stringContaining("an extension that this tcpx does not have"),
+        expect.stringMatching(/cgroup \S+ are of another tcpx .*more extensions .*is none of ours/),
       ]);
       expect(stderr).toContain("`tcpx reset`");
       await host.reset();
@@ -388,6 +434,51 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
         await u.client.peer.disconnect(fd);
         await u.client.peer.connectFd(fd, u.server.v4, two.port);
         expect(await sample.read(u.client, fd, "v4")).toBe(UNLIMITED);
+      });
+    } else if (name === "classify") {
+      test("a narrower rule for one key leaves the wider one's other key in force", async () => {
+        await ok(`${name} set --priority 5 --mark 7`, u.client);
+        await ok(`${name} set --mark 9 --to ${u.server.v4}`, u.client);
+        await ok(`${name} set --priority none --to ${u.server.v6}`, u.client);
+        expect((await rules(u.client)).map(({ kind }: { kind: string }) => kind).sort()).toEqual([
+          ...["mark", "mark", "priority", "priority"],
+        ]);
+        const has = async (family: Family) => {
+          const c = await connectPeers(u.client.peer, u.server.peer, u.server[family]);
+          const mark = await sockoptOf(u.client.peer.pid, c.client, SOL_SOCKET, SO_MARK);
+          const { local } = await saidAt("client", c.port);
+          return [await sample.read(u.client, c.client, family), mark, local.applied];
+        };
+        expect(await has("v4")).toEqual([5, 9, { priority: 5, mark: 9 }]);
+        expect(await has("v6")).toEqual([0, 7, { mark: 7 }]);
+        const { stdout: policy } = await ok("export");
+        await ok(`${name} unset mark --all`, u.client);
+        expect(await has("v4")).toEqual([5, 0, { priority: 5 }]);
+        expect((await ok("metrics")).stdout).toMatch(
+          /tcpx_rules\{cgroup="[^"]*client",extension="classify",kind="mark"\} 0\n/,
+        );
+        await ok("apply - --wait", undefined, { stdin: policy });
+        expect(await has("v4")).toEqual([5, 9, { priority: 5, mark: 9 }]);
+        const { stderr } = await host.tcpx(words(`${name} unset colour`, u.client), { program });
+        expect(stderr).toContain("accepts priority, mark, or nothing for both");
+      });
+
+      test("an inner scope's rule of one key leaves the other one to the scope around it", async () => {
+        const around = dirname(u.client.cgroup);
+        await host.ok(words(`${name} set --priority 5 --mark 7 --cgroup ${around}`), { program });
+        await ok(`${name} set --mark none`, u.client);
+        const c = await connectPeers(u.client.peer, u.server.peer, u.server.v4);
+        const mark = await sockoptOf(u.client.peer.pid, c.client, SOL_SOCKET, SO_MARK);
+        expect([await sample.read(u.client, c.client, "v4"), mark]).toEqual([5, 0]);
+      });
+
+      test("what the application has chosen is kept", async () => {
+        await set();
+        const options = [[SOL_SOCKET, SO_PRIORITY, 3]] as const;
+        const own = await connectPeers(u.client.peer, u.server.peer, u.server.v4, { options });
+        expect(await sample.read(u.client, own.client, "v4")).toBe(3);
+        const [scope] = (await json("status", u.client)).scopes;
+        expect(scope.counters[name]).toMatchObject({ applied: 0, kept: 1 });
       });
     } else {
       test("refused: above the limit, by the application's own choice, and where BPF cannot", async () => {
@@ -458,21 +549,22 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
   });
 
   test("both at once, beside the others: a connection has room for the state of all", async () => {
-    await using tree = await SampleTree.create(u.lab.dir, ...SAMPLES.map(({ name }) => name));
+    const together = SAMPLES.filter(({ alone }) => !alone);
+    await using tree = await SampleTree.create(u.lab.dir, ...together.map(({ name }) => name));
     await tree.build();
     const { program } = tree;
     const ok = (text: string, { cgroup }: Side) =>
       host.ok([...text.split(" "), "--cgroup", cgroup], { program });
     await ok("uto set 30s", u.client);
     await ok("iw set 40", u.client);
-    for (const { name, client, server } of SAMPLES) {
+    for (const { name, client, server } of together) {
       await ok(`${name} ${client}`, u.client);
       if (server) await ok(`${name} ${server}`, u.server);
     }
     for (const family of FAMILIES) {
       const c = await connectPeers(u.client.peer, u.server.peer, u.server[family]);
       await u.exchange(c);
-      for (const { name, read, ruled, told } of SAMPLES) {
+      for (const { name, read, ruled, told } of together) {
         const judged = [await read(u.client, c.client, family), await read(u.server, c.server, family)];
         expect([name, ...judged]).toEqual([name, ruled.client, ruled.server]);
         const shown = await host.ok(["connections", "--port", `${c.port}`], {

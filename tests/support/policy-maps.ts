@@ -22,9 +22,9 @@ export function policyMaps(
   scope: bigint,
   table: Table,
   rules: Rule[],
-  idOf: (name: string) => number,
+  numbersFor?: Parameters<typeof planProfiles>[3],
 ): { keys: Uint8Array; profiles: number; rule: (entry: number, ext: number, kind: number) => ReadRule } {
-  const plan = planProfiles(rules, table, idOf);
+  const plan = planProfiles(rules, table, valueWords(rules), numbersFor);
   const bytes = encodeProfiles(plan, scope, 0, plan.profiles.length);
   const view = new DataView(bytes.buffer);
   const words = valueWords(rules);

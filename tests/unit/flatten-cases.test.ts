@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The look-up table, case by case: what stands in it, and how it is encoded.
 import { describe, expect, test } from "bun:test";
-import { extensionOf, extensions } from "../../cli/extensions/index.ts";
+import { extensions } from "../../cli/extensions/index.ts";
 import { placeRules } from "../../cli/extensions/place.ts";
 import { RuleFlag, structs } from "../../cli/layout/layout.generated.ts";
 import { decode, sizeOf } from "../../cli/layout/struct.ts";
 import { encodeNamespaces } from "../../cli/loader/records.ts";
 import { flatten, type Table } from "../../cli/policy/flatten.ts";
-import { KINDS, type Rule, ruleId } from "../../cli/policy/rule.ts";
+import { commonKind, KINDS, type Rule, ruleId } from "../../cli/policy/rule.ts";
 import { formatCidr, parseSelectors } from "../../cli/policy/selector.ts";
 import { policyMaps } from "../support/policy-maps.ts";
 
@@ -27,17 +27,19 @@ function rule(selector: Parameters<typeof parseSelectors>[0], value: number, mor
   };
 }
 
-const table = (...rules: Rule[]) => flatten(rules, (name) => EXTENSIONS.indexOf(name));
+const numbersFor = ({ kind }: Pick<Rule, "kind">) => ({ id: 0, kind: commonKind(kind) });
+const table = (...rules: Rule[]) => flatten(rules);
 
 /** "to 4 :443 @0 10.0.0.0/8": slots that are taken, by value. */
-function shown({ entries }: Table): Record<string, Record<string, number>> {
+function shown({ entries, slots: { of } }: Table): Record<string, Record<string, number>> {
   return Object.fromEntries(
     entries.map((e) => {
       const cidr = formatCidr({ ...e, prefix: e.family === 4 ? e.bits - 96 : e.bits });
-      const slots = [...e.slots.entries()].flatMap(([i, slot]) =>
-        slot
-          ? [[`${EXTENSIONS[Math.floor(i / KINDS.length)]} ${KINDS[i % KINDS.length]}`, slot.value[0]]]
-          : [],
+      const slots = EXTENSIONS.flatMap((ext) =>
+        KINDS.flatMap((kind) => {
+          const slot = e.slots[of(ext, kind) ?? -1];
+          return slot ? [[`${ext} ${kind}`, slot.value[0]]] : [];
+        }),
       );
       return [`${e.direction} ${e.family} :${e.port} @${e.netns} ${cidr}`, Object.fromEntries(slots)];
     }),
@@ -46,7 +48,7 @@ function shown({ entries }: Table): Record<string, Record<string, number>> {
 
 describe("flatten", () => {
   test("no rules, no entries", () => {
-    expect(table()).toEqual({ entries: [], namespaces: new Map(), usePorts: false });
+    expect(table()).toMatchObject({ entries: [], namespaces: new Map(), usePorts: false });
   });
 
   test("a narrower prefix inherits what it does not say itself", () => {
@@ -68,10 +70,13 @@ describe("flatten", () => {
   });
 
   test("an inherited rule keeps its own prefix length, to be compared with the other look-up", () => {
-    const { entries } = table(rule({ to: "10.0.0.0/8" }, 1), rule({ to: "10.1.0.0/16" }, 2, { kind: "ask" }));
+    const { entries, slots } = table(
+      rule({ to: "10.0.0.0/8" }, 1),
+      rule({ to: "10.1.0.0/16" }, 2, { kind: "ask" }),
+    );
     const narrow = entries.find((e) => e.bits === 112)!;
-    expect(narrow.slots[KINDS.indexOf("local")]!.selector.prefix).toBe(8);
-    expect(narrow.slots[KINDS.indexOf("ask")]!.selector.prefix).toBe(16);
+    expect(narrow.slots[slots.of("first", "local")!]!.selector.prefix).toBe(8);
+    expect(narrow.slots[slots.of("first", "ask")!]!.selector.prefix).toBe(16);
   });
 
   test("a selector of neither direction nor family is in all four spaces", () => {
@@ -132,7 +137,10 @@ describe("flatten", () => {
     const both = rule({}, 1);
     const one = rule({}, 2, { selector: { ...both.selector, direction: "to" } });
     for (const flat of [table(both, one), table(one, both)]) {
-      const slots = flat.entries.map((e) => [e.direction, e.slots[KINDS.indexOf("local")]!.value[0]]);
+      const slots = flat.entries.map((e) => [
+        e.direction,
+        e.slots[flat.slots.of("first", "local")!]!.value[0],
+      ]);
       expect(slots.toSorted()).toEqual([
         ["from", 1],
         ["from", 1],
@@ -146,8 +154,8 @@ describe("flatten", () => {
 describe("bytes of the maps", () => {
   test("a key is 64 significant bits and the address", () => {
     const only = rule({ from: "10.1.0.0/16", port: "443" }, 7, { netns: NETNS });
-    const utoTable = flatten([only], () => 0);
-    const maps = policyMaps(1n, utoTable, [only], () => 0);
+    const utoTable = flatten([only]);
+    const maps = policyMaps(1n, utoTable, [only], numbersFor);
     const { keys } = maps;
     expect(decode("tcpx_policy_key", keys)).toEqual({
       prefixlen: 64 + 96 + 16,
@@ -174,12 +182,7 @@ describe("bytes of the maps", () => {
 
   test("equal profiles are one, whatever the direction and the family", () => {
     const rules = [rule({ port: "22" }, 1), rule({ to: "10.0.0.0/8" }, 2), rule({ from: "::1" }, 3)];
-    const maps = policyMaps(
-      1n,
-      flatten(rules, () => 0),
-      rules,
-      () => 0,
-    );
+    const maps = policyMaps(1n, flatten(rules), rules, numbersFor);
     expect(maps.keys.length / sizeOf("tcpx_policy_key")).toBe(6);
     expect(maps.profiles).toBe(3);
   });
@@ -192,8 +195,7 @@ describe("bytes of the maps", () => {
       }),
     );
     expect(rules).toHaveLength(extensions.length * KINDS.length);
-    const idOf = (ext: string) => extensionOf({ ext }).id;
-    const maps = policyMaps(1n, flatten(rules, idOf), rules, idOf);
+    const maps = policyMaps(1n, flatten(rules), rules);
     const { keys } = maps;
     const count = keys.length / sizeOf("tcpx_policy_key");
     expect(count).toBe(4);

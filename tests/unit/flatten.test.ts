@@ -3,7 +3,7 @@
 // embedded-bpf/policy.bpf.h does them on the bytes of the maps, is what the rules say.
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { extensionOf, extensions } from "../../cli/extensions/index.ts";
+import { extensions } from "../../cli/extensions/index.ts";
 import { Direction as D, RuleFlag } from "../../cli/layout/layout.generated.ts";
 import { decode, sizeOf } from "../../cli/layout/struct.ts";
 import { encodeKeys, encodeNamespaces } from "../../cli/loader/records.ts";
@@ -56,7 +56,7 @@ function naive(rules: Rule[], c: Connection, ext: string, kind: string): Rule | 
 
 /** A table as the maps hold it: entries of the LPM trie, longest first, and the namespaces. */
 function mapsOf(table: Table, rules: Rule[]) {
-  const { keys, rule } = policyMaps(1n, table, rules, (name) => extensionOf({ ext: name }).id);
+  const { keys, rule } = policyMaps(1n, table, rules);
   const namespaces = encodeNamespaces(table);
   const indexes = new Uint32Array(namespaces.values.buffer);
   const size = sizeOf("tcpx_policy_key");
@@ -172,7 +172,7 @@ const connection = family.chain((f) =>
   }),
 );
 
-const table = (rules: Rule[]) => flatten(rules, (ext) => extensionOf({ ext }).id);
+const table = (rules: Rule[]) => flatten(rules);
 /** What a connection is looked up for: every kind of every extension. */
 const SLOTS = extensions.flatMap(({ name, id }) =>
   KINDS.map((kindName, kind) => ({ name, id, kindName, kind })),

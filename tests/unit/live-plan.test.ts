@@ -56,7 +56,7 @@ function rules(text: string, where: Where = {}, netns: Rule["netns"] = null): Ru
   return placeRules(uto, parseSelectors({ ...none, ...where }), drafts, netns);
 }
 
-const matcher = (list: Rule[]) => new Matcher(flatten(list, () => Ext.UTO));
+const matcher = (list: Rule[]) => new Matcher(flatten(list));
 const around = (own: Rule[], inner: Rule[] = []) => ({
   scope: SCOPE,
   scopes: new Map([
@@ -66,7 +66,7 @@ const around = (own: Rule[], inner: Rule[] = []) => ({
 });
 
 function targets(sockets: Socket[], own: Rule[], wanted = own, inner: Rule[] = []) {
-  return [...planSet(sockets, around(own, inner), Ext.UTO, wanted).targets.keys()];
+  return [...planSet(sockets, around(own, inner), uto, wanted).targets.keys()];
 }
 
 describe("who opened a connection", () => {
@@ -130,11 +130,11 @@ describe("connections of a rule", () => {
   test("one order for a rule, with the value and what is advertised", () => {
     const list = [socket("10.1.2.3"), socket("10.9.9.9")];
     const [loud, mute] = [rules("30s"), rules("30s --no-advertise")];
-    const { orders } = planSet(list, around(loud), Ext.UTO, loud);
+    const { orders } = planSet(list, around(loud), uto, loud);
     expect(orders).toHaveLength(1);
     expect(orders[0]).toMatchObject({ verb: LiveVerb.SET, ext: Ext.UTO, local: { value: value(30_000, 0) } });
     expect(orders[0]!.ask).toMatchObject({ value: value(30_000, 30) });
-    expect(planSet(list, around(mute), Ext.UTO, mute).orders[0]!.ask).toMatchObject({ flags: 3 });
+    expect(planSet(list, around(mute), uto, mute).orders[0]!.ask).toMatchObject({ flags: 3 });
   });
 });
 
@@ -160,7 +160,7 @@ describe("a changed request", () => {
   const all = [asking, inside, mute, { ...asking, cookie: 998n, state: 10, local_port: 1 }];
   const around2 = around([...wide, ...narrow]);
   const found = (list: Rule[], silent: boolean) => [
-    ...planAsk(all, around2, Ext.UTO, asks(list), silent).targets.keys(),
+    ...planAsk(all, around2, uto, asks(list), silent).targets.keys(),
   ];
 
   test("reaches those that ask, where it is the rule that they have now", () => {
@@ -176,7 +176,7 @@ describe("a changed request", () => {
 
   test("an exemption makes none", () => {
     const exempt = asks(rules("30s --no-advertise"));
-    expect(planAsk(all, around(exempt), Ext.UTO, exempt, true).targets.size).toBe(0);
+    expect(planAsk(all, around(exempt), uto, exempt, true).targets.size).toBe(0);
   });
 });
 

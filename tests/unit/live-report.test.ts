@@ -4,7 +4,7 @@ import { ack } from "../../cli/extensions/ack.ts";
 import { iw } from "../../cli/extensions/iw.ts";
 import type { Extension } from "../../cli/extensions/types.ts";
 import { uto } from "../../cli/extensions/uto.ts";
-import { Keepalive, LiveResult, LiveSaid } from "../../cli/layout/layout.generated.ts";
+import { AckLiveResult, Keepalive, LiveResult, LiveSaid } from "../../cli/layout/layout.generated.ts";
 import { outcomeJson, outcomeLines, outcomeOf, resultsOf } from "../../cli/live/report.ts";
 import { sshSession } from "../../cli/live/ssh.ts";
 
@@ -72,15 +72,15 @@ test("what became of connections, for people and for scripts", () => {
 
 test("bits and reasons are those of the extension whose result it is", () => {
   const { LOWERED, SHORT } = Keepalive;
-  const rows = [row(LiveResult.CHANGED, LiveSaid.SAID, 0, LOWERED | SHORT), row(LiveResult.INCAPABLE)];
+  const rows = [row(LiveResult.CHANGED, LiveSaid.SAID, 0, LOWERED | SHORT), row(AckLiveResult.INCAPABLE)];
   const of = (extension: Extension) => come(extension, ...rows);
   expect(outcomeJson(of(iw))).toMatchObject({ keepalive_lowered: 0, keepalive_short: 0 });
   expect(outcomeLines("changed", of(iw))).toContain(
-    "skipped 1 connection(s): the peer does not understand it",
+    "skipped 1 connection(s): the extension does not say why",
   );
   expect(outcomeLines("changed", of(ack))).toContain("skipped 1 connection(s): the peer does not speak TARR");
   const both = outcomeOf.sum([of(iw), of(ack)]);
-  expect(outcomeJson(both).skipped).toMatchObject({ incapable: 2 });
+  expect(outcomeJson(both).skipped).toMatchObject({ incapable: 1, other: 1 });
 });
 
 test("nothing there is still a line", () => {

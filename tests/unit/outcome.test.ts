@@ -2,7 +2,7 @@
 // What has come of local rules by now: what was noted at the handshake, and what the socket says of it since.
 import { describe, expect, test } from "bun:test";
 import { extensions } from "../../cli/extensions/index.ts";
-import { Outcome, RuleFlag } from "../../cli/layout/layout.generated.ts";
+import { AckOutcome, Outcome, RuleFlag } from "../../cli/layout/layout.generated.ts";
 import { encode } from "../../cli/layout/struct.ts";
 import { Listed } from "../../cli/observe/listed.ts";
 import { type Fields, known, listed, rules, type States, sumOf } from "../support/listed.ts";
@@ -16,7 +16,8 @@ function outcomeOf(name: string, states: States, fields: Fields = {}, tickUs = T
   return extension.seen!.outcome!(list.raw(0, extension), list.around(0));
 }
 
-const { NONE, APPLIED, APPLICATION, GRANTED, LOSS, LATE, KERNEL, ROUTES } = Outcome;
+const { NONE, APPLIED, APPLICATION, GRANTED, LOSS, LATE, KERNEL } = Outcome;
+const { ROUTES } = AckOutcome;
 const ALL = [NONE, APPLIED, APPLICATION, GRANTED, LOSS, LATE, KERNEL, ROUTES];
 const noted = (outcome: number, id = 1) => rules({ local: RuleFlag.SET }, { outcome, id });
 

@@ -125,6 +125,16 @@ describe("rules", () => {
     expect(() => decodeRules(bytes, 1)).toThrow("200");
   });
 
+  test("nor is one of a kind that its extension does not have, or cannot have", () => {
+    const [rule] = fc.sample(anyRule, 1);
+    const bytes = encodeRules([rule!]);
+    for (const kind of [KINDS.length, 31, 255]) {
+      bytes[1] = kind;
+      expect(() => decodeRules(bytes, 1)).toThrow(`number ${kind} is no kind of ${rule!.ext} rules`);
+    }
+    expect(() => encodeRules([{ ...rule!, kind: "colour" }])).toThrow("no rules of kind colour");
+  });
+
   test("the registry: names and ids are unique", () => {
     expect(new Set(extensions.map(({ name }) => name)).size).toBe(extensions.length);
     expect(extensions.map(({ id }) => id).toSorted()).toEqual([...extensions.keys()]);

@@ -15,6 +15,8 @@ import {
   RuleFlag,
   Silence,
   structs,
+  UtoEvent,
+  UtoReason,
   WatchEvent,
   WatchReason,
 } from "../../cli/layout/layout.generated.ts";
@@ -60,6 +62,7 @@ const silence = { ours: exchange(RequestState.NONE), peers: exchange(RequestStat
 const raw = (fields: Partial<Raw>): Raw => ({
   local: no,
   ask: no,
+  kinds: {},
   written: true,
   own: {},
   wide: {},
@@ -194,7 +197,7 @@ describe("watch", () => {
       .replace(/^.*:0 +/, "");
   const document = (news: Partial<News>, among = five) =>
     JSON.parse(new JsonLines(() => null, new Outcomes(among)).record(listOf(news), 0, 1));
-  const { ASKED, GRANTED, GAVE, DENIED, MALFORMED, WITHHELD, KEEPALIVE } = WatchEvent;
+  const { ASKED, GRANTED, GAVE, DENIED, MALFORMED, WITHHELD } = WatchEvent;
 
   test("events, in the words of all", () => {
     expect(said({ event: ASKED, asked: 7 })).toBe("hue        asked 7");
@@ -214,7 +217,7 @@ describe("watch", () => {
   });
 
   test("nothing of what is another one's own", () => {
-    const news = { event: KEEPALIVE, asked: 7, granted: 5, reason: WatchReason.SHORT };
+    const news = { event: UtoEvent.KEEPALIVE, asked: 7, granted: 5, reason: UtoReason.SHORT };
     expect(said(news)).toBe("hue        ?");
     expect(document(news)).toMatchObject({ event: "?", asked: null, granted: null, reason: null });
     expect(said({ ext: 200, event: ASKED, asked: 7 })).toBe("extension 200 asked 7");

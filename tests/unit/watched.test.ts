@@ -8,6 +8,8 @@ import {
   Ext,
   Family,
   structs,
+  UtoEvent,
+  UtoReason,
   WatchEvent,
   WatchReason,
 } from "../../cli/layout/layout.generated.ts";
@@ -92,15 +94,15 @@ describe("one event", () => {
       [{ ext: UTO, event: e.FALLBACK }, "uto fallback"],
       [{ ext: UTO, event: e.FALLBACK, reason: WatchReason.PATH }, "uto fallback: the path does not take it"],
       [
-        { ext: UTO, event: e.KEEPALIVE, asked: 40_000, granted: 12_000, reason: WatchReason.KEEPALIVE },
+        { ext: UTO, event: UtoEvent.KEEPALIVE, asked: 40_000, granted: 12_000, reason: UtoReason.KEEPALIVE },
         "uto set 12s, not 40s: keep-alive ends it then",
       ],
       [
-        { ext: UTO, event: e.KEEPALIVE, asked: 1000, granted: 1000, reason: WatchReason.SHORT },
+        { ext: UTO, event: UtoEvent.KEEPALIVE, asked: 1000, granted: 1000, reason: UtoReason.SHORT },
         "uto set 1s: the first lost keep-alive probe ends it",
       ],
       [
-        { ext: UTO, event: e.GAVE, asked: 40_000, granted: 12_000, reason: WatchReason.KEEPALIVE },
+        { ext: UTO, event: e.GAVE, asked: 40_000, granted: 12_000, reason: UtoReason.KEEPALIVE },
         "uto gave 12s (asked 40s): keep-alive ends it then",
       ],
       [{ ext: CC_REQUEST, asked: 0, granted: 0 }, "cc-request granted vegas"],

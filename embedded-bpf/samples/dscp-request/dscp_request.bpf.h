@@ -41,11 +41,6 @@ static __always_inline __u16 dscp_promise(__u16 most, __u16 asked)
 	return asked <= most ? asked : TCPX_DSCP_REFUSED;
 }
 
-static __always_inline const struct tcpx_rule *dscp_syn_ack_rule(const struct tcpx_hits *hits)
-{
-	return policy_rule(hits, TCPX_EXT_DSCP_REQUEST, TCPX_KIND_ACCEPT);
-}
-
 static __always_inline void dscp_say_syn_ack(const struct tcpx_handover *h,
 					     const struct tcpx_rule *rule, union tcpx_option *o)
 {
@@ -131,7 +126,6 @@ static const struct tcpx_extension dscp_request_extension = {
 	.syn_ack_kinds = 1 << TCPX_KIND_ACCEPT,
 	.take = dscp_take,
 	.start = dscp_start,
-	.syn_ack_rule = dscp_syn_ack_rule,
 	.say_syn_ack = dscp_say_syn_ack,
 	.judge = dscp_judge,
 	.established = dscp_established,
