@@ -68,8 +68,6 @@ TCPX_API int tcpx_object_open(const void *bytes, size_t n, const char *name, voi
 TCPX_API int tcpx_object_rodata(void *o, const void *bytes, size_t n);
 /* The same of its first n bytes: of an object that others were linked to. */
 TCPX_API int tcpx_object_rodata_begin(void *o, const void *bytes, size_t n);
-/* 0: the map is not made. Nothing that is reached may use it. */
-TCPX_API int tcpx_object_map_autocreate(void *o, const char *map, int on);
 TCPX_API int tcpx_object_reuse_map(void *o, const char *map, int fd); /* fd is duplicated */
 TCPX_API int tcpx_object_max_entries(void *o, const char *map, unsigned int n);
 TCPX_API int tcpx_object_value_size(void *o, const char *map, unsigned int n);

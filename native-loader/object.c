@@ -136,14 +136,6 @@ int tcpx_object_rodata_begin(void *o, const void *bytes, size_t n)
 	return err;
 }
 
-int tcpx_object_map_autocreate(void *o, const char *map, int on)
-{
-	struct bpf_map *m;
-	int err = find_map(o, map, &m);
-
-	return err ?: bpf_map__set_autocreate(m, on);
-}
-
 int tcpx_object_reuse_map(void *o, const char *map, int fd)
 {
 	struct bpf_map *m;

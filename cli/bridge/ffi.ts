@@ -14,7 +14,6 @@ export const symbols = {
   tcpx_object_open: { args: [ptr, u64, ptr, ptr], returns: i32 }, // bytes, size_t, const char *name, void **out
   tcpx_object_rodata: { args: [u64, ptr, u64], returns: i32 }, // void *o, bytes, size_t
   tcpx_object_rodata_begin: { args: [u64, ptr, u64], returns: i32 }, // void *o, bytes, size_t
-  tcpx_object_map_autocreate: { args: [u64, ptr, i32], returns: i32 }, // void *o, const char *map, int on
   tcpx_object_reuse_map: { args: [u64, ptr, i32], returns: i32 }, // void *o, const char *map, int fd
   tcpx_object_max_entries: { args: [u64, ptr, u32], returns: i32 }, // void *o, const char *map, unsigned
   tcpx_object_value_size: { args: [u64, ptr, u32], returns: i32 }, // void *o, const char *map, unsigned

@@ -102,12 +102,10 @@ async function opened(
   const config = encode("tcpx_config", head);
   const object = slots ? openBytes(lib, "tcpx", slots.bytes) : await openObject(lib, "tcpx");
   using stack = new DisposableStack();
-  const generation = stack.use(new Generation(lib, object, slots?.maps.used));
+  const generation = stack.use(new Generation(lib, object, slots?.maps));
   if (slots) {
     const constants = Buffer.concat([config, slots.config]);
     unwrap("configure", lib.tcpx_object_rodata_begin(object, constants, BigInt(constants.length)));
-    for (const map of slots.maps.unused)
-      unwrap(`leave out ${map}`, lib.tcpx_object_map_autocreate(object, cstr(map), 0));
   } else {
     unwrap("configure", lib.tcpx_object_rodata(object, config, BigInt(config.length)));
   }

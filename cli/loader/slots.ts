@@ -23,7 +23,7 @@ export const slotMap = (slot: number) => `slot${slot}`;
 
 /** Is it a map of the program? Those of slots are not of each. */
 export const hasMap = (slots: Slotted | undefined, map: string): boolean =>
-  !/^slot\d$/.test(map) || slots?.maps.used.includes(map) === true;
+  !/^slot\d$/.test(map) || slots?.maps.includes(map) === true;
 
 /** The slots of extensions, as bits: config.uses. */
 export const slotsIn = (uses: number): number[] =>
@@ -38,8 +38,8 @@ export interface Slotted {
   config: Uint8Array;
   /** By extension: config.exids. */
   exids: Map<number, number[]>;
-  /** Maps of slots: those that are used, and those that are not to be made. */
-  maps: { used: string[]; unused: string[] };
+  /** Maps of the slots that are used: the host keeps them. */
+  maps: string[];
   /** For people: the extensions in it. */
   names: string[];
 }
@@ -98,14 +98,12 @@ export async function slotted(
   const { bytes, hooks } = await linkObjects(lib, linkable);
   const at = Array.from({ length: SLOTS }, () => EMPTY);
   for (const object of objects) at[slotOf(object)] = encodeSlot(object, hooks.get(slotOf(object)) ?? 0);
-  const used = objects.map((object) => slotMap(slotOf(object)));
-  const all = Array.from({ length: SLOTS }, (_, slot) => slotMap(slot));
   return {
     bytes,
     uses: usesWith(uses, objects),
     config: encode("tcpx_slot_config", { words, reserved: 0, at }),
     exids: new Map(objects.map((object) => [object.id, exidsOf(object)])),
-    maps: { used, unused: all.filter((name) => !used.includes(name)) },
+    maps: objects.map((object) => slotMap(slotOf(object))),
     names: objects.map(({ name }) => name),
   };
 }

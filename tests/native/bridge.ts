@@ -19,7 +19,6 @@ export const SYMBOLS = {
   tcpx_object_open: { args: [p, u64, p, p], returns: i32 },
   tcpx_object_rodata: { args: [p, p, u64], returns: i32 },
   tcpx_object_rodata_begin: { args: [p, p, u64], returns: i32 },
-  tcpx_object_map_autocreate: { args: [p, p, i32], returns: i32 },
   tcpx_object_reuse_map: { args: [p, p, i32], returns: i32 },
   tcpx_object_max_entries: { args: [p, p, u32], returns: i32 },
   tcpx_object_value_size: { args: [p, p, u32], returns: i32 },
