@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Extensions that tcpx does not ship, as the core sees them: by slots, which are empty in the ordinary object
- * (tcpx.bpf.c), and have what follows in the one that scopes with rules for such extensions get
- * (tcpx-slots.bpf.c).
+ * Extensions that tcpx does not ship, as the core sees them: by slots, which are empty in the
+ * ordinary object (tcpx.bpf.c), and have what follows in the one that scopes with rules for such
+ * extensions get (tcpx-slots.bpf.c).
  *
- * Their code is linked to ours and does not know struct tcpx_conn. What they keep of a connection is in a
- * map of the slot's (ext-slot/state.bpf.h), so whoever has no rule for the connection costs nothing. What the
- * core has to know without a look there are bits in struct tcpx_conn.
+ * Their code is linked to ours and does not know struct tcpx_conn. What they keep of a connection
+ * is in a map of the slot's (ext-slot/state.bpf.h), so whoever has no rule for the connection costs
+ * nothing. What the core has to know without a look there are bits in struct tcpx_conn.
  *
- * What is done for a slot is one global function for all of them, with its number: a program with one
- * extension has it once. What no rule uses (config.uses) verifiers leave out there, too.
+ * What is done for a slot is one global function for all of them, with its number: a program with
+ * one extension has it once. What no rule uses (config.uses) verifiers leave out there, too.
  */
 #ifndef TCPX_SLOTS_BPF_H
 #define TCPX_SLOTS_BPF_H
@@ -33,9 +33,7 @@ const volatile struct tcpx_slot_config slots = {};
 	DO(7, ##__VA_ARGS__)
 
 #define SLOT_ID(n) TCPX_EXT_SLOT##n = TCPX_SLOT_FIRST + n,
-enum slot_ext {
-	TCPX_EACH_SLOT(SLOT_ID)
-};
+enum slot_ext { TCPX_EACH_SLOT(SLOT_ID) };
 
 #define SLOT_EXT(n) (TCPX_SLOT_FIRST + (n))
 #define SLOT_USED(n) (uses & 1U << SLOT_EXT(n))

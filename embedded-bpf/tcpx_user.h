@@ -13,17 +13,19 @@
  *		return 0;
  *	}
  *
- * An object has hooks, maps (not static), data, and functions of its own (static). It has no programs and no
- * section "license": what it is linked to is "Dual MIT/GPL". Names that are not static are shared with all that
- * is in a scope.
+ * An object has hooks, maps (not static), data, and functions of its own (static). It has no
+ *programs and no section "license": what it is linked to is "Dual MIT/GPL". Names that are not
+ *static are shared with all that is in a scope.
  *
- * Rules, their values and asking and answering are tcpx's: an extension says what is done with them. A hook runs
- * where a rule of the extension is the connection's, TCPX_HOOK(listen) wherever a socket listens. Each gets `ctx`,
- * `slot` and `arg`; functions of its own that call what stands here have to hand `ctx` and `slot` on. What a
- * connection keeps are 16 words, tcpx_word(). Of the stack a hook has 256 bytes, and below it two functions.
+ * Rules, their values and asking and answering are tcpx's: an extension says what is done with
+ *them. A hook runs where a rule of the extension is the connection's, TCPX_HOOK(listen) wherever a
+ *socket listens. Each gets `ctx`, `slot` and `arg`; functions of its own that call what stands here
+ *have to hand `ctx` and `slot` on. What a connection keeps are 16 words, tcpx_word(). Of the stack
+ *a hook has 256 bytes, and below it two functions.
  *
- * tcpx_setsockopt() may be called in hooks with (set), never for TCP_NODELAY. What is told of a segment is its
- * own option: that of a kind of its own, or of an experiment (254, with the identifier), as its description says.
+ * tcpx_setsockopt() may be called in hooks with (set), never for TCP_NODELAY. What is told of a
+ *segment is its own option: that of a kind of its own, or of an experiment (254, with the
+ *identifier), as its description says.
  */
 #ifndef TCPX_USER_H
 #define TCPX_USER_H
@@ -36,23 +38,24 @@
  * The hooks; what they return is 0 unless a line says otherwise.
  *
  *	listen		a socket listens; it has no rules yet (set)
- *	start		a connection that we open, before its SYN; or that was accepted, before the peer's
- *			options are looked at (set)
- *	say		puts together its own option, tcpx_put8() and so on, for segments of a connection
- *	say_syn_ack	the same for a SYN-ACK: no connection is there, only the rule that has a say on it. `arg`:
- *			1: the SYN has its option, which tcpx_get8() and so on read
- *	see		the peer's header has its own option, once; `arg`: bytes behind its head. tcpx_header() says
- *			where
- *	promise		what a SYN-ACK answers to the request `arg`, before anything could be tried; -1: nothing.
- *			From the accept rule's value alone: it is called again for the connection
- *	decide		the peer's request `arg`: returns the answer, after it is applied; or TCPX_REFUSE_... (set)
- *	answered	the peer has answered our request: `arg` (set)
- *	established	the handshake is complete, or a request has come later. `arg` 1: Fast Open, before the
- *			third ACK. Scopes in one another may all call it (set)
+ *	start		a connection that we open, before its SYN; or that was accepted, before the
+ *peer's options are looked at (set)
+ *	say		puts together its own option, tcpx_put8() and so on, for segments of a
+ *connection
+ *	say_syn_ack	the same for a SYN-ACK: no connection is there, only the rule that has a say
+ *on it. `arg`: 1: the SYN has its option, which tcpx_get8() and so on read see		the peer's
+ *header has its own option, once; `arg`: bytes behind its head. tcpx_header() says where promise
+ *what a SYN-ACK answers to the request `arg`, before anything could be tried; -1: nothing. From the
+ *accept rule's value alone: it is called again for the connection decide		the peer's
+ *request `arg`: returns the answer, after it is applied; or TCPX_REFUSE_... (set) answered	the
+ *peer has answered our request: `arg` (set)
+ *	established	the handshake is complete, or a request has come later. `arg` 1: Fast Open,
+ *before the third ACK. Scopes in one another may all call it (set)
  *	again		the socket connects again: what was set for the last connection goes (set)
  *	rtt, rto	a sample of the RTT, a retransmission time-out; after tcpx_want() (set)
- *	state		a change of state, from ctx->args[0] to ctx->args[1]; after tcpx_want() (set)
- *	reply		what the kernel asks: ctx->op is TIMEOUT_INIT, RWND_INIT, NEEDS_ECN. Returns it; -1: no opinion
+ *	state		a change of state, from ctx->args[0] to ctx->args[1]; after tcpx_want()
+ *(set) reply		what the kernel asks: ctx->op is TIMEOUT_INIT, RWND_INIT, NEEDS_ECN. Returns
+ *it; -1: no opinion
  */
 #define TCPX_HOOK(name)                                                                            \
 	int tcpx1_slot0_##name(struct bpf_sock_ops *ctx, __u32 slot, __u32 arg);                   \
@@ -125,7 +128,8 @@ extern int tcpx1_done(struct bpf_sock_ops *ctx, __u32 slot, __u32 flags);
 #define tcpx_get8(at) ((__u32)tcpx1_get(ctx, slot, at, 1))
 #define tcpx_get16(at) ((__u32)tcpx1_get(ctx, slot, at, 2))
 #define tcpx_get32(at) ((__u32)tcpx1_get(ctx, slot, at, 4))
-/* And of the one that is being said, which grows by it; tcpx puts kind, length and identifier. -1: no room. */
+/* And of the one that is being said, which grows by it; tcpx puts kind, length and identifier. -1:
+ * no room. */
 #define tcpx_put8(at, value) tcpx1_put(ctx, slot, at, 1, value)
 #define tcpx_put16(at, value) tcpx1_put(ctx, slot, at, 2, value)
 #define tcpx_put32(at, value) tcpx1_put(ctx, slot, at, 4, value)
@@ -140,10 +144,12 @@ extern int tcpx1_done(struct bpf_sock_ops *ctx, __u32 slot, __u32 flags);
 #define tcpx_exchange(which) tcpx1_exchange(ctx, slot, which)
 #define tcpx_opened() tcpx1_opened(ctx, slot)
 #define tcpx_header() tcpx1_header(ctx, slot)
-/* It has an option of its own to say from now on, or no longer; and wants to see the peer's on later segments. */
+/* It has an option of its own to say from now on, or no longer; and wants to see the peer's on
+ * later segments. */
 #define tcpx_speak(on) tcpx1_speak(ctx, slot, on)
 #define tcpx_listen(on) tcpx1_listen(ctx, slot, on)
-/* BPF_SOCK_OPS_RTT_CB_FLAG, ..RTO_CB_FLAG, ..STATE_CB_FLAG: each is a run of the program every time. */
+/* BPF_SOCK_OPS_RTT_CB_FLAG, ..RTO_CB_FLAG, ..STATE_CB_FLAG: each is a run of the program every
+ * time. */
 #define tcpx_want(flags) tcpx1_want(ctx, slot, flags)
 #define tcpx_done(flags) tcpx1_done(ctx, slot, flags)
 

@@ -81,12 +81,13 @@ TCPX_API int tcpx_object_prog_fd(void *o, const char *prog);
 TCPX_API void tcpx_object_close(void *o); /* NULL is fine */
 
 /* --- extensions that tcpx does not ship (link.c) ------------------------------------ */
-/* Links objects to ours, each in a slot, in memory alone. An object that may not be linked is -EINVAL, and
- * tcpx_linker_why() says why, as one line. What stands in .rodata of ours comes first in the result's.
+/* Links objects to ours, each in a slot, in memory alone. An object that may not be linked is
+ * -EINVAL, and tcpx_linker_why() says why, as one line. What stands in .rodata of ours comes first
+ * in the result's.
  */
 TCPX_API int tcpx_linker_new(const void *core, size_t n, void **out);
-/* `name` is for people; `hooks`: names of what may be called, with spaces between; *has gets a bit for each of
- * them that is there.
+/* `name` is for people; `hooks`: names of what may be called, with spaces between; *has gets a bit
+ * for each of them that is there.
  */
 TCPX_API int tcpx_linker_add(void *linker, const void *bytes, size_t n, unsigned int slot,
 			     const char *name, const char *hooks, uint32_t *has);

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT
 /*
- * libbpf follows ids and offsets of .BTF and .BTF.ext without a look at their bounds. Those of an object that
- * somebody else has made are looked at here.
+ * libbpf follows ids and offsets of .BTF and .BTF.ext without a look at their bounds. Those of an
+ * object that somebody else has made are looked at here.
  */
 #include <linux/btf.h>
 #include <string.h>
 
 #include "link.h"
 
-#define KINDS 20	/* those of libbpf 1.1: 0..19 */
+#define KINDS 20 /* those of libbpf 1.1: 0..19 */
 #define TYPES_MOST 65536
-#define DEPTH_MOST 32	/* of types that are made of others without a pointer between them */
+#define DEPTH_MOST 32 /* of types that are made of others without a pointer between them */
 
 struct types {
 	const uint8_t *begin;
 	const uint8_t *end;
 	const char *strings;
 	uint32_t string_size;
-	uint32_t count;			  /* 0, void, included */
-	const struct btf_type **by_id;	  /* room for TYPES_MOST */
+	uint32_t count;		       /* 0, void, included */
+	const struct btf_type **by_id; /* room for TYPES_MOST */
 };
 
 static const struct btf_type *at[TYPES_MOST];
@@ -164,7 +164,8 @@ static bool types_are_sound(const struct types *b)
 	return true;
 }
 
-/* By sections: { name, count, records }; the words of a record that are an id of a type, and a name. */
+/* By sections: { name, count, records }; the words of a record that are an id of a type, and a
+ * name. */
 static bool info_is_sound(const struct types *b, const uint8_t *p, const uint8_t *end, int type,
 			  int name, int name2)
 {

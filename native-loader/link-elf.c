@@ -29,11 +29,13 @@ static bool is_or_below(const char *name, const char *section)
 	return !strncmp(name, section, n) && (!name[n] || name[n] == '.');
 }
 
-/* Data and hooks, what describes them, and what debuggers want. Programs of its own are none of it. */
+/* Data and hooks, what describes them, and what debuggers want. Programs of its own are none of it.
+ */
 static bool may_have(const char *name)
 {
-	static const char *const sections[] = {".text", ".rodata", ".data", ".bss",  ".maps",
-					       ".BTF",	".debug",  ".symtab", ".strtab", ".shstrtab"};
+	static const char *const sections[] = {".text",	  ".rodata",  ".data",	".bss",
+					       ".maps",	  ".BTF",     ".debug", ".symtab",
+					       ".strtab", ".shstrtab"};
 
 	if (begins(name, ".rela"))
 		return false;
@@ -48,7 +50,35 @@ static bool may_have(const char *name)
 	return false;
 }
 
-static int head(Elf *elf, char *why)
+/* libbpf's linker goes by types in one place and by names in another: they have to say the same. */
+static bool is_as_named(const char *name, Elf64_Word type)
+{
+	if (begins(name, ".rel."))
+		return type == SHT_REL;
+	if (!strcmp(name, ".symtab"))
+		return type == SHT_SYMTAB;
+	if (!strcmp(name, ".strtab") || !strcmp(name, ".shstrtab"))
+		return type == SHT_STRTAB;
+	if (is_or_below(name, ".bss"))
+		return type == SHT_NOBITS;
+	return !strcmp(name, ".llvm_addrsig") ? type >= SHT_LOOS : *name && type == SHT_PROGBITS;
+}
+
+/* And what they have has to be there: the linker looks at it without a look whether it is. */
+static bool is_whole(Elf_Scn *scn, const Elf64_Shdr *h)
+{
+	Elf_Data *data = elf_getdata(scn, NULL);
+
+	if (!data || h->sh_addralign > 4096 || h->sh_addralign & (h->sh_addralign - 1))
+		return false;
+	if (h->sh_type == SHT_NOBITS || !h->sh_size)
+		return true;
+	if (h->sh_type == SHT_REL && h->sh_size % sizeof(Elf64_Rel))
+		return false;
+	return data->d_buf && data->d_size == h->sh_size;
+}
+
+static int head(Elf *elf, size_t size, char *why)
 {
 	Elf64_Ehdr *h;
 
@@ -59,6 +89,9 @@ static int head(Elf *elf, char *why)
 		return refuse(why, "is for another machine: BPF is needed (clang -target bpf)");
 	if (h->e_type != ET_REL)
 		return refuse(why, "is no object of a compiler (clang -c)");
+	/* libelf leaves out what it cannot see */
+	if (h->e_shoff > size || h->e_shnum > (size - h->e_shoff) / sizeof(Elf64_Shdr))
+		return refuse(why, "is cut off");
 	return 0;
 }
 
@@ -77,8 +110,8 @@ static int symbols(const struct link_object *o, Elf *elf, const Elf64_Shdr *h,
 	Elf_Scn *scn = elf_getscn(elf, h->sh_link);
 	Elf64_Shdr *strings = scn ? elf64_getshdr(scn) : NULL;
 
-	if (s->symbols || h->sh_entsize != sizeof(Elf64_Sym) || h->sh_offset % 8 || !strings ||
-	    strings->sh_type != SHT_STRTAB)
+	if (s->symbols || h->sh_entsize != sizeof(Elf64_Sym) || h->sh_size % sizeof(Elf64_Sym) ||
+	    h->sh_offset % 8 || !strings || strings->sh_type != SHT_STRTAB)
 		return refuse(why, "has a damaged table of symbols");
 	s->symbols = (void *)data_of(o, h);
 	s->symbol_count = h->sh_size / sizeof(Elf64_Sym);
@@ -136,11 +169,16 @@ static int sections(const struct link_object *o, Elf *elf, bool user, struct lin
 			return refuse(why, "is cut off");
 		if (user && !may_have(name)) {
 			snprintf(why, LINK_WHY_MOST,
-				 "has a section '%.40s': an extension has hooks, maps and data, and no "
+				 "has a section '%.40s': an extension has hooks, maps and data, "
+				 "and no "
 				 "programs of its own",
 				 name);
 			return -EINVAL;
 		}
+		if (user && !is_as_named(name, h->sh_type))
+			return refuse(why, "has a section of the wrong type");
+		if (user && !is_whole(scn, h))
+			return refuse(why, "is cut off");
 		err = section(o, elf, scn, name, s, why);
 		if (err)
 			return err;
@@ -156,13 +194,14 @@ int link_read(const struct link_object *o, bool user, struct link_sections *s, c
 	memset(s, 0, sizeof(*s));
 	elf_version(EV_CURRENT);
 	elf = elf_memory((char *)o->bytes, o->size);
-	err = head(elf, why);
+	err = head(elf, o->size, why);
 	err = err ?: sections(o, elf, user, s, why);
 	elf_end(elf);
 	if (err)
 		return err;
 	if (!s->symbols)
-		return refuse(why, "has no symbols: is it stripped? Only llvm-strip -g leaves them");
+		return refuse(why,
+			      "has no symbols: is it stripped? Only llvm-strip -g leaves them");
 	if (!s->btf || !s->btf_ext)
 		return refuse(why, "has no type information: it is compiled with clang -g");
 	return link_btf_is_sound(s) ? 0 : refuse(why, "has damaged type information (BTF)");

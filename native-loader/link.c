@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Links extensions that tcpx does not ship to our program, each in its slot, through memfds. Nothing of the
- * kernel is touched here. What others have made is looked at first: libbpf's linker trusts its input.
+ * Links extensions that tcpx does not ship to our program, each in its slot, through memfds.
+ * Nothing of the kernel is touched here. What others have made is looked at first: libbpf's linker
+ * trusts its input.
  */
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -19,6 +20,7 @@
 #define SLOTS 8
 #define API "tcpx1_"
 #define HOOK API "slot0_"
+#define LICENSE "Dual MIT/GPL" /* of what all is linked to */
 #define DIGIT (sizeof(API "slot") - 1)
 
 struct linker {
@@ -27,8 +29,7 @@ struct linker {
 	char why[LINK_WHY_MOST];
 };
 
-static int refuse(struct linker *l, const struct link_object *o, const char *text,
-		  const char *name)
+static int refuse(struct linker *l, const struct link_object *o, const char *text, const char *name)
 {
 	snprintf(l->why, sizeof(l->why), "%s %s%.*s", o->name, text, LINK_NAME_MOST, name);
 	return -EINVAL;
@@ -91,8 +92,9 @@ static int check_defined(struct linker *l, struct link_object *o, const struct l
 	for (unsigned int i = 0; i < l->count; i++) {
 		if (!defines(&l->at[i], name))
 			continue;
-		snprintf(l->why, sizeof(l->why), "%s has a name that %s has, too: %.*s (make it static)",
-			 o->name, i ? l->at[i].name : "tcpx", LINK_NAME_MOST, name);
+		snprintf(l->why, sizeof(l->why),
+			 "%s has a name that %s has, too: %.*s (make it static)", o->name,
+			 i ? l->at[i].name : "tcpx", LINK_NAME_MOST, name);
 		return -EINVAL;
 	}
 	o->symbols[o->count].weak = ELF64_ST_BIND(sym->st_info) == STB_WEAK;
@@ -126,9 +128,8 @@ static int check_symbols(struct linker *l, struct link_object *o, const struct l
 				      s->strings + sym->st_name);
 		if (is_local)
 			continue;
-		err = sym->st_shndx == SHN_UNDEF
-			      ? check_undefined(l, o, s->strings + sym->st_name)
-			      : check_defined(l, o, s, sym, hooks, has);
+		err = sym->st_shndx == SHN_UNDEF ? check_undefined(l, o, s->strings + sym->st_name)
+						 : check_defined(l, o, s, sym, hooks, has);
 	}
 	return err;
 }
@@ -231,10 +232,10 @@ int tcpx_linker_add(void *linker, const void *bytes, size_t n, unsigned int slot
 	*has = 0;
 	o = &l->at[l->count];
 	err = take(l, bytes, n, name, true, &s);
+	if (!err && s.license &&
+	    (s.license_size != sizeof(LICENSE) || memcmp(s.license, LICENSE, sizeof(LICENSE))))
+		err = refuse(l, o, "has a section 'license' of its own: leave it out", "");
 	err = err ?: check_symbols(l, o, &s, hooks, has);
-	if (!err && s.license && (s.license_size != sizeof("Dual MIT/GPL") ||
-				  memcmp(s.license, "Dual MIT/GPL", sizeof("Dual MIT/GPL"))))
-		err = refuse(l, o, "has a section 'license', which is tcpx's: leave it out", "");
 	if (!err && !*has)
 		err = refuse(l, o, "has no hook: see TCPX_HOOK of tcpx_user.h", "");
 	if (err) {

@@ -63,12 +63,7 @@ export async function linkObjects(lib: Bridge, objects: readonly Linkable[]): Pr
       const has = new Uint32Array(1);
       const size = BigInt(bytes.length);
       const source = bytes.length > 0 ? bytes : new Uint8Array(1);
-      checked(
-        lib,
-        linker,
-        name,
-        lib.tcpx_linker_add(linker, source, size, slot, cstr(name), names, has),
-      );
+      checked(lib, linker, name, lib.tcpx_linker_add(linker, source, size, slot, cstr(name), names, has));
       hooks.set(slot, has[0]!);
     }
     const room = objects.reduce((sum, { bytes }) => sum + bytes.length, 2 * core.length + SPARE);

@@ -56,7 +56,8 @@ const isWithin = (n: number, least: number, most: number) => Number.isInteger(n)
 
 /** What is wrong with an option; undefined: nothing. */
 function optionProblem({ kind, exid, least, most, onSynAck }: SlotOption): string | undefined {
-  if ((kind === undefined) === (exid === undefined)) return "an option has a kind, or the identifier of an experiment";
+  if ((kind === undefined) === (exid === undefined))
+    return "an option has a kind, or the identifier of an experiment";
   if (kind !== undefined && (!isWithin(kind, 1, 252) || TAKEN.includes(kind)))
     return `option kind ${kind} is not free: 1 to 252, and none of ${TAKEN.slice(1, -2).join(", ")}`;
   if (exid !== undefined && !isWithin(exid, 1, 65_535)) return `identifier ${exid} is not 1 to 65535`;
@@ -72,7 +73,8 @@ function optionProblem({ kind, exid, least, most, onSynAck }: SlotOption): strin
 export function slotProblem({ id, name, words = 2, option, exchange }: SlotDescription): string | undefined {
   if (!isWithin(id, FIRST_SLOT, FIRST_SLOT + SLOTS - 1))
     return `number ${id} is not ${FIRST_SLOT} to ${FIRST_SLOT + SLOTS - 1}`;
-  if (!/^[a-z][a-z0-9-]{0,31}$/.test(name)) return `'${name}' is no name: letters, digits and hyphens, 32 at most`;
+  if (!/^[a-z][a-z0-9-]{0,31}$/.test(name))
+    return `'${name}' is no name: letters, digits and hyphens, 32 at most`;
   if (!isWithin(words, 2, 16)) return `a value has 2 to 16 words, not ${words}`;
   const wrong = option && optionProblem(option);
   if (wrong !== undefined) return wrong;
@@ -87,14 +89,18 @@ export function slotProblem({ id, name, words = 2, option, exchange }: SlotDescr
 const bit = (kind: (typeof KINDS)[number]) => 1 << KINDS.indexOf(kind);
 
 /** Kinds of rules that have a say on a SYN-ACK, and bytes of what is said there. */
-function onSynAck({ option, exchange }: SlotDescription): Pick<Struct<"tcpx_slot">, "syn_ack_kinds" | "syn_ack_len"> {
+function onSynAck({
+  option,
+  exchange,
+}: SlotDescription): Pick<Struct<"tcpx_slot">, "syn_ack_kinds" | "syn_ack_len"> {
   if (exchange) return { syn_ack_kinds: bit("accept"), syn_ack_len: EXCHANGE };
   if (!option?.onSynAck) return { syn_ack_kinds: 0, syn_ack_len: 0 };
   return { syn_ack_kinds: bit(option.onSynAck === "always" ? "ask" : "accept"), syn_ack_len: option.most };
 }
 
 /** Whose state a connection has: an extension with another name, or of another version, knows nothing of it. */
-const ownerOf = ({ name, stateVersion = 1 }: SlotDescription) => Bun.hash.crc32(`${name} ${stateVersion}`) || 1;
+const ownerOf = ({ name, stateVersion = 1 }: SlotDescription) =>
+  Bun.hash.crc32(`${name} ${stateVersion}`) || 1;
 
 /** @param hooks a bit for each that its object has */
 export function encodeSlot(description: SlotDescription, hooks: number): Struct<"tcpx_slot"> {
@@ -127,7 +133,11 @@ export const exidsOf = ({ option, exchange }: SlotDescription): number[] => [
 const valueText = ({ value, none }: RuleDraft) => (none ? "none" : value.join(" "));
 
 /** What it is to the rest of tcpx. */
-export function slotExtension({ id, name, words = 2 }: Pick<SlotDescription, "id" | "name" | "words">): Extension {
+export function slotExtension({
+  id,
+  name,
+  words = 2,
+}: Pick<SlotDescription, "id" | "name" | "words">): Extension {
   return {
     name,
     id,

@@ -16,7 +16,7 @@ import { loadError } from "./load-error.ts";
 import { encodeProfiles, kindsFrom, type Profiles, planProfiles, usesOf } from "./profiles.ts";
 import { encodeExids, encodeKeys, encodeNamespaces, encodeRules, encodeSite, recordSize } from "./records.ts";
 import { RESET_PROGRAM } from "./reset-link.ts";
-import { builtIn, hasMap, slotLoadError, type Slotted, slotted } from "./slots.ts";
+import { builtIn, hasMap, type Slotted, slotLoadError, slotted } from "./slots.ts";
 import type { ScopeHead } from "./state.ts";
 
 /** Entries that are written at once. */
@@ -137,7 +137,8 @@ async function loaded(
       unwrap(`value of ${map}`, lib.tcpx_object_value_size(object, cstr(map), size));
     }
     for (const [map, fd] of Object.entries(shared)) {
-      if (fd !== undefined && hasMap(slots, map)) unwrap(`reuse ${map}`, lib.tcpx_object_reuse_map(object, cstr(map), fd));
+      if (fd !== undefined && hasMap(slots, map))
+        unwrap(`reuse ${map}`, lib.tcpx_object_reuse_map(object, cstr(map), fd));
     }
     const result = lib.tcpx_object_load(object);
     if (result >= 0) {

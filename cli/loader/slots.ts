@@ -4,7 +4,7 @@
 import { Exit, TcpxError } from "../base/errors.ts";
 import type { Bridge, Errno } from "../bridge/bridge.ts";
 import { linkObjects } from "../bridge/link.ts";
-import { encodeSlot, exidsOf, FIRST_SLOT, type SlotDescription, SLOTS } from "../extensions/slots.ts";
+import { encodeSlot, exidsOf, FIRST_SLOT, SLOTS, type SlotDescription } from "../extensions/slots.ts";
 import { encode, type Struct } from "../layout/struct.ts";
 
 /** What a host has of an extension. */
@@ -94,7 +94,11 @@ export async function slotted(
   const objects = objectsOf(required, uses);
   if (objects.length === 0) return undefined;
   const slotOf = ({ id }: SlotObject) => id - FIRST_SLOT;
-  const linkable = objects.map((object) => ({ name: object.name, slot: slotOf(object), bytes: object.bytes }));
+  const linkable = objects.map((object) => ({
+    name: object.name,
+    slot: slotOf(object),
+    bytes: object.bytes,
+  }));
   const { bytes, hooks } = await linkObjects(lib, linkable);
   const at = Array.from({ length: SLOTS }, () => EMPTY);
   for (const object of objects) at[slotOf(object)] = encodeSlot(object, hooks.get(slotOf(object)) ?? 0);

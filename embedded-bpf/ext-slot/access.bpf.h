@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * What hooks of extensions in slots may call. Contexts and numbers only: verifiers before 5.12 take nothing else
- * of a global function. The names have a version, and what has one is never changed: a new meaning is a new name.
+ * What hooks of extensions in slots may call. Contexts and numbers only: verifiers before 5.12 take
+ * nothing else of a global function. The names have a version, and what has one is never changed: a
+ * new meaning is a new name.
  */
 #ifndef TCPX_SLOT_ACCESS_BPF_H
 #define TCPX_SLOT_ACCESS_BPF_H
@@ -14,10 +15,13 @@ __noinline int tcpx1_rule(struct bpf_sock_ops *ctx, __u32 slot, __u32 kind)
 	struct tcpx_slot_conn *s = slot_state(ctx, slot);
 	struct slot_rule *kept;
 
+	__u64 at = kind;
+
 	if (kind >= TCPX_KIND_COUNT)
 		return 0;
+	barrier_var(at);
 	if (s)
-		return s->rules.flags[kind];
+		return at < TCPX_KIND_COUNT ? s->rules.flags[at] : 0;
 	kept = ctx->is_fullsock ? NULL : slot_rule();
 	return kept && kept->slot == slot && kept->kind == kind ? kept->flags : 0;
 }
@@ -26,14 +30,18 @@ __noinline int tcpx1_rule(struct bpf_sock_ops *ctx, __u32 slot, __u32 kind)
 __noinline int tcpx1_value(struct bpf_sock_ops *ctx, __u32 slot, __u32 kind, __u32 word)
 {
 	struct tcpx_slot_conn *s = slot_state(ctx, slot);
+	__u64 at = kind * TCPX_VALUE_WORDS + word;
 	struct slot_rule *kept;
 
 	if (kind >= TCPX_KIND_COUNT || word >= TCPX_VALUE_WORDS)
 		return 0;
+	barrier_var(at);
 	if (s)
-		return s->value[kind][word];
+		return at < sizeof(s->value) / 4 ? s->value[0][at] : 0;
 	kept = ctx->is_fullsock ? NULL : slot_rule();
-	return kept && kept->slot == slot && kept->kind == kind ? kept->value[word] : 0;
+	return kept && kept->slot == slot && kept->kind == kind
+		       ? kept->value[at & (TCPX_VALUE_WORDS - 1)]
+		       : 0;
 }
 
 /* One byte of an option's body, 0 behind its end. */
@@ -45,7 +53,8 @@ static __always_inline __u32 slot_byte(const __u8 *bytes, __u32 at, __u32 end)
 	return at < sizeof(((struct tcpx_header *)0)->bytes) ? bytes[at] : 0;
 }
 
-/* What stands in the option that is being seen, `size` bytes from `at` of its body on, in network order. */
+/* What stands in the option that is being seen, `size` bytes from `at` of its body on, in network
+ * order. */
 __noinline int tcpx1_get(struct bpf_sock_ops *ctx, __u32 slot, __u32 at, __u32 size)
 {
 	struct tcpx_slot_conn *s = slot_state(ctx, slot);
@@ -62,10 +71,10 @@ __noinline int tcpx1_get(struct bpf_sock_ops *ctx, __u32 slot, __u32 at, __u32 s
 		end = begin + s->seen_len;
 	} else {
 		h = ctx->is_fullsock ? NULL : handover_slot();
-		if (!h || h->asks[SLOT_EXT(slot)] != 1)
+		if (!h || h->asks[TCPX_SLOT_FIRST + slot_index(slot)] != 1)
 			return 0;
 		bytes = h->syn.bytes;
-		begin = h->notes[SLOT_EXT(slot)];
+		begin = h->notes[TCPX_SLOT_FIRST + slot_index(slot)];
 		end = begin + *header_option(&h->syn, begin + 1);
 	}
 	at += (begin & 63) + slot_head(slot);
@@ -76,7 +85,8 @@ __noinline int tcpx1_get(struct bpf_sock_ops *ctx, __u32 slot, __u32 at, __u32 s
 	return value;
 }
 
-/* Puts `size` bytes of the value at `at` of the body of the option that is being said. -1: they do not fit. */
+/* Puts `size` bytes of the value at `at` of the body of the option that is being said. -1: they do
+ * not fit. */
 __noinline int tcpx1_put(struct bpf_sock_ops *ctx, __u32 slot, __u32 at, __u32 size, __u32 value)
 {
 	struct tcpx_slot_conn *s = slot_state(ctx, slot);
@@ -87,7 +97,7 @@ __noinline int tcpx1_put(struct bpf_sock_ops *ctx, __u32 slot, __u32 at, __u32 s
 	if (slot >= TCPX_SLOT_COUNT || at >= TCPX_HEADER_MAX || size < 1 || size > 4)
 		return -1;
 	at += slot_head(slot);
-	if (at + size > slots.at[slot].most || at + size > sizeof(union tcpx_option))
+	if (at + size > slot_of(slot)->most || at + size > sizeof(union tcpx_option))
 		return -1;
 	if (s) {
 		out = (__u8 *)s->out;
@@ -97,7 +107,7 @@ __noinline int tcpx1_put(struct bpf_sock_ops *ctx, __u32 slot, __u32 at, __u32 s
 		kept = slot_rule();
 		if (!h || !kept || kept->slot != slot)
 			return -1;
-		out = (__u8 *)h->options[SLOT_EXT(slot)];
+		out = (__u8 *)h->options[TCPX_SLOT_FIRST + slot_index(slot)];
 		len = kept->len;
 	}
 #pragma clang loop unroll(full)
@@ -117,12 +127,20 @@ __noinline int tcpx1_put(struct bpf_sock_ops *ctx, __u32 slot, __u32 at, __u32 s
 	return 0;
 }
 
+static __always_inline __u64 slot_word(__u32 at)
+{
+	__u64 index = at;
+
+	barrier_var(index); /* see slot_index() */
+	return index & (TCPX_SLOT_WORDS - 1);
+}
+
 /* Words of the extension's own, which the connection keeps. */
 __noinline int tcpx1_word(struct bpf_sock_ops *ctx, __u32 slot, __u32 at)
 {
 	struct tcpx_slot_conn *s = slot_state(ctx, slot);
 
-	return s && at < TCPX_SLOT_WORDS ? s->words[at] : 0;
+	return s && at < TCPX_SLOT_WORDS ? s->words[slot_word(at)] : 0;
 }
 
 __noinline int tcpx1_set_word(struct bpf_sock_ops *ctx, __u32 slot, __u32 at, __u32 value)
@@ -131,7 +149,7 @@ __noinline int tcpx1_set_word(struct bpf_sock_ops *ctx, __u32 slot, __u32 at, __
 
 	if (!s || at >= TCPX_SLOT_WORDS)
 		return -1;
-	s->words[at] = value;
+	s->words[slot_word(at)] = value;
 	return 0;
 }
 
@@ -179,7 +197,8 @@ __noinline int tcpx1_has_outcome(struct bpf_sock_ops *ctx, __u32 slot)
 	return s ? s->rules.outcome : 0;
 }
 
-/* enum tcpx_request_state << 16 | the 16 bits: of our request, its answer, the peer's, and ours to that. */
+/* enum tcpx_request_state << 16 | the 16 bits: of our request, its answer, the peer's, and ours to
+ * that. */
 __noinline int tcpx1_exchange(struct bpf_sock_ops *ctx, __u32 slot, __u32 which)
 {
 	struct tcpx_slot_conn *s = slot_state(ctx, slot);
@@ -214,8 +233,8 @@ __noinline int tcpx1_header(struct bpf_sock_ops *ctx, __u32 slot)
 	return conn ? conn->header.flags : 0;
 }
 
-/* Has it an option of its own to say, from now on? Each segment runs the program twice, until our first
- * byte is acknowledged. */
+/* Has it an option of its own to say, from now on? Each segment runs the program twice, until our
+ * first byte is acknowledged. */
 __noinline int tcpx1_speak(struct bpf_sock_ops *ctx, __u32 slot, __u32 on)
 {
 	struct tcpx_slot_conn *s = slot_state(ctx, slot);
@@ -251,7 +270,8 @@ __noinline int tcpx1_listen(struct bpf_sock_ops *ctx, __u32 slot, __u32 on)
 			(wanted) |= s->wants;                                                      \
 	}
 
-/* All that slots want of this socket; sets it again where the core has cleared what is its own, too. */
+/* All that slots want of this socket; sets it again where the core has cleared what is its own,
+ * too. */
 __noinline int slot_rewant(struct bpf_sock_ops *ctx)
 {
 	const __u32 uses = config.uses;
@@ -279,8 +299,8 @@ __noinline int tcpx1_want(struct bpf_sock_ops *ctx, __u32 slot, __u32 flags)
 	return 0;
 }
 
-/* And those that it has had enough of. What other slots want stays; STATE belongs to the core until the
- * handshake is complete, and costs a run or two when the connection ends. */
+/* And those that it has had enough of. What other slots want stays; STATE belongs to the core until
+ * the handshake is complete, and costs a run or two when the connection ends. */
 __noinline int tcpx1_done(struct bpf_sock_ops *ctx, __u32 slot, __u32 flags)
 {
 	struct tcpx_slot_conn *s = slot_state(ctx, slot);

@@ -5,7 +5,8 @@
 
 #include "state.bpf.h"
 
-/* A rule, and its value: as many words as the scope's rules have. True: it is the connection's now. */
+/* A rule, and its value: as many words as the scope's rules have. True: it is the connection's now.
+ */
 static __always_inline bool slot_take(struct tcpx_slot_conn *s, __u32 kind,
 				      const struct tcpx_rule *rule)
 {
@@ -79,7 +80,8 @@ __noinline int slot_begin(struct bpf_sock_ops *ctx, __u32 n)
 	return 0;
 }
 
-/* A hook that needs nothing of us but that a rule of it is the connection's. `hook`: enum tcpx_hook. */
+/* A hook that needs nothing of us but that a rule of it is the connection's. `hook`: enum
+ * tcpx_hook. */
 __noinline int slot_called(struct bpf_sock_ops *ctx, __u32 hook, __u32 n)
 {
 	if (hook == TCPX_HOOK_LISTEN) /* a listener has no connection */

@@ -9,7 +9,7 @@
 /* Bytes in front of what its hook puts: kind, length, and for experiments the identifier. */
 static __always_inline __u32 slot_head(__u32 n)
 {
-	return n < TCPX_SLOT_COUNT && slots.at[n].kind ? 2 : 4;
+	return n < TCPX_SLOT_COUNT && slot_of(n)->kind ? 2 : 4;
 }
 
 /* Fills in the head of its own option, `len` bytes with it. */
@@ -20,19 +20,24 @@ static __always_inline void slot_seal(__u8 *out, __u32 n, __u8 len)
 	if (n >= TCPX_SLOT_COUNT)
 		return;
 	out[1] = len;
-	if (slots.at[n].kind) {
-		out[0] = slots.at[n].kind;
+	if (slot_of(n)->kind) {
+		out[0] = slot_of(n)->kind;
 		return;
 	}
-	exid = config.exids[SLOT_EXT(n)][TCPX_ROLE_OWN];
+	exid = slot_exid(n, TCPX_ROLE_OWN);
 	out[0] = TCPX_OPTION_EXP;
 	out[2] = exid >> 8;
 	out[3] = exid;
 }
 
+static __always_inline void slot_exchange(__u32 n, enum tcpx_role role, __u16 value,
+					  union tcpx_option *o)
+{
+	option_put(o, TCPX_OPTION_EXP, TCPX_EXCHANGE_LEN, slot_exid(n, role), value);
+}
+
 /* Of this segment: its own option, or else our request or answer. */
-static __always_inline void slot_option(struct bpf_sock_ops *ctx, __u32 n,
-					struct tcpx_slot_conn *s)
+static __always_inline void slot_option(struct bpf_sock_ops *ctx, __u32 n, struct tcpx_slot_conn *s)
 {
 	union tcpx_option o = {};
 	__u8 len;
@@ -47,9 +52,9 @@ static __always_inline void slot_option(struct bpf_sock_ops *ctx, __u32 n,
 		return;
 	}
 	if (s->ours.state == TCPX_REQUEST_ASKED)
-		exchange_bytes(SLOT_EXT(n), TCPX_ROLE_ASK, s->ours.asked, &o);
+		slot_exchange(n, TCPX_ROLE_ASK, s->ours.asked, &o);
 	else if (exchange_speaks(&s->peers))
-		exchange_bytes(SLOT_EXT(n), TCPX_ROLE_ANSWER, s->peers.answer, &o);
+		slot_exchange(n, TCPX_ROLE_ANSWER, s->peers.answer, &o);
 	s->out[0] = o.all;
 }
 

@@ -12,7 +12,7 @@ static __always_inline void slot_saw(struct tcpx_slot_conn *s, __u32 n, __u8 at,
 	if (n >= TCPX_SLOT_COUNT)
 		return;
 	/* a wrong length is as bad as twice */
-	s->seen = len >= slots.at[n].least && len <= slots.at[n].most && !s->seen ? 1 : 2;
+	s->seen = len >= slot_of(n)->least && len <= slot_of(n)->most && !s->seen ? 1 : 2;
 	s->seen_at = at;
 	s->seen_len = len;
 }
@@ -21,16 +21,15 @@ static __always_inline void slot_saw(struct tcpx_slot_conn *s, __u32 n, __u8 at,
 static __always_inline void slot_experiment(struct tcpx_slot_conn *s, __u32 n, __u8 at,
 					    const __u8 *option)
 {
-	__u32 ext = SLOT_EXT(n);
 	__u16 exid = option_exid(option);
 
-	if (!exid || ext >= TCPX_EXTENSIONS)
+	if (!exid)
 		return;
-	if (exid == config.exids[ext][TCPX_ROLE_ASK])
+	if (exid == slot_exid(n, TCPX_ROLE_ASK))
 		exchange_see(&s->peers.ask_seen, &s->peers.ask_bits, option, option[1]);
-	else if (exid == config.exids[ext][TCPX_ROLE_ANSWER])
+	else if (exid == slot_exid(n, TCPX_ROLE_ANSWER))
 		exchange_see(&s->ours.answer_seen, &s->ours.answer_bits, option, option[1]);
-	else if (exid == config.exids[ext][TCPX_ROLE_OWN])
+	else if (exid == slot_exid(n, TCPX_ROLE_OWN))
 		slot_saw(s, n, at, option[1]);
 }
 
@@ -43,7 +42,7 @@ static __always_inline void slot_look(struct tcpx_slot_conn *s, __u32 n, struct 
 	for (int i = 0; i < TCPX_OTHERS_MAX && i < h->others; i++) {
 		const __u8 *option = header_option(h, h->other_at[i]);
 
-		if (n < TCPX_SLOT_COUNT && slots.at[n].kind && option[0] == slots.at[n].kind)
+		if (n < TCPX_SLOT_COUNT && slot_of(n)->kind && option[0] == slot_of(n)->kind)
 			slot_saw(s, n, h->other_at[i], option[1]);
 	}
 }
@@ -66,11 +65,10 @@ __noinline int slot_judge(struct bpf_sock_ops *ctx, __u32 n)
 	if (s->peers.ask_seen) {
 		s->promise = slot_hook_promise(ctx, n, s->peers.ask_bits);
 		exchange_take_ask(conn, ext, &s->rules, &s->peers,
-				  s->peers.ask_bits != slots.at[n & 7].refused, when,
-				  s->promise >= 0);
+				  s->peers.ask_bits != slot_of(n)->refused, when, s->promise >= 0);
 	}
 	if (s->ours.answer_seen) {
-		refuses = s->ours.answer_bits == slots.at[n & 7].refused;
+		refuses = s->ours.answer_bits == slot_of(n)->refused;
 		state = s->ours.state;
 		exchange_take_answer(conn, ext, &s->ours, !refuses, refuses);
 		if (s->ours.state != state)
@@ -106,7 +104,7 @@ __noinline int slot_room(struct bpf_sock_ops *ctx, __u32 used, __u32 n)
 		return used;
 	if (s->peers.state == TCPX_REQUEST_PENDING ||
 	    (slot_flag(n, TCPX_SLOT_UNASKED) && rules_active(&s->rules, TCPX_KIND_ASK)))
-		used += slots.at[n].syn_ack_len;
+		used += slot_of(n)->syn_ack_len;
 	if (used > TCPX_SYN_ACK_ROOM)
 		s->peers.promised = 0;
 	return used;
@@ -117,7 +115,7 @@ static __always_inline void slot_decide(struct bpf_sock_ops *ctx, __u32 n, struc
 					struct tcpx_slot_conn *s)
 {
 	int answer = -TCPX_REASON_NOT_ALLOWED;
-	__u16 refused = slots.at[n & 7].refused;
+	__u16 refused = slot_of(n)->refused;
 	bool granted;
 
 	if (rules_active(&s->rules, TCPX_KIND_ACCEPT))

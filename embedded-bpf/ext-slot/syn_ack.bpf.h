@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * What an extension in a slot says on a SYN-ACK: syn_ack.bpf.h. There is no connection to keep anything of,
- * so its hooks find the rule where it was put down for them, in the middle of one callback.
+ * What an extension in a slot says on a SYN-ACK: syn_ack.bpf.h. There is no connection to keep
+ * anything of, so its hooks find the rule where it was put down for them, in the middle of one
+ * callback.
  */
 #ifndef TCPX_SLOT_SYN_ACK_BPF_H
 #define TCPX_SLOT_SYN_ACK_BPF_H
@@ -92,17 +93,17 @@ static __always_inline void slot_syn_ack_option(struct bpf_sock_ops *ctx, __u32 
 						struct tcpx_handover *h, struct slot_rule *kept,
 						__u64 *out)
 {
-	__u32 ext = SLOT_EXT(n);
+	__u64 ext = TCPX_SLOT_FIRST + slot_index(n);
 	union tcpx_option o = {};
 	int answer;
 
 	if (slot_flag(n, TCPX_SLOT_ASKS)) {
-		answer = h->asks[ext] == 1 && h->asked[ext] != slots.at[n & 7].refused
+		answer = h->asks[ext] == 1 && h->asked[ext] != slot_of(n)->refused
 				 ? slot_hook_promise(ctx, n, h->asked[ext])
 				 : -1;
 		if (answer < 0)
 			return;
-		exchange_bytes(ext, TCPX_ROLE_ANSWER, answer, &o);
+		slot_exchange(n, TCPX_ROLE_ANSWER, answer, &o);
 		out[0] = o.all;
 		return;
 	}
@@ -123,7 +124,7 @@ __noinline int slot_syn_ack(struct bpf_sock_ops *ctx, __u32 n)
 
 	if (!h || !kept || n >= TCPX_SLOT_COUNT || !flags_active(kept->flags))
 		return 0;
-	o = (union tcpx_option *)h->options[SLOT_EXT(n)];
+	o = (union tcpx_option *)h->options[TCPX_SLOT_FIRST + slot_index(n)];
 	put_clear(o, sizeof(*o));
 	slot_syn_ack_option(ctx, n, h, kept, o->words);
 	if (!o->all)

@@ -53,7 +53,7 @@ static __always_inline void slot_told(struct bpf_sock_ops *ctx, const struct tcp
 			e->reason = TCPX_REASON_SIGNED;
 		}
 	} else if (news == TCPX_NEWS_PEERS) {
-		slot_told_peers(s, slots.at[n].refused, e);
+		slot_told_peers(s, slot_of(n)->refused, e);
 	} else {
 		e->event = news == TCPX_NEWS_MALFORMED ? TCPX_WATCH_MALFORMED : TCPX_WATCH_FALLBACK;
 	}

@@ -88,8 +88,8 @@ struct tcpx_conn {
 	__u8 flags_ours;  /* callback flags that we have set and nobody had before us */
 	__u8 unasked;	  /* the kernel has not asked what to put on the SYN */
 	__u8 slots_speak; /* bit per slot: has something to say on segments. See slots.bpf.h */
-	__u16 reserved; /* bit per extension: space is reserved on this segment */
-	__u16 written;	/* bit per extension: was on some segment */
+	__u16 reserved;	  /* bit per extension: space is reserved on this segment */
+	__u16 written;	  /* bit per extension: was on some segment */
 	__u8 slots_pending; /* the same: something of the peer's is still to be applied */
 	__u8 slots_look;    /* the handshake's options are of interest */
 	__u8 slots_listen;  /* and those of later segments */

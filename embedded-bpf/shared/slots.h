@@ -42,13 +42,14 @@ enum tcpx_slot_flag {
 	TCPX_SLOT_ANY_TIME = 8, /* peers may ask again, with another wish */
 };
 
-/* What is constant of an extension in a slot: .rodata of the loaded program, as its configuration. */
+/* What is constant of an extension in a slot: .rodata of the loaded program, as its configuration.
+ */
 struct tcpx_slot {
-	__u32 owner;	    /* whose state it is, a hash; 0: nobody has the slot */
-	__u32 hooks;	    /* bit per enum tcpx_hook that its object has */
-	__u16 refused;	    /* the answer that refuses */
-	__u8 kind;	    /* of its own option, unless that is an experiment; 0 */
-	__u8 least;	    /* bytes of its own option */
+	__u32 owner;   /* whose state it is, a hash; 0: nobody has the slot */
+	__u32 hooks;   /* bit per enum tcpx_hook that its object has */
+	__u16 refused; /* the answer that refuses */
+	__u8 kind;     /* of its own option, unless that is an experiment; 0 */
+	__u8 least;    /* bytes of its own option */
 	__u8 most;
 	__u8 syn_ack_len;   /* bytes of what it says on a SYN-ACK */
 	__u8 syn_ack_kinds; /* kinds of rules that have a say there: 1 << TCPX_KIND_ASK, ... */
@@ -64,8 +65,8 @@ struct tcpx_slot_config {
 #define TCPX_SLOT_WORDS 16 /* of an extension's own, by connection */
 
 /*
- * What an extension in a slot keeps of a connection: in a map of the slot's, and only of connections that
- * one of its rules is for.
+ * What an extension in a slot keeps of a connection: in a map of the slot's, and only of
+ * connections that one of its rules is for.
  */
 struct tcpx_slot_conn {
 	struct tcpx_rules rules;
@@ -75,14 +76,14 @@ struct tcpx_slot_conn {
 	__s32 promise; /* what a SYN-ACK says to the peer's request; < 0: nothing */
 	__u64 out[TCPX_OPTION_WORDS]; /* the option that it says */
 	__u8 out_len;		      /* of it; 0: none */
-	__u8 seen;	/* how often its own stands in the header under examination */
-	__u8 seen_at;	/* where */
+	__u8 seen;		      /* how often its own stands in the header under examination */
+	__u8 seen_at;		      /* where */
 	__u8 seen_len;
-	__u8 says;	/* it has an option of its own to say */
-	__u8 listens;	/* and wants to see the peer's on later segments */
-	__u8 answered;	/* the peer has answered, and it does not know yet */
-	__u8 reason;	/* enum tcpx_watch_reason: why it has refused */
-	__u8 wants;	/* callback flags: RTT, RTO, STATE */
+	__u8 says;     /* it has an option of its own to say */
+	__u8 listens;  /* and wants to see the peer's on later segments */
+	__u8 answered; /* the peer has answered, and it does not know yet */
+	__u8 reason;   /* enum tcpx_watch_reason: why it has refused */
+	__u8 wants;    /* callback flags: RTT, RTO, STATE */
 	__u8 reserved[3];
 	__u32 words[TCPX_SLOT_WORDS];
 	__u32 value[TCPX_KIND_COUNT][TCPX_VALUE_WORDS];

@@ -41,7 +41,10 @@ export function ruleOf({ ext, kind, value, none = false }: Wanted): Rule {
 }
 
 /** Puts rules beside those that a scope has; with none, takes all of them away. */
-export async function addRules(where: Pick<Side, "cgroup"> | string, wanted: readonly Wanted[]): Promise<void> {
+export async function addRules(
+  where: Pick<Side, "cgroup"> | string,
+  wanted: readonly Wanted[],
+): Promise<void> {
   const lib = await bridge();
   using held = await lock(lib, { ms: 10_000 });
   const scope = findScope(lib, typeof where === "string" ? where : where.cgroup);

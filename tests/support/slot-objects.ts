@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Extensions that tcpx does not ship, for tests: compiled here as their authors would, with tcpx_user.h alone.
 import { join, resolve } from "node:path";
-import { run } from "../../scripts/lib/run.ts";
 import type { SlotDescription } from "../../cli/extensions/slots.ts";
+import { run } from "../../scripts/lib/run.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 
@@ -20,7 +20,17 @@ export const SLOT_NAMES = Object.keys(DESCRIPTIONS) as SlotName[];
 export async function compileSlot(dir: string, source: string, ...flags: string[]): Promise<Uint8Array> {
   const include = `/usr/include/${(await run(["gcc", "-print-multiarch"])).trim()}`;
   const object = join(dir, `${Bun.hash(source + flags.join(" ")).toString(36)}.o`);
-  const how = ["-g", "-O2", "-target", "bpf", "-mcpu=v3", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror"];
+  const how = [
+    "-g",
+    "-O2",
+    "-target",
+    "bpf",
+    "-mcpu=v3",
+    "-Wall",
+    "-Wextra",
+    "-Wno-unused-parameter",
+    "-Werror",
+  ];
   const where = [`-I${join(ROOT, "embedded-bpf")}`, `-I${include}`];
   await run(["clang", ...how, ...flags, ...where, "-c", source, "-o", object]);
   return Bun.file(object).bytes();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* A request and its answer: the priority of what the server sends, up to the accept rule's value. */
+/* A request and its answer: the priority of what the server sends, up to the accept rule's value.
+ */
 #include "tcpx_user.h"
 
 #define SOL_SOCKET 1

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * An option of a kind of its own, 4 bytes of body: on the SYN, on the SYN-ACK as the reply, and on later segments.
- * What the peer says becomes the socket's mark; a first sample of the RTT its priority.
+ * An option of a kind of its own, 4 bytes of body: on the SYN, on the SYN-ACK as the reply, and on
+ * later segments. What the peer says becomes the socket's mark; a first sample of the RTT its
+ * priority.
  */
 #include "tcpx_user.h"
 
