@@ -50,6 +50,9 @@ struct {
 	__type(value, struct tcpx_counters);
 } counters SEC(".maps");
 
+/* Programs of other types (sock.bpf.h) look rules up and count; these are not for them. */
+#ifndef TCPX_SOCK
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -92,6 +95,8 @@ struct {
 	__type(value, struct tcpx_path);
 } paths SEC(".maps");
 
+#endif
+
 /* Does a rule of this scope, or of one around it, use the extension? A constant of the loaded
  * program: what depends on it is not there when none does. It is read once in a function, as
  * `const __u32 uses = config.uses;`. */
@@ -111,6 +116,8 @@ static __always_inline void count(__u32 ext, __u32 counter)
 	if (counter < TCPX_COUNTER_COUNT)
 		__sync_fetch_and_add(&c->count[ext][counter], 1);
 }
+
+#ifndef TCPX_SOCK
 
 /* Global: verifiers look at it once, not at every place that calls it and on every way to there.
  * For all that is not on every segment. */
@@ -136,5 +143,7 @@ __noinline int count_error(__u32 ext, int line, int code)
 
 /* Leaves a trace that `tcpx status` shows. */
 #define TCPX_ERROR(ext, code) count_error((ext), __LINE__, (code))
+
+#endif
 
 #endif

@@ -69,10 +69,8 @@ static __always_inline const void *policy_profile(const struct tcpx_policy_key *
  * Two look-ups for all extensions: the planner has flattened wider selectors in.
  * Leaves the key of the second one behind.
  */
-static __always_inline bool policy_hits(struct bpf_sock_ops *ctx, enum tcpx_direction direction,
-					struct tcpx_policy_key *key, struct tcpx_hits *hits)
+static __always_inline bool policy_find(struct tcpx_policy_key *key, struct tcpx_hits *hits)
 {
-	policy_key(ctx, direction, key);
 	hits->port = config.use_ports ? policy_profile(key) : NULL;
 	key->port = 0;
 	hits->any = policy_profile(key);
@@ -80,6 +78,13 @@ static __always_inline bool policy_hits(struct bpf_sock_ops *ctx, enum tcpx_dire
 		return true;
 	barrier(); /* or clang makes one number of the two pointers, which no verifier takes */
 	return hits->any;
+}
+
+static __always_inline bool policy_hits(struct bpf_sock_ops *ctx, enum tcpx_direction direction,
+					struct tcpx_policy_key *key, struct tcpx_hits *hits)
+{
+	policy_key(ctx, direction, key);
+	return policy_find(key, hits);
 }
 
 static __always_inline const struct tcpx_rule *policy_in(const void *profile, __u32 ext, __u32 kind)

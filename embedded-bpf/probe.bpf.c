@@ -118,3 +118,40 @@ int bpf_timers(struct __sk_buff *skb)
 	}
 	return 1;
 }
+
+/* Programs of other types: those that system calls on sockets run. */
+#define PROBE_ADDRESS(type)                                                                        \
+	SEC("cgroup/" #type)                                                                       \
+	int type(struct bpf_sock_addr *ctx)                                                        \
+	{                                                                                          \
+		struct bpf_sock *sk = ctx->sk;                                                     \
+                                                                                                   \
+		return sk && bpf_sk_storage_get(&storage, sk, NULL, 0) ? 1 : 1;                    \
+	}
+#define PROBE_OPTION(type)                                                                         \
+	SEC("cgroup/" #type)                                                                       \
+	int type(struct bpf_sockopt *ctx)                                                          \
+	{                                                                                          \
+		struct bpf_sock *sk = ctx->sk;                                                     \
+                                                                                                   \
+		return sk && bpf_sk_storage_get(&storage, sk, NULL, 0) ? 1 : 1;                    \
+	}
+#define PROBE_BOUND(type)                                                                          \
+	SEC("cgroup/" #type)                                                                       \
+	int type(struct bpf_sock *ctx)                                                             \
+	{                                                                                          \
+		return ctx->src_port ? 1 : 1;                                                      \
+	}
+
+PROBE_ADDRESS(bind4)
+PROBE_ADDRESS(bind6)
+PROBE_ADDRESS(connect4)
+PROBE_ADDRESS(connect6)
+PROBE_ADDRESS(getpeername4)
+PROBE_ADDRESS(getpeername6)
+PROBE_ADDRESS(getsockname4)
+PROBE_ADDRESS(getsockname6)
+PROBE_OPTION(getsockopt)
+PROBE_OPTION(setsockopt)
+PROBE_BOUND(post_bind4)
+PROBE_BOUND(post_bind6)

@@ -14,7 +14,9 @@
  *
  * What else there may be: ext/NAME_live.bpf.h, see below; and ext/NAME_list.bpf.h, whose
  * NAME_list(struct tcpx_NAME_conn *state, void *tp) completes the copy of the state that
- * `tcpx connections` gets by what the socket has now. It only reads.
+ * `tcpx connections` gets by what the socket has now. It only reads. And programs of other types,
+ * which system calls on sockets run (bind, connect, getpeername, setsockopt, ...): an object of its
+ * own, ext/NAME_sock.bpf.c, see sock.bpf.h.
  *
  * Run: bpf_setsockopt() may be called in those with (set), never for TCP_NODELAY. What costs
  *program runs says so. ctx->sk is there unless a line says otherwise.

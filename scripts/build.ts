@@ -10,7 +10,7 @@ import { buildBridge } from "./build-bridge.ts";
 import { cached } from "./lib/cache.ts";
 import { generateLayout } from "./lib/layout.ts";
 import { allLicences } from "./lib/licences.ts";
-import { registryHeader } from "./lib/registry.ts";
+import { registryHeader, sockNames, sockObjects } from "./lib/registry.ts";
 import { run } from "./lib/run.ts";
 import { runtimeWithoutNames } from "./lib/runtime.ts";
 import { addStartCode } from "./lib/start-code.ts";
@@ -28,25 +28,39 @@ const CLANG = ["clang", "-g", "-O2", "-target", "bpf", "-mcpu=v3", "-Wall", "-We
 CLANG.push("-Wno-unused-parameter");
 
 /** What C is given of the registry of extensions. */
-export const REGISTRY = "embedded-bpf/extensions.generated.h";
+const REGISTRY = "embedded-bpf/extensions.generated.h";
 
-/** The text that extensions.generated.h should hold for the present registry. */
-export async function registryText(): Promise<string> {
-  const lines = await readFile(join(BPF, "extensions.def"), "utf8");
-  return registryHeader(lines, (path) => existsSync(join(BPF, path)));
+/** What TypeScript is given of it. */
+const SOCK_OBJECTS = "cli/bridge/sock-objects.generated.ts";
+
+const registryLines = () => readFile(join(BPF, "extensions.def"), "utf8");
+const hasSource = (path: string) => existsSync(join(BPF, path));
+
+/** The texts that these files should hold for the present registry. */
+export async function registryTexts(): Promise<Record<string, string>> {
+  const lines = await registryLines();
+  return {
+    [REGISTRY]: registryHeader(lines, hasSource),
+    [SOCK_OBJECTS]: sockObjects(lines, hasSource),
+  };
 }
+
+/** Objects of extensions: programs of other types than sock_ops. */
+const sockFiles = async () => sockNames(await registryLines(), hasSource).map((name) => `${name}_sock.bpf.o`);
 
 /** Compiles embedded-bpf/*.bpf.c; returns the folder with the objects. */
 export async function buildObjects(): Promise<string> {
   const all = await readdir(BPF, { recursive: true });
   const files = all.filter((f) => /\.[ch]$/.test(f) && !f.startsWith("samples/")).sort();
   const sources = files.map((f) => `file:${join(BPF, f)}`);
+  const socks = await sockFiles();
   const version = (await run(["clang", "--version"])).split("\n")[0]!;
   const include = `/usr/include/${(await run(["gcc", "-print-multiarch"])).trim()}`;
   const recipe = [version, ...CLANG, include, ...files];
   return cached("bpf", [...recipe, ...sources], async (out) => {
-    for (const name of OBJECTS) {
-      const [source, object] = [name.replace(/o$/, "c"), join(out, name)];
+    for (const name of [...OBJECTS, ...socks]) {
+      const [file, object] = [name.replace(/o$/, "c"), join(out, name)];
+      const source = socks.includes(name) ? `ext/${file}` : file;
       const flags = [`-I${include}`, `-ffile-prefix-map=${BPF}=.`, "-c", source, "-o", object];
       await run([...CLANG, ...flags], { cwd: BPF });
       await run(["llvm-strip", "-g", object]); // keeps BTF, drops DWARF with its paths
@@ -67,11 +81,14 @@ async function writeIfChanged(path: string, text: string): Promise<void> {
 
 /** Everything but the executable: what cli/main.ts needs to run below `root`, a checkout or a copy of one. */
 export async function buildParts(root = ROOT, arch: Arch = hostArch()): Promise<void> {
-  await writeIfChanged(join(ROOT, REGISTRY), await registryText());
+  const texts = await registryTexts();
+  await writeIfChanged(join(ROOT, REGISTRY), texts[REGISTRY]!);
+  await writeIfChanged(join(root, SOCK_OBJECTS), texts[SOCK_OBJECTS]!);
   const [objects, bridge] = [await buildObjects(), await buildBridge(arch)];
   const parts = join(root, "build");
   await mkdir(parts, { recursive: true });
-  for (const object of SHIPPED) await copyFile(join(objects, object), join(parts, object));
+  for (const object of [...SHIPPED, ...(await sockFiles())])
+    await copyFile(join(objects, object), join(parts, object));
   await copyFile(bridge.so, join(parts, "libtcpx.so"));
   const licences = await allLicences(root, await readFile(bridge.licences, "utf8"));
   await writeIfChanged(join(parts, "licences.txt"), licences);

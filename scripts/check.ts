@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { buildObjects, layoutText, REGISTRY, registryText } from "./build.ts";
+import { buildObjects, layoutText, registryTexts } from "./build.ts";
 import { nameProblems } from "./lib/extension-names.ts";
 import { roomProblems, type Sources } from "./lib/rooms.ts";
 import { run } from "./lib/run.ts";
@@ -57,8 +57,10 @@ async function texts(problemsOf: (sources: Sources) => string[], ...patterns: st
 }
 
 async function registry(): Promise<void> {
-  if ((await readFile(join(ROOT, REGISTRY), "utf8")) === (await registryText())) return;
-  throw new Error(`${REGISTRY} is not what embedded-bpf/extensions.def gives; \`bun run build\` writes it`);
+  for (const [path, wanted] of Object.entries(await registryTexts())) {
+    if ((await readFile(join(ROOT, path), "utf8").catch(() => "")) === wanted) continue;
+    throw new Error(`${path} is not what embedded-bpf/extensions.def gives; \`bun run build\` writes it`);
+  }
 }
 
 async function layout(): Promise<void> {

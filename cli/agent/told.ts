@@ -42,7 +42,7 @@ export function netnsToServe(scope: Scope, rules: Rule[]): AgentRequest["netns"]
 export interface ScopeChange {
   scope: Scope;
   change: Change;
-  /** Its program is to be loaded anew, for the site's table. */
+  /** Its program is to be loaded anew, for the site's table, or for programs of it. */
   reload?: boolean;
 }
 

@@ -39,6 +39,7 @@ export const symbols = {
   tcpx_get: { args: [ptr], returns: i32 },
   tcpx_map_update: { args: [i32, ptr, ptr, u64], returns: i32 },
   tcpx_map_lookup: { args: [i32, ptr, ptr], returns: i32 },
+  tcpx_map_delete: { args: [i32, ptr], returns: i32 },
   tcpx_map_update_batch: { args: [i32, ptr, ptr, u32, u64], returns: i32 },
   tcpx_map_lookup_batch: { args: [i32, ptr, ptr, u32], returns: i32 },
   tcpx_possible_cpus: { args: [], returns: i32 },

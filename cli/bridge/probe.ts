@@ -3,6 +3,11 @@
 
 import { type Bridge, cstr, unwrap } from "./bridge.ts";
 import { openObject } from "./open-object.ts";
+import { SOCK_TYPES, type SockType } from "./sock-types.ts";
+
+const SOCK_PROBES = Object.fromEntries(
+  Object.keys(SOCK_TYPES).map((type) => [type, { name: `${type} programs` }]),
+) as Record<SockType, { name: string }>;
 
 /** The programs, and what they are for; what an extension cannot do without one says the extension. */
 export const PROBES = {
@@ -14,7 +19,8 @@ export const PROBES = {
   ring_buffer: { name: "ring buffer", without: "events cannot be watched" },
   socket_iterator: { name: "socket iterator", without: "connections cannot be listed" },
   bpf_timers: { name: "BPF timers" },
-} as const;
+  ...SOCK_PROBES,
+} as const satisfies Record<string, { name: string; without?: string }>;
 
 export type Probe = keyof typeof PROBES;
 

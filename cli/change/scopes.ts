@@ -12,8 +12,9 @@ import type { Host } from "../flags/host-access.ts";
 import type { LiveReport, LiveWish } from "../live/hook.ts";
 import type { State } from "../live/iterators.ts";
 import { readSite, writeSite } from "../loader/site-map.ts";
+import { lacksLinks } from "../loader/sock-links.ts";
 import { hasStale, removeStale } from "../loader/stale.ts";
-import { damagedError, readHead, readScope } from "../loader/state.ts";
+import { damagedError, readHead, readScope, type ScopeHead } from "../loader/state.ts";
 import { type Lock, lock, replaceRules } from "../loader/store.ts";
 import { takeOver } from "../loader/takeover.ts";
 import { adopt } from "../loader/waiting.ts";
@@ -63,18 +64,22 @@ interface Planned extends ScopeChange {
   progId: number | undefined;
 }
 
+/** Whatever its rules: for the site's table, or for programs that somebody has detached. */
+const isToReload = ({ lib }: Host, head: ScopeHead | undefined, site: Site): boolean =>
+  head !== undefined && (isOutdated(head, site) || lacksLinks(lib, head));
+
 /** Plans for what is in force; refuses to go on from a state that nobody knows. */
 function planned(host: Host, { scope, plan }: Target, site: Site, earlier?: Planned): Planned {
   if (earlier) {
     const head = readHead(host.lib, scope.id);
     // rules never change within a generation
     if (!head?.damaged && head?.progId === earlier.progId)
-      return { ...earlier, reload: head !== undefined && isOutdated(head, site) };
+      return { ...earlier, reload: isToReload(host, head, site) };
   }
   const state = readScope(host.lib, scope.id);
   if (state?.damaged) throw damagedError(scope.name);
   const progId = state?.progId;
-  const reload = state !== undefined && isOutdated(state, site);
+  const reload = isToReload(host, state, site);
   const present = state?.rules ?? [];
   const change = plan(present);
   collectAfter(present.length);

@@ -10,7 +10,7 @@ import { type Bridge, isErrno } from "../bridge/bridge.ts";
 import { linkInfo, listPins, openPin } from "../bridge/maps.ts";
 import { extensions } from "../extensions/index.ts";
 import { type Owner, ownersOf } from "../loader/owners.ts";
-import { allScopeDirs, LINKS, topDir } from "../loader/pins.ts";
+import { allScopeDirs, linksIn, topDir } from "../loader/pins.ts";
 import { type AgentPrograms, type Attached, attachedPrograms } from "../loader/survey.ts";
 import type { Io } from "../output/io.ts";
 import { wrapped } from "../output/wrap.ts";
@@ -52,7 +52,7 @@ export function ownPrograms(lib: Bridge): Set<number> {
   const dirs = bpffs === undefined ? [] : allScopeDirs(bpffs);
   return new Set(
     dirs.flatMap((dir) =>
-      LINKS.flatMap((name) => {
+      linksIn(dir).flatMap((name) => {
         try {
           using link = openPin(lib, `${dir}/${name}`);
           return link ? linkInfo(lib, link.fd).progId : [];

@@ -12,6 +12,7 @@ import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { type Counters, readCounters } from "../loader/counters.ts";
 import { holdsResets } from "../loader/reset-link.ts";
 import { leftWatchers, watchersText } from "../loader/run-watchers.ts";
+import { type SockReport, sockReports } from "../loader/sock-links.ts";
 import type { ScopeState } from "../loader/state.ts";
 import { countersJson, countersText, ownCounters } from "../observe/counted.ts";
 import { isWatched } from "../observe/watching.ts";
@@ -26,9 +27,13 @@ interface ScopeReport {
   state: ScopeState;
   counters: Counters | undefined;
   holdsResets: boolean;
+  programs: SockReport[];
 }
 
-function scopeJson({ state, counters, holdsResets }: ScopeReport, site: Site): Record<string, unknown> {
+function scopeJson(
+  { state, counters, holdsResets, programs }: ScopeReport,
+  site: Site,
+): Record<string, unknown> {
   return {
     cgroup: state.name,
     id: state.id,
@@ -43,6 +48,11 @@ function scopeJson({ state, counters, holdsResets }: ScopeReport, site: Site): R
     layout: state.layout,
     outdated: isOutdated(state, site),
     holds_resets: holdsResets,
+    programs: programs.map(({ ext, type, program }) => ({
+      extension: ext,
+      type,
+      program_id: program ?? null,
+    })),
     rules: listOf(state.rules, (rule) => ruleJson(rule, site)),
     counters: countersJson(counters),
     last_error: counters?.error ?? null,
@@ -58,6 +68,18 @@ function resetNotice({ state, holdsResets }: ScopeReport): string {
     "a SYN with an option by a reset the first connection is lost";
   return `\n${wrapped(text).join("\n")}\n`;
 }
+
+/** A program of another type, or that somebody has detached it. */
+function programText({ ext, type, program }: SockReport): string {
+  if (program !== undefined) return `${type} program ${program}, for ${ext}\n`;
+  const text =
+    `problem: the ${type} program of ${ext} is missing, its link was removed: the next change of rules here, or ` +
+    "apply, attaches it again";
+  return `${wrapped(text).join("\n")}\n`;
+}
+
+const programsText = ({ state, programs }: ScopeReport) =>
+  state.alive ? programs.map(programText).join("") : "";
 
 /** What is unusual about a scope. */
 function standing({ alive, visible, waiting, id }: ScopeState): string {
@@ -84,7 +106,7 @@ function* scopeRows(report: ScopeReport, netns: Netns | null, site: Site): Gener
     return;
   }
   const unit = state.visible ? unitText(state.name) : null;
-  yield `${unit ? `${unit}, ` : ""}cgroup ${state.name}${standing(state)}:\n${attachedText(state, site)}\n\n`;
+  yield `${unit ? `${unit}, ` : ""}cgroup ${state.name}${standing(state)}:\n${attachedText(state, site)}\n${programsText(report)}\n`;
   const rows = each(state.rules, (rule) => ({ scope: state, rule }));
   yield* ruleRows(rows, netns, site, false);
   yield resetNotice(report);
@@ -138,6 +160,7 @@ export const status = leaf({
       state,
       counters: readCounters(host.lib, state.id, state.layout),
       holdsResets: holdsResets(host.lib, state.id, state.layout),
+      programs: sockReports(host.lib, state),
     }));
     const states = reports.map(({ state }) => state);
     const agent = await agentSection(states, io, true);

@@ -76,7 +76,8 @@ export function* eachChangeLine(change: Change, around: Around): Generator<strin
 }
 
 /** Of a scope whose rules say the same, in other bytes. */
-export const reloadLine = (scope: string) => `~ loaded anew with the site's table, cgroup ${scope}`;
+export const reloadLine = (scope: string) =>
+  `~ loaded anew with the site's table and its programs, cgroup ${scope}`;
 
 /** Where a rule stands. */
 export type ScopeMark = Pick<ScopeHead, "name" | "alive" | "visible" | "waiting">;

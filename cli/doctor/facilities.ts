@@ -4,6 +4,7 @@
 import { Exit, TcpxError } from "../base/errors.ts";
 import { type Bridge, Errno } from "../bridge/bridge.ts";
 import { PROBES, type Probe, tryProgram } from "../bridge/probe.ts";
+import type { SockType } from "../bridge/sock-types.ts";
 import { extensions } from "../extensions/index.ts";
 import { canAnnounce, tryLive } from "../live/probe.ts";
 import { listSockets } from "../observe/iterate.ts";
@@ -26,6 +27,18 @@ interface Facility {
   without: string;
 }
 
+/** Types of programs that extensions have, each once. */
+function sockFacilities(): Facility[] {
+  const all = extensions.flatMap(({ programs = {} }) =>
+    Object.entries(programs).map(([type, { without }]) => ({ type: type as SockType, without })),
+  );
+  return [...Map.groupBy(all, ({ type }) => type)].map(([program, found]) => ({
+    program,
+    core: false,
+    without: [...new Set(found.map(({ without }) => without))].join("; "),
+  }));
+}
+
 /** In the order of the report. */
 const FACILITIES: readonly Facility[] = [
   ...COMMON.map((common) => ({ ...common, without: PROBES[common.program].without })),
@@ -36,6 +49,7 @@ const FACILITIES: readonly Facility[] = [
       without,
     })),
   ),
+  ...sockFacilities(),
 ];
 const LIVE = { name: "live changes", core: false };
 const LISTENERS = { name: "old listeners", core: false };

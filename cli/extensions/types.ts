@@ -3,6 +3,7 @@
 
 import type { Args, Example, ValuesDef } from "../base/args.ts";
 import type { Probe } from "../bridge/probe.ts";
+import type { SockType } from "../bridge/sock-types.ts";
 import type { Direction, Kind, Rule } from "../policy/rule.ts";
 import type { WireOption } from "../wire/request.ts";
 import type { Site } from "../wire/site.ts";
@@ -139,6 +140,14 @@ export interface Trial {
   shortfall(view: ConnectionView, count: (counter: number) => number): string | undefined;
 }
 
+/** A program of another type than sock_ops. */
+export interface SockProgram {
+  /** What cannot be done without it. */
+  without: string;
+  /** Is it needed for this rule of the extension? For each one when left out. */
+  wants?(rule: RuleDraft): boolean;
+}
+
 export interface Extension {
   /** Basename of its files, and first word of its commands. */
   name: string;
@@ -179,6 +188,8 @@ export interface Extension {
   trial?: Trial;
   /** Kernel facilities that it needs beyond those of all rules, and what cannot be done without. */
   facilities?: Partial<Record<Probe, string>>;
+  /** What stands in ext/NAME_sock.bpf.c: attached while a rule wants it. */
+  programs?: Readonly<Partial<Record<SockType, SockProgram>>>;
   agent?: AgentPart;
   /** What it adds to what is seen of connections. */
   seen?: Seen;

@@ -100,7 +100,7 @@ async function opened(
   slots: Slotted | undefined,
 ): Promise<Generation> {
   const config = encode("tcpx_config", head);
-  const object = slots ? openBytes(lib, "tcpx", slots.bytes) : await openObject(lib, "tcpx");
+  const object = slots ? openBytes(lib, slots.bytes, "tcpx") : await openObject(lib, "tcpx");
   using stack = new DisposableStack();
   const generation = stack.use(new Generation(lib, object, slots?.maps));
   if (slots) {

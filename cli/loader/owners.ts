@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Bridge } from "../bridge/bridge.ts";
 import { linkInfo, openPin } from "../bridge/maps.ts";
 import { octal } from "../system/cgroup-path.ts";
-import { allScopeDirs, LINKS } from "./pins.ts";
+import { allScopeDirs, linksIn } from "./pins.ts";
 
 /** As long as a look may take, ms: a host may have 100,000 processes. */
 const MOST_MS = 2000;
@@ -75,7 +75,7 @@ function bpffsMounts(pid: number): string[] {
 /** Programs of the links that another tcpx has pinned there. */
 function pinnedIn(lib: Bridge, bpffs: string): number[] {
   const links = (orUndefined(() => allScopeDirs(bpffs)) ?? []).flatMap((dir) =>
-    LINKS.map((name) => join(dir, name)),
+    linksIn(dir).map((name) => join(dir, name)),
   );
   return links.flatMap((path) => {
     const found = orUndefined(() => {

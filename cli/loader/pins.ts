@@ -5,8 +5,9 @@
 //   tcpx/v<layout>/site                     the site's table, when it is not the documented one
 //   tcpx/v<layout>/<cgroup id>/link         the attachment: this pin is the commit
 //   tcpx/v<layout>/<cgroup id>/reset        attached as well, while some rule asks (reset-link.ts)
+//   tcpx/v<layout>/<cgroup id>/NAME-TYPE    and programs of other types, while rules of NAME are there (sock-links.ts)
 //   tcpx/v<layout>/<cgroup id>/counters     survive a change of rules
-//   tcpx/v<layout>/<cgroup id>/gen-<program id>/rules, config
+//   tcpx/v<layout>/<cgroup id>/gen-<program id>/rules, config, and programs of other types as NAME-TYPE
 //
 // The link names the program, the program's id names the generation: whatever a killed command
 // leaves behind, the link shows either the old rules or the new ones.
@@ -15,12 +16,26 @@ import { lstatSync, rmdirSync, rmSync, statSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { type Bridge, unwrap } from "../bridge/bridge.ts";
 import { listPins, openPin, pin } from "../bridge/maps.ts";
+import { SOCK_TYPES, type SockType } from "../bridge/sock-types.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { makeDirectories } from "../system/files.ts";
 
-/** Links of a scope: that of the rules, and that of the program which holds resets back. */
+/** The link of the program which holds resets back. */
 export const RESET_LINK = "reset";
-export const LINKS = ["link", RESET_LINK] as const;
+
+/** That of a program of another type than sock_ops, and its program in a generation. */
+export const sockPin = (ext: string, type: SockType) => `${ext}-${type}`;
+
+/** What a name of that form says; undefined: it is none. */
+export function sockPinOf(name: string): { ext: string; type: SockType } | undefined {
+  const [, ext, type] = /^([a-z][a-z0-9-]*)-([a-z]\w+)$/.exec(name) ?? [];
+  return ext && type && Object.hasOwn(SOCK_TYPES, type) ? { ext, type: type as SockType } : undefined;
+}
+
+const isLink = (name: string) => name === "link" || name === RESET_LINK || sockPinOf(name) !== undefined;
+
+/** The links of a scope that has this directory. */
+export const linksIn = (scope: string): string[] => listPins(scope).filter(isLink);
 
 export const SHARED = ["conns", "handover", "served", "notices", "watch", "events", "paths"] as const;
 
@@ -90,13 +105,7 @@ export function removeTree(path: string): void {
  * Gives an attachment another program: that of the scope, or that which an older layout has, which is pinned here then.
  * @returns false: there is none
  */
-export function updateLink(
-  lib: Bridge,
-  name: (typeof LINKS)[number],
-  program: number,
-  dir: string,
-  older?: string,
-): boolean {
+export function updateLink(lib: Bridge, name: string, program: number, dir: string, older?: string): boolean {
   using own = openPin(lib, join(dir, name));
   using inherited = own || older === undefined ? undefined : openPin(lib, join(older, name));
   const link = own ?? inherited;
@@ -106,7 +115,7 @@ export function updateLink(
 }
 
 /** Detaches at once: kernels before 5.15 take their time when only the pin goes. */
-export function detachLink(lib: Bridge, dir: string, name: (typeof LINKS)[number] = "link"): void {
+export function detachLink(lib: Bridge, dir: string, name = "link"): void {
   using link = openPin(lib, join(dir, name));
   if (!link) return;
   lib.tcpx_link_detach(link.fd);
@@ -118,7 +127,7 @@ function detach(lib: Bridge, dir: string): void {
   try {
     detachLink(lib, dir);
   } finally {
-    detachLink(lib, dir, RESET_LINK);
+    for (const name of linksIn(dir)) if (name !== "link") detachLink(lib, dir, name);
   }
 }
 

@@ -6,6 +6,7 @@ import { listPins } from "../bridge/maps.ts";
 import { findBpffs } from "../system/host.ts";
 import * as pins from "./pins.ts";
 import { isLeftRun, removeRun } from "./run-scopes.ts";
+import { settleLinks } from "./sock-links.ts";
 import { readHead, type ScopeHead } from "./state.ts";
 import type { Lock } from "./store.ts";
 
@@ -30,7 +31,9 @@ export function removeStale(lib: Bridge, held: Lock): ScopeHead[] {
     const { path } = state ?? {};
     const isLeft = path !== undefined && isLeftRun(path) && removeRun(lib, path);
     if (state?.alive && !isLeft) {
-      pins.removeOldGenerations(pins.scopeDir(held.bpffs, id), state.progId);
+      const dir = pins.scopeDir(held.bpffs, id);
+      settleLinks(lib, dir, state.progId);
+      pins.removeOldGenerations(dir, state.progId);
       continue;
     }
     if (state) gone.push(state);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The rules of a scope as the kernel holds them: reading, replacing and removing them.
 
-import { closeSync, fstatSync, openSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Exit, TcpxError } from "../base/errors.ts";
 import { type Bridge, Errno, isErrno } from "../bridge/bridge.ts";
@@ -30,6 +30,7 @@ import {
 import { type Patience, tryFlock, waitForLock } from "../system/lock.ts";
 import { anyHooks, doesNotRun, serviceOf, servicesOf, syncHooks } from "../system/unit-hook.ts";
 import { attachError } from "./attach-error.ts";
+import { inCgroup, openCgroup } from "./cgroup-open.ts";
 import { isOurs, type Recorded, recordOf } from "./cgroup-place.ts";
 import { type Generation, loadGeneration, type SharedMaps } from "./generation.ts";
 import { unaware, usesAround } from "./nested.ts";
@@ -38,6 +39,7 @@ import { usesOf } from "./profiles.ts";
 import { attachReset, hasResetLink } from "./reset-link.ts";
 import { readSite } from "./site-map.ts";
 import { slotMap, slotsIn } from "./slots.ts";
+import { SockLinks, settleLinks } from "./sock-links.ts";
 import { readHead, readHeads, readScope, type ScopeHead, scopeOf } from "./state.ts";
 
 /** Holds the lock that changes are made under. */
@@ -109,35 +111,14 @@ export async function lock(lib: Bridge, patience: Patience): Promise<Lock> {
   });
 }
 
-/** @throws TcpxError when somebody has removed it since it was found, as when a `tcpx run` is killed at its beginning */
-function openCgroup({ path, name }: Scope): number {
-  try {
-    if (path !== undefined) return openSync(path, "r");
-  } catch (error) {
-    if (!isErrno(error, "ENOENT")) throw error;
-  }
-  throw new TcpxError(
-    Exit.FAILED,
-    `cgroup ${name} is gone meanwhile`,
-    path === undefined ? {} : { value: path },
-  );
-}
-
 function attach(lib: Bridge, scope: Scope, dir: string, generation: Generation, older?: string): void {
   if (pins.updateLink(lib, "link", generation.program, dir, older)) return;
-  const cgroup = openCgroup(scope);
-  const path = scope.path!;
-  try {
-    if (fstatSync(cgroup, { bigint: true }).ino !== scope.id) {
-      throw new TcpxError(Exit.FAILED, `cgroup ${scope.name} was made anew meanwhile`, { value: path });
-    }
+  inCgroup(scope, (cgroup, path) => {
     const result = lib.tcpx_link_create(generation.program, cgroup, SOCK_OPS);
     if (result < 0) throw attachError(lib, { ...scope, path }, new Errno("attach", -result));
     using created = new Fd(lib, result);
     pin(lib, created.fd, join(dir, "link"));
-  } finally {
-    closeSync(cgroup);
-  }
+  });
 }
 
 function pinOnce(lib: Bridge, generation: Generation, map: string, dir: string): void {
@@ -280,6 +261,7 @@ async function replaceIn(
     foreign: foreignPrograms(lib, bpffs, scope),
     holdsResets: isOnAnySyn && !isHeld,
   });
+  using socks = await SockLinks.load(lib, rules, generation);
   const { id } = progInfo(lib, generation.program);
   const generationDir = pins.generationDir(dir, id);
   try {
@@ -288,15 +270,20 @@ async function replaceIn(
     pinOnce(lib, generation, "counters", dir);
     pin(lib, generation.map("rules"), join(generationDir, "rules"));
     pin(lib, generation.map(".rodata"), join(generationDir, "config"));
+    socks.pin(generationDir);
+    socks.attach(scope, dir, older);
     if (generation.resetProgram !== undefined) attachReset(lib, scope, generation.resetProgram, dir, older);
     attach(lib, scope, dir, generation, older);
   } catch (error) {
+    socks.undo();
     pins.removeTree(generationDir);
     if (older && hasResetLink(older)) pins.removePin(join(dir, pins.RESET_LINK));
     else if (!isHeld) pins.detachLink(lib, dir, pins.RESET_LINK);
     if (!listPins(dir).includes("link")) pins.removeTree(dir);
     throw error;
   }
+  socks.settle();
+  settleLinks(lib, dir, id);
   if (!isOnAnySyn) pins.detachLink(lib, dir, pins.RESET_LINK);
   pins.removeOldGenerations(dir, id);
 }

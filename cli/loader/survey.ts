@@ -5,6 +5,8 @@ import { closeSync, openSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type Bridge, isErrno, unwrap } from "../bridge/bridge.ts";
 import { attachedTo, EGRESS, Fd, INGRESS, progInfo, SOCK_OPS } from "../bridge/maps.ts";
+import { SOCK_TYPES, type SockType, sockName } from "../bridge/sock-types.ts";
+import { extensions } from "../extensions/index.ts";
 import { findCgroupRoot } from "../system/host.ts";
 import { RESET_PROGRAM } from "./reset-link.ts";
 
@@ -52,11 +54,17 @@ function nameOf(lib: Bridge, program: number): string {
   return progInfo(lib, prog.fd).name;
 }
 
+/** Types of programs that some extension has. */
+const sockTypes = [
+  ...new Set(extensions.flatMap(({ programs = {} }) => Object.keys(programs) as SockType[])),
+];
+
 function programsOf(lib: Bridge, cgroup: string, { ingress, egress }: AgentPrograms): Attached[] {
   const all: readonly (readonly [number, readonly string[]])[] = [
     [SOCK_OPS, ["tcpx"]],
     [INGRESS, [RESET_PROGRAM, ...ingress]],
     [EGRESS, egress],
+    ...sockTypes.map((type) => [SOCK_TYPES[type], [sockName(type)]] as const),
   ];
   const fd = unlessGone(() => openSync(cgroup, "r"));
   if (fd === undefined) return [];

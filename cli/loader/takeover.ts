@@ -4,7 +4,6 @@
 import type { Bridge } from "../bridge/bridge.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import * as pins from "./pins.ts";
-import { hasResetLink } from "./reset-link.ts";
 import { carrySite } from "./site-map.ts";
 import { readScope, type ScopeState, scopeOf } from "./state.ts";
 import { type Lock, replaceRules } from "./store.ts";
@@ -33,7 +32,10 @@ export async function takeOver(lib: Bridge, held: Lock): Promise<ScopeState[]> {
       await replaceRules(lib, held, scopeOf(state), state.rules, dir);
       taken.push(state);
     }
-    if (!hasResetLink(pins.scopeDir(bpffs, id))) pins.detachLink(lib, dir, pins.RESET_LINK); // else it is that one
+    const own = pins.linksIn(pins.scopeDir(bpffs, id)); // the same ones, where they are there
+    for (const name of pins.linksIn(dir)) {
+      if (name !== "link" && !own.includes(name)) pins.detachLink(lib, dir, name);
+    }
     pins.removeTree(dir);
   }
   if (older.length > 0) await carrySite(lib, bpffs);

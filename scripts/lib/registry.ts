@@ -32,8 +32,32 @@ export function parseRegistry(text: string): Line[] {
   return found;
 }
 
-/** @param has does a file of embedded-bpf exist? */
-export function registryHeader(text: string, has: (path: string) => boolean): string {
+/** What says whether a file of embedded-bpf exists. */
+type Has = (path: string) => boolean;
+
+/** Extensions that have programs of other types than sock_ops, as C calls them: ext/NAME_sock.bpf.c. */
+export const sockNames = (text: string, has: Has): string[] =>
+  parseRegistry(text)
+    .filter(({ name }) => has(`ext/${name}_sock.bpf.c`))
+    .map(({ name }) => name)
+    .sort();
+
+/** How the executable finds their objects: cli/bridge/sock-objects.generated.ts. */
+export function sockObjects(text: string, has: Has): string {
+  const names = sockNames(text, has);
+  const imports = names.map(
+    (name) => `import ${name} from "../../build/${name}_sock.bpf.o" with { type: "file" };\n`,
+  );
+  const members = names.map((name) => `\n  "${name.replaceAll("_", "-")}": ${name},`);
+  return `// Generated from embedded-bpf/extensions.def by \`bun run build\`. Do not edit.
+
+${imports.join("")}
+/** Objects with programs of other types than sock_ops, by the extension's name. */
+export const SOCK_OBJECTS = {${members.join("")}${members.length > 0 ? "\n" : ""}} as unknown as Record<string, string | undefined>;
+`;
+}
+
+export function registryHeader(text: string, has: Has): string {
   const lines = parseRegistry(text);
   const byId = lines.toSorted((a, b) => a.id - b.id);
   const live = ({ name }: Line) =>

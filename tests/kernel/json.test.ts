@@ -18,6 +18,7 @@ const ELSEWHERE: [field: RegExp, where: string][] = [
   [/^Errors\.error\.holder|^Holder\./, "tests/kernel/lock.test.ts"],
   [/^tcpx reset\.proof\.programs_of_others\.|^Owner\./, "tests/kernel/reset-others.test.ts"],
   [/^ScopeStatus\.last_error\./, "tests/kernel/requests-foreign.test.ts"],
+  [/^ScopeStatus\.programs\./, "tests/kernel/sample-programs.test.ts"],
   [/^Agent\.reason$/, "tests/kernel/ack-agent-trouble.test.ts"],
   [/^tcpx metrics\.(listening|url)$/, "tests/kernel/metrics.test.ts"],
   [/^tcpx watch\.(lost|lost_total|ms)$/, "tests/kernel/watch-ring.test.ts"],

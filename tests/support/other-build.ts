@@ -17,12 +17,18 @@ async function replace(path: string, what: RegExp, by: string): Promise<void> {
 /**
  * Builds, in a new folder below `parent`, a tcpx whose layout number is this much higher than ours, whose
  * connections have a record of another size, and whose version is `version`.
+ * @param root of the tree, when it is a copy with more in it
  * @returns its path
  */
-export async function buildOther(parent: string, higher: number, version: string): Promise<string> {
+export async function buildOther(
+  parent: string,
+  higher: number,
+  version: string,
+  root = ROOT,
+): Promise<string> {
   const dir = await mkdtemp(join(parent, "other-"));
-  const parts = (await readdir(ROOT)).filter((part) => !NOT_NEEDED.includes(part));
-  for (const part of parts) await cp(join(ROOT, part), join(dir, part), { recursive: true });
+  const parts = (await readdir(root)).filter((part) => !NOT_NEEDED.includes(part));
+  for (const part of parts) await cp(join(root, part), join(dir, part), { recursive: true });
   await symlink(join(ROOT, "node_modules"), join(dir, "node_modules"));
   const [rule, conn] = [join(dir, SHARED, "rule.h"), join(dir, SHARED, "conn.h")];
   const own = Number(/#define TCPX_LAYOUT (\d+)/.exec(await readFile(rule, "utf8"))![1]);

@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { extensions } from "../../cli/extensions/index.ts";
 import { Ext, structs } from "../../cli/layout/layout.generated.ts";
-import { parseRegistry, registryHeader } from "../../scripts/lib/registry.ts";
+import { parseRegistry, registryHeader, sockObjects } from "../../scripts/lib/registry.ts";
 
 const DEF = join(import.meta.dir, "../../embedded-bpf/extensions.def");
 
@@ -117,4 +117,23 @@ test("the registries of both sides are one: names, ids and states", async () => 
   const ids: Record<string, number> = Ext;
   expect(lines.map(({ symbol }) => ids[symbol])).toEqual(lines.map(({ id }) => id));
   expect(Object.keys(structs.tcpx_states.fields)).toEqual(byId.map(({ name }) => name));
+});
+
+test("programs of other types are those that have a source, imported by their objects", () => {
+  expect(sockObjects(TEXT, () => false)).toContain("SOCK_OBJECTS = {} as");
+  const some = sockObjects(TEXT, (path) => path === "ext/two_words_sock.bpf.c");
+  expect(some).toContain('import two_words from "../../build/two_words_sock.bpf.o" with { type: "file" };\n');
+  expect(some).toContain('{\n  "two-words": two_words,\n}');
+  expect(some.match(/^import/gm)).toHaveLength(1);
+});
+
+test("an extension says of its programs what its object has, and no other has any", async () => {
+  for (const { name, programs } of extensions) {
+    const source = Bun.file(`${DEF.replace(/[^/]*$/, "")}ext/${name.replaceAll("-", "_")}_sock.bpf.c`);
+    expect([name, programs !== undefined]).toEqual([name, await source.exists()]);
+    const types = [
+      ...((programs && (await source.text())) ?? "").matchAll(/^(?:TCPX_RULED\(|int tcpx_)(\w+)/gm),
+    ];
+    expect([name, types.map(([, type]) => type).sort()]).toEqual([name, Object.keys(programs ?? {}).sort()]);
+  }
 });
