@@ -109,13 +109,16 @@ static __always_inline void ask_settled(struct tcpx_conn *conn, bool data)
 		conn->silent = TCPX_SILENT;
 }
 
-/* May this segment of a connection carry options? Stops asking when not. */
-static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+/*
+ * May this segment of a connection carry options? Stops asking when not. `own`: this scope does the
+ * work; others do not know all extensions that have something to say.
+ */
+static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, bool own)
 {
 	bool retransmission, done = false;
 	enum tcpx_silence why;
 
-	if (conn->silent || !any_speaks(conn)) { /* all is said, or answered */
+	if (conn->silent || (own && !any_speaks(conn))) { /* all is said, or answered */
 		callback_flags(ctx, conn, 0, ask_done(ctx, conn));
 		return false;
 	}
@@ -169,17 +172,19 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 	const __u32 uses = config.uses;
 	struct tcpx_conn *conn = conn_of(ctx);
 	__u16 reserved = 0;
+	bool own;
 
 	if (!conn)
 		return 0;
+	own = conn->scope == config.scope;
 	conn->unasked = 0;
 	TCPX_CALL(segment, ctx, conn)
 	/* another scope's program ends the asking, too, should the owner be gone */
-	if (!ask_wanted(ctx, conn)) {
+	if (!ask_wanted(ctx, conn, own)) {
 		conn->reserved = 0; /* or what others reserve would be taken for ours */
 		return 0;
 	}
-	if (conn->scope != config.scope)
+	if (!own)
 		return 0;
 	TCPX_EACH(ASK_RESERVE, ctx, conn, reserved)
 	TCPX_EACH_SLOT(SLOT_RESERVE, ctx, conn, reserved)

@@ -115,8 +115,9 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 		ask = false;
 	}
 	ask = ask || !ask_done(ctx, conn);
+	/* the scope that does the work has set what it needs, for extensions that others do not know */
 	callback_flags(ctx, conn, (ask ? TCPX_WRITE : 0) | (any_listens(conn) ? TCPX_PARSE : 0),
-		       TCPX_STATE | (ask ? 0 : TCPX_WRITE));
+		       conn->scope == config.scope ? TCPX_STATE | (ask ? 0 : TCPX_WRITE) : 0);
 	TCPX_SLOTS_WANT(ctx);
 	return 0;
 }
