@@ -181,6 +181,19 @@ describeIf(needs.ok, needs.reason)("extensions in slots", () => {
     }
   });
 
+  test("what a scope within says goes on being said, whatever the scopes around it have", async () => {
+    const outer = join(u.client.cgroup, "..");
+    try {
+      await addRules(u.client, [SAYS]);
+      await addRules(outer, [TIMEOUT]);
+      const { c, syn, later } = await connection("v4");
+      expect([syn, ...new Set(later)]).toEqual([NOTED, NOTED]);
+      expect((await u.timeouts(c)).client).toBe(20_000);
+    } finally {
+      await addRules(outer, []);
+    }
+  });
+
   test("options that nobody may send are counted, and nothing else: twice, too long, unasked", async () => {
     await addRules(u.server, [REPLIES, GRANTS]);
     const wire = await u.wire(u.server);
