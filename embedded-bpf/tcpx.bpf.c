@@ -14,6 +14,9 @@
 #include "syn_ack.bpf.h"
 #ifdef TCPX_WITH_SLOTS
 #include "ext-slot/access.bpf.h"
+#include "ext-slot/access_option.bpf.h"
+#include "ext-slot/access_told.bpf.h"
+#include "ext-slot/access_want.bpf.h"
 #endif
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -115,7 +118,8 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 		ask = false;
 	}
 	ask = ask || !ask_done(ctx, conn);
-	/* the scope that does the work has set what it needs, for extensions that others do not know */
+	/* the scope that does the work has set what it needs, for extensions that others do not
+	 * know */
 	callback_flags(ctx, conn, (ask ? TCPX_WRITE : 0) | (any_listens(conn) ? TCPX_PARSE : 0),
 		       conn->scope == config.scope ? TCPX_STATE | (ask ? 0 : TCPX_WRITE) : 0);
 	TCPX_SLOTS_WANT(ctx);

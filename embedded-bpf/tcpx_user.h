@@ -14,18 +14,19 @@
  *	}
  *
  * An object has hooks, maps (not static), data, and functions of its own (static). It has no
- *programs and no section "license": what it is linked to is "Dual MIT/GPL". Names that are not
- *static are shared with all that is in a scope.
+ * programs, and no section "license": what it is linked to is "Dual MIT/GPL". Names that are not
+ * static are shared with all that is in a scope.
  *
- * Rules, their values and asking and answering are tcpx's: an extension says what is done with
- *them. A hook runs where a rule of the extension is the connection's, TCPX_HOOK(listen) wherever a
- *socket listens. Each gets `ctx`, `slot` and `arg`; functions of its own that call what stands here
- *have to hand `ctx` and `slot` on. What a connection keeps are 16 words, tcpx_word(). Of the stack
- *a hook has 256 bytes, and below it two functions.
+ * Rules, their values, and asking and answering are tcpx's: an extension says what is done with
+ * them. A hook runs where a rule of the extension is the connection's, TCPX_HOOK(listen) wherever
+ * a socket listens. Each has `ctx`, `slot` and `arg`; its own functions that call what stands here
+ * need `ctx` and `slot`. What a connection keeps is 16 words, tcpx_word(). A hook has 128 bytes of
+ * the stack, and verifiers count 8 calls, of which it is the fifth: its functions are best static
+ * __always_inline.
  *
- * tcpx_setsockopt() may be called in hooks with (set), never for TCP_NODELAY. What is told of a
- *segment is its own option: that of a kind of its own, or of an experiment (254, with the
- *identifier), as its description says.
+ * tcpx_setsockopt() may be called in hooks with (set), never for TCP_NODELAY. An extension's own
+ * option has a kind of its own, or is an experiment (254) with an identifier: its description says
+ * that. tcpx puts and reads these; the hooks see what stands behind them.
  */
 #ifndef TCPX_USER_H
 #define TCPX_USER_H
@@ -35,27 +36,27 @@
 #include <bpf/bpf_helpers.h>
 
 /*
- * The hooks; what they return is 0 unless a line says otherwise.
+ * The hooks. They return 0 unless it says otherwise.
  *
- *	listen		a socket listens; it has no rules yet (set)
- *	start		a connection that we open, before its SYN; or that was accepted, before the
- *peer's options are looked at (set)
- *	say		puts together its own option, tcpx_put8() and so on, for segments of a
- *connection
- *	say_syn_ack	the same for a SYN-ACK: no connection is there, only the rule that has a say
- *on it. `arg`: 1: the SYN has its option, which tcpx_get8() and so on read see		the peer's
- *header has its own option, once; `arg`: bytes behind its head. tcpx_header() says where promise
- *what a SYN-ACK answers to the request `arg`, before anything could be tried; -1: nothing. From the
- *accept rule's value alone: it is called again for the connection decide		the peer's
- *request `arg`: returns the answer, after it is applied; or TCPX_REFUSE_... (set) answered	the
- *peer has answered our request: `arg` (set)
- *	established	the handshake is complete, or a request has come later. `arg` 1: Fast Open,
- *before the third ACK. Scopes in one another may all call it (set)
- *	again		the socket connects again: what was set for the last connection goes (set)
- *	rtt, rto	a sample of the RTT, a retransmission time-out; after tcpx_want() (set)
- *	state		a change of state, from ctx->args[0] to ctx->args[1]; after tcpx_want()
- *(set) reply		what the kernel asks: ctx->op is TIMEOUT_INIT, RWND_INIT, NEEDS_ECN. Returns
- *it; -1: no opinion
+ * listen: a socket listens; it has no rules yet (set)
+ * start: a connection that we open, before its SYN; or that was accepted, before the peer's options
+ * are looked at (set)
+ * say: puts its own option together, tcpx_put8() and so on, for a segment
+ * say_syn_ack: the same for a SYN-ACK: there is no connection, only the rule that has a say there.
+ * `arg` 1: the SYN has the option, and tcpx_get8() and so on read it
+ * see: the peer's header has its own option, once; `arg`: bytes of it that tcpx_get8() reads
+ * promise: what a SYN-ACK answers to the request `arg`, from the accept rule's value alone; -1:
+ * nothing. It is called once more for the connection
+ * decide: the peer's request `arg`; returns the answer when it is applied, or TCPX_REFUSE_... (set)
+ * answered: the peer has answered our request: `arg` (set)
+ * established: the handshake is complete, or a request has come later. `arg` 1: Fast Open before
+ * the third ACK. Scopes in one another may all call it (set)
+ * again: the socket connects again, and what was set for the last connection goes (set)
+ * rtt: a sample of the RTT, after tcpx_want() (set)
+ * rto: a retransmission time-out, after tcpx_want() (set)
+ * state: a change from ctx->args[0] to ctx->args[1], after tcpx_want() (set)
+ * reply: what the kernel asks: ctx->op is TIMEOUT_INIT, RWND_INIT or NEEDS_ECN. Returns it; -1: no
+ * opinion
  */
 #define TCPX_HOOK(name)                                                                            \
 	int tcpx1_slot0_##name(struct bpf_sock_ops *ctx, __u32 slot, __u32 arg);                   \

@@ -56,7 +56,7 @@ function objectsOf(required: number, uses: number): SlotObject[] {
     const object = provider(id);
     if (object || !((required >>> id) & 1)) return object ?? [];
     throw new TcpxError(Exit.FAILED, `there are rules for extension ${id}, which this host does not have`, {
-      hint: "add the extension again, or remove its rules with `tcpx reset`",
+      hint: "`tcpx reset` removes them with all other rules",
     });
   });
 }

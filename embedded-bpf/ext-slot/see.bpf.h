@@ -78,7 +78,7 @@ __noinline int slot_judge(struct bpf_sock_ops *ctx, __u32 n)
 		conn_malformed(conn, ext);
 	else if (s->seen)
 		slot_hook_see(ctx, n, s->seen_len - slot_head(n));
-	s->seen = 0;
+	s->seen = s->seen_len = 0; /* the bytes will be others' in a moment */
 	slot_note(conn, n, s);
 	return 0;
 }

@@ -69,7 +69,8 @@ describeIf(needs.ok, needs.reason)("nested scopes", () => {
   });
 
   test("an extension that only the child has is said, whatever else the parent has", async () => {
-    const rule = (words: string, cgroup: string) => tcpxOk([...words.split(" "), "--cgroup", cgroup, "--wait"]);
+    const rule = (words: string, cgroup: string) =>
+      tcpxOk([...words.split(" "), "--cgroup", cgroup, "--wait"]);
     await rule("iw set 40", inner.client.cgroup);
     try {
       await rule("uto set 20s --no-advertise", u.client.cgroup);
@@ -78,7 +79,9 @@ describeIf(needs.ok, needs.reason)("nested scopes", () => {
       await u.server.peer.echo(c.server);
       await inner.client.peer.exchange(c.client, 2, 100);
       await capture.stop();
-      const said = (await trace(capture, c.port)).client.map((packet) => optionsOf(packet, 254)).filter(Boolean);
+      const said = (await trace(capture, c.port)).client
+        .map((packet) => optionsOf(packet, 254))
+        .filter(Boolean);
       expect(said.slice(0, 2)).toEqual(["fe067c100028", "fe067c100028"]); // the SYN, and the third ACK
       expect(await timeout(inner.client.peer, c.client)).toBe(20_000);
     } finally {

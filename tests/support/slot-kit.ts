@@ -25,6 +25,9 @@ import { compileSlot, DESCRIPTIONS, slotSource } from "./slot-objects.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 
+/** Bytes that tcpx_user.h promises to a hook. */
+const STACK = 128;
+
 /** What the guest's test expects of a connection: see tests/vm/slots.ts. */
 const RULES: Wanted[] = [
   { ext: "uto", kind: "local", value: [20_000] },
@@ -52,7 +55,7 @@ function others(): SlotDescription[] {
 export async function writeKit(to: string): Promise<void> {
   await mkdir(to, { recursive: true });
   const lib = await bridge();
-  const every = await compileSlot(to, slotSource("every"));
+  const every = await compileSlot(to, slotSource("every"), `-DSTACK=${STACK}`);
   const real = Object.values(DESCRIPTIONS).map(async (description) => ({
     ...description,
     bytes: await compileSlot(to, slotSource(description.name)),
