@@ -26,7 +26,7 @@ const ASKS: SlotDescription = {
 describe("ids", () => {
   test("those of slots are behind those that are built in, and all have a place in a configuration", () => {
     expect(Object.values(Ext).every((id) => id < FIRST_SLOT)).toBe(true);
-    expect(structs.tcpx_config.fields.exids.dims[0]).toBe(LAST + 1);
+    expect<number>(structs.tcpx_config.fields.exids.dims[0]).toBe(LAST + 1);
   });
 
   test("of config.uses", () => {
