@@ -16,6 +16,7 @@
 
 #include "bridge.h"
 #include "link.h"
+#include "log.h"
 
 #define SLOTS 8
 #define API "tcpx1_"

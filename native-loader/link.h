@@ -48,7 +48,5 @@ struct link_sections {
 int link_read(const struct link_object *o, bool user, struct link_sections *s, char *why);
 /* link-btf.c: is the type information sound? libbpf 1.1 takes it as it is. */
 bool link_btf_is_sound(const struct link_sections *s);
-/* log.c: the last line of libbpf's messages. */
-void log_last_line(char *out, size_t size);
 
 #endif

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "bridge.h"
-#include "link.h"
+#include "log.h"
 
 #define LOG_SIZE (1 << 20)
 
