@@ -121,6 +121,13 @@ describe("the linker", () => {
     },
   );
 
+  withClang("all hooks and all names that version 1 has, which may never go", async () => {
+    begin();
+    expect([add(await compileSlot(dir, slotSource("every")), 2), has[0]]).toEqual([0, (1 << 14) - 1]);
+    link();
+    c.tcpx_linker_close(linker);
+  });
+
   withClang("what is no object for it", async () => {
     refused(new Uint8Array(1), /^it is no object file/);
     refused(Buffer.from("#!/bin/sh\nexit 0\n"), /^it is no object file/);
