@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { bridge } from "../../cli/bridge/bridge.ts";
 import { Counter } from "../../cli/layout/layout.generated.ts";
 import { readCounters } from "../../cli/loader/counters.ts";
+import type { SlotObject } from "../../cli/loader/slots.ts";
 import { SO_MARK, SOL_SOCKET } from "../support/constants.ts";
 import {
   type Connection,
@@ -45,14 +46,16 @@ const NEVER: Wanted = { ext: "pace", kind: "local", value: [0], none: true };
 
 describeIf(needs.ok, needs.reason)("extensions in slots", () => {
   let u: UtoLab;
+  let objects: SlotObject[];
 
   beforeAll(async () => {
     u = await UtoLab.create();
-    const objects = SLOT_NAMES.map(async (name) => ({
+    const compiled = SLOT_NAMES.map(async (name) => ({
       ...DESCRIPTIONS[name],
       bytes: await compileSlot(u.lab.dir, slotSource(name)),
     }));
-    haveSlots(await Promise.all(objects));
+    objects = await Promise.all(compiled);
+    haveSlots(objects);
   }, 60_000);
   afterEach(async () => {
     for (const side of [u.client, u.server]) await addRules(side, []);
@@ -218,6 +221,33 @@ describeIf(needs.ok, needs.reason)("extensions in slots", () => {
     expect((await counters(u.server, DESCRIPTIONS.note.id)).malformed).toBeGreaterThanOrEqual(3);
     expect(await counters(u.server, DESCRIPTIONS.note.id)).toMatchObject({ errors: 0 });
     expect(await counters(u.server, DESCRIPTIONS.grade.id)).toMatchObject({ errors: 0 });
+  });
+
+  test("what cannot be linked, and what the verifier refuses, changes nothing and says why", async () => {
+    await addRules(u.client, [PACE]);
+    const source = join(u.lab.dir, "wrong.bpf.c");
+    await Bun.write(
+      source,
+      `#include "tcpx_user.h"
+       struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1); __type(key, int); __type(value, int); } m SEC(".maps");
+       TCPX_HOOK(established) { int key = 1; return *(int *)bpf_map_lookup_elem(&m, &key); }`,
+    );
+    const wrong = { id: 12, name: "wrong", bytes: await compileSlot(u.lab.dir, source) };
+    const WRONG: Wanted = { ext: "wrong", kind: "local", value: [1] };
+    try {
+      for (const [bytes, code, what] of [
+        [wrong.bytes, 3, "the kernel refused the program with the extensions pace, wrong (EACCES)"],
+        [wrong.bytes.subarray(0, 5000), 1, "extension wrong is cut off"],
+      ] as const) {
+        haveSlots([...objects, { ...wrong, bytes }]);
+        const refused = await addRules(u.client, [WRONG]).catch((error: unknown) => error);
+        expect(refused).toMatchObject({ code, message: what });
+        const { c } = await connection("v4");
+        expect(await pacing(u.client, c.client)).toBe(RATE);
+      }
+    } finally {
+      haveSlots(objects);
+    }
   });
 
   test("a tcpx that does not have them shows their rules, and takes them away", async () => {
