@@ -6,6 +6,7 @@
  */
 #include "thin_hold.bpf.h"
 #include "thin_judge.bpf.h"
+#include "thin_path.bpf.h"
 
 /* Holds it back when it can be sent later, and says what became of it. */
 static __always_inline __u32 thin_drop(struct __sk_buff *skb, struct bpf_sock *sk,
@@ -25,6 +26,10 @@ static __always_inline __u32 thin_drop(struct __sk_buff *skb, struct bpf_sock *s
 	struct tcpx_served *service = bpf_map_lookup_elem(&served, &netns);
 	__u32 len = skb->len;
 
+	if (thin_is_special(skb, sk, seg, tp))
+		return TCPX_THIN_PATH;
+	if (service && thin_is_led_elsewhere(skb, service, tp))
+		return TCPX_THIN_PATH;
 	if (!service || !(service->flags & TCPX_SERVED_FLUSH)) {
 		if (!service || !(service->flags & TCPX_SERVED_DECLINED))
 			thin_want(flow, netns, now);
@@ -37,8 +42,7 @@ static __always_inline __u32 thin_drop(struct __sk_buff *skb, struct bpf_sock *s
 	copy.len = len;
 	if (!thin_hold(skb, ack->rule, &copy, now, thin_delay(ack, thin_rtt(tp)) * 1000ULL))
 		return TCPX_THIN_UNSERVED;
-	if (!(service->flags & TCPX_SERVED_USED))
-		__sync_fetch_and_or(&service->flags, TCPX_SERVED_USED);
+	thin_note(service, TCPX_SERVED_USED);
 	flow->holding = 1;
 	flow->timed = 1;
 	return TCPX_THIN_DROPPED;

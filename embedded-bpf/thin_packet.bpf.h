@@ -27,8 +27,13 @@ struct ns_common {
 	unsigned int inum;
 } __attribute__((preserve_access_index));
 
+struct netns_xfrm {
+	unsigned int policy_count[3]; /* in, out, fwd; those of sockets follow */
+} __attribute__((preserve_access_index));
+
 struct net {
 	struct ns_common ns;
+	struct netns_xfrm xfrm;
 } __attribute__((preserve_access_index));
 
 typedef struct {
@@ -37,14 +42,25 @@ typedef struct {
 
 struct sock_common {
 	possible_net_t skc_net;
+	unsigned long skc_flags; /* enum sock_flags, a bit each */
 } __attribute__((preserve_access_index));
+
+struct xfrm_policy;
 
 struct sock {
 	struct sock_common __sk_common;
+	__u32 sk_mark;
+	struct xfrm_policy *sk_policy[2]; /* in, out */
+} __attribute__((preserve_access_index));
+
+struct ipv6_pinfo {
+	__u8 tclass;
 } __attribute__((preserve_access_index));
 
 struct inet_sock {
 	struct sock sk;
+	struct ipv6_pinfo *pinet6;
+	__u8 tos;
 } __attribute__((preserve_access_index));
 
 struct inet_connection_sock {

@@ -99,6 +99,7 @@ class Agent {
       thread: engine.stats() ?? null,
       counters: [...engine.counters()],
       problems: engine.problems,
+      denied: engine.denied(),
     };
   }
 

@@ -9,6 +9,7 @@ import { sizeOf } from "../layout/struct.ts";
 import { placeOf } from "../loader/cgroup-place.ts";
 import { layoutDir } from "../loader/pins.ts";
 import { findBpffs } from "../system/host.ts";
+import { type Denied, parseDenied } from "./denied.ts";
 import {
   type Maps,
   type Parts,
@@ -55,6 +56,15 @@ function readStats(lib: Bridge, agent: bigint): ThreadStats {
   return Object.fromEntries(THREAD_STATS.map((name, i) => [name, Number(raw[i])])) as unknown as ThreadStats;
 }
 
+/** Room for what is denied: a line each of many namespaces. */
+const DENIED_SIZE = 65_536;
+
+function readDenied(lib: Bridge, agent: bigint): Denied[] {
+  const text = new Uint8Array(DENIED_SIZE);
+  const length = unwrap("what is denied", lib.tcpx_agent_denied(agent, text, text.length));
+  return parseDenied(new TextDecoder().decode(text.subarray(0, length)));
+}
+
 /** Why routing could last not carry ACKs at once, in the thread's own words. */
 function reasonOf(lib: Bridge, agent: bigint): string {
   const text = new Uint8Array(256);
@@ -75,6 +85,7 @@ function startThread(lib: Bridge, heldFd: number, maps: Maps): Thread {
     atOnce: (bits) => routed(lib.tcpx_agent_at_once(agent, bits)),
     serve: (path) => routed(lib.tcpx_agent_serve(agent, cstr(path))),
     stats: () => readStats(lib, agent),
+    denied: () => readDenied(lib, agent),
     stop: () => void unwrap("stop of the agent's thread", lib.tcpx_agent_stop(agent)),
   };
 }

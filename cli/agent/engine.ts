@@ -2,6 +2,7 @@
 // What the agent keeps going: one loaded thinner, its attachments, and the thread in the bridge. Follows a
 // plan from step to step; where it comes from is sync.ts, what the parts are is parts.ts.
 
+import type { Denied } from "./denied.ts";
 import type { AgentPlan, AgentScope } from "./sync.ts";
 
 /** cli/agent/thinner.ts */
@@ -43,6 +44,8 @@ export interface Thread {
   /** @throws when the namespace's routing cannot carry at-once */
   serve(netnsPath: string): void;
   stats(): ThreadStats;
+  /** What network namespaces do not get. */
+  denied(): Denied[];
   /** Ends it and removes rules and tables. */
   stop(): void;
 }
@@ -103,6 +106,10 @@ export class Engine implements AsyncDisposable {
 
   stats(): ThreadStats | undefined {
     return this.running?.thread.stats();
+  }
+
+  denied(): Denied[] {
+    return this.running?.thread.denied() ?? [];
   }
 
   counters(): Map<number, number[]> {

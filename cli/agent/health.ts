@@ -4,6 +4,7 @@
 import { statSync } from "node:fs";
 import { version } from "../base/version.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
+import { type Denied, deniedLines } from "./denied.ts";
 import { NO_STATS, type ThreadStats } from "./engine.ts";
 
 /** Which tcpx an agent is of: another one's programs and maps may differ. */
@@ -43,6 +44,8 @@ export interface AgentAnswer extends Identity {
   /** Rule id and its counters, in the order of enum tcpx_thin_counter. */
   counters: [number, number[]][];
   problems: string[];
+  /** What network namespaces do not get, because of their routing. */
+  denied: Denied[];
 }
 
 /** Is it this very tcpx? */
@@ -75,6 +78,7 @@ export function healthJson(answer: AgentAnswer | undefined): Record<string, unkn
     route_changes: thread?.routeChanges ?? 0,
     route_errors: thread?.routeErrors ?? 0,
     problems: answer.problems,
+    denied: answer.denied.map(({ netns, what, why }) => ({ netns, what, why })),
   };
 }
 
@@ -105,5 +109,6 @@ export function healthText(answer: AgentAnswer | undefined): string {
     `  ${thread.flushed} ACKs sent late (${thread.failed} failed)${routes}${wrong}`,
     ...notServed(thread).map((line) => `  ${line}`),
     ...answer.problems.map((problem) => `  problem: ${problem}`),
+    ...deniedLines(answer.denied).map((line) => `  ${line}`),
   ].join("\n");
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 // What `status` and `show` say about the agent and its rules.
 
+import { bridge } from "../bridge/bridge.ts";
 import { extensions } from "../extensions/index.ts";
 import type { ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
+import { deniedLines } from "./denied.ts";
+import { allDenied } from "./denied-here.ts";
 import { type Figures, figuresJson, figuresOf, figuresTable } from "./figures.ts";
 import { type AgentAnswer, healthJson, healthText } from "./health.ts";
 import { askAgent } from "./socket.ts";
@@ -33,8 +36,10 @@ export async function agentSection(
   io: Io,
   full: boolean,
 ): Promise<AgentSection> {
-  const answer = await askStatus(io);
+  const told = await askStatus(io);
   const needed = anyNeedsAgent(states);
+  const alive = states.filter((state) => state.alive && state.visible);
+  const answer = told && { ...told, denied: allDenied(await bridge(), alive, told.denied) };
   if (needed && !answer) {
     const rules = extensions.flatMap(({ agent }) => agent?.rules ?? []).join(" and ");
     io.messages.warn(`the agent does not run, so ${rules} have no effect; \`tcpx agent --start\` starts it`);
@@ -42,6 +47,7 @@ export async function agentSection(
   const figures: Figures[] = figuresOf(states, answer);
   const parts = [
     ...(full && (answer || needed) ? [healthText(answer)] : []),
+    ...(!full && answer && answer.denied.length > 0 ? [deniedLines(answer.denied).join("\n")] : []),
     ...(answer && figures.length > 0 ? [figuresTable(figures, full)] : []),
   ];
   return { json: { agent: healthJson(answer), ack_rules: figuresJson(figures) }, text: parts.join("\n\n") };

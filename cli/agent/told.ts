@@ -8,6 +8,8 @@ import { type Change, isChange } from "../policy/change.ts";
 import type { Rule } from "../policy/rule.ts";
 import type { Scope } from "../system/host.ts";
 import { namespaceOf, pidsBelow } from "../system/netns.ts";
+import { deniedLines } from "./denied.ts";
+import { allDenied } from "./denied-here.ts";
 import { type AgentAnswer, healthJson } from "./health.ts";
 import { notifyAgent, ownNetns } from "./notify.ts";
 import type { AgentRequest } from "./socket.ts";
@@ -55,6 +57,10 @@ function netnsOf(changes: readonly ScopeChange[]): AgentRequest["netns"] {
   return undefined;
 }
 
+/** Where the rules of a change are in force, and which. */
+const placesOf = (changes: readonly ScopeChange[]) =>
+  changes.map(({ scope, change }) => ({ ...scope, rules: [...change.added, ...change.unchanged] }));
+
 /** Does the agent do what the rules that are now in force want? */
 function isDone(answer: AgentAnswer, { scope, change }: ScopeChange): boolean {
   const rules = [...change.added, ...change.unchanged];
@@ -80,7 +86,8 @@ export async function toldAgent(
   const concerned = wanted || ended;
   if (!all.some(isChange) && !wanted) return undefined;
   try {
-    const answer = await notifyAgent(lib, netnsOf(changes));
+    const told = await notifyAgent(lib, netnsOf(changes));
+    const answer = told && { ...told, denied: allDenied(lib, placesOf(changes), told.denied) };
     for (const problem of answer?.problems ?? []) io.messages.warn(`the agent: ${problem}`);
     for (const { scope } of changes) {
       if (!answer?.unseen.includes(String(scope.id))) continue;
@@ -88,6 +95,7 @@ export async function toldAgent(
         `the agent, pid ${answer.pid}, cannot see cgroup ${scope.name}: it was started in a container; end it there with \`tcpx agent --stop\``,
       );
     }
+    if (wanted) for (const line of deniedLines(answer?.denied ?? [])) io.messages.warn(line);
     const failed = answer !== undefined && !changes.every((change) => isDone(answer, change));
     return answer || concerned ? { json: healthJson(answer), failed } : undefined;
   } catch (error) {

@@ -80,8 +80,11 @@ export const symbols = {
   tcpx_agent_at_once: { args: [u64, u32], returns: i32 }, // void *agent, unsigned mark_bits
   tcpx_agent_serve: { args: [u64, ptr], returns: i32 }, // void *agent, const char *netns_path
   tcpx_agent_reason: { args: [u64, ptr, i32], returns: i32 }, // void *agent, char *out, int cap
+  tcpx_agent_denied: { args: [u64, ptr, i32], returns: i32 }, // void *agent, char *out, int cap
   tcpx_agent_stats: { args: [u64, ptr], returns: i32 }, // void *agent, struct tcpx_agent_stats *
   tcpx_agent_stop: { args: [u64], returns: i32 },
+  tcpx_held_path: { args: [ptr, i32], returns: i32 }, // char *why, int cap
+  tcpx_ipsec_policies: { args: [], returns: i32 },
   tcpx_routes_sweep: { args: [], returns: i32 },
   tcpx_routes_check: { args: [u32, ptr, i32], returns: i32 }, // unsigned mark_bits, char *why, int cap
 } as const;

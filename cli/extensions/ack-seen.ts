@@ -107,7 +107,7 @@ export const ackSeen: Seen = {
   help: {
     status: {
       note:
-        "ACKs of ack rules: passed, with the reasons; dropped = held back for a later one; flushed = of these, sent " +
+        "ACKs of ack rules: passed, with the reasons (path: later it might leave another way); dropped = held back for a later one; flushed = of these, sent " +
         "by the agent when their time came.",
     },
   },

@@ -125,7 +125,8 @@ const set: RuleVerb = {
   ],
   directionNote:
     "One of --every and --delay is needed. Linux delays an ACK for 2 ticks at the least (8 ms at CONFIG_HZ=250), " +
-    "rtt/K too; thinned ones may wait for less. When the agent ends, ACKs are the kernel's own again.",
+    "rtt/K too; thinned ones may wait for less. When the agent ends, ACKs are the kernel's own again. Nothing is held " +
+    "where a held ACK might leave another way, such as with several uplinks: the command and `tcpx status` say so.",
   draft(args) {
     const exempt = exempted("local", args, Object.keys(setSchema.entries));
     if (exempt) return exempt;

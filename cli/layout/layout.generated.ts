@@ -201,6 +201,9 @@ export const ServedFlag = {
   USED: 4,
   NO_ROUTES: 8,
   DECLINED: 16,
+  PASS: 32,
+  MARKS: 64,
+  IPSEC: 128,
 } as const;
 
 export const Silence = {
@@ -238,9 +241,10 @@ export const ThinCounter = {
   SMALL: 7,
   WINDOW: 8,
   UNSERVED: 9,
-  DROPPED: 10,
-  FLUSHED: 11,
-  COUNT: 12,
+  PATH: 10,
+  DROPPED: 11,
+  FLUSHED: 12,
+  COUNT: 13,
 } as const;
 
 export const ThinEvent = {
@@ -730,9 +734,9 @@ export const structs = {
     },
   },
   tcpx_thin_counters: {
-    size: 96,
+    size: 104,
     fields: {
-      count: { offset: 0, type: "u64", dims: [12] },
+      count: { offset: 0, type: "u64", dims: [13] },
     },
   },
   tcpx_uto_conn: {

@@ -17,6 +17,7 @@ enum tcpx_thin_counter {
 	TCPX_THIN_SMALL,     /* went: the last segment was not full-sized */
 	TCPX_THIN_WINDOW,    /* went: opens half of the receive window */
 	TCPX_THIN_UNSERVED,  /* went: could not be sent later (NAT, namespace, table full) */
+	TCPX_THIN_PATH,	     /* went: a copy might take another path, see thin_path.bpf.h */
 	TCPX_THIN_DROPPED,   /* held back */
 	TCPX_THIN_FLUSHED,   /* held back, and handed to the agent when its time came */
 	TCPX_THIN_COUNT,
@@ -30,9 +31,13 @@ struct tcpx_thin_counters {
 enum tcpx_served_flag {
 	TCPX_SERVED_FLUSH = 1,	   /* sends held ACKs: the thinner may hold them back */
 	TCPX_SERVED_ROUTES = 2,	   /* keeps routes for acknowledging at once */
-	TCPX_SERVED_USED = 4,	   /* by the thinner: something was held since this was cleared */
+	TCPX_SERVED_USED = 4,	   /* by the thinner: it was looked at since this was cleared */
 	TCPX_SERVED_NO_ROUTES = 8, /* the routing there cannot carry them: do not wait */
 	TCPX_SERVED_DECLINED = 16, /* nothing, and it need not be asked again */
+	TCPX_SERVED_PASS = 32,	   /* its routing might lead a held ACK elsewhere: hold nothing */
+	TCPX_SERVED_MARKS = 64,	   /* its routing looks at the mark */
+	TCPX_SERVED_IPSEC =
+		128, /* by the thinner: IPsec policies were met since this was cleared */
 };
 
 /* Value of the map `served`; the key is the inode number of the namespace. */

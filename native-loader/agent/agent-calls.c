@@ -6,6 +6,8 @@
 
 #include "agent-internal.h"
 #include "find-netns.h"
+#include "held-judge.h"
+#include "held-path.h"
 #include "routes.h"
 
 int tcpx_agent_at_once(void *agent, unsigned int mark_bits)
@@ -73,6 +75,38 @@ int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out)
 		.turned_away = a->turned_away,
 	};
 	return 0;
+}
+
+int tcpx_agent_denied(void *agent, char *out, int cap)
+{
+	struct agent *a = agent;
+
+	return a && out && cap > 0 ? served_denied(&a->served, out, cap) : -EINVAL;
+}
+
+int tcpx_held_path(char *why, int cap)
+{
+	struct held_path *path;
+	int err;
+
+	if (!why || cap < 1)
+		return -EINVAL;
+	*why = 0;
+	if (!netns_is_own())
+		return -EPERM;
+	err = held_path_open(&path);
+	if (err)
+		return err;
+	if (*held_path_why(path))
+		err = -EOPNOTSUPP;
+	snprintf(why, (size_t)cap, "%s", held_path_why(path));
+	held_path_close(path);
+	return err;
+}
+
+int tcpx_ipsec_policies(void)
+{
+	return held_ipsec();
 }
 
 int tcpx_routes_check(unsigned int mark_bits, char *why, int cap)

@@ -41,9 +41,20 @@ TCPX_API int tcpx_agent_at_once(void *agent, unsigned int mark_bits);
 TCPX_API int tcpx_agent_serve(void *agent, const char *netns_path);
 /* Why routing could last not carry ACKs at once; returns its length, 0: it always could. */
 TCPX_API int tcpx_agent_reason(void *agent, char *out, int cap);
+/* What the agent does not do in namespaces that it serves, and why: lines "INODE WHAT REASON",
+ * where WHAT is "thinned". Their length; whole lines only, as many as there is room for.
+ */
+TCPX_API int tcpx_agent_denied(void *agent, char *out, int cap);
 TCPX_API int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out);
 /* Ends and joins the threads, empties `served`, removes rules and tables; the handle is gone. */
 TCPX_API int tcpx_agent_stop(void *agent);
+/* Would held ACKs leave the calling thread's network namespace as the connections' own do?
+ * -EOPNOTSUPP: routing may lead them elsewhere, and why, as one line; -EPERM: it belongs to another
+ * user namespace, so that nothing is held there. Changes nothing.
+ */
+TCPX_API int tcpx_held_path(char *why, int cap);
+/* IPsec policies for what the calling thread's network namespace sends: their number, or -errno. */
+TCPX_API int tcpx_ipsec_policies(void);
 /* Removes what an agent and its guard, both killed, have left in the network namespace of the
  * calling thread: the number of rules and routes. -EPERM: it belongs to another user namespace, so
  * no agent was there. Not while an agent serves it.

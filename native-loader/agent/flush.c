@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "flush.h"
@@ -17,19 +18,28 @@
 #define TCP_HEADER 20
 #define TCP_OFFSET 12 /* of the header's length, in its upper half, in words */
 #define TCP_CHECKSUM 16
+#ifndef IPV6_FREEBIND
+#define IPV6_FREEBIND 78
+#endif
 
 int flush_open(struct flush *f)
 {
 	int err;
 
+	static const int one = 1;
+
 	/* IPPROTO_RAW: the headers are ours, and nothing is received. */
 	f->v4 = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
 	f->v6 = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
-	if (f->v4 >= 0 && (f->v6 >= 0 || errno == EAFNOSUPPORT))
-		return 0;
-	err = -errno;
-	flush_close(f);
-	return err;
+	if (f->v4 < 0 || (f->v6 < 0 && errno != EAFNOSUPPORT)) {
+		err = -errno;
+		flush_close(f);
+		return err;
+	}
+	/* routes are looked up with the source, be it the host's or not; IPv4 needs no word */
+	if (f->v6 >= 0)
+		syscall(SYS_setsockopt, f->v6, IPPROTO_IPV6, IPV6_FREEBIND, &one, sizeof(one));
+	return 0;
 }
 
 void flush_close(struct flush *f)

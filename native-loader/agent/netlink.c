@@ -46,9 +46,9 @@ static int prepare(int fd)
 	return 0;
 }
 
-int nl_open(void)
+int nl_open_of(int protocol)
 {
-	int fd = (int)syscall(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	int fd = (int)syscall(SYS_socket, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
 	int err;
 
 	if (fd < 0)
@@ -58,6 +58,11 @@ int nl_open(void)
 		return fd;
 	close(fd);
 	return err;
+}
+
+int nl_open(void)
+{
+	return nl_open_of(NETLINK_ROUTE);
 }
 
 int nl_put(struct nl_request *m, int type, const void *data, size_t len)
@@ -235,6 +240,21 @@ int nl_dump_rules(int fd, int family, nl_each each, void *context)
 	} ask = {
 		.h = {.nlmsg_len = sizeof(ask), .nlmsg_type = RTM_GETRULE},
 		.r = {.family = (unsigned char)family},
+	};
+
+	ask.h.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	ask.h.nlmsg_seq = nl_sequence(1);
+	return nl_dump(fd, &ask.h, each, context);
+}
+
+int nl_dump_all_routes(int fd, int family, int type, nl_each each, void *context)
+{
+	struct {
+		struct nlmsghdr h;
+		struct rtmsg r;
+	} ask = {
+		.h = {.nlmsg_len = sizeof(ask), .nlmsg_type = RTM_GETROUTE},
+		.r = {.rtm_family = (unsigned char)family, .rtm_type = (unsigned char)type},
 	};
 
 	ask.h.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;

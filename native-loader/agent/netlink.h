@@ -30,6 +30,8 @@ struct nl_request {
  * waits longer than NL_WAIT_S for an answer.
  */
 int nl_open(void);
+/* The same of another protocol than NETLINK_ROUTE. */
+int nl_open_of(int protocol);
 #define NL_WAIT_S 5
 #define NL_WHOLE_S 30 /* a whole dump, or the answers to a batch, take so long at most */
 /* Appends an attribute; 0, or -EMSGSIZE when it does not fit into NL_MESSAGE. */
@@ -65,6 +67,8 @@ int nl_dump(int fd, const struct nlmsghdr *request, nl_each each, void *context)
 /* The routes of a table. 0 too when the kernel has no such table. */
 int nl_dump_routes(int fd, int family, uint32_t table, nl_each each, void *context);
 int nl_dump_rules(int fd, int family, nl_each each, void *context);
+/* Routes of all tables whose type is this one, without what the kernel has cached. */
+int nl_dump_all_routes(int fd, int family, int type, nl_each each, void *context);
 
 /* Many requests in few system calls; the kernel answers only those that fail, and the last. */
 struct nl_batch {

@@ -11,30 +11,34 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "held-path.h"
 #include "routes.h"
 #include "served-netns.h"
 
 #define OTHERS_MOST 2048 /* that are remembered as not served */
 
-uint64_t now_ns(void)
+/* What the thinner has noted in an entry that is about to be written anew. */
+static void take_notes(struct namespace *n, uint32_t flags)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
+	if (flags & TCPX_SERVED_USED)
+		n->used = true;
+	if (flags & TCPX_SERVED_IPSEC)
+		n->ipsec_ns = now_ns();
 }
 
 static void publish(struct served *s, struct namespace *n, uint32_t flags)
 {
-	struct tcpx_served value = {.flags = flags};
+	struct tcpx_served value = {.flags = flags}, before = {0};
 
 	if (n->routes && flags & TCPX_SERVED_ROUTES)
 		value.mark_bits = routes_bits_standing(n->routes);
 	n->flags = flags;
 	pthread_mutex_lock(&s->lock); /* the flusher may be changing it */
+	if (!bpf_map_lookup_elem(s->map_fd, &n->inode, &before))
+		take_notes(n, before.flags);
+	snprintf(n->pass, sizeof(n->pass), "%s", n->path ? held_path_why(n->path) : "");
 	if (flags)
 		bpf_map_update_elem(s->map_fd, &n->inode, &value, BPF_ANY);
 	else
@@ -44,13 +48,23 @@ static void publish(struct served *s, struct namespace *n, uint32_t flags)
 
 static uint32_t flags_of(const struct namespace *n)
 {
-	uint32_t flags = n->open ? TCPX_SERVED_FLUSH : 0;
+	uint32_t flags = 0;
 
+	if (n->open && n->path)
+		flags |= *held_path_why(n->path) ? TCPX_SERVED_PASS : TCPX_SERVED_FLUSH;
+	if (n->path && held_path_marks(n->path))
+		flags |= TCPX_SERVED_MARKS;
 	if (n->routes)
 		flags |= TCPX_SERVED_ROUTES;
 	if (n->refused || (n->routes && !routes_bits_standing(n->routes)))
 		flags |= TCPX_SERVED_NO_ROUTES;
 	return flags;
+}
+
+bool netns_is_told_wrong(const struct namespace *n)
+{
+	return flags_of(n) != n->flags ||
+	       (n->path && strncmp(n->pass, held_path_why(n->path), sizeof(n->pass) - 1));
 }
 
 void netns_publish(struct served *s, struct namespace *n)
@@ -155,7 +169,7 @@ void netns_forget(struct served *s, struct namespace *n)
 	pthread_mutex_unlock(&s->lock);
 	netns_drop_routes(s, n, false);
 	if (n->open)
-		flush_close(&n->flush);
+		netns_close_flush(s, n);
 	close(n->fd);
 	s->count--;
 	free(n);
@@ -202,6 +216,19 @@ static int open_routes(struct served *s, struct namespace *n)
 	return netns_check(s, err);
 }
 
+static int open_path(struct served *s, struct namespace *n)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.ptr = n};
+	int err = held_path_open(&n->path);
+
+	if (!err && epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, held_path_fd(n->path), &event)) {
+		err = -errno;
+		held_path_close(n->path);
+		n->path = NULL;
+	}
+	return err;
+}
+
 static int open_flush(struct served *s, struct namespace *n)
 {
 	struct flush flush;
@@ -209,6 +236,11 @@ static int open_flush(struct served *s, struct namespace *n)
 
 	if (err)
 		return err;
+	err = open_path(s, n);
+	if (err) {
+		flush_close(&flush);
+		return err;
+	}
 	pthread_mutex_lock(&s->lock);
 	n->flush = flush;
 	n->open = true;
@@ -220,9 +252,14 @@ void netns_close_flush(struct served *s, struct namespace *n)
 {
 	pthread_mutex_lock(&s->lock);
 	flush_close(&n->flush);
-	n->open = false;
+	n->open = n->closing = false;
+	n->pass[0] = 0;
 	pthread_mutex_unlock(&s->lock);
 	n->flush_ns = 0;
+	/* explicitly, as of routes */
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, held_path_fd(n->path), NULL);
+	held_path_close(n->path);
+	n->path = NULL;
 }
 
 int netns_equip(struct served *s, struct namespace *n)
@@ -239,8 +276,11 @@ int netns_equip(struct served *s, struct namespace *n)
 		route_err = route ? open_routes(s, n) : 0;
 		come_home(s, n);
 	}
-	if (n->open && !(n->flags & TCPX_SERVED_FLUSH))
-		n->flush_ns = now_ns() + IDLE_NS;
+	if (n->open && (n->closing || !n->flush_ns)) {
+		n->closing = false;
+		n->thinned_ns = now_ns();
+		n->flush_ns = n->thinned_ns + IDLE_NS;
+	}
 	netns_publish(s, n);
 	return err ? err : route_err;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "find-netns.h"
+#include "held-path.h"
 #include "routes.h"
 #include "served-netns.h"
 
@@ -17,7 +18,7 @@
 #define BEFORES 4096
 #define SERVED_MOST 1024
 #define SERVED_LEAST 16
-#define FDS_EACH 12    /* descriptors of a served namespace, and some to spare */
+#define FDS_EACH 14    /* descriptors of a served namespace, and some to spare */
 #define FDS_OTHER 128  /* of the rest of the process */
 #define SEARCH_PAUSE 9 /* times as long as the last one took, before the next */
 #define SCAN_NS (60 * SECOND)
@@ -231,10 +232,22 @@ int served_flush(struct served *s, const struct tcpx_held *held)
 	return err;
 }
 
+/* ACKs that are held at this moment still go out, and no others are held where that may be wrong.
+ */
+static void follow_path(struct served *s, struct namespace *n)
+{
+	held_path_handle(n->path);
+	if (!n->closing && netns_is_told_wrong(n))
+		netns_publish(s, n);
+}
+
 int served_follow(struct served *s, struct namespace *n)
 {
-	int err = n->routes ? judge(s, n, routes_handle(n->routes)) : 0;
+	int err;
 
+	if (n->path)
+		follow_path(s, n);
+	err = n->routes ? judge(s, n, routes_handle(n->routes)) : 0;
 	/* after changes, too: the guard of an agent before us may have taken our entry back */
 	if (err)
 		netns_publish(s, n);
@@ -244,21 +257,20 @@ int served_follow(struct served *s, struct namespace *n)
 /* In two steps: first the thinner learns that nobody sends here, then the sockets go. */
 static void look_after_flush(struct served *s, struct namespace *n, uint64_t now)
 {
-	struct tcpx_served value = {0};
-
-	if (!(n->flags & TCPX_SERVED_FLUSH)) {
+	if (n->closing) {
 		netns_close_flush(s, n);
 		return;
 	}
-	bpf_map_lookup_elem(s->map_fd, &n->inode, &value);
-	if (n->used || value.flags & TCPX_SERVED_USED) {
-		n->used = false;
-		n->flush_ns = now + IDLE_NS;
-		netns_publish(s, n);
+	netns_publish(s, n); /* which takes the thinner's notes */
+	if (n->used)
+		n->thinned_ns = now;
+	n->used = false;
+	n->flush_ns = now + IDLE_NS;
+	if (now < n->thinned_ns + (n->flags & TCPX_SERVED_PASS ? PASS_NS : IDLE_NS))
 		return;
-	}
+	n->closing = true;
 	n->flush_ns = now + GRACE_NS;
-	netns_publish_without(s, n, TCPX_SERVED_FLUSH);
+	netns_publish_without(s, n, TCPX_SERVED_FLUSH | TCPX_SERVED_PASS);
 }
 
 /* Our sockets keep a namespace alive that nobody else may need any more. */
@@ -288,6 +300,8 @@ static bool is_due(uint64_t at, uint64_t now)
 
 static void look_after(struct served *s, struct namespace *n, uint64_t now)
 {
+	if (n->path && is_due(held_path_due(n->path), now))
+		follow_path(s, n);
 	if (is_due(n->flush_ns, now))
 		look_after_flush(s, n, now);
 	if (is_due(n->routes_ns, now))
@@ -364,8 +378,10 @@ int served_tick(struct served *s)
 		next = n->next;
 		first = sooner(look_after_declined(s, n, now), first);
 	}
-	for (n = s->first; n; n = n->next)
+	for (n = s->first; n; n = n->next) {
 		first = sooner(n->flush_ns, sooner(n->routes_ns, first));
+		first = sooner(n->path ? held_path_due(n->path) : 0, first);
+	}
 	first = sooner(s->scan_ns, sooner(s->wanteds ? s->search_ns : 0, first));
 	if (!first)
 		return -1;

@@ -12,6 +12,7 @@
 #include "find-netns.h"
 #include "flush.h"
 
+struct held_path;
 struct routes;
 
 /* One that is served, or that is known not to be. */
@@ -19,26 +20,31 @@ struct namespace
 {
 	struct namespace *next;
 	struct flush flush;
-	struct routes *routes; /* NULL: none */
-	uint64_t flush_ns;     /* when to see whether the raw sockets are in use; 0: never */
-	uint64_t routes_ns;    /* the same of the routes */
-	uint64_t used_ns;      /* when a TCP socket was last seen there */
-	uint64_t known_ns;     /* when it was declined */
+	struct held_path *path; /* NULL: not looked at, and no raw sockets */
+	struct routes *routes;	/* NULL: none */
+	uint64_t flush_ns;	/* when to see whether the raw sockets are in use; 0: never */
+	uint64_t routes_ns;	/* the same of the routes */
+	uint64_t thinned_ns;	/* when an ACK was last held there, or could have been */
+	uint64_t ipsec_ns;	/* and when IPsec policies were last met; 0: never */
+	uint64_t used_ns;	/* when a TCP socket was last seen there */
+	uint64_t known_ns;	/* when it was declined */
 	uint32_t inode;
 	int fd;		     /* -1: declined */
 	int err;	     /* why */
 	uint32_t flags;	     /* enum tcpx_served_flag, as in the map */
 	unsigned int unseen; /* scans of /proc in a row that have not met it */
 	bool open;	     /* raw sockets */
+	bool closing;	     /* they are about to go */
 	_Atomic bool used;   /* since they were last looked after */
 	bool refused;	     /* its routing cannot carry ACKs at once */
+	char pass[160];	     /* why nothing is held there; for all threads, with the lock */
 };
 
 struct served {
 	struct namespace *first;    /* served */
 	struct namespace *declined; /* the flusher does not see these */
 	pthread_mutex_t
-		lock; /* `first`, sockets, map: one thread changes them, another one sends */
+		lock; /* `first`, sockets, map, `pass`: one thread changes them, others read */
 	int map_fd;
 	int epoll_fd;	   /* gets the routes' descriptors, with the namespace as the data */
 	int home_fd;	   /* the thread's own namespace */
@@ -68,8 +74,12 @@ void served_want(struct served *s, uint32_t inode);
 /* -EPERM: it belongs to another user namespace; -EUSERS: as many as can be are served. */
 int served_path(struct served *s, const char *path);
 int served_at_once(struct served *s, unsigned int mark_bits);
-/* The only one that another thread may call. */
+/* Another thread may call these two. */
 int served_flush(struct served *s, const struct tcpx_held *held);
+/* What namespaces are denied, and why, as lines "INODE thinned REASON": their length, as many as
+ * there is room for.
+ */
+int served_denied(struct served *s, char *out, int cap);
 /* Reads what changed: the number of changes, or -errno; routes.c recovers by itself. */
 int served_follow(struct served *s, struct namespace *n);
 /* Searches for what is wanted, and closes what was idle. Returns milliseconds until it has to be

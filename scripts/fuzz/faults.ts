@@ -82,6 +82,34 @@ export const FAULTS: Record<string, Fault> = {
     target: "answers",
     edits: [["agent/netlink.c", "at + RTA_SPACE(len) > NL_MESSAGE", "0"]],
   },
+  "routing is told by anybody": {
+    target: "held",
+    edits: [["agent/netlink.c", "from.nl_family != AF_NETLINK || from.nl_pid)", "0)"]],
+  },
+  "a next hop of which there is less than its head is counted": {
+    target: "held",
+    edits: [["agent/held-judge.c", "left >= (int)sizeof(*leg) && RTNH_OK(leg, left)", "left > 0"]],
+  },
+  "an address shorter than its family's is told": {
+    target: "held",
+    edits: [["agent/held-judge.c", "dst && RTA_PAYLOAD(dst) >= n", "dst"]],
+  },
+  "more groups of next hops than there is room for are kept": {
+    target: "held",
+    edits: [["agent/held-judge.c", "if (g->n < GROUPS_MOST)", "if (1)"]],
+  },
+  "a rule is shorter than its head": {
+    target: "held",
+    edits: [["agent/held-judge.c", "h->nlmsg_len < NLMSG_LENGTH(sizeof(*r)) ||", ""]],
+  },
+  "a count of policies is shorter than its numbers": {
+    target: "held",
+    edits: [["agent/held-ipsec.c", "|| RTA_PAYLOAD(a[XFRMA_SPD_INFO]) < sizeof(info)", ""]],
+  },
+  "news of routing that are lost are read without an end": {
+    target: "held",
+    edits: [["agent/held-path.c", "i < (p->lost ? READS_LOST : READS)", "i < READS || p->lost"]],
+  },
   "a held packet is sent whatever length its header says": {
     target: "agent",
     edits: [["agent/flush.c", "held->len == claimed(", "claimed("]],

@@ -14,6 +14,7 @@ export interface Target {
 
 const HOST = ["host", "input", "messages", "netlink", "poison", "sent", "failed"];
 const ROUTES = "route[-s]?.*|netlink.*|guard-.*";
+const HELD = "held-.*|monotonic";
 
 export const TARGETS: Record<string, Target> = {
   answers: {
@@ -28,9 +29,15 @@ export const TARGETS: Record<string, Target> = {
     runs: 5_000,
     about: "notifications of routes, rules and devices",
   },
+  held: {
+    harness: HOST,
+    bridge: new RegExp(`^(${ROUTES}|${HELD})$`),
+    runs: 5_000,
+    about: "routing that held ACKs would meet, and IPsec policies",
+  },
   agent: {
     harness: [...HOST, "agent-host", "packet", "bpf"],
-    bridge: new RegExp(`^(${ROUTES}|agent.*|flush.*|served.*|find-netns)$`),
+    bridge: new RegExp(`^(${ROUTES}|agent.*|flush.*|served.*|find-netns|${HELD})$`),
     runs: 5_000,
     about: "records of both ring buffers, held ACKs, namespaces, sockstat",
   },

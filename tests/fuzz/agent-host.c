@@ -17,7 +17,7 @@
 #define OWNER_DEV 5
 #define OWNER 77
 #define SERVED_AT_ONCE 20
-#define FDS_EACH 12 /* as in served.c */
+#define FDS_EACH 14 /* as in served.c */
 #define FDS_OTHER 128
 #define TEXT_MOST 700 /* more than the agent has room for */
 #define PIPE_MOST 256
@@ -77,10 +77,10 @@ void *host_routes_of(struct agent *a, uint8_t n)
 	unsigned int have = 0;
 
 	for (struct namespace *s = a->served.first; s; s = s->next)
-		have += s->routes != NULL;
+		have += s->routes || s->path;
 	n = have ? n % have : 0;
 	for (struct namespace *s = a->served.first; s; s = s->next) {
-		if (s->routes && !n--)
+		if ((s->routes || s->path) && !n--)
 			return s;
 	}
 	return NULL;

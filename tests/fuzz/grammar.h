@@ -42,6 +42,7 @@ enum message {
 	ADDRESS, /* nothing */
 	VERDICT, /* number(u16) errno: NLMSG_ERROR of the number-th request that was sent last */
 	END,	 /* errno: NLMSG_DONE */
+	OBJECT,	 /* n {attribute}: a next hop, or a group of them */
 	RAW,	 /* type(u16) n bytes */
 	MESSAGES,
 };
@@ -86,6 +87,14 @@ enum call {
 	SET6,	/* mask */
 };
 
+/* What held.c does, up to eight times. */
+enum step {
+	HANDLE,
+	COUNT_POLICIES,
+	WAIT, /* seconds */
+	STEPS,
+};
+
 /* What the agent is woken up for (agent.c). */
 enum event {
 	ENDS,	 /* and the input with it */
@@ -93,7 +102,7 @@ enum event {
 	HELD,	 /* size packet: a record of the other one */
 	WANTED,	 /* size namespace */
 	PIPE,	 /* n: bytes of what the flusher wants, to be read at once */
-	FOLLOW,	 /* n: routes of the n-th namespace changed */
+	FOLLOW,	 /* n: routing of the n-th namespace changed */
 	TICK,	 /* seconds */
 	BITS,	 /* mark bits */
 	PATH,	 /* namespace */

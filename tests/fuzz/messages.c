@@ -2,6 +2,7 @@
 /* The messages of a script, as bytes. */
 #include <linux/fib_rules.h>
 #include <linux/netlink.h>
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
 
@@ -232,6 +233,11 @@ static void add_body(struct text *t, struct nlmsghdr *h, const struct asked *ask
 	case END:
 		h->nlmsg_type = NLMSG_DONE;
 		add_error(t, twists);
+		break;
+	case OBJECT:
+		h->nlmsg_type = gone ? RTM_DELNEXTHOP : RTM_NEWNEXTHOP;
+		add(t, sizeof(struct nhmsg));
+		add_attributes(t, 0);
 		break;
 	default:
 		h->nlmsg_type = input_u16();

@@ -50,7 +50,8 @@ long netlink_sent(int fd, const void *sent, size_t n)
 
 	sent_judge(sent, n);
 	a->first = h->nlmsg_seq;
-	a->dump = h->nlmsg_type == RTM_GETROUTE || h->nlmsg_type == RTM_GETRULE;
+	a->dump = h->nlmsg_type == RTM_GETROUTE || h->nlmsg_type == RTM_GETRULE ||
+		  h->nlmsg_type == RTM_GETNEXTHOP;
 	a->family = *(const uint8_t *)NLMSG_DATA(h);
 	for (long left = (long)n; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
 		a->last = h->nlmsg_seq;

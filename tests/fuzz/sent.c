@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* Whatever the bridge was told, what it sends to the kernel is well-formed and about its own. */
 #include <linux/fib_rules.h>
+#include <linux/xfrm.h>
 #include <sys/socket.h>
 
 #include "../../native-loader/agent/netlink.h"
@@ -74,8 +75,11 @@ static void one(const struct nlmsghdr *h)
 	case RTM_DELRULE:
 		rule(h);
 		break;
+	case XFRM_MSG_GETSPDINFO:
+		break;
 	case RTM_GETROUTE:
 	case RTM_GETRULE:
+	case RTM_GETNEXTHOP:
 		require((h->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP, "a question without dump");
 		break;
 	default:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The thread of the bridge that sends held ACKs and serves namespaces, started by this process itself.
+import { type Denied, parseDenied } from "../../cli/agent/denied.ts";
 import { type Bridge, cstr, unwrap } from "../../cli/bridge/bridge.ts";
 
 export class Agent {
@@ -23,6 +24,13 @@ export class Agent {
   /** Returns when the routes of every served namespace are copied. */
   atOnce(markBits: number): void {
     unwrap("at once", this.lib.tcpx_agent_at_once(this.handle, markBits));
+  }
+
+  /** What it does not do, and where. */
+  denied(): Denied[] {
+    const text = new Uint8Array(8192);
+    const length = unwrap("denied", this.lib.tcpx_agent_denied(this.handle, text, text.length));
+    return parseDenied(new TextDecoder().decode(text.subarray(0, length)));
   }
 
   stats() {

@@ -6,6 +6,7 @@
 import { openSync, statSync } from "node:fs";
 import { Thinner } from "../../cli/agent/thinner.ts";
 import { bridge } from "../../cli/bridge/bridge.ts";
+import { ThinCounter } from "../../cli/layout/layout.generated.ts";
 import { Agent } from "./agent-thread.ts";
 import { setStrategy } from "./thinner-lab.ts";
 
@@ -18,7 +19,7 @@ console.log("attached");
 for await (const line of console) {
   const [pid, fd, every, delay] = line.split(" ").map(Number) as [number, number, number, number];
   if (line === "stats") {
-    const dropped = thinner.counters().get(1)?.[10] ?? 0;
+    const dropped = thinner.counters().get(1)?.[ThinCounter.DROPPED] ?? 0;
     console.log(JSON.stringify({ dropped, ...agent.stats() }));
     continue;
   }

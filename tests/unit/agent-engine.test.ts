@@ -55,6 +55,7 @@ function create(world: Partial<World> = {}) {
           if (w.routeError) throw new Error(w.routeError);
         },
         stats: () => ({ ...NO_STATS, flushed: 9 }),
+        denied: () => [],
         stop: () => void log.push("-thread"),
       };
     },

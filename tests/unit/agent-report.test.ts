@@ -39,6 +39,7 @@ const answer: AgentAnswer = {
   },
   counters: [],
   problems: [],
+  denied: [],
 };
 
 describe("health", () => {
@@ -109,12 +110,12 @@ describe("figures", () => {
       cgroup: "/a",
       extension: "ack",
       every: 8,
-      counters: { dropped: 10, flushed: 11, reasons: { time: 2 } },
+      counters: { dropped: 11, flushed: 12, reasons: { time: 2 } },
     });
     const lines = figuresTable(figures, true).split("\n");
     expect(lines[0]).toMatch(/^ACKS +PASSED +DROPPED +FLUSHED +PASSED BECAUSE +SCOPE$/);
     expect(lines[1]).toMatch(
-      /^local every 8 --to 10.0.0.0\/8 +45 +10 +11 +unserved 9, window 8, small 7.* +\/a$/,
+      /^local every 8 --to 10.0.0.0\/8 +55 +11 +12 +path 10, unserved 9, window 8, small 7.* +\/a$/,
     );
     expect(lines).toHaveLength(2);
     expect(figuresTable(figures, false)).not.toContain("unserved");

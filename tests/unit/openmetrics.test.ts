@@ -131,6 +131,7 @@ const answer: AgentAnswer = {
   },
   counters: [[ruleId(9n, rule), Array.from({ length: ThinCounter.COUNT }, (_, i) => i * 10)]],
   problems: [],
+  denied: [],
 };
 
 describe("families", () => {
