@@ -4,6 +4,7 @@
  * ACKs back that carry no news the sender needs yet. A held ACK is sent by the agent when its time
  * comes, unless a later segment has made it needless.
  */
+#include "thin_rewritten.bpf.h"
 #include "thin_hold.bpf.h"
 #include "thin_judge.bpf.h"
 #include "thin_path.bpf.h"
@@ -18,6 +19,7 @@ static __always_inline __u32 thin_drop(struct __sk_buff *skb, struct bpf_sock *s
 	struct tcpx_held copy = {
 		.event = TCPX_THIN_EVENT_HELD,
 		.netns = netns,
+		.cookie = bpf_get_socket_cookie(skb),
 		.mark = skb->mark,
 		.bound_if = sk->bound_dev_if,
 		.ifindex = skb->ifindex,
@@ -35,7 +37,8 @@ static __always_inline __u32 thin_drop(struct __sk_buff *skb, struct bpf_sock *s
 			thin_want(flow, netns, now);
 		return TCPX_THIN_UNSERVED;
 	}
-	if (!thin_is_own(skb, sk, seg) || (reader_stalled && thin_reader_stalled(now)))
+	if (!thin_is_own(skb, sk, seg) || thin_is_rewritten(skb, seg, tp) ||
+	    (reader_stalled && thin_reader_stalled(now)))
 		return TCPX_THIN_UNSERVED;
 	if (!thin_copy(skb, copy.packet, len))
 		return TCPX_THIN_UNSERVED;
@@ -106,8 +109,12 @@ SEC("cgroup_skb/egress") int ack_egress(struct __sk_buff *skb)
 	if (!sk)
 		return 1;
 	ack = thin_strategy(sk);
-	if (!ack || !thin_parse(skb, &seg))
+	if (!ack || !thin_parse(skb, &seg)) {
+		flow = bpf_sk_storage_get(&flows, sk, NULL, 0);
+		if (flow && flow->holding) /* from before the rule went, or IP options came */
+			thin_forget(skb, flow, false);
 		return 1;
+	}
 	flow = bpf_sk_storage_get(&flows, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!flow || !tp)

@@ -10,12 +10,15 @@
 #endif
 
 /* Its rules, those that no inner scope has taken. Returns whether there is one. */
-static __always_inline bool claim_kind(const struct tcpx_hits *hits, struct tcpx_conn *conn,
-				       struct tcpx_rules *rules, const struct tcpx_extension *x,
-				       __u32 ext, __u32 kind)
+static __always_inline bool claim_kind(const struct tcpx_hits *hits, enum tcpx_direction direction,
+				       struct tcpx_conn *conn, struct tcpx_rules *rules,
+				       const struct tcpx_extension *x, __u32 ext, __u32 kind)
 {
-	const struct tcpx_rule *rule = policy_rule(hits, ext, kind);
+	const struct tcpx_rule *rule;
 
+	if (!policy_has(ext, kind, direction))
+		return false;
+	rule = policy_rule(hits, ext, kind);
 	if (!rule || !rules_take(rules, kind, rule))
 		return false;
 	if (x->take)
@@ -24,8 +27,9 @@ static __always_inline bool claim_kind(const struct tcpx_hits *hits, struct tcpx
 }
 
 /* The same of kinds of its own. */
-static __always_inline bool claim_own(const struct tcpx_hits *hits, struct tcpx_conn *conn,
-				      const struct tcpx_extension *x, __u32 ext)
+static __always_inline bool claim_own(const struct tcpx_hits *hits, enum tcpx_direction direction,
+				      struct tcpx_conn *conn, const struct tcpx_extension *x,
+				      __u32 ext)
 {
 	struct tcpx_own_rules *own = (void *)conn + x->own;
 	bool claimed = false;
@@ -36,6 +40,8 @@ static __always_inline bool claim_own(const struct tcpx_hits *hits, struct tcpx_
 
 		if (kind >= TCPX_KIND_COUNT + x->own_kinds)
 			break;
+		if (!policy_has(ext, kind, direction))
+			continue;
 		rule = policy_rule(hits, ext, kind);
 		if (!rule || !own_rules_take(own, kind, rule))
 			continue;
@@ -46,18 +52,20 @@ static __always_inline bool claim_own(const struct tcpx_hits *hits, struct tcpx_
 	return claimed;
 }
 
-/* Not a loop: verifiers know the place of each, and leave out what no rule has. */
-#define CLAIM_KIND(name, ext, kind, hits, conn)                                                    \
-	claim_kind(hits, conn, &(conn)->states.name.rules, &name##_extension, ext, kind)
-#define CLAIM(ID, name, hits, conn, claimed)                                                       \
-	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ASK, hits, conn);                   \
-	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_LOCAL, hits, conn);                 \
-	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ACCEPT, hits, conn);                \
+/* Not a loop: verifiers know the place of each, and leave out the kinds that no rule of this
+ * direction has. */
+#define CLAIM_KIND(name, ext, kind, hits, direction, conn)                                         \
+	claim_kind(hits, direction, conn, &(conn)->states.name.rules, &name##_extension, ext, kind)
+#define CLAIM(ID, name, hits, direction, conn, claimed)                                            \
+	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ASK, hits, direction, conn);        \
+	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_LOCAL, hits, direction, conn);      \
+	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ACCEPT, hits, direction, conn);     \
 	if (name##_extension.own_kinds)                                                            \
-		(claimed) |= claim_own(hits, conn, &name##_extension, TCPX_EXT_##ID);
+		(claimed) |= claim_own(hits, direction, conn, &name##_extension, TCPX_EXT_##ID);
 
-/* 1: this scope contributed a rule. Global, see count_apart(). */
-__noinline int claim(struct bpf_sock_ops *ctx, int direction)
+/* The connection, when this scope contributed a rule. */
+static __always_inline struct tcpx_conn *claim(struct bpf_sock_ops *ctx,
+					       enum tcpx_direction direction)
 {
 	struct bpf_sock *sk = ctx->sk;
 	struct tcpx_policy_key key;
@@ -66,26 +74,30 @@ __noinline int claim(struct bpf_sock_ops *ctx, int direction)
 	bool claimed = false;
 
 	if (!sk || !policy_hits(ctx, direction, &key, &hits))
-		return 0;
+		return NULL;
 	conn = bpf_sk_storage_get(&conns, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!conn) {
 		TCPX_ERROR(0, -12);
-		return 0;
+		return NULL;
 	}
-	TCPX_EACH(CLAIM, &hits, conn, claimed)
-	TCPX_SLOTS(SLOT_CLAIM, &hits, conn, sk, claimed)
+	TCPX_EACH(CLAIM, &hits, direction, conn, claimed)
+	TCPX_SLOTS(SLOT_CLAIM, &hits, direction, conn, sk, claimed)
 	if (!claimed)
-		return 0;
+		return NULL;
 	if (!conn->scope)
 		conn->scope = config.scope;
-	return 1;
+	return conn;
 }
 
-/* The connection, when this scope has contributed a rule just now. */
-static __always_inline struct tcpx_conn *conn_claim(struct bpf_sock_ops *ctx,
-						    enum tcpx_direction direction)
+/* Not inlined: their stack would be that of the callers, too. */
+static __noinline struct tcpx_conn *claim_opened(struct bpf_sock_ops *ctx)
 {
-	return claim(ctx, direction) ? conn_of(ctx) : NULL;
+	return claim(ctx, TCPX_DIRECTION_TO);
+}
+
+static __noinline struct tcpx_conn *claim_accepted(struct bpf_sock_ops *ctx)
+{
+	return claim(ctx, TCPX_DIRECTION_FROM);
 }
 
 static __always_inline __u32 attempt_hash(struct bpf_sock_ops *ctx)
@@ -126,7 +138,7 @@ static __always_inline struct tcpx_conn *conn_connect(struct bpf_sock_ops *ctx,
 		callback_flags(ctx, conn, 0,
 			       TCPX_WRITE | TCPX_PARSE | TCPX_STATE | BPF_SOCK_OPS_RTT_CB_FLAG |
 				       BPF_SOCK_OPS_RTO_CB_FLAG);
-	conn = conn_claim(ctx, TCPX_DIRECTION_TO);
+	conn = claim_opened(ctx);
 	if (conn) {
 		conn->attempt = attempt_hash(ctx);
 		conn->attempt_ns = bpf_ktime_get_ns();

@@ -82,7 +82,7 @@ static __always_inline void exchange_take_ask(struct tcpx_conn *conn, __u32 ext,
 		return;
 	}
 	if (r->state != TCPX_REQUEST_PENDING)
-		count_apart(ext, TCPX_COUNTER_RECEIVED);
+		count(ext, TCPX_COUNTER_RECEIVED);
 	/* the header at hand is the SYN's before it is the third ACK's */
 	r->promised = r->state == TCPX_REQUEST_NONE && conn->armed &&
 		      !(conn->header.flags & TCPX_HEADER_CROWDED) &&
@@ -116,7 +116,7 @@ static __always_inline void exchange_take_answer(struct tcpx_conn *conn, __u32 e
 	r->answer = r->answer_bits;
 	r->state = granted ? TCPX_REQUEST_GRANTED : TCPX_REQUEST_REFUSED;
 	conn->heard = 1;
-	count_apart(ext, granted ? TCPX_COUNTER_GRANTED : TCPX_COUNTER_REFUSED);
+	count(ext, granted ? TCPX_COUNTER_GRANTED : TCPX_COUNTER_REFUSED);
 	conn_news(conn, ext, TCPX_NEWS_OURS);
 }
 

@@ -86,14 +86,13 @@ static __always_inline void path_note(const struct tcpx_path_key *key, __u8 stat
 }
 
 /* A connection that is being opened has something to say: does it, or does it go plain? */
-__noinline int path_choose(struct bpf_sock_ops *ctx)
+static __always_inline void path_choose(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
 {
-	struct tcpx_conn *conn = conn_of(ctx);
 	const struct tcpx_path *path;
 	struct tcpx_path_key key;
 
-	if (!conn || conn->silent == TCPX_PLAIN || !path_key(ctx, &key))
-		return 0;
+	if (conn->silent == TCPX_PLAIN || !path_key(ctx, &key))
+		return;
 	path = path_find(&key);
 	if (path)
 		conn->silent = TCPX_PLAIN;
@@ -102,7 +101,6 @@ __noinline int path_choose(struct bpf_sock_ops *ctx)
 	/* whether it fails is of interest, unless the matter is settled */
 	if (!path || path->state == TCPX_PATH_SUSPECTED)
 		callback_flags(ctx, conn, TCPX_STATE | (path ? 0 : TCPX_WRITE), 0);
-	return 0;
 }
 
 /* A plain SYN was reset as well: resets of this host are not about our options. */

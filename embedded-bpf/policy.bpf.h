@@ -97,16 +97,23 @@ static __always_inline const struct tcpx_rule *policy_in(const void *profile, __
 	return rule->flags & TCPX_RULE_SET ? rule : NULL;
 }
 
-/* Longest prefix first, then the exact port. */
+/* Has the scope a rule of this kind for connections of this direction? Verifiers know it. */
+static __always_inline bool policy_has(__u32 ext, __u32 kind, enum tcpx_direction direction)
+{
+	const __u32 kinds =
+		direction == TCPX_DIRECTION_TO ? config.kinds_to[ext] : config.kinds_from[ext];
+
+	return kinds & 1U << kind;
+}
+
+/* Longest prefix first, then the exact port. At the place 0, of a kind that no rule has, stands
+ * none. */
 static __always_inline const struct tcpx_rule *policy_rule(const struct tcpx_hits *hits, __u32 ext,
 							   __u32 kind)
 {
-	const struct tcpx_rule *port, *any;
+	const struct tcpx_rule *port = policy_in(hits->port, ext, kind);
+	const struct tcpx_rule *any = policy_in(hits->any, ext, kind);
 
-	if (!config.places[ext][kind])
-		return NULL;
-	port = policy_in(hits->port, ext, kind);
-	any = policy_in(hits->any, ext, kind);
 	if (port && any && any->prefix > port->prefix)
 		return any;
 	return port ?: any;

@@ -5,25 +5,15 @@
 
 #include "walk.bpf.h"
 
-/* Is it this extension's option? Then its exchange takes it, or itself. */
-static __always_inline void receive_option(struct tcpx_conn *conn, __u32 ext,
-					   const struct tcpx_extension *x, const __u8 *option)
+/* An experiment: is it this extension's? Then its exchange takes it, or itself. `exid` is not 0,
+ * which stands for what an extension does not have. */
+static __always_inline void receive_experiment(struct tcpx_conn *conn, __u32 ext,
+					       const struct tcpx_extension *x, const __u8 *option,
+					       __u32 len, __u16 exid)
 {
 	struct tcpx_exchange *ours = exchange_at(conn, x->ours);
 	struct tcpx_exchange *peers = exchange_at(conn, x->peers);
-	__u32 len = option[1];
-	__u16 exid;
 
-	if (!x->kind || option[0] != x->kind)
-		return;
-	if (x->kind != TCPX_OPTION_EXP) {
-		if (x->see)
-			x->see(conn, 0, option, len);
-		return;
-	}
-	exid = option_exid(option);
-	if (!exid) /* what an extension does not have */
-		return;
 	if (exid == config.exids[ext][TCPX_ROLE_ASK]) {
 		if (peers)
 			exchange_see(&peers->ask_seen, &peers->ask_bits, option, len);
@@ -57,56 +47,61 @@ static __always_inline __u32 receive_room(struct tcpx_conn *conn, const struct t
 	if (TCPX_USES(ID))                                                                         \
 		(used) = receive_room(conn, &name##_extension, &(conn)->states.name.rules, used);
 
-#define RECEIVE_OPTION(ID, name, conn, experiment, option)                                         \
-	if (TCPX_USES(ID) && (name##_extension.kind == TCPX_OPTION_EXP) == (experiment))           \
-		receive_option(conn, TCPX_EXT_##ID, &name##_extension, option);
+#define RECEIVE_EXPERIMENT(ID, name, conn, option, len, exid)                                      \
+	if (TCPX_USES(ID) && name##_extension.kind == TCPX_OPTION_EXP)                             \
+		receive_experiment(conn, TCPX_EXT_##ID, &name##_extension, option, len, exid);
 
-/*
- * What the extensions make of it; `asks`: requests are welcome here. Global, as what follows:
- * verifiers look at each of them once, on its own, and not again for every path that leads to it.
- */
-__noinline int receive_judge(struct bpf_sock_ops *ctx, int asks)
+#define RECEIVE_OTHER(ID, name, conn, option)                                                      \
+	if (TCPX_USES(ID) && name##_extension.see && name##_extension.kind &&                      \
+	    name##_extension.kind != TCPX_OPTION_EXP && option[0] == name##_extension.kind)        \
+		name##_extension.see(conn, 0, option, option[1]);
+
+/* Shows the options that the walk has found to the extensions. */
+static __always_inline void receive_options(struct tcpx_conn *conn)
 {
 	const __u32 uses = config.uses;
-	struct tcpx_conn *conn = conn_of(ctx);
-	__u32 used = 0;
-	__u8 flags;
 
-	if (!conn)
-		return 0;
 	for (int i = 0; i < TCPX_EXPERIMENTS_MAX && i < conn->header.experiments; i++) {
 		const __u8 *option = header_option(&conn->header, conn->header.experiment_at[i]);
+		__u16 exid = option_exid(option);
+		__u32 len = option[1];
 
-		TCPX_EACH(RECEIVE_OPTION, conn, true, option)
+		if (exid) {
+			TCPX_EACH(RECEIVE_EXPERIMENT, conn, option, len, exid)
+		}
 	}
 	for (int i = 0; i < TCPX_OTHERS_MAX && i < conn->header.others; i++) {
 		const __u8 *option = header_option(&conn->header, conn->header.other_at[i]);
 
-		TCPX_EACH(RECEIVE_OPTION, conn, false, option)
+		TCPX_EACH(RECEIVE_OTHER, conn, option)
 	}
-	flags = conn->header.flags & (TCPX_HEADER_SYN | TCPX_HEADER_CROWDED);
+}
+
+/* What is known of a header beside its options; `asks`: requests are welcome here. */
+static __always_inline __u8 receive_flags(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn,
+					  int asks)
+{
+	__u8 flags = conn->header.flags & (TCPX_HEADER_SYN | TCPX_HEADER_CROWDED);
+
 	if (asks)
 		flags |= TCPX_HEADER_ASKS;
 	if (ctx->rcv_nxt == conn->received)
 		flags |= TCPX_HEADER_CORRECTS;
 	if (flags & TCPX_HEADER_SYN || ctx->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
 		flags |= TCPX_HEADER_OPENS;
-	conn->header.flags = flags;
-	barrier();
-	TCPX_CALL(judge, conn)
-	TCPX_SLOTS_DO(slot_judge, ctx)
-	if (conn->header.flags & TCPX_HEADER_SYN) {
-		TCPX_EACH(RECEIVE_ROOM, conn, used)
-		TCPX_EACH_SLOT(SLOT_ROOM, ctx, used)
-	}
-	return 0;
+	return flags;
 }
 
-/* Copies a header to the connection, and looks what stands there. Returns whether any of it is for
- * an extension. */
-__noinline int receive_header(struct bpf_sock_ops *ctx, int syn)
+/*
+ * Copies a header to the connection, and has the extensions look at what stands there for them:
+ * that of this segment, or of the SYN. Global: verifiers look at it once, on its own, and not again
+ * for every path that leads to it.
+ */
+__noinline int receive_header(struct bpf_sock_ops *ctx, int syn, int asks)
 {
+	const __u32 uses = config.uses;
 	struct tcpx_conn *conn = conn_of(ctx);
+	__u32 used = 0;
 
 	if (!conn)
 		return 0;
@@ -115,7 +110,18 @@ __noinline int receive_header(struct bpf_sock_ops *ctx, int syn)
 	else
 		header_of_segment(ctx, &conn->header);
 	header_walk(&conn->header);
-	return conn->header.experiments || conn->header.others;
+	if (!conn->header.experiments && !conn->header.others)
+		return 0;
+	receive_options(conn);
+	conn->header.flags = receive_flags(ctx, conn, asks);
+	barrier();
+	TCPX_CALL(judge, conn)
+	TCPX_SLOTS_DO(slot_judge, ctx)
+	if (conn->header.flags & TCPX_HEADER_SYN) {
+		TCPX_EACH(RECEIVE_ROOM, conn, used)
+		TCPX_EACH_SLOT(SLOT_ROOM, ctx, used)
+	}
+	return 0;
 }
 
 /* Of which end? Looked up each time: what verifiers know of a variable doubles their ways. */
@@ -134,10 +140,10 @@ static __always_inline void receive(struct bpf_sock_ops *ctx, struct tcpx_conn *
 	if (!any_listens(conn) &&
 	    !((asks || ctx->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB) && any_looks(conn, asks)))
 		return;
-	if (passive(ctx) && receive_header(ctx, true))
-		receive_judge(ctx, asks);
-	if (!header_is_plain(ctx) && receive_header(ctx, false))
-		receive_judge(ctx, asks);
+	if (passive(ctx))
+		receive_header(ctx, true, asks);
+	if (!header_is_plain(ctx))
+		receive_header(ctx, false, asks);
 }
 
 #endif

@@ -28,23 +28,11 @@ static __always_inline bool syn_ack_again(struct bpf_sock_ops *ctx)
 	       -TCPX_ENOENT;
 }
 
-/* An option of the SYN: a request, or what an extension looks at itself. */
+/* An experiment on the SYN: a request, or what an extension looks at itself. */
 static __always_inline void syn_ack_see(struct tcpx_handover *h, __u32 ext,
-					const struct tcpx_extension *x, const __u8 *option)
+					const struct tcpx_extension *x, const __u8 *option,
+					__u32 len, __u16 exid)
 {
-	__u32 len = option[1];
-	__u16 exid;
-
-	if (!x->kind || option[0] != x->kind)
-		return;
-	if (x->kind != TCPX_OPTION_EXP) {
-		if (x->see_syn)
-			x->see_syn(h, 0, option, len);
-		return;
-	}
-	exid = option_exid(option);
-	if (!exid)
-		return;
 	if (x->peers && exid == config.exids[ext][TCPX_ROLE_ASK])
 		exchange_see(&h->asks[ext], &h->asked[ext], option, len);
 	else if (x->see_syn && exid == config.exids[ext][TCPX_ROLE_ASK])
@@ -62,11 +50,16 @@ static __always_inline bool syn_ack_may(void)
 	return false TCPX_EACH(SYN_ACK_OR_MAY) TCPX_EACH_SLOT(SLOT_OR_MAY);
 }
 
-#define SYN_ACK_SEE(ID, name, h, experiment, option)                                               \
-	if (SYN_ACK_MAY(ID, name) && (name##_extension.kind == TCPX_OPTION_EXP) == (experiment))   \
-		syn_ack_see(h, TCPX_EXT_##ID, &name##_extension, option);
+#define SYN_ACK_SEE(ID, name, h, option, len, exid)                                                \
+	if (SYN_ACK_MAY(ID, name) && name##_extension.kind == TCPX_OPTION_EXP)                     \
+		syn_ack_see(h, TCPX_EXT_##ID, &name##_extension, option, len, exid);
 
-/* What the SYN asks for. Global: see receive_judge(). */
+#define SYN_ACK_SEE_OTHER(ID, name, h, option)                                                     \
+	if (name##_extension.see_syn && name##_extension.kind != TCPX_OPTION_EXP &&                \
+	    SYN_ACK_MAY(ID, name) && option[0] == name##_extension.kind)                           \
+		name##_extension.see_syn(h, 0, option, option[1]);
+
+/* What the SYN asks for. Global: see receive_header(). */
 __noinline int syn_ack_look(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_handover *h = handover_slot();
@@ -79,14 +72,18 @@ __noinline int syn_ack_look(struct bpf_sock_ops *ctx)
 	header_walk(&h->syn);
 	for (int i = 0; i < TCPX_EXPERIMENTS_MAX && i < h->syn.experiments; i++) {
 		const __u8 *option = header_option(&h->syn, h->syn.experiment_at[i]);
+		__u16 exid = option_exid(option);
+		__u32 len = option[1];
 
-		TCPX_EACH(SYN_ACK_SEE, h, true, option)
+		if (exid) {
+			TCPX_EACH(SYN_ACK_SEE, h, option, len, exid)
+		}
 		TCPX_EACH_SLOT(SLOT_SEE_SYN, h, h->syn.experiment_at[i])
 	}
 	for (int i = 0; i < TCPX_OTHERS_MAX && i < h->syn.others; i++) {
 		const __u8 *option = header_option(&h->syn, h->syn.other_at[i]);
 
-		TCPX_EACH(SYN_ACK_SEE, h, false, option)
+		TCPX_EACH(SYN_ACK_SEE_OTHER, h, option)
 		TCPX_EACH_SLOT(SLOT_SEE_SYN, h, h->syn.other_at[i])
 	}
 	return 0;
@@ -114,7 +111,7 @@ static __always_inline const struct tcpx_rule *syn_ack_rule(const struct tcpx_hi
 
 /* With Fast Open's data nothing is promised before the third ACK. */
 #define SYN_ACK_DECIDE(ID, name, ctx, h, hits, slots)                                              \
-	if ((slots)&1 << TCPX_EXT_##ID &&                                                          \
+	if (SYN_ACK_MAY(ID, name) && (slots)&1 << TCPX_EXT_##ID &&                                 \
 	    (name##_extension.unasked || !((h)->syn.flags & TCPX_HEADER_FAST_OPEN)))               \
 		syn_ack_decide_one(ctx, h, TCPX_EXT_##ID, &name##_extension,                       \
 				   SYN_ACK_RULE(ID, name, hits));

@@ -60,7 +60,7 @@ __noinline int on_connect(struct bpf_sock_ops *ctx)
 	TCPX_CALL(start, ctx, conn)
 	TCPX_SLOTS_DO(slot_begin, ctx)
 	if (any_speaks(conn))
-		path_choose(ctx);
+		path_choose(ctx, conn);
 	return 0;
 }
 
@@ -148,7 +148,7 @@ __noinline int on_received(struct bpf_sock_ops *ctx)
 	struct tcpx_conn *conn;
 	bool waits;
 
-	conn = passive(ctx) ? conn_claim(ctx, TCPX_DIRECTION_FROM) : conn_own(ctx);
+	conn = passive(ctx) ? claim_accepted(ctx) : conn_own(ctx);
 	if (!conn && passive(ctx)) {
 		conn = conn_own(ctx); /* a simultaneous open: claimed when it was opened */
 		if (conn && conn->since_ns)

@@ -41,6 +41,7 @@ struct thin_flow {
 struct thin_hold {
 	struct bpf_timer timer;
 	struct bpf_spin_lock lock; /* the timer fires on another CPU while a copy is made */
+	__u32 passed;
 	__u32 rule;
 	__u64 cookie; /* 0: about to go; memory of removed elements is used again at once */
 	__u64 due_ns;
@@ -49,6 +50,9 @@ struct thin_hold {
 	__u32 pending;
 	struct tcpx_held held;
 };
+
+_Static_assert(offsetof(struct thin_hold, passed) == offsetof(struct tcpx_hold, passed),
+	       "the agent reads another member");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -94,6 +94,7 @@ static __always_inline bool thin_hold(struct __sk_buff *skb, __u32 rule,
 	start = ours && (!h->armed_ns || h->armed_ns > due);
 	if (ours) {
 		h->held = *copy;
+		h->held.passed = h->passed;
 		h->rule = rule;
 		h->used_ns = now;
 		h->pending = 1;
@@ -123,6 +124,7 @@ static __always_inline void thin_forget(struct __sk_buff *skb, struct thin_flow 
 		flow->timed = 0;
 	if (!h)
 		return;
+	h->passed++; /* what the agent has of before is too late; one segment at a time is here */
 	if (!end) {
 		h->pending = 0;
 		return;

@@ -168,14 +168,14 @@ static int take(struct linker *l, const void *bytes, size_t n, const char *name,
 		return -EINVAL;
 	}
 	o->bytes = malloc(n);
-	o->symbols = calloc(LINK_SYMBOLS_MOST, sizeof(*o->symbols));
-	if (!o->bytes || !o->symbols)
+	if (!o->bytes)
 		return -ENOMEM;
 	memcpy(o->bytes, bytes, n);
 	o->size = n;
 	if (link_read(o, user, s, why))
 		return refuse(l, o, why, "");
-	return 0;
+	o->symbols = calloc(s->symbol_count + 1, sizeof(*o->symbols));
+	return o->symbols ? 0 : -ENOMEM;
 }
 
 static void drop(struct link_object *o)

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define LINK_OBJECT_MOST (1 << 20) /* bytes of an object */
-#define LINK_SYMBOLS_MOST 4096	   /* of an object */
+#define LINK_SYMBOLS_MOST 65536	   /* of an object, those of jumps included */
 #define LINK_NAME_MOST 64	   /* bytes of a name that is told */
 #define LINK_WHY_MOST 400
 

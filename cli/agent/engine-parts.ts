@@ -72,10 +72,13 @@ function reasonOf(lib: Bridge, agent: bigint): string {
   return new TextDecoder().decode(text.subarray(0, Math.min(Math.max(length, 0), text.length - 1)));
 }
 
-function startThread(lib: Bridge, heldFd: number, maps: Maps): Thread {
+function startThread(lib: Bridge, heldFd: number, maps: Maps, holdsFd: number): Thread {
   const out = new BigUint64Array(1);
   unwrap("start of the agent's thread", lib.tcpx_agent_start(heldFd, maps.notices, maps.served, out));
   const agent = out[0]!;
+  const known = holdsFd < 0 ? 0 : lib.tcpx_agent_holds(agent, holdsFd);
+  if (known < 0) lib.tcpx_agent_stop(agent);
+  unwrap("the map of held ACKs", known);
   const routed = (result: number) => {
     if (result >= 0) return;
     const { code } = new Errno("routes", -result);
@@ -108,7 +111,7 @@ export function openParts(lib: Bridge): Parts {
     lingerMs: LINGER_MS,
     maps: () => openMaps(lib),
     thinner: async ({ conns, served }) => (await import("./thinner.ts")).Thinner.load(lib, { conns, served }),
-    thread: (heldFd, maps) => startThread(lib, heldFd, maps),
+    thread: (heldFd, maps, holdsFd) => startThread(lib, heldFd, maps, holdsFd),
     attach: (thinner, scope) => attach(lib, thinner, scope),
   };
 }

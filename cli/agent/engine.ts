@@ -9,6 +9,8 @@ import type { AgentPlan, AgentScope } from "./sync.ts";
 export interface Thinner extends Disposable {
   /** Ring buffer with the ACKs whose time has come. */
   readonly heldFd: number;
+  /** Map of the connections that hold ACKs back. */
+  readonly holdsFd: number;
   attach(cgroupId: bigint, cgroupFd: number): void;
   detach(cgroupId: bigint): void;
   /** By rule id, in the order of enum tcpx_thin_counter. */
@@ -27,6 +29,7 @@ export const THREAD_STATS = [
   "most",
   "foreign",
   "turnedAway",
+  "outdated",
 ] as const;
 
 /**
@@ -64,7 +67,8 @@ export interface Parts {
   maps(): Maps | undefined;
   /** @throws where the kernel cannot thin */
   thinner(maps: Maps): Promise<Thinner>;
-  thread(heldFd: number, maps: Maps): Thread;
+  /** The descriptors are the thinner's, or -1. */
+  thread(heldFd: number, maps: Maps, holdsFd: number): Thread;
   /** @throws when the cgroup has gone */
   attach(thinner: Thinner, scope: AgentScope): Disposable;
   /** As long as an ACK can be held back, milliseconds. */
@@ -169,7 +173,7 @@ export class Engine implements AsyncDisposable {
       this.problems.push(message(error)); // acknowledging at once needs no thinner
     }
     try {
-      const thread = this.parts.thread(thinner?.heldFd ?? -1, maps);
+      const thread = this.parts.thread(thinner?.heldFd ?? -1, maps, thinner?.holdsFd ?? -1);
       this.running = { maps, thread, thinner, attached: new Map(), markBits: 0, carried: 0 };
       return this.running;
     } catch (error) {

@@ -93,6 +93,10 @@ export class Thinner implements Disposable {
     return this.map("held");
   }
 
+  get holdsFd(): number {
+    return this.map("holds");
+  }
+
   get servedFd(): number {
     return this.map("served");
   }

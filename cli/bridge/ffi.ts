@@ -77,6 +77,7 @@ export const symbols = {
   tcpx_exec: { args: [ptr, u64, ptr, u64], returns: i32 }, // const char *argv, size_t, const char *envp, size_t
   tcpx_run_watch: { args: [ptr, u64], returns: i32 }, // const char *argv, size_t
   tcpx_agent_start: { args: [i32, i32, i32, ptr], returns: i32 }, // held, notices, served, void **out
+  tcpx_agent_holds: { args: [u64, i32], returns: i32 }, // void *agent, holds
   tcpx_agent_at_once: { args: [u64, u32], returns: i32 }, // void *agent, unsigned mark_bits
   tcpx_agent_serve: { args: [u64, ptr], returns: i32 }, // void *agent, const char *netns_path
   tcpx_agent_reason: { args: [u64, ptr, i32], returns: i32 }, // void *agent, char *out, int cap

@@ -13,7 +13,7 @@ import { type Rule, valueWords } from "../policy/rule.ts";
 import { collectAfter } from "../system/garbage.ts";
 import type { Site } from "../wire/site.ts";
 import { loadError } from "./load-error.ts";
-import { encodeProfiles, kindsFrom, type Profiles, planProfiles, usesOf } from "./profiles.ts";
+import { encodeProfiles, kindsOf, type Profiles, planProfiles, usesOf } from "./profiles.ts";
 import { encodeExids, encodeKeys, encodeNamespaces, encodeRules, encodeSite, recordSize } from "./records.ts";
 import { RESET_PROGRAM } from "./reset-link.ts";
 import { builtIn, hasMap, type Slotted, slotLoadError, slotted } from "./slots.ts";
@@ -178,7 +178,8 @@ export async function loadGeneration(lib: Bridge, recipe: Recipe): Promise<Gener
     site: encodeSite(site),
     uses: slots?.uses ?? builtIn(known),
     places: plan.places,
-    kinds_from: kindsFrom(rules),
+    kinds_to: kindsOf(rules, "to"),
+    kinds_from: kindsOf(rules, "from"),
     exids: encodeExids(site).map((row, id) => slots?.exids.get(id) ?? row),
   };
   const sizes = {

@@ -93,11 +93,11 @@ function numbered(entries: readonly Entry[], slots: number[]): Pick<Profiles, "n
   return { numbers, profiles };
 }
 
-/** config.kinds_from: by extension, bits of the kinds that rules for accepted connections have. */
-export function kindsFrom(rules: readonly Rule[]): number[] {
+/** config.kinds_to, config.kinds_from: by extension, bits of the kinds that rules for such connections have. */
+export function kindsOf(rules: readonly Rule[], direction: "to" | "from"): number[] {
   const bits = Array<number>(PLACES).fill(0);
   for (const rule of rules) {
-    if (rule.selector.direction === "to") continue;
+    if (rule.selector.direction !== direction && rule.selector.direction !== "both") continue;
     const { id, kind } = numbersOf(rule);
     bits[id] = (bits[id]! | (1 << kind)) >>> 0;
   }

@@ -19,12 +19,20 @@ static __always_inline bool slot_take(struct tcpx_slot_conn *s, __u32 kind,
 	return true;
 }
 
+static __always_inline const struct tcpx_rule *
+slot_rule_of(const struct tcpx_hits *hits, enum tcpx_direction direction, __u32 n, __u32 kind)
+{
+	return policy_has(SLOT_EXT(n), kind, direction) ? policy_rule(hits, SLOT_EXT(n), kind)
+							: NULL;
+}
+
 /* Made at the first rule that matches, and emptied when the slot was another extension's. */
-#define SLOT_CLAIM(n, hits, conn, sk, claimed)                                                     \
+#define SLOT_CLAIM(n, hits, direction, conn, sk, claimed)                                          \
 	if (SLOT_USED(n)) {                                                                        \
-		const struct tcpx_rule *ask = policy_rule(hits, SLOT_EXT(n), TCPX_KIND_ASK);       \
-		const struct tcpx_rule *local = policy_rule(hits, SLOT_EXT(n), TCPX_KIND_LOCAL);   \
-		const struct tcpx_rule *accept = policy_rule(hits, SLOT_EXT(n), TCPX_KIND_ACCEPT); \
+		const struct tcpx_rule *ask = slot_rule_of(hits, direction, n, TCPX_KIND_ASK);     \
+		const struct tcpx_rule *local = slot_rule_of(hits, direction, n, TCPX_KIND_LOCAL); \
+		const struct tcpx_rule *accept =                                                   \
+			slot_rule_of(hits, direction, n, TCPX_KIND_ACCEPT);                        \
 		struct tcpx_slot_conn *s = NULL;                                                   \
                                                                                                    \
 		if (ask || local || accept)                                                        \

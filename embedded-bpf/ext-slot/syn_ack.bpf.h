@@ -42,7 +42,9 @@ static __always_inline struct slot_rule *slot_rule(void)
 static __always_inline const struct tcpx_rule *slot_syn_ack_rule(const struct tcpx_hits *hits,
 								 __u32 n, __u32 kind)
 {
-	return slots.at[n].syn_ack_kinds & 1 << kind ? policy_rule(hits, SLOT_EXT(n), kind) : NULL;
+	if (!(slots.at[n].syn_ack_kinds & config.kinds_from[SLOT_EXT(n)] & 1U << kind))
+		return NULL;
+	return policy_rule(hits, SLOT_EXT(n), kind);
 }
 
 #define SLOT_SYN_ACK_SLOT(n, hits, found)                                                          \

@@ -164,7 +164,7 @@ __noinline int ack_adopt(struct bpf_sock_ops *ctx, __u32 kind, __u32 every, __u3
 
 /*
  * A segment is about to leave, maybe an ACK: do the routes of the mark stand by now? (Most that
- * arrive take the kernel's fast path, which shows them to nobody.) Global: see receive_judge().
+ * arrive take the kernel's fast path, which shows them to nobody.) Global: see receive_header().
  */
 __noinline int ack_waits(struct bpf_sock_ops *ctx)
 {

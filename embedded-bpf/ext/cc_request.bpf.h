@@ -54,11 +54,14 @@ static __always_inline void cc_start(struct bpf_sock_ops *ctx, struct tcpx_conn 
 }
 
 /* The allow-list is the only gate: BPF ignores net.ipv4.tcp_allowed_congestion_control. */
+static __always_inline bool cc_listed(__u32 allowed, __u32 algorithm)
+{
+	return algorithm < TCPX_ALGORITHMS && allowed & 1U << algorithm;
+}
+
 static __always_inline bool cc_allowed(__u32 allowed, __u16 number)
 {
-	__u32 algorithm = cc_algorithm(number);
-
-	return algorithm < TCPX_ALGORITHMS && allowed & 1U << algorithm;
+	return cc_listed(allowed, cc_algorithm(number));
 }
 
 /* What a SYN-ACK says to this ask, before anything could be tried. */
@@ -88,7 +91,7 @@ static __always_inline void cc_judge(struct tcpx_conn *conn)
 			     answer == TCPX_CC_REFUSED);
 }
 
-/* `kind`: of the rule that wants it. Returns whether it is set. Global: see receive_judge(). */
+/* `kind`: of the rule that wants it. Returns whether it is set. Global: see receive_header(). */
 __noinline int cc_apply(struct bpf_sock_ops *ctx, __u32 kind, __u32 algorithm)
 {
 	char name[TCPX_CA_NAME_MAX] __attribute__((aligned(8)));
@@ -164,14 +167,16 @@ static __always_inline void cc_established(struct bpf_sock_ops *ctx, struct tcpx
 {
 	struct tcpx_cc_request_conn *cc = &conn->states.cc_request;
 	struct tcpx_exchange *r = &cc->exchange;
-	bool granted;
+	bool allowed, granted;
+	__u32 algorithm;
 
 	if (!local && r->state == TCPX_REQUEST_PENDING) {
-		granted = rules_active(&cc->rules, TCPX_KIND_ACCEPT) &&
-			  cc_allowed(cc->allowed, r->asked) &&
-			  cc_apply(ctx, TCPX_KIND_ACCEPT, cc_algorithm(r->asked));
+		algorithm = cc_algorithm(r->asked);
+		allowed = cc_listed(cc->allowed, algorithm);
+		granted = allowed && rules_active(&cc->rules, TCPX_KIND_ACCEPT) &&
+			  cc_apply(ctx, TCPX_KIND_ACCEPT, algorithm);
 		exchange_decide(conn, TCPX_EXT_CC_REQUEST, r, granted ? r->asked : TCPX_CC_REFUSED,
-				granted, cc_promise(cc->allowed, r->asked));
+				granted, allowed ? r->asked : TCPX_CC_REFUSED);
 	}
 	if (!local && cc_granted(cc))
 		rules_outcome(&cc->rules, TCPX_OUTCOME_GRANTED);

@@ -68,7 +68,7 @@ static __always_inline bool iw_late(struct bpf_sock_ops *ctx)
 
 /*
  * After a lost SYN or SYN-ACK the window stays small: RFC 5681 3.1, RFC 6928. Returns whether it is
- * set. Global: see receive_judge().
+ * set. Global: see receive_header().
  */
 __noinline int iw_apply(struct bpf_sock_ops *ctx, int segments)
 {
@@ -133,7 +133,7 @@ static __always_inline bool iw_waits(struct bpf_sock_ops *ctx, const struct tcpx
 	return iw_unsent(ctx, conn) && !iw_data(ctx);
 }
 
-/* The first data is about to leave. Global: see receive_judge(). */
+/* The first data is about to leave. Global: see receive_header(). */
 __noinline int iw_keep(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_of(ctx);

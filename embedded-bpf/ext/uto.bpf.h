@@ -120,7 +120,7 @@ static __always_inline void uto_judge(struct tcpx_conn *conn)
 		return;
 	uto->remote_ms = ms;
 	conn_news(conn, TCPX_EXT_UTO, TCPX_NEWS_PEERS);
-	count_apart(TCPX_EXT_UTO, TCPX_COUNTER_RECEIVED);
+	count(TCPX_EXT_UTO, TCPX_COUNTER_RECEIVED);
 	if (ms < uto->least_ms || ms > uto->most_ms)
 		count_apart(TCPX_EXT_UTO, TCPX_COUNTER_CLAMPED);
 }

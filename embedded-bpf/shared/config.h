@@ -64,7 +64,8 @@ struct tcpx_config {
 	/* where a rule stands in a profile, by extension and kind; 0: no rule of this scope is so
 	 */
 	__u16 places[TCPX_EXTENSIONS][TCPX_KINDS];
-	__u32 kinds_from[TCPX_EXTENSIONS]; /* bit per kind: a rule is for what this side accepts */
+	__u32 kinds_to[TCPX_EXTENSIONS];   /* bit per kind: a rule is for what this side opens */
+	__u32 kinds_from[TCPX_EXTENSIONS]; /* for what it accepts */
 	__u16 exids[TCPX_EXTENSIONS]
 		   [TCPX_ROLE_COUNT]; /* identifiers behind kind 254, RFC 6994; 0: none */
 };

@@ -52,10 +52,19 @@ enum tcpx_thin_event {
 	TCPX_THIN_EVENT_WANTED, /* struct tcpx_wanted: nobody sends in this namespace */
 };
 
+/* What an element of the map `holds` begins with; the key is the socket's cookie. */
+struct tcpx_hold {
+	__u64 timer[2];
+	__u32 lock;
+	__u32 passed; /* how often something newer has gone than what was held */
+};
+
 /* An ACK that was held back. At most 72 bytes of IPv4 and TCP, or 84 of IPv6 and TCP. */
 struct tcpx_held {
 	__u32 event;
 	__u32 netns;	/* inode number of the network namespace */
+	__u64 cookie;	/* of the socket */
+	__u32 passed;	/* as in struct tcpx_hold: another number there, and it is too late */
 	__u32 mark;	/* of the packet */
 	__u32 bound_if; /* device that the socket is bound to (VRF too), 0: none */
 	__u32 ifindex;	/* device that it would have left through: scope of link-local addresses */
@@ -63,6 +72,7 @@ struct tcpx_held {
 	__u8 len;	/* of packet, from the IP header on */
 	__u8 reserved[2];
 	__u8 packet[84];
+	__u8 unused[4];
 };
 
 struct tcpx_wanted {

@@ -10,6 +10,13 @@
 #include "held-path.h"
 #include "routes.h"
 
+int tcpx_agent_holds(void *agent, int holds_fd)
+{
+	struct agent *a = agent;
+
+	return a ? flusher_holds(&a->flusher, holds_fd) : -EINVAL;
+}
+
 int tcpx_agent_at_once(void *agent, unsigned int mark_bits)
 {
 	struct agent *a = agent;
@@ -65,6 +72,7 @@ int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out)
 	*out = (struct tcpx_agent_stats){
 		.flushed = a->flusher.flushed,
 		.failed = a->flusher.failed,
+		.outdated = a->flusher.outdated,
 		.notices = a->notices,
 		.namespaces = a->namespaces,
 		.cpu_ns = cpu,

@@ -20,9 +20,10 @@ struct tcpx_agent_stats {
 	uint64_t most;	      /* namespaces that are served at once */
 	uint64_t foreign;     /* in the last minute: of other user namespaces, so not served */
 	uint64_t turned_away; /* requests for a namespace beyond `most` */
+	uint64_t outdated;    /* held ACKs that were not sent: something newer had gone */
 };
 
-_Static_assert(sizeof(struct tcpx_agent_stats) == 80, "layout known to TypeScript");
+_Static_assert(sizeof(struct tcpx_agent_stats) == 88, "layout known to TypeScript");
 
 /* held_fd: the thinner's ring buffer, or -1; notices_fd: one of u32 inode numbers of network
  * namespaces, or -1; served_fd: hash of these numbers to struct tcpx_served, emptied here.
@@ -30,6 +31,10 @@ _Static_assert(sizeof(struct tcpx_agent_stats) == 80, "layout known to TypeScrip
  * sleep without a timeout when nothing is served.
  */
 TCPX_API int tcpx_agent_start(int held_fd, int notices_fd, int served_fd, void **out);
+/* The thinner's map `holds`, which stays open until the agent stops: held ACKs that are older than
+ * what has gone since are not sent. 0 or -errno.
+ */
+TCPX_API int tcpx_agent_holds(void *agent, int holds_fd);
 /* Bits of SO_MARK that ask for ACKs at once, in all served namespaces; 0: rules and tables
  * go. The first error of a namespace, after all of them were tried.
  */

@@ -101,30 +101,50 @@ static int send4(int fd, struct tcpx_held *held, struct msghdr *msg)
 	return sendmsg(fd, msg, 0) < 0 ? -errno : 0;
 }
 
-static int send6(int fd, struct tcpx_held *held, struct msghdr *msg)
+static int bind6(struct flush *f, __u32 device)
+{
+	if (device != f->bound6 &&
+	    syscall(SYS_setsockopt, f->v6, SOL_SOCKET, SO_BINDTOIFINDEX, &device, sizeof(device)))
+		return -errno;
+	f->bound6 = device;
+	return 0;
+}
+
+static int send6_by(struct flush *f, __u32 device, struct tcpx_held *held, struct msghdr *msg)
 {
 	struct sockaddr_in6 to = {.sin6_family = AF_INET6};
-	struct in6_pktinfo info = {.ipi6_ifindex = held->bound_if};
+	struct in6_pktinfo info = {0};
+	int err = bind6(f, device);
 
+	if (err)
+		return err;
 	memcpy(&info.ipi6_addr, held->packet + IPV6_ADDRESSES, 16);
 	memcpy(&to.sin6_addr, held->packet + IPV6_ADDRESSES + 16, 16);
-	checksum(held, IPV6_HEADER, IPV6_ADDRESSES, 32);
-	if (IN6_IS_ADDR_LINKLOCAL(&to.sin6_addr)) {
-		to.sin6_scope_id = held->bound_if ? held->bound_if : held->ifindex;
-		info.ipi6_ifindex = to.sin6_scope_id;
-	}
+	if (IN6_IS_ADDR_LINKLOCAL(&to.sin6_addr))
+		to.sin6_scope_id = device;
 	control(msg, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
 	msg->msg_name = &to;
 	msg->msg_namelen = sizeof(to);
-	if (sendmsg(fd, msg, 0) >= 0)
-		return 0;
-	if (errno != EINVAL)
-		return -errno;
-	/* An address that is not the host's, of a transparent proxy: route without it. */
-	memset(&info.ipi6_addr, 0, sizeof(info.ipi6_addr));
-	msg->msg_controllen -= CMSG_SPACE(sizeof(info));
-	control(msg, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
-	return sendmsg(fd, msg, 0) < 0 ? -errno : 0;
+	return sendmsg(f->v6, msg, 0) < 0 ? -errno : 0;
+}
+
+/*
+ * Bound to the device that the ACK had: a connection that was opened without naming its source
+ * keeps the route that no rule by source has led elsewhere, until some route changes. Where that
+ * device leads there no more, another one does, unless the connection's own socket is bound.
+ */
+static int send6(struct flush *f, struct tcpx_held *held, struct msghdr *msg)
+{
+	__u32 device = held->bound_if ? held->bound_if : held->ifindex;
+	size_t before = msg->msg_controllen;
+	int err;
+
+	checksum(held, IPV6_HEADER, IPV6_ADDRESSES, 32);
+	err = send6_by(f, device, held, msg);
+	if (held->bound_if || (err != -ENETUNREACH && err != -EHOSTUNREACH && err != -ENODEV))
+		return err;
+	msg->msg_controllen = before;
+	return send6_by(f, 0, held, msg);
 }
 
 /* The length that the IP header gives for all; 0: another version, options, not TCP. */
@@ -147,7 +167,7 @@ static bool is_ack(const struct tcpx_held *held)
 	       held->len == ip + (held->packet[ip + TCP_OFFSET] >> 4) * 4U;
 }
 
-int flush_send(const struct flush *f, const struct tcpx_held *record)
+int flush_send(struct flush *f, const struct tcpx_held *record)
 {
 	struct tcpx_held held = *record; /* the ring buffer is mapped read-only */
 	union {
@@ -164,5 +184,5 @@ int flush_send(const struct flush *f, const struct tcpx_held *record)
 		return -EAFNOSUPPORT;
 	if (held.mark)
 		control(&msg, SOL_SOCKET, SO_MARK, &held.mark, sizeof(held.mark));
-	return held.version == 6 ? send6(fd, &held, &msg) : send4(fd, &held, &msg);
+	return held.version == 6 ? send6(f, &held, &msg) : send4(fd, &held, &msg);
 }

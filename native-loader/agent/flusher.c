@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #define _GNU_SOURCE
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -12,6 +15,28 @@
 
 #include "flusher.h"
 
+#define HOLD_MOST 512 /* bytes of an element of the map */
+
+/*
+ * Something newer has gone while the record was on its way to us: perhaps we were late. An ACK that
+ * follows a newer one tells nothing, and with timestamps its sender answers that it is too old.
+ */
+static bool is_outdated(const struct flusher *f, const struct tcpx_held *held)
+{
+	unsigned char value[HOLD_MOST];
+	int fd = atomic_load(&f->holds_fd);
+	__u32 passed;
+	int err;
+
+	if (fd < 0)
+		return false;
+	err = bpf_map_lookup_elem(fd, &held->cookie, value);
+	if (err)
+		return err == -ENOENT; /* as after a FIN */
+	memcpy(&passed, value + offsetof(struct tcpx_hold, passed), sizeof(passed));
+	return passed != held->passed;
+}
+
 static int on_held(void *context, void *data, size_t size)
 {
 	const struct tcpx_held *held = data;
@@ -19,7 +44,9 @@ static int on_held(void *context, void *data, size_t size)
 	struct flusher *f = context;
 
 	if (size >= sizeof(*held) && held->event == TCPX_THIN_EVENT_HELD) {
-		if (served_flush(f->served, held))
+		if (is_outdated(f, held))
+			f->outdated++;
+		else if (served_flush(f->served, held))
 			f->failed++;
 		else
 			f->flushed++;
@@ -56,8 +83,8 @@ int flusher_open(struct flusher *f, int held_fd, struct served *served)
 {
 	int pipe[2], err;
 
-	*f = (struct flusher){served, .epoll_fd = -1, .stop_fd = -1, .wanted_fd = -1,
-			      .want_fd = -1};
+	*f = (struct flusher){served,	       .epoll_fd = -1, .stop_fd = -1,
+			      .wanted_fd = -1, .want_fd = -1,  .holds_fd = -1};
 	if (held_fd < 0)
 		return 0;
 	errno = 0;
@@ -82,6 +109,21 @@ int flusher_start(struct flusher *f)
 
 	f->running = f->ring && !err;
 	return err;
+}
+
+int flusher_holds(struct flusher *f, int holds_fd)
+{
+	struct bpf_map_info info = {0};
+	__u32 len = sizeof(info);
+	int err = bpf_obj_get_info_by_fd(holds_fd, &info, &len);
+
+	if (err)
+		return err;
+	if (info.key_size != sizeof(__u64) || info.value_size > HOLD_MOST ||
+	    info.value_size < sizeof(struct tcpx_hold))
+		return -EINVAL;
+	atomic_store(&f->holds_fd, holds_fd);
+	return 0;
 }
 
 void flusher_close(struct flusher *f)

@@ -24,12 +24,15 @@ struct flusher {
 	int wanted_fd; /* inode numbers of namespaces that are wanted, u32 each, to read */
 	int want_fd;   /* and to write */
 	bool running;
-	_Atomic uint64_t flushed, failed;
+	_Atomic int holds_fd; /* the thinner's map of connections that hold; -1: not known */
+	_Atomic uint64_t flushed, failed, outdated;
 };
 
 /* held_fd: the thinner's ring buffer, or -1. 0 or -errno; flusher_close() in both cases. */
 int flusher_open(struct flusher *f, int held_fd, struct served *served);
 int flusher_start(struct flusher *f);
+/* From now on it sends nothing that is older than what has gone. 0 or -errno. */
+int flusher_holds(struct flusher *f, int holds_fd);
 /* Ends and joins the thread, if it runs. */
 void flusher_close(struct flusher *f);
 

@@ -231,7 +231,7 @@ static int open_path(struct served *s, struct namespace *n)
 
 static int open_flush(struct served *s, struct namespace *n)
 {
-	struct flush flush;
+	struct flush flush = {0};
 	int err = flush_open(&flush);
 
 	if (err)

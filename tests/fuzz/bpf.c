@@ -124,6 +124,15 @@ int bpf_map_delete_elem(int fd, const void *key)
 	return e ? 0 : -ENOENT;
 }
 
+/* No harness has a map of connections that hold ACKs. */
+int bpf_obj_get_info_by_fd(int fd, void *info, __u32 *len)
+{
+	(void)fd;
+	(void)info;
+	(void)len;
+	return -EBADF;
+}
+
 /* The bridge asks for the first one only. */
 int bpf_map_get_next_key(int fd, const void *key, void *next)
 {

@@ -91,12 +91,13 @@ describeIf(ok, reason)("the ACK thinner between hosts", () => {
       const counts = t.counters(rule);
       await capture.stop();
       const acks = (await capture.packets(`tcp.dstport == ${c.port}`)).filter(isPure);
+      const after = t.agent!.stats();
+      const outdated = after.outdated - before.outdated;
       // The handshake's own ACK came before the strategy; flushed ones come from the agent.
-      expect(acks.length - 1).toBe(went(counts));
+      expect(acks.length - 1).toBe(went(counts) - outdated);
       expect(counts.dropped).toBeGreaterThan(20);
       expect(counts.unserved).toBe(0);
-      const after = t.agent!.stats();
-      expect(after.flushed - before.flushed).toBe(counts.flushed);
+      expect(after.flushed - before.flushed).toBe(counts.flushed - outdated);
       expect(after.failed).toBe(0);
       expect((await t.sender.peer.tcpInfo(c.server)).unacked).toBe(0);
     });

@@ -14,6 +14,7 @@ import { c, EBADF, EINVAL, ENOENT, mayLoad, so, z } from "./bridge.ts";
 const { i32, u32, ptr: p } = FFIType;
 const a = dlopen(so, {
   tcpx_agent_start: { args: [i32, i32, i32, p], returns: i32 },
+  tcpx_agent_holds: { args: [p, i32], returns: i32 },
   tcpx_agent_at_once: { args: [p, u32], returns: i32 },
   tcpx_agent_serve: { args: [p, p], returns: i32 },
   tcpx_agent_reason: { args: [p, p, i32], returns: i32 },
@@ -32,7 +33,7 @@ const [EPERM, EOPNOTSUPP] = [-1, -95];
 const served8 = (flags: number, bits = 0) => new Uint32Array([flags, bits]);
 
 function stats(agent: Pointer) {
-  const out = new BigUint64Array(10); // struct tcpx_agent_stats
+  const out = new BigUint64Array(11); // struct tcpx_agent_stats
   expect(a.tcpx_agent_stats(agent, out)).toBe(0);
   const [, , , namespaces, cpuNs, , , most, foreign, turnedAway] = [...out].map(Number);
   return { namespaces, cpuNs, most, foreign, turnedAway };
@@ -60,6 +61,7 @@ test("the agent refuses NULL and bad descriptors", () => {
   expect(a.tcpx_agent_start(-1, -1, -1, out)).toBe(EINVAL);
   expect(a.tcpx_agent_start(-1, -1, 0, null)).toBe(EINVAL);
   expect(a.tcpx_agent_start(1 << 20, -1, 0, out)).toBe(EBADF);
+  expect(a.tcpx_agent_holds(null, 0)).toBe(EINVAL);
   expect(a.tcpx_agent_at_once(null, 1)).toBe(EINVAL);
   expect(a.tcpx_agent_serve(null, z("/proc/self/ns/net"))).toBe(EINVAL);
   expect(a.tcpx_agent_reason(null, out, 8)).toBe(EINVAL);

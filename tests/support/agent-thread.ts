@@ -11,10 +11,12 @@ export class Agent {
     heldFd: number,
     servedFd: number,
     noticesFd = -1,
+    holdsFd = -1,
   ) {
     const out = new BigUint64Array(1);
     unwrap("agent", lib.tcpx_agent_start(heldFd, noticesFd, servedFd, out));
     this.handle = out[0]!;
+    if (holdsFd >= 0) unwrap("holds", lib.tcpx_agent_holds(this.handle, holdsFd));
   }
 
   serve(netns: string): void {
@@ -34,7 +36,7 @@ export class Agent {
   }
 
   stats() {
-    const out = new BigUint64Array(10);
+    const out = new BigUint64Array(11);
     unwrap("stats", this.lib.tcpx_agent_stats(this.handle, out));
     const [flushed, failed, notices, namespaces, cpuNs] = [...out].map(Number) as [
       number,
@@ -43,7 +45,7 @@ export class Agent {
       number,
       number,
     ];
-    return { flushed, failed, notices, namespaces, cpuNs };
+    return { flushed, failed, notices, namespaces, cpuNs, outdated: Number(out[10]) };
   }
 
   stop(): void {

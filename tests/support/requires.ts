@@ -48,12 +48,14 @@ function hasTun(): boolean {
   }
 }
 
-/** Tried in a network namespace of its own. */
-function hasNat(): boolean {
-  const chain = "type nat hook output priority -100; tcp dport 1 redirect to :2";
+/** Does the kernel take such a chain? Tried in a network namespace of its own. */
+function hasChain(chain: string): boolean {
   const ruleset = `table inet t { chain c { ${chain}; }; }`;
   return Bun.spawnSync(["unshare", "--net", "nft", ruleset]).exitCode === 0;
 }
+
+const hasNat = () => hasChain("type nat hook output priority -100; tcp dport 1 redirect to :2");
+const hasSynproxy = () => hasChain("type filter hook input priority 0; tcp dport 1 synproxy mss 1460");
 
 const root = requirement("root", process.getuid?.() === 0, "root");
 const cgroup2 = requirement(
@@ -83,6 +85,27 @@ export const natRequirement = every(
   nftRequirement,
   requirement("nat", root.ok && hasNat(), "a kernel with NAT by nftables"),
 );
+
+export const synproxyRequirement = every(
+  "synproxy",
+  nftRequirement,
+  requirement("synproxy", root.ok && hasSynproxy(), "a kernel with SYNPROXY by nftables"),
+);
+
+/** `ip link add type KIND`: tried in a network namespace of its own. */
+export function deviceRequirement(kind: string, more: readonly string[] = []): Requirement {
+  const script = [
+    ...["ip link add v0 type veth peer name v1", "&&", "ip link add"],
+    ...(more.length > 0 ? ["link v0"] : []),
+    ...["name", "d0", "type", kind, ...more],
+  ];
+  const tried = () => Bun.spawnSync(["unshare", "--net", "sh", "-c", script.join(" ")]).exitCode === 0;
+  return every(
+    kind,
+    labRequirement,
+    requirement(kind, root.ok && tried(), `a kernel with devices of type ${kind}`),
+  );
+}
 
 /** A command whose output is a terminal. */
 export const ptyRequirement = every("pty", hasTool("script"));

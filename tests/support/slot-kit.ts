@@ -14,7 +14,7 @@ import {
 } from "../../cli/extensions/slots.ts";
 import { LAYOUT_VERSION } from "../../cli/layout/layout.generated.ts";
 import { encode } from "../../cli/layout/struct.ts";
-import { encodeProfiles, kindsFrom, planProfiles, usesOf } from "../../cli/loader/profiles.ts";
+import { encodeProfiles, kindsOf, planProfiles, usesOf } from "../../cli/loader/profiles.ts";
 import { encodeExids, encodeKeys, encodeSite } from "../../cli/loader/records.ts";
 import { slotted } from "../../cli/loader/slots.ts";
 import { flatten } from "../../cli/policy/flatten.ts";
@@ -85,7 +85,8 @@ export async function writeKit(to: string): Promise<void> {
   const config = encode("tcpx_config", {
     ...{ layout: LAYOUT_VERSION, rule_count: rules.length, scope: 1n, use_ports: 1, use_from: 1 },
     ...{ jiffy_us: 4000, site: encodeSite(DEFAULT_SITE), uses: slots.uses, places: plan.places },
-    kinds_from: kindsFrom(rules),
+    kinds_to: kindsOf(rules, "to"),
+    kinds_from: kindsOf(rules, "from"),
     exids: encodeExids(DEFAULT_SITE).map((row, id) => exids.get(id) ?? row),
   });
   await writeFile(join(to, "linked.o"), slots.bytes);

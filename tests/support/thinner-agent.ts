@@ -14,7 +14,7 @@ const cgroup = process.argv[2]!;
 const lib = await bridge();
 const thinner = await Thinner.load(lib);
 thinner.attach(statSync(cgroup, { bigint: true }).ino, openSync(cgroup, "r"));
-const agent = new Agent(lib, thinner.heldFd, thinner.servedFd);
+const agent = new Agent(lib, thinner.heldFd, thinner.servedFd, -1, thinner.holdsFd);
 console.log("attached");
 for await (const line of console) {
   const [pid, fd, every, delay] = line.split(" ").map(Number) as [number, number, number, number];

@@ -124,7 +124,8 @@ export class ThinnerLab implements AsyncDisposable {
   }
 
   startAgent(): Agent {
-    this.agent = new Agent(this.lib, this.thinner.heldFd, this.thinner.servedFd);
+    const { heldFd, servedFd, holdsFd } = this.thinner;
+    this.agent = new Agent(this.lib, heldFd, servedFd, -1, holdsFd);
     return this.agent;
   }
 

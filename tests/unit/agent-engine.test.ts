@@ -39,15 +39,16 @@ function create(world: Partial<World> = {}) {
       if (w.thinnerError) throw new Error(w.thinnerError);
       return {
         heldFd: 7,
+        holdsFd: 8,
         attach() {},
         detach() {},
         counters: () => new Map([[5, [1]]]),
         ...open("thinner"),
       };
     },
-    thread(heldFd) {
+    thread(heldFd, _, holdsFd) {
       if (w.threadError) throw new Error(w.threadError);
-      log.push(`+thread ${heldFd}`);
+      log.push(`+thread ${heldFd}${holdsFd < 0 ? "" : ` ${holdsFd}`}`);
       return {
         atOnce: (bits) => void log.push(`bits ${bits}`),
         serve(path) {
@@ -79,7 +80,7 @@ describe("Engine", () => {
   test("begins, and ends in reverse: links first, so that what is held back is still sent", async () => {
     const { engine, seen } = create();
     await engine.follow(plan(["/a", "/bb"], 8));
-    expect(seen()).toEqual(["+maps 1", "+thinner", "+thread 7", "+/a", "+/bb", "bits 8"]);
+    expect(seen()).toEqual(["+maps 1", "+thinner", "+thread 7 8", "+/a", "+/bb", "bits 8"]);
     expect([engine.thinning, engine.markBits, engine.scopes.map((s) => s.name)]).toEqual([
       true,
       8,
@@ -118,7 +119,7 @@ describe("Engine", () => {
     await engine.follow(plan([], 8));
     expect(seen()).toEqual(["+maps 1", "+thread -1", "bits 8"]);
     await engine.follow(plan(["/a"], 8));
-    expect(seen()).toEqual(["+maps 1", "-thread", "-maps 1", "+thinner", "+thread 7", "+/a", "bits 8"]);
+    expect(seen()).toEqual(["+maps 1", "-thread", "-maps 1", "+thinner", "+thread 7 8", "+/a", "bits 8"]);
     await engine.follow(plan([], 8));
     expect(seen()).toEqual(["+maps 1", "-maps 1", "-/a"]);
   });
@@ -130,7 +131,7 @@ describe("Engine", () => {
     world.maps = "2";
     await engine.follow(plan(["/a"], 8));
     expect(seen().sort()).toEqual(
-      ["+/a", "+maps 2", "+thinner", "+thread 7", "-/a", "-maps 1", "-thinner", "-thread", "bits 8"].sort(),
+      ["+/a", "+maps 2", "+thinner", "+thread 7 8", "-/a", "-maps 1", "-thinner", "-thread", "bits 8"].sort(),
     );
   });
 

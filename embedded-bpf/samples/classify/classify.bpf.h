@@ -45,7 +45,7 @@ static __always_inline void classify_set(struct bpf_sock_ops *ctx, const struct 
 		count_apart(TCPX_EXT_CLASSIFY, TCPX_COUNTER_APPLIED);
 }
 
-/* Before the SYN, or when the connection is accepted. Global: see receive_judge(). */
+/* Before the SYN, or when the connection is accepted. Global: see receive_header(). */
 __noinline int classify_apply(struct bpf_sock_ops *ctx)
 {
 	struct tcpx_conn *conn = conn_of(ctx);
