@@ -190,7 +190,9 @@ TCPX_API int tcpx_monotonic(uint64_t *out);
 TCPX_API int tcpx_writable(int fd);
 /* Writes as much as it can without waiting, in such pieces: bytes written. */
 TCPX_API int tcpx_write_now(int fd, const void *data, unsigned int size);
-TCPX_API int tcpx_jiffy_us(void);      /* the kernel's tick: 4000 at CONFIG_HZ=250 */
+TCPX_API int tcpx_jiffy_us(void); /* the kernel's tick: 4000 at CONFIG_HZ=250 */
+/* Unmaps the pages of the executable that are as in the file; they come back when they are used. */
+TCPX_API int tcpx_leave_file_pages(void);
 TCPX_API int tcpx_raise_memlock(void); /* kernels before 5.11 account maps against it */
 
 /* --- capabilities, of the calling thread (privileges.c); sets are masks of 1 << CAP_... --- */

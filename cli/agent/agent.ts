@@ -10,6 +10,8 @@ import { Engine } from "./engine.ts";
 import { openParts } from "./engine-parts.ts";
 import { type AgentAnswer, identity } from "./health.ts";
 import { END_MS, waitLock } from "./lock.ts";
+import { Rest } from "./rest.ts";
+import { missingHere, refusedHere, troubles } from "./rights.ts";
 import { clearRunDir, RUN_DIR } from "./run-dir.ts";
 import { AgentServer } from "./server.ts";
 import { type AgentRequest, askAgent } from "./socket.ts";
@@ -29,6 +31,7 @@ class Agent {
   private readonly engine: Engine;
   private readonly server = new AgentServer((request) => this.inTurn(request));
   private readonly since = Date.now();
+  private readonly rest: Rest;
   private turn: Promise<unknown> = Promise.resolve();
   /** Of the last plan. */
   private last: Pick<AgentSurvey, "thinning" | "unseen"> = { thinning: [], unseen: [] };
@@ -40,6 +43,7 @@ class Agent {
 
   constructor(private readonly lib: Bridge) {
     this.engine = new Engine(openParts(lib));
+    this.rest = new Rest(lib);
   }
 
   async start(): Promise<AgentAnswer> {
@@ -53,6 +57,7 @@ class Agent {
   private inTurn(request: AgentRequest, by = "tcpx agent --stop"): Promise<AgentAnswer> {
     const answer = this.turn.then(() => this.answer(request, by));
     this.turn = answer.catch(() => {});
+    this.rest.soon();
     return answer;
   }
 
@@ -75,6 +80,7 @@ class Agent {
   /** Whoever comes from now on finds no socket, and starts the next agent, which waits for our lock. */
   private end(outcome: Outcome): Promise<void> {
     this.ending ??= (async () => {
+      this.rest.end();
       this.server.close();
       await this.engine[Symbol.asyncDispose]();
       this.finish(outcome);
@@ -84,6 +90,10 @@ class Agent {
 
   private report(): AgentAnswer {
     const { engine } = this;
+    const missing = missingHere(this.lib);
+    const thread = engine.stats();
+    const wantsThinner = this.last.thinning.length > 0;
+    const refused = wantsThinner && engine.thinning ? undefined : refusedHere(this.lib);
     return {
       ...identity(),
       pid: process.pid,
@@ -96,10 +106,13 @@ class Agent {
       mark_bits: engine.markBits,
       unserved: engine.unserved,
       cpu_ms: Math.round((process.cpuUsage().user + process.cpuUsage().system) / 1000),
-      thread: engine.stats() ?? null,
+      thread: thread ?? null,
       counters: [...engine.counters()],
-      problems: engine.problems,
+      problems: [...engine.problems, ...troubles(thread, missing)],
       denied: engine.denied(),
+      capabilities_missing: missing.map((name) => `CAP_${name}`),
+      can_send: refused === undefined,
+      refused: (wantsThinner && refused?.code) || null,
     };
   }
 

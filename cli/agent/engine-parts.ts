@@ -18,6 +18,7 @@ import {
   type Thread,
   type ThreadStats,
 } from "./engine.ts";
+import { refusal, refusedHere } from "./rights.ts";
 import type { AgentScope } from "./sync.ts";
 
 /** Longer than any ACK is held back (HELD_MOST_MS in thinner.ts). */
@@ -110,7 +111,11 @@ export function openParts(lib: Bridge): Parts {
   return {
     lingerMs: LINGER_MS,
     maps: () => openMaps(lib),
-    thinner: async ({ conns, served }) => (await import("./thinner.ts")).Thinner.load(lib, { conns, served }),
+    thinner: async ({ conns, served }) => {
+      const refused = refusedHere(lib);
+      if (refused) throw refusal(refused);
+      return (await import("./thinner.ts")).Thinner.load(lib, { conns, served });
+    },
     thread: (heldFd, maps, holdsFd) => startThread(lib, heldFd, maps, holdsFd),
     attach: (thinner, scope) => attach(lib, thinner, scope),
   };

@@ -30,11 +30,16 @@ export const THREAD_STATS = [
   "foreign",
   "turnedAway",
   "outdated",
+  "troubled",
+  "troubleWith",
+  "troubleErrno",
+  "unfound",
 ] as const;
 
 /**
- * Counted since the thread began, but for `namespaces` (served now), `most` (that can be served at once),
- * `foreign` (of other user namespaces, wanted in the last minute) and `cpuNs` (nanoseconds).
+ * Counted since the thread began, but for `namespaces` (served now), `most` (that can be served at once) and
+ * `cpuNs` (nanoseconds). Of the last minute: `foreign` (namespaces of other user namespaces), `troubled` (where
+ * something failed, with one example of what: rights.ts) and `unfound`.
  */
 export type ThreadStats = Record<(typeof THREAD_STATS)[number], number>;
 
@@ -160,11 +165,12 @@ export class Engine implements AsyncDisposable {
   private async ready(thin: boolean): Promise<Running | undefined> {
     const maps = this.parts.maps();
     const { running } = this;
-    if (maps && running && running.maps.identity === maps.identity && (running.thinner || !thin)) {
+    const same = maps !== undefined && running?.maps.identity === maps.identity;
+    if (same && (running.thinner || !thin)) {
       maps[Symbol.dispose]();
       return running;
     }
-    await this.end();
+    if (!same) await this.end();
     if (!maps) return undefined;
     let thinner: Thinner | undefined;
     try {
@@ -172,7 +178,12 @@ export class Engine implements AsyncDisposable {
     } catch (error) {
       this.problems.push(message(error)); // acknowledging at once needs no thinner
     }
+    if (same && !thinner) {
+      maps[Symbol.dispose](); // as before, so that what stands is not made anew each time
+      return running;
+    }
     try {
+      await this.end();
       const thread = this.parts.thread(thinner?.heldFd ?? -1, maps, thinner?.holdsFd ?? -1);
       this.running = { maps, thread, thinner, attached: new Map(), markBits: 0, carried: 0 };
       return this.running;

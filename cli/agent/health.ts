@@ -2,6 +2,7 @@
 // How the agent is, for people and for scripts.
 
 import { statSync } from "node:fs";
+import type { ExitCode } from "../base/errors.ts";
 import { version } from "../base/version.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { type Denied, deniedLines } from "./denied.ts";
@@ -44,6 +45,12 @@ export interface AgentAnswer extends Identity {
   /** Rule id and its counters, in the order of enum tcpx_thin_counter. */
   counters: [number, number[]][];
   problems: string[];
+  /** Of those that an agent needs, with their prefix. */
+  capabilities_missing: string[];
+  /** What is held back could be sent. */
+  can_send: boolean;
+  /** Exit code for rules that thin, when it could not. */
+  refused: ExitCode | null;
   /** What network namespaces do not get, because of their routing. */
   denied: Denied[];
 }
@@ -77,6 +84,8 @@ export function healthJson(answer: AgentAnswer | undefined): Record<string, unkn
     thread_cpu_ms: Math.round((thread?.cpuNs ?? 0) / 1e6),
     route_changes: thread?.routeChanges ?? 0,
     route_errors: thread?.routeErrors ?? 0,
+    capabilities_missing: answer.capabilities_missing ?? [], // an older agent does not say
+    namespaces_failed: thread?.troubled ?? 0,
     problems: answer.problems,
     denied: answer.denied.map(({ netns, what, why }) => ({ netns, what, why })),
   };

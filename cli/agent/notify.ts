@@ -6,9 +6,11 @@ import { Exit, TcpxError } from "../base/errors.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { readScopes } from "../loader/state.ts";
 import { type AgentAnswer, isCurrent } from "./health.ts";
+import { refusedHere } from "./rights.ts";
 import { type AgentRequest, askAgent, Refusal } from "./socket.ts";
 import { awaitEnd, startAgent, stopAgent } from "./start.ts";
 import { planAgent, seesMore } from "./sync.ts";
+import { isUnit } from "./transient-unit.ts";
 import { anyNeedsAgent, wishOf } from "./wish.ts";
 
 const PATIENCE_MS = 15_000;
@@ -33,6 +35,10 @@ async function otherBuild(error: unknown): Promise<AgentAnswer> {
 const isShortSighted = (lib: Bridge, answer: AgentAnswer): boolean =>
   answer.unseen.length > 0 && seesMore(planAgent(readScopes(lib), wishOf), answer);
 
+/** Cannot it send what it holds back, where the next one could? A unit would be as this one is. */
+const isPowerless = (lib: Bridge, answer: AgentAnswer): boolean =>
+  answer.refused != null && !isUnit(answer.pid) && !refusedHere(lib);
+
 /**
  * Brings the agent to the rules in force. Call it after the change and without the lock, which the agent's
  * start would have to wait for otherwise.
@@ -44,11 +50,14 @@ export async function notifyAgent(
   lib: Bridge,
   netns?: AgentRequest["netns"],
 ): Promise<AgentAnswer | undefined> {
+  let replaced = false;
   for (const end = performance.now() + PATIENCE_MS; ; await Bun.sleep(10)) {
     const answer = await askAgent<AgentAnswer>({ op: "sync", netns }, PATIENCE_MS).catch(otherBuild);
     // another build's programs and maps may differ; one that a container has started may see less than we do
-    const other = answer !== undefined && (!isCurrent(answer) || isShortSighted(lib, answer));
+    const weak: boolean = answer !== undefined && !replaced && isPowerless(lib, answer);
+    const other = answer !== undefined && (weak || !isCurrent(answer) || isShortSighted(lib, answer));
     if (answer && !answer.ending && !other) return answer;
+    replaced ||= weak;
     if (other) await stopAgent(lib);
     // one that is ending is as good as none; whoever takes its place waits until it is gone
     if (!anyNeedsAgent(readScopes(lib))) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The end of every change of rules: the agent hears of it.
 
-import { TcpxError } from "../base/errors.ts";
+import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import type { Io } from "../output/io.ts";
 import { type Change, isChange } from "../policy/change.ts";
@@ -21,6 +21,8 @@ export interface AgentReport {
   json: Record<string, unknown>;
   /** A rule of this very command does not work for want of it. */
   failed: boolean;
+  /** For the command's end; Exit.DONE unless it failed. */
+  code: ExitCode;
 }
 
 /** Do processes of the cgroup, or of those below, live in our network namespace? */
@@ -71,6 +73,13 @@ function isDone(answer: AgentAnswer, { scope, change }: ScopeChange): boolean {
   );
 }
 
+/** What keeps the agent from sending is told by the exit code, where these rules want it to. */
+function failureOf({ refused }: AgentAnswer, changes: readonly ScopeChange[]): ExitCode {
+  const thins = ({ change }: ScopeChange) =>
+    [...change.added, ...change.unchanged].some((rule) => wishOf(rule)?.thins);
+  return refused && changes.some(thins) ? refused : Exit.FAILED;
+}
+
 /**
  * Tells the agent about changes that were made. The rules stay when that fails: a warning says what to do.
  * @returns undefined when they have nothing to do with it and none runs
@@ -97,11 +106,13 @@ export async function toldAgent(
     }
     if (wanted) for (const line of deniedLines(answer?.denied ?? [])) io.messages.warn(line);
     const failed = answer !== undefined && !changes.every((change) => isDone(answer, change));
-    return answer || concerned ? { json: healthJson(answer), failed } : undefined;
+    const code = failed ? failureOf(answer, changes) : Exit.DONE;
+    return answer || concerned ? { json: healthJson(answer), failed, code } : undefined;
   } catch (error) {
     const { message } = error as Error;
     const hint = error instanceof TcpxError && error.hint ? `; ${error.hint}` : "";
     io.messages.warn(`${message}${hint}${wanted ? "; until it runs the rule is not in effect" : ""}`);
-    return { json: { ...healthJson(undefined), reason: message }, failed: wanted };
+    const json = { ...healthJson(undefined), reason: message };
+    return { json, failed: wanted, code: wanted ? Exit.FAILED : Exit.DONE };
   }
 }

@@ -34,13 +34,18 @@ export const PROPERTIES: Record<string, string> = {
   RestartSec: "1",
 };
 
-/** Ends the unit, by SIGKILL when it must; false when this process is not of it. */
-export async function stopUnit(pid: number): Promise<boolean> {
+/** Is this process of the unit? */
+export function isUnit(pid: number): boolean {
   try {
-    if (!readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(`/${UNIT}`)) return false;
+    return readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(`/${UNIT}`);
   } catch {
     return false;
   }
+}
+
+/** Ends the unit, by SIGKILL when it must; false when this process is not of it. */
+export async function stopUnit(pid: number): Promise<boolean> {
+  if (!isUnit(pid)) return false;
   // killed by us it would be started again
   const child = Bun.spawn([programOf("systemctl") ?? "systemctl", "stop", UNIT], {
     env: childEnvironment(),

@@ -64,6 +64,7 @@ export const symbols = {
   tcpx_write_now: { args: [i32, ptr, u32], returns: i32 }, // int fd, const void *data, unsigned size
   tcpx_algorithm_load: { args: [ptr], returns: i32 }, // const char *name
   tcpx_jiffy_us: { args: [], returns: i32 },
+  tcpx_leave_file_pages: { args: [], returns: i32 },
   tcpx_raise_memlock: { args: [], returns: i32 },
   tcpx_capabilities: { args: [ptr], returns: i32 }, // u64 *effective
   tcpx_confined: { args: [u64], returns: i32 }, // u64 keep
@@ -84,6 +85,7 @@ export const symbols = {
   tcpx_agent_denied: { args: [u64, ptr, i32], returns: i32 }, // void *agent, char *out, int cap
   tcpx_agent_stats: { args: [u64, ptr], returns: i32 }, // void *agent, struct tcpx_agent_stats *
   tcpx_agent_stop: { args: [u64], returns: i32 },
+  tcpx_raw_sockets: { args: [], returns: i32 },
   tcpx_held_path: { args: [ptr, i32], returns: i32 }, // char *why, int cap
   tcpx_ipsec_policies: { args: [], returns: i32 },
   tcpx_routes_sweep: { args: [], returns: i32 },

@@ -116,5 +116,5 @@ export async function changeScope(
   const around = { netns, site: site.wanted };
   await report(io, command, changes[0]!, places, around, { agent, live: live[0], more: tell() });
   if (dryRun && wish.live) io.print("connections that exist would be changed, too (--live)");
-  return agent?.failed ? Exit.FAILED : Exit.DONE;
+  return agent?.code ?? Exit.DONE;
 }

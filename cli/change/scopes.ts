@@ -179,10 +179,14 @@ async function tellAgent(lib: Bridge, changes: ScopeChange[], io: Io) {
   return toldAgent(lib, changes, io);
 }
 
-async function requireRoutes(lib: Bridge, changes: ScopeChange[]): Promise<void> {
+async function requireAgent(lib: Bridge, changes: ScopeChange[]): Promise<void> {
   for (const { scope, change } of changes) {
     if (!change.added.some(needsAgent)) continue;
-    const { requireRoutes } = await import("../agent/refusal.ts");
+    const [{ requireRoutes }, { requireSender }] = [
+      await import("../agent/refusal.ts"),
+      await import("../agent/rights.ts"),
+    ];
+    await requireSender(lib, change.added);
     requireRoutes(lib, scope, change.added);
   }
 }
@@ -228,7 +232,7 @@ export async function changeScopes(io: Io, host: Host, work: Work): Promise<Outc
   const present = host.site();
   const site = { present, wanted: work.site?.table ?? present };
   const early = planAll(host, work.targets(), site);
-  await requireRoutes(lib, early);
+  await requireAgent(lib, early);
   if (work.dryRun) return { changes: early, site, live: [] };
   // a no-op needs no lock and no mount; but whoever repeats a rule wants it to work
   const needed = early.some(isWork) || !sameSite(site.present, site.wanted);

@@ -49,6 +49,7 @@ async function start(io: Io): Promise<ExitCode> {
   const answer = await notifyAgent(lib);
   io.json({ command, agent: healthJson(answer) });
   io.print(answer ? healthText(answer) : "no rule needs the agent");
+  if (answer?.refused) return answer.refused;
   return answer && answer.problems.length > 0 ? Exit.FAILED : Exit.DONE;
 }
 

@@ -180,7 +180,8 @@ async function run(args: Args, io: Io) {
   for (const line of live.flatMap(({ lines }) => lines)) io.print(line);
   if (!changed) io.print("no change");
   else if (dryRun) io.print("nothing was changed (--dry-run)");
-  return agent?.failed || missed.length > 0 ? Exit.FAILED : Exit.DONE;
+  if (agent?.failed) return agent.code;
+  return missed.length > 0 ? Exit.FAILED : Exit.DONE;
 }
 
 export const apply = leaf({

@@ -2,6 +2,7 @@
 // What a host says of itself. What cannot be read is not known: that is told as such.
 
 import { release } from "node:os";
+import { refusedHere } from "../agent/rights.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { tryProgram } from "../bridge/probe.ts";
 import { BPFFS, BTF, btfState, capabilities, findBpffs, findCgroupRoot } from "../system/host.ts";
@@ -78,6 +79,15 @@ function capabilitiesHere(missing: readonly string[]): Check {
   return { ...check, verdict: "skip", detail: `missing here: ${missing.join(", ")}; run it as root` };
 }
 
+/** Held ACKs leave through them. A unit has what systemd gives it. */
+function rawSockets(lib: Bridge, permitted: boolean): Check {
+  const check = { name: "raw sockets", core: false } as const;
+  const refused = refusedHere(lib);
+  if (!refused) return { ...check, verdict: "ok", detail: "held ACKs can be sent" };
+  const detail = `an agent that is started from here holds no ACKs back: ${refused.what}`;
+  return { ...check, verdict: permitted ? "warn" : "skip", detail };
+}
+
 /** Whether it is on is read where securityfs has it; what it does is tried. Rules can do without: see negotiation. */
 async function lockdown(lib: Bridge, permitted: boolean): Promise<Check> {
   const check = { name: "lockdown", core: false } as const;
@@ -143,6 +153,7 @@ export async function hostChecks(lib: Bridge, missing: readonly string[]): Promi
     cgroup2(),
     bpffs(lib),
     capabilitiesHere(missing),
+    rawSockets(lib, permitted),
     await lockdown(lib, permitted),
     netCls(),
     synCookies(),

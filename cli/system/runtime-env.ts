@@ -7,7 +7,7 @@ import { compiled } from "./self.ts";
 export const JSC = {
   /** In the executable, instead of Bun's own: as long, and nobody sets it for another program. */
   prefix: "TCPXJSC_",
-  options: { useDFGJIT: "0", useConcurrentJIT: "0", numberOfGCMarkers: "1" },
+  options: { useDFGJIT: "0", useConcurrentJIT: "0", numberOfGCMarkers: "1", forceMiniVMMode: "1" },
 } as const;
 
 /** These options as variables. */
@@ -18,6 +18,7 @@ export function engineVariables(prefix = compiled() ? JSC.prefix : "BUN_JSC_"): 
 
 /**
  * Without these the runtime wakes up ten times a second for a collector that has nothing to do, and keeps
- * threads for compilers that we have no work for. (Not useJIT=0: bun:ffi needs it.)
+ * threads for compilers that we have no work for. (Not useJIT=0: bun:ffi needs it.) The small virtual machine collects
+ * before its heap has doubled.
  */
 export const QUIET: Readonly<Record<string, string>> = { BUN_GC_TIMER_DISABLE: "1", ...engineVariables() };

@@ -67,7 +67,8 @@ int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out)
 
 	if (!a || !out)
 		return -EINVAL;
-	if (add_cpu(a->thread, &cpu) || (a->flusher.running && add_cpu(a->flusher.thread, &cpu)))
+	if (add_cpu(a->thread, &cpu) || (a->flusher.running && add_cpu(a->flusher.thread, &cpu)) ||
+	    (a->served.copier.running && add_cpu(a->served.copier.thread, &cpu)))
 		return -EIO;
 	*out = (struct tcpx_agent_stats){
 		.flushed = a->flusher.flushed,
@@ -81,8 +82,22 @@ int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out)
 		.most = a->served.most,
 		.foreign = a->foreign,
 		.turned_away = a->turned_away,
+		.troubled = a->troubled,
+		.trouble_with = a->trouble_with,
+		.trouble_errno = a->trouble_errno,
+		.unfound = a->unfound,
 	};
 	return 0;
+}
+
+int tcpx_raw_sockets(void)
+{
+	struct flush f;
+	int err = flush_open(&f);
+
+	if (!err)
+		flush_close(&f);
+	return err;
 }
 
 int tcpx_agent_denied(void *agent, char *out, int cap)

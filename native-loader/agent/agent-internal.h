@@ -24,8 +24,10 @@ struct agent {
 	int result;
 	unsigned int read; /* notices, in this turn */
 	bool stopping;
+	bool waits; /* the command is done when nothing is awaited any more */
 	_Atomic uint64_t notices, namespaces, route_changes, route_errors;
 	_Atomic uint64_t foreign, turned_away;
+	_Atomic uint64_t troubled, trouble_with, trouble_errno, unfound;
 };
 
 /* With the callers' lock held: hands the command over and waits. */

@@ -65,6 +65,26 @@ static void note_figures(struct agent *a)
 	a->namespaces = a->served.count;
 	a->foreign = a->served.foreign;
 	a->turned_away = a->served.turned_away;
+	a->troubled = a->served.troubled;
+	a->trouble_with = a->served.trouble.with;
+	a->trouble_errno = (uint64_t)-a->served.trouble.err;
+	a->unfound = a->served.unfound;
+}
+
+/* Comparing many routes takes a second; others are served meanwhile. */
+static void answer(struct agent *a)
+{
+	uint64_t one = 1;
+
+	if (!a->waits || (a->served.awaited && !a->stopping))
+		return;
+	if (!a->result)
+		a->result = a->served.await_err;
+	a->served.await_err = 0;
+	a->waits = false;
+	note_figures(a);
+	while (write(a->done_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
 }
 
 static void carry_out(struct agent *a)
@@ -89,15 +109,12 @@ static void carry_out(struct agent *a)
 		a->result = 0;
 		break;
 	}
-	note_figures(a);
-	while (write(a->done_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
+	a->waits = true;
+	answer(a);
 }
 
-static void follow_routes(struct agent *a, struct namespace *n)
+static void count_changes(struct agent *a, int changes)
 {
-	int changes = served_follow(&a->served, n);
-
 	if (changes < 0)
 		a->route_errors++;
 	else
@@ -120,8 +137,11 @@ static void *run(void *arg)
 				read_notices(a);
 			else if (event.data.ptr == &a->flusher)
 				serve_wanted(a);
+			else if (event.data.ptr == &a->served.copier)
+				count_changes(a, copier_back(&a->served));
 			else
-				follow_routes(a, event.data.ptr);
+				count_changes(a, served_follow(&a->served, event.data.ptr));
+			answer(a);
 		}
 		timeout = a->stopping ? 0 : served_tick(&a->served);
 		note_figures(a);

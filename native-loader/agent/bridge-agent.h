@@ -14,16 +14,20 @@ struct tcpx_agent_stats {
 	uint64_t failed;     /* and that the kernel refused */
 	uint64_t notices;    /* requests for a namespace, of the thinner and of `notices` */
 	uint64_t namespaces; /* served at the moment */
-	uint64_t cpu_ns;     /* of both threads */
+	uint64_t cpu_ns;     /* of its threads */
 	uint64_t route_changes;
 	uint64_t route_errors;
-	uint64_t most;	      /* namespaces that are served at once */
-	uint64_t foreign;     /* in the last minute: of other user namespaces, so not served */
-	uint64_t turned_away; /* requests for a namespace beyond `most` */
-	uint64_t outdated;    /* held ACKs that were not sent: something newer had gone */
+	uint64_t most;	       /* namespaces that are served at once */
+	uint64_t foreign;      /* in the last minute: of other user namespaces, so not served */
+	uint64_t turned_away;  /* requests for a namespace beyond `most` */
+	uint64_t outdated;     /* held ACKs that were not sent: something newer had gone */
+	uint64_t troubled;     /* in the last minute: namespaces where something failed */
+	uint64_t trouble_with; /* of one of them: 1 entering it, 2 raw sockets, 3 routes */
+	uint64_t trouble_errno;
+	uint64_t unfound; /* in the last minute: wanted, and of no process that can be seen */
 };
 
-_Static_assert(sizeof(struct tcpx_agent_stats) == 88, "layout known to TypeScript");
+_Static_assert(sizeof(struct tcpx_agent_stats) == 120, "layout known to TypeScript");
 
 /* held_fd: the thinner's ring buffer, or -1; notices_fd: one of u32 inode numbers of network
  * namespaces, or -1; served_fd: hash of these numbers to struct tcpx_served, emptied here.
@@ -53,6 +57,10 @@ TCPX_API int tcpx_agent_denied(void *agent, char *out, int cap);
 TCPX_API int tcpx_agent_stats(void *agent, struct tcpx_agent_stats *out);
 /* Ends and joins the threads, empties `served`, removes rules and tables; the handle is gone. */
 TCPX_API int tcpx_agent_stop(void *agent);
+/* Opens and closes what held ACKs are sent with, in the network namespace of the calling thread: 0
+ * or -errno.
+ */
+TCPX_API int tcpx_raw_sockets(void);
 /* Would held ACKs leave the calling thread's network namespace as the connections' own do?
  * -EOPNOTSUPP: routing may lead them elsewhere, and why, as one line; -EPERM: it belongs to another
  * user namespace, so that nothing is held there. Changes nothing.

@@ -104,6 +104,8 @@ static void look(struct search *s, const char *path)
 			s->found++;
 		} else if (fd >= 0) {
 			close(fd);
+		} else if (fd != -ENOENT) {
+			s->wanted[i].err = fd;
 		}
 		return;
 	}
@@ -114,7 +116,10 @@ static void look_in(struct search *s, const char *dir, const char *below, int pr
 	struct dirent *entry;
 	char path[300];
 	DIR *d = opendir(dir);
+	int err = d || errno == ENOENT ? 0 : -errno;
 
+	for (unsigned int i = 0; i < s->n && err; i++)
+		s->wanted[i].err = err;
 	if (!d)
 		return;
 	while ((s->seen || s->found < s->n) && (entry = readdir(d))) {
@@ -133,7 +138,7 @@ void find_netns(struct wanted *wanted, unsigned int n, void (*seen)(void *contex
 	struct search s = {.wanted = wanted, .n = n, .seen = seen, .context = context};
 
 	for (unsigned int i = 0; i < n; i++)
-		wanted[i].fd = -1;
+		wanted[i] = (struct wanted){.inode = wanted[i].inode, .fd = -1};
 	look_in(&s, "/proc", "/ns/net", 1);
 	look_in(&s, "/run/netns", "", 0);
 }

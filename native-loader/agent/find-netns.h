@@ -30,7 +30,8 @@ bool netns_is_own(void);
 
 struct wanted {
 	uint32_t inode;
-	int fd; /* -1: of no process, and not in /run/netns */
+	int fd;	 /* -1: of no process, and not in /run/netns */
+	int err; /* 0, or why it could not be looked for, or opened */
 };
 
 /* One walk through /proc and /run/netns for all of them. With `seen` it is called for every

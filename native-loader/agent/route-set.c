@@ -22,6 +22,8 @@ static int append(struct route_set *s, const struct nlmsghdr *h)
 
 	if (s->n >= ROUTES_MOST)
 		return -E2BIG;
+	if (s->most && s->n >= s->most)
+		return -EFBIG;
 	while (room < s->used + len)
 		room *= 2;
 	if (room != s->room) {
@@ -69,8 +71,7 @@ int route_set_read(struct route_set *s, int fd, int family, uint32_t table)
 	size_t at = 0;
 	int err;
 
-	memset(s, 0, sizeof(*s));
-	s->table = table;
+	*s = (struct route_set){.table = table, .most = s->most};
 	err = nl_dump_routes(fd, family, table, collect, s);
 	if (err)
 		return err;

@@ -6,8 +6,8 @@
 
 #include "route-set.h"
 
-#define PASSES 4   /* a next hop may need a route that comes later */
-#define RETRIES 20 /* of a dump that was interrupted */
+#define PASSES 4  /* a next hop may need a route that comes later */
+#define RETRIES 5 /* of a dump that was interrupted */
 
 struct job {
 	const struct nl_pair *nl;
@@ -15,7 +15,7 @@ struct job {
 	struct nl_batch batch;
 	const struct nlmsghdr **list; /* what the batch is made of, by number */
 	const struct nlmsghdr **bad;  /* what the kernel refused */
-	size_t n, failures;
+	size_t n, failures, most;
 	int family;
 	bool clash; /* a next hop that is there with other metrics: gone after this pass */
 	bool changed;
@@ -190,6 +190,7 @@ static int pass(struct job *j, bool *again)
 	int err;
 
 	j->changed = j->clash = false;
+	j->want.most = j->have.most = j->most;
 	err = route_set_read(&j->want, j->nl->dump, j->family, RT_TABLE_MAIN);
 	if (!err)
 		err = route_set_read(&j->have, j->nl->dump, j->family, ROUTES_TABLE);
@@ -212,7 +213,7 @@ static int pass(struct job *j, bool *again)
 	return j->changed || j->want.n != j->have.n ? 0 : order(j);
 }
 
-int route_sync(const struct nl_pair *nl, int family)
+int route_sync(const struct nl_pair *nl, int family, size_t most)
 {
 	struct job *j = calloc(1, sizeof(*j));
 	int err = -EINTR, torn = 0;
@@ -222,6 +223,7 @@ int route_sync(const struct nl_pair *nl, int family)
 		return -ENOMEM;
 	j->nl = nl;
 	j->family = family;
+	j->most = most;
 	settle(nl);
 	for (int i = 0; again && i < PASSES; i++) {
 		again = false;

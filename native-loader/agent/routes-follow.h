@@ -17,6 +17,7 @@ struct routes {
 	bool stale_rules; /* and the rules are to be looked at */
 	bool lost;	  /* news were lost, and more will be until all that waits is read */
 	bool standing;	  /* routes and rules are complete */
+	size_t most;	  /* routes that are compared here and now; 0: all */
 	struct routes_plan *plan;
 };
 

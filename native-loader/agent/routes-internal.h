@@ -45,9 +45,9 @@ struct nl_pair {
 };
 
 /* Returns 0, -EEXIST: the table holds routes of somebody else, -EINTR: changed meanwhile, come
- * again, -E2BIG: more than ROUTES_MOST, or -errno.
+ * again, -E2BIG: more than ROUTES_MOST, -EFBIG: more than `most`, when that is not 0, or -errno.
  */
-int route_sync(const struct nl_pair *nl, int family);
+int route_sync(const struct nl_pair *nl, int family, size_t most);
 
 /* --- the rules (route-rules.c) ------------------------------------------------------ */
 

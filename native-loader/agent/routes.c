@@ -13,6 +13,8 @@
 
 #define DEATHS 5 /* of the guard, until we do without */
 #define REASON 200
+#define ROUNDS 16  /* of reading what there is, until a comparison makes sense */
+#define SMALL 4096 /* routes, which are compared in some milliseconds */
 
 static __thread char reason[REASON];
 
@@ -91,7 +93,7 @@ static int bring_up_to_date(struct routes *r)
 		if (f && !r->ipv6)
 			break;
 		if (r->stale[f]) {
-			err = route_sync(&r->nl, family);
+			err = route_sync(&r->nl, family, r->most);
 			if (err == -EEXIST)
 				snprintf(reason, REASON, "table %d holds routes of somebody else",
 					 ROUTES_TABLE);
@@ -121,7 +123,8 @@ unsigned int routes_bits_standing(const struct routes *r)
 	return r->standing ? r->bits : 0;
 }
 
-int routes_open(unsigned int mark_bits, const struct routes_place *place, struct routes **out)
+static int open_routes(unsigned int mark_bits, const struct routes_place *place, size_t most,
+		       struct routes **out)
 {
 	struct routes *r = calloc(1, sizeof(*r));
 	int err;
@@ -131,6 +134,7 @@ int routes_open(unsigned int mark_bits, const struct routes_place *place, struct
 	r->news = r->epoll = r->guard.fd = -1;
 	r->nl = r->last = (struct nl_pair){-1, -1};
 	r->bits = mark_bits;
+	r->most = most;
 	r->place = place ? *place : (struct routes_place){-1, -1, 0};
 	r->stale[0] = r->stale[1] = r->stale_rules = true;
 	err = open_sockets(r);
@@ -140,14 +144,24 @@ int routes_open(unsigned int mark_bits, const struct routes_place *place, struct
 		err = guard(r);
 	if (!err)
 		err = bring_up_to_date(r);
-	if (err) {
+	if (err && err != -EFBIG) {
 		if (err != -ETIMEDOUT && r->last.ask >= 0)
 			sweep(&r->nl);
 		let_go(r, err == -ETIMEDOUT);
 		return err;
 	}
 	*out = r;
-	return 0;
+	return err;
+}
+
+int routes_open(unsigned int mark_bits, const struct routes_place *place, struct routes **out)
+{
+	return open_routes(mark_bits, place, 0, out);
+}
+
+int routes_open_small(unsigned int mark_bits, const struct routes_place *place, struct routes **out)
+{
+	return open_routes(mark_bits, place, SMALL, out);
 }
 
 int routes_fd(const struct routes *r)
@@ -192,6 +206,10 @@ int routes_handle(struct routes *r)
 	err = changes < 0 || r->lost ? changes : bring_up_to_date(r);
 	if (r->lost && err > 0)
 		err = 0;
+	if (r->lost && r->standing && !err) { /* the copy is not main's any more */
+		withdraw(r);
+		changes++;
+	}
 	if (!err)
 		return changes;
 	if (err == -ETIMEDOUT)
@@ -199,6 +217,18 @@ int routes_handle(struct routes *r)
 	else
 		withdraw(r);
 	return err;
+}
+
+int routes_handle_whole(struct routes *r)
+{
+	size_t most = r->most;
+	int result = 0;
+
+	r->most = 0;
+	for (int i = 0; i < ROUNDS && (!i || (result >= 0 && r->lost)); i++)
+		result = routes_handle(r);
+	r->most = most;
+	return result >= 0 && r->lost ? -EINTR : result;
 }
 
 int routes_bits(struct routes *r, unsigned int mark_bits)

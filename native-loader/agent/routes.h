@@ -33,6 +33,13 @@ struct routes_place {
  * left. Other -errno: nothing is left either.
  */
 int routes_open(unsigned int mark_bits, const struct routes_place *place, struct routes **out);
+/* The same, but -EFBIG, with *out, where a table is so large that comparing it takes long:
+ * routes_handle_whole() does that, and routes_handle() says -EFBIG, too, when it is needed again.
+ */
+int routes_open_small(unsigned int mark_bits, const struct routes_place *place,
+		      struct routes **out);
+/* -EINTR: the routes have changed all the time; the rules are withdrawn. */
+int routes_handle_whole(struct routes *r);
 /* For epoll; readable when routes_handle() has something to do. */
 int routes_fd(const struct routes *r);
 /* The bits whose rules stand, in front of a table that is complete. */

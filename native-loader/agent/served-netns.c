@@ -32,7 +32,7 @@ static void publish(struct served *s, struct namespace *n, uint32_t flags)
 {
 	struct tcpx_served value = {.flags = flags}, before = {0};
 
-	if (n->routes && flags & TCPX_SERVED_ROUTES)
+	if (n->routes && !n->copy.away && flags & TCPX_SERVED_ROUTES)
 		value.mark_bits = routes_bits_standing(n->routes);
 	n->flags = flags;
 	pthread_mutex_lock(&s->lock); /* the flusher may be changing it */
@@ -56,7 +56,9 @@ static uint32_t flags_of(const struct namespace *n)
 		flags |= TCPX_SERVED_MARKS;
 	if (n->routes)
 		flags |= TCPX_SERVED_ROUTES;
-	if (n->refused || (n->routes && !routes_bits_standing(n->routes)))
+	/* those that are being compared may stand in a moment */
+	if (n->refused ||
+	    (n->routes && !n->copy.away && !n->copy.resume_ns && !routes_bits_standing(n->routes)))
 		flags |= TCPX_SERVED_NO_ROUTES;
 	return flags;
 }
@@ -96,8 +98,10 @@ struct namespace *netns_declined(struct served *s, uint32_t inode)
 
 void netns_drop_routes(struct served *s, struct namespace *n, bool broken)
 {
-	if (!n->routes)
+	copier_wait(s, n);
+	if (!n->routes) /* or none any more */
 		return;
+	n->copy.resume_ns = 0;
 	/* explicitly: a guard that is just being made may have it open for a moment longer */
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, routes_fd(n->routes), NULL);
 	if (broken)
@@ -146,6 +150,14 @@ void netns_decline(struct served *s, uint32_t inode, int err)
 		publish(s, n, TCPX_SERVED_DECLINED);
 }
 
+/* -EPERM is the word for a foreign owner. */
+void netns_decline_failed(struct served *s, uint32_t inode, struct trouble trouble)
+{
+	netns_decline(s, inode, trouble.err == -EPERM ? -EACCES : trouble.err);
+	if (s->declined && s->declined->inode == inode)
+		s->declined->trouble = trouble;
+}
+
 static void take_out(struct namespace **at, const struct namespace *n)
 {
 	while (*at != n)
@@ -155,6 +167,7 @@ static void take_out(struct namespace **at, const struct namespace *n)
 
 void netns_forget(struct served *s, struct namespace *n)
 {
+	copier_wait(s, n);
 	if (n->fd >= 0 || n->flags)
 		publish(s, n, 0);
 	if (n->fd < 0) {
@@ -200,12 +213,19 @@ static int open_routes(struct served *s, struct namespace *n)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = n};
 	struct routes_place place = {s->home_fd, s->map_fd, n->inode};
-	int err = routes_open(s->mark_bits, &place, &n->routes);
+	int err = routes_open_small(s->mark_bits, &place, &n->routes);
+	bool large = err == -EFBIG;
 
+	if (large)
+		err = 0;
 	if (!err && n->routes &&
 	    epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, routes_fd(n->routes), &event)) {
 		err = -errno;
 		netns_drop_routes(s, n, false);
+	}
+	if (!err && large) {
+		n->copy.opening = true;
+		copier_take(s, n);
 	}
 	n->refused = err != 0;
 	/* this process lives at home, which it keeps alive in any case */
@@ -262,6 +282,14 @@ void netns_close_flush(struct served *s, struct namespace *n)
 	n->path = NULL;
 }
 
+static void note(struct namespace *n, enum trouble_with with, int err)
+{
+	if (err)
+		n->trouble = (struct trouble){with, err};
+	else if (n->trouble.with == with)
+		n->trouble.err = 0;
+}
+
 int netns_equip(struct served *s, struct namespace *n)
 {
 	bool open = s->flushing && !n->open;
@@ -270,10 +298,14 @@ int netns_equip(struct served *s, struct namespace *n)
 
 	if (open || route) {
 		err = enter(s, n);
+		note(n, TROUBLE_ENTER, err);
 		if (err)
 			return err;
 		err = open ? open_flush(s, n) : 0;
+		note(n, TROUBLE_RAW, err);
 		route_err = route ? open_routes(s, n) : 0;
+		if (route)
+			note(n, TROUBLE_ROUTES, route_err == -EOPNOTSUPP ? 0 : route_err);
 		come_home(s, n);
 	}
 	if (n->open && (n->closing || !n->flush_ns)) {

@@ -19,6 +19,8 @@ struct namespace *netns_declined(struct served *s, uint32_t inode);
 struct namespace *netns_insert(struct served *s, uint32_t inode, int fd);
 /* Remembers for a while that it is not served, and why: nobody needs to ask or to search again. */
 void netns_decline(struct served *s, uint32_t inode, int err);
+/* The same, after something that it was kept from. */
+void netns_decline_failed(struct served *s, uint32_t inode, struct trouble trouble);
 /* Takes back and closes all that it has. */
 void netns_forget(struct served *s, struct namespace *n);
 /* Is what it has another than what the map, and `pass`, say? */

@@ -27,6 +27,7 @@
 /* Takes the descriptor over. */
 static int adopt(struct served *s, uint32_t inode, int fd)
 {
+	struct trouble trouble;
 	struct namespace *n;
 	int err;
 
@@ -44,8 +45,12 @@ static int adopt(struct served *s, uint32_t inode, int fd)
 	err = netns_equip(s, n);
 	if (n->open || n->routes)
 		return err;
+	trouble = n->trouble;
 	netns_forget(s, n);
-	if (err) /* nothing works there: not again for a while */
+	/* nothing works there: not again for a while */
+	if (trouble.err)
+		netns_decline_failed(s, inode, trouble);
+	else if (err)
 		netns_decline(s, inode, err);
 	return err;
 }
@@ -71,6 +76,8 @@ static void take_found(struct served *s, const struct wanted *found)
 		close(found->fd);
 	else if (found->fd >= 0)
 		adopt_own(s, found->inode, found->fd);
+	else if (!known && found->err)
+		netns_decline_failed(s, found->inode, (struct trouble){TROUBLE_ENTER, found->err});
 	else if (!known)
 		netns_decline(s, found->inode, -ENOENT);
 }
@@ -118,11 +125,20 @@ void served_want(struct served *s, uint32_t inode)
 	want(s, inode);
 }
 
+/* Who has a command wants to know how it ends. */
+static void await_copy(struct served *s, struct namespace *n)
+{
+	if (!n->copy.away || n->copy.awaited)
+		return;
+	n->copy.awaited = true;
+	s->awaited++;
+}
+
 int served_path(struct served *s, const char *path)
 {
 	struct namespace *n;
 	uint32_t inode;
-	int fd = open_netns(path, &inode);
+	int fd = open_netns(path, &inode), err;
 
 	if (fd < 0)
 		return fd;
@@ -130,11 +146,17 @@ int served_path(struct served *s, const char *path)
 	if (n)
 		netns_forget(s, n);
 	n = netns_lookup(s, inode);
-	if (!n)
-		return adopt_own(s, inode, fd);
-	close(fd);
-	n->refused = false;
-	return netns_equip(s, n);
+	if (n) {
+		close(fd);
+		n->refused = false;
+		err = netns_equip(s, n);
+	} else {
+		err = adopt_own(s, inode, fd);
+		n = netns_lookup(s, inode);
+	}
+	if (n)
+		await_copy(s, n);
+	return err;
 }
 
 /* Connections there have their mark and will not ask another time. */
@@ -168,6 +190,10 @@ static void ask_again(struct served *s)
 /* After a call of routes.c. */
 static int judge(struct served *s, struct namespace *n, int err)
 {
+	if (err == -EFBIG) {
+		copier_take(s, n);
+		return 0;
+	}
 	if (err == -ETIMEDOUT) {
 		netns_publish_without(s, n, TCPX_SERVED_ROUTES);
 		netns_drop_routes(s, n, true);
@@ -181,6 +207,7 @@ static int set_bits(struct served *s, struct namespace *n)
 	int err = 0;
 
 	n->refused = false;
+	copier_wait(s, n);
 	if (n->routes && s->mark_bits) {
 		err = judge(s, n, routes_bits(n->routes, s->mark_bits));
 	} else if (n->routes) {
@@ -205,6 +232,8 @@ int served_at_once(struct served *s, unsigned int mark_bits)
 	}
 	if (mark_bits)
 		serve_again(s);
+	for (struct namespace *n = s->first; n; n = n->next)
+		await_copy(s, n);
 	return first;
 }
 
@@ -247,7 +276,9 @@ int served_follow(struct served *s, struct namespace *n)
 
 	if (n->path)
 		follow_path(s, n);
-	err = n->routes ? judge(s, n, routes_handle(n->routes)) : 0;
+	err = n->routes && !n->copy.away && !n->copy.resume_ns
+		      ? judge(s, n, routes_handle(n->routes))
+		      : 0;
 	/* after changes, too: the guard of an agent before us may have taken our entry back */
 	if (err)
 		netns_publish(s, n);
@@ -300,19 +331,31 @@ static bool is_due(uint64_t at, uint64_t now)
 
 static void look_after(struct served *s, struct namespace *n, uint64_t now)
 {
+	uint32_t inode;
+	bool refused;
+
 	if (n->path && is_due(held_path_due(n->path), now))
 		follow_path(s, n);
 	if (is_due(n->flush_ns, now))
 		look_after_flush(s, n, now);
-	if (is_due(n->routes_ns, now))
+	if (is_due(n->copy.resume_ns, now))
+		copier_resume(s, n);
+	if (is_due(n->routes_ns, now) && !n->copy.away)
 		look_after_routes(s, n, now);
-	if ((!n->open && !n->routes) || n->unseen >= UNSEEN_MOST)
-		netns_forget(s, n);
+	if ((n->open || n->routes) && n->unseen < UNSEEN_MOST)
+		return;
+	inode = n->inode;
+	refused = n->refused;
+	netns_forget(s, n);
+	if (refused) /* by what was found in its routes: not again at once */
+		netns_decline(s, inode, -EOPNOTSUPP);
 }
 
 static uint64_t forgotten_at(const struct namespace *n)
 {
-	return n->known_ns + (n->err == -EPERM ? FOREIGN_NS : IDLE_NS);
+	bool told = n->err == -EPERM || n->err == -ENOENT || n->trouble.err;
+
+	return n->known_ns + (told ? FOREIGN_NS : IDLE_NS);
 }
 
 /* In the map only for a while: the number may be another namespace's by now. */
@@ -356,6 +399,22 @@ static void scan(struct served *s, uint64_t now)
 		s->scan_ns = now + SCAN_NS;
 }
 
+/* What `status` is told. */
+static void take_stock(struct served *s)
+{
+	struct namespace *lists[] = {s->first, s->declined};
+
+	s->troubled = s->unfound = 0;
+	for (unsigned int i = 0; i < 2; i++) {
+		for (struct namespace *n = lists[i]; n; n = n->next) {
+			s->unfound += n->err == -ENOENT;
+			s->troubled += n->trouble.err != 0;
+			if (n->trouble.err)
+				s->trouble = n->trouble;
+		}
+	}
+}
+
 static uint64_t sooner(uint64_t at, uint64_t than)
 {
 	return at && (!than || at < than) ? at : than;
@@ -378,8 +437,10 @@ int served_tick(struct served *s)
 		next = n->next;
 		first = sooner(look_after_declined(s, n, now), first);
 	}
+	take_stock(s);
 	for (n = s->first; n; n = n->next) {
-		first = sooner(n->flush_ns, sooner(n->routes_ns, first));
+		first = sooner(n->flush_ns, sooner(n->copy.away ? 0 : n->routes_ns,
+						   sooner(n->copy.resume_ns, first)));
 		first = sooner(n->path ? held_path_due(n->path) : 0, first);
 	}
 	first = sooner(s->scan_ns, sooner(s->wanteds ? s->search_ns : 0, first));
@@ -427,6 +488,12 @@ int served_open(struct served *s)
 	s->home_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (s->home_fd < 0)
 		return -errno;
+	err = copier_start(s);
+	if (err) {
+		copier_close(s);
+		close(s->home_fd);
+		return err;
+	}
 	if (!fstat(s->home_fd, &home))
 		s->home = (uint32_t)home.st_ino;
 	s->most = most_served();
@@ -449,6 +516,7 @@ void served_close(struct served *s)
 	}
 	while (s->declined)
 		netns_forget(s, s->declined);
+	copier_close(s);
 	free(s->before);
 	close(s->home_fd);
 }

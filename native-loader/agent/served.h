@@ -9,11 +9,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "copier.h"
 #include "find-netns.h"
 #include "flush.h"
 
 struct held_path;
 struct routes;
+
+/* What the agent was kept from in a namespace; not by the routing there, which has its own word. */
+enum trouble_with { TROUBLE_ENTER = 1, TROUBLE_RAW, TROUBLE_ROUTES };
+
+struct trouble {
+	enum trouble_with with;
+	int err; /* 0: none */
+};
 
 /* One that is served, or that is known not to be. */
 struct namespace
@@ -37,7 +46,17 @@ struct namespace
 	bool closing;	     /* they are about to go */
 	_Atomic bool used;   /* since they were last looked after */
 	bool refused;	     /* its routing cannot carry ACKs at once */
-	char pass[160];	     /* why nothing is held there; for all threads, with the lock */
+	struct trouble trouble;
+	struct {
+		uint64_t not_before_ns;
+		uint64_t resume_ns; /* its pause ends; 0: none */
+		int result;
+		bool away;    /* the routes are the copier's */
+		bool opening; /* for the first time */
+		bool awaited; /* by who has a command */
+		char reason[200];
+	} copy;
+	char pass[160]; /* why nothing is held there; for all threads, with the lock */
 };
 
 struct served {
@@ -64,6 +83,15 @@ struct served {
 	unsigned int foreign; /* of these, of another user namespace */
 	uint64_t turned_away; /* requests, because `most` are served */
 	char reason[200];
+
+	struct copier copier;
+	unsigned int awaited; /* comparisons, by a command; agent.c waits for them */
+	int await_err;	      /* of the first one that failed */
+
+	/* Of the last minute. */
+	unsigned int troubled;	/* namespaces where something failed */
+	struct trouble trouble; /* of one of them */
+	unsigned int unfound;	/* that were wanted, and are of nobody that is seen */
 };
 
 int served_open(struct served *s);
@@ -73,6 +101,7 @@ void served_close(struct served *s);
 void served_want(struct served *s, uint32_t inode);
 /* -EPERM: it belongs to another user namespace; -EUSERS: as many as can be are served. */
 int served_path(struct served *s, const char *path);
+/* What `awaited` counts after it goes on meanwhile. */
 int served_at_once(struct served *s, unsigned int mark_bits);
 /* Another thread may call these two. */
 int served_flush(struct served *s, const struct tcpx_held *held);

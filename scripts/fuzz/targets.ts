@@ -37,7 +37,7 @@ export const TARGETS: Record<string, Target> = {
   },
   agent: {
     harness: [...HOST, "agent-host", "packet", "bpf"],
-    bridge: new RegExp(`^(${ROUTES}|agent.*|flush.*|served.*|find-netns|${HELD})$`),
+    bridge: new RegExp(`^(${ROUTES}|agent.*|flush.*|served.*|copier|find-netns|${HELD})$`),
     runs: 5_000,
     about: "records of both ring buffers, held ACKs, namespaces, sockstat",
   },

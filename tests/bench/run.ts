@@ -4,6 +4,7 @@
 
 import { table } from "../../cli/output/table.ts";
 import { ackLabRows } from "./ack-lab.ts";
+import { growthRows } from "./agent-growth.ts";
 import { commandRows } from "./commands.ts";
 import { connectionRows } from "./connections.ts";
 import { listRows } from "./connections-list.ts";
@@ -65,6 +66,18 @@ if (only === "instructions") {
   console.log("\nThese loops in QEMU, where the clock counts instructions: 500 of them are a microsecond\n");
   const head = ["LOOP", "RULES", "us/CONN", "RANGE", "RATIO"];
   console.log(table(head, await instructionRows(LOOPS), [2, 4]));
+}
+if (only === "growth") {
+  console.log(
+    "\nThe ACK agent when its work grows; waits of new connections: median (most), and never served\n",
+  );
+  const head = ["CASE", "NETNS", "FDS", "THREADS", "GUARDS", "MB RESIDENT", "OWN", "WAIT, ms", "NEVER"];
+  const rows: string[][] = [];
+  await growthRows(process.argv.slice(3), (row) => {
+    console.error(row.join("  "));
+    rows.push(row);
+  });
+  console.log(table(head, rows, [1, 2, 3, 4, 5, 6, 7, 8]));
 }
 if (only === "ack") {
   console.log("\nBulk with loss in QEMU, 50 ms, 20 Mbit/s: medians (least..most) over the seeds\n");

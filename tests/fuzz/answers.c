@@ -23,7 +23,7 @@ static int call(const struct nl_pair *nl)
 	host_calls();
 	switch (what % CALLS) {
 	case SYNC4:
-		result = route_sync(nl, family);
+		result = route_sync(nl, family, 0);
 		require(result <= 0, "route_sync() told of no error");
 		break;
 	case JUDGE:

@@ -87,6 +87,14 @@ describeIf(labRequirement.ok, labRequirement.reason)("doctor", () => {
     expect(verdict(here, "negotiation").detail).toMatch(/loopback of this network namespace$/);
   });
 
+  test("says when held ACKs could not be sent: the core works all the same", async () => {
+    expect(verdict(await doctor(), "raw sockets")).toMatchObject({ verdict: "ok" });
+    const without = await doctor("setpriv", "--bounding-set=-net_raw");
+    expect(without).toMatchObject({ code: 0, json: { core: true } });
+    const detail = expect.stringContaining("CAP_NET_RAW is missing");
+    expect(verdict(without, "raw sockets")).toMatchObject({ verdict: "warn", detail });
+  });
+
   describe("does not take for a no", () => {
     test("a loopback that is down", async () => {
       const result = await doctor(

@@ -33,7 +33,7 @@ const [EPERM, EOPNOTSUPP] = [-1, -95];
 const served8 = (flags: number, bits = 0) => new Uint32Array([flags, bits]);
 
 function stats(agent: Pointer) {
-  const out = new BigUint64Array(11); // struct tcpx_agent_stats
+  const out = new BigUint64Array(15); // struct tcpx_agent_stats
   expect(a.tcpx_agent_stats(agent, out)).toBe(0);
   const [, , , namespaces, cpuNs, , , most, foreign, turnedAway] = [...out].map(Number);
   return { namespaces, cpuNs, most, foreign, turnedAway };

@@ -75,6 +75,7 @@ export const SYMBOLS = {
   tcpx_packet_socket: { args: [p], returns: i32 },
   tcpx_algorithm_load: { args: [p], returns: i32 },
   tcpx_jiffy_us: { args: [], returns: i32 },
+  tcpx_leave_file_pages: { args: [], returns: i32 },
   tcpx_raise_memlock: { args: [], returns: i32 },
   tcpx_exec_note: { args: [], returns: i32 },
   tcpx_exec_keep: { args: [i32], returns: i32 },
@@ -89,6 +90,7 @@ export const SYMBOLS = {
   tcpx_agent_reason: { args: [p, p, i32], returns: i32 },
   tcpx_agent_stats: { args: [p, p], returns: i32 },
   tcpx_agent_stop: { args: [p], returns: i32 },
+  tcpx_raw_sockets: { args: [], returns: i32 },
   tcpx_routes_sweep: { args: [], returns: i32 },
   tcpx_routes_check: { args: [u32, p, i32], returns: i32 },
 } as const;

@@ -36,7 +36,7 @@ export class Agent {
   }
 
   stats() {
-    const out = new BigUint64Array(11);
+    const out = new BigUint64Array(15);
     unwrap("stats", this.lib.tcpx_agent_stats(this.handle, out));
     const [flushed, failed, notices, namespaces, cpuNs] = [...out].map(Number) as [
       number,

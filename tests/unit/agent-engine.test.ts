@@ -119,7 +119,7 @@ describe("Engine", () => {
     await engine.follow(plan([], 8));
     expect(seen()).toEqual(["+maps 1", "+thread -1", "bits 8"]);
     await engine.follow(plan(["/a"], 8));
-    expect(seen()).toEqual(["+maps 1", "-thread", "-maps 1", "+thinner", "+thread 7 8", "+/a", "bits 8"]);
+    expect(seen()).toEqual(["+maps 1", "+thinner", "-thread", "-maps 1", "+thread 7 8", "+/a", "bits 8"]);
     await engine.follow(plan([], 8));
     expect(seen()).toEqual(["+maps 1", "-maps 1", "-/a"]);
   });

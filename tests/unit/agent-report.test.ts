@@ -39,6 +39,9 @@ const answer: AgentAnswer = {
   },
   counters: [],
   problems: [],
+  capabilities_missing: [],
+  can_send: true,
+  refused: null,
   denied: [],
 };
 

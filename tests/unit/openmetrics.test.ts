@@ -131,6 +131,9 @@ const answer: AgentAnswer = {
   },
   counters: [[ruleId(9n, rule), Array.from({ length: ThinCounter.COUNT }, (_, i) => i * 10)]],
   problems: [],
+  capabilities_missing: [],
+  can_send: true,
+  refused: null,
   denied: [],
 };
 
