@@ -163,8 +163,8 @@ describe("the linker", () => {
       /section 'freplace/,
     );
     refused(
-      await compiled(`int claim(struct bpf_sock_ops *ctx, int d) { return 0; }\n${HOOK}`),
-      /^it has a name that tcpx has, too: claim/,
+      await compiled(`int settle(struct bpf_sock_ops *ctx) { return 0; }\n${HOOK}`),
+      /^it has a name that tcpx has, too: settle/,
     );
     refused(
       await compiled(
