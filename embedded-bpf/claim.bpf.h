@@ -105,6 +105,13 @@ static __always_inline __u32 attempt_hash(struct bpf_sock_ops *ctx)
 	return ctx->remote_port ^ ctx->local_port << 16 ^ ctx->remote_ip4 ^ ctx->remote_ip6[3];
 }
 
+/* The program of an inner scope has had this very attempt already. */
+static __always_inline bool attempt_is_known(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn)
+{
+	return conn->attempt == attempt_hash(ctx) &&
+	       bpf_ktime_get_ns() - conn->attempt_ns < TCPX_CALLBACK_NS;
+}
+
 #define RENEW(ID, name, conn)                                                                      \
 	if (name##_extension.renew)                                                                \
 		name##_extension.renew(conn);                                                      \
@@ -120,8 +127,7 @@ static __always_inline bool attempt_is_new(struct bpf_sock_ops *ctx, struct tcpx
 {
 	__u8 flags_ours = conn->flags_ours;
 
-	if (conn->attempt == attempt_hash(ctx) &&
-	    bpf_ktime_get_ns() - conn->attempt_ns < TCPX_CALLBACK_NS)
+	if (attempt_is_known(ctx, conn))
 		return false;
 	__builtin_memset(conn, 0, __builtin_offsetof(struct tcpx_conn, states));
 	TCPX_EACH(RENEW, conn)

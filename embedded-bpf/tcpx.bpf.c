@@ -41,7 +41,7 @@ __noinline int again(struct bpf_sock_ops *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	void *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
 
-	if (!conn || !tp)
+	if (!conn || !tp || attempt_is_known(ctx, conn))
 		return 0;
 	TCPX_EACH(AGAIN, ctx, conn, tp)
 	TCPX_SLOTS_DO(slot_undo, ctx)

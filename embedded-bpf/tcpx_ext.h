@@ -68,7 +68,8 @@ struct tcpx_extension {
 	void (*take)(struct tcpx_conn *conn, __u32 kind, const struct tcpx_rule *rule);
 	/* The socket connects again: what is of the last attempt goes. Left out: all of it. */
 	void (*renew)(struct tcpx_conn *conn);
-	/* The same, and what is set on the socket: `tp` is a tcp_sock (set). */
+	/* The same, and what is set on the socket: `tp` is a tcp_sock (set). Before renew(), and
+	 * once for an attempt, so that what start() of an inner scope sets stays. */
 	void (*again)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, void *tp);
 
 	/* A socket listens (set). */

@@ -15,7 +15,7 @@
 import { lstatSync, rmdirSync, rmSync, statSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { type Bridge, unwrap } from "../bridge/bridge.ts";
-import { listPins, openPin, pin } from "../bridge/maps.ts";
+import { Fd, linkInfo, listPins, openPin, pin } from "../bridge/maps.ts";
 import { SOCK_TYPES, type SockType } from "../bridge/sock-types.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { makeDirectories } from "../system/files.ts";
@@ -101,17 +101,29 @@ export function removeTree(path: string): void {
   }
 }
 
+/** Gives a link another program, and a pin; without room for that it has its program before. */
+function inherit(lib: Bridge, { fd }: Fd, program: number, path: string): void {
+  using before = new Fd(lib, unwrap("program before", lib.tcpx_prog_open(linkInfo(lib, fd).progId)));
+  unwrap("link update", lib.tcpx_link_update(fd, program));
+  try {
+    pin(lib, fd, path);
+  } catch (error) {
+    lib.tcpx_link_update(fd, before.fd);
+    throw error;
+  }
+}
+
 /**
  * Gives an attachment another program: that of the scope, or that which an older layout has, which is pinned here then.
  * @returns false: there is none
  */
 export function updateLink(lib: Bridge, name: string, program: number, dir: string, older?: string): boolean {
-  using own = openPin(lib, join(dir, name));
+  const path = join(dir, name);
+  using own = openPin(lib, path);
+  if (own) unwrap("link update", lib.tcpx_link_update(own.fd, program));
   using inherited = own || older === undefined ? undefined : openPin(lib, join(older, name));
-  const link = own ?? inherited;
-  if (link) unwrap("link update", lib.tcpx_link_update(link.fd, program));
-  if (inherited) pin(lib, inherited.fd, join(dir, name));
-  return link !== undefined;
+  if (inherited) inherit(lib, inherited, program, path);
+  return (own ?? inherited) !== undefined;
 }
 
 /** Detaches at once: kernels before 5.15 take their time when only the pin goes. */
@@ -131,9 +143,9 @@ function detach(lib: Bridge, dir: string): void {
   }
 }
 
-/** Removes the generations that the link does not use. */
-export function removeOldGenerations(scope: string, currentProgId: number | undefined): void {
-  for (const name of listPins(scope)) {
+/** Removes the generations that the link does not use. @param names in the scope's directory */
+export function removeOldGenerations(scope: string, currentProgId: number, names: readonly string[]): void {
+  for (const name of names) {
     if (name.startsWith("gen-") && name !== `gen-${currentProgId}`) removeTree(join(scope, name));
   }
 }

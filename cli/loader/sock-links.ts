@@ -20,7 +20,7 @@ import { attachError } from "./attach-error.ts";
 import { inCgroup } from "./cgroup-open.ts";
 import type { Generation } from "./generation.ts";
 import { loadError } from "./load-error.ts";
-import { detachLink, generationDir, linksIn, removePin, scopeDir, sockPin, sockPinOf } from "./pins.ts";
+import { detachLink, generationDir, removePin, scopeDir, sockPin, sockPinOf } from "./pins.ts";
 import type { ScopeHead } from "./state.ts";
 
 /** Maps of the generation that they use, as far as an object has them. */
@@ -128,7 +128,7 @@ export class SockLinks implements Disposable {
     return join(this.dir, `before_${name}`);
   }
 
-  /** @returns false: there is no link yet */
+  /** @returns false: there is no link yet, or none that is attached */
   private update(loaded: Loaded, dir: string, older?: string): boolean {
     const { lib } = this;
     const path = join(dir, loaded.name);
@@ -136,7 +136,11 @@ export class SockLinks implements Disposable {
     using inherited = own || older === undefined ? undefined : openPin(lib, join(older, loaded.name));
     const link = own ?? inherited;
     if (!link) return false;
-    const { progId } = linkInfo(lib, link.fd);
+    const { progId, cgroupId } = linkInfo(lib, link.fd);
+    if (cgroupId === 0n) {
+      removePin(path); // of a link that somebody has detached, which can never have another program
+      return false;
+    }
     const before = this.stack.use(new Fd(lib, unwrap("program before", lib.tcpx_prog_open(progId))));
     this.chain(loaded, before.fd);
     unwrap("link update", lib.tcpx_link_update(link.fd, loaded.program));
@@ -186,9 +190,10 @@ export class SockLinks implements Disposable {
 /**
  * Makes the links of a scope what the generation in force has: one that it does not have goes, one that a killed
  * command has changed gets its program back.
+ * @param names in the directory
  */
-export function settleLinks(lib: Bridge, dir: string, progId: number): void {
-  for (const name of linksIn(dir)) {
+export function settleLinks(lib: Bridge, dir: string, progId: number, names: readonly string[]): void {
+  for (const name of names) {
     if (!sockPinOf(name)) continue;
     using program = openPin(lib, join(generationDir(dir, progId), name));
     if (!program) {

@@ -3,6 +3,7 @@
 
 import type { Bridge } from "../bridge/bridge.ts";
 import { listPins } from "../bridge/maps.ts";
+import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { findBpffs } from "../system/host.ts";
 import * as pins from "./pins.ts";
 import { isLeftRun, removeRun } from "./run-scopes.ts";
@@ -31,9 +32,12 @@ export function removeStale(lib: Bridge, held: Lock): ScopeHead[] {
     const { path } = state ?? {};
     const isLeft = path !== undefined && isLeftRun(path) && removeRun(lib, path);
     if (state?.alive && !isLeft) {
+      // of an older layout: what a killed take-over has made serves its links until the next one
+      if (state.layout !== LAYOUT_VERSION) continue;
       const dir = pins.scopeDir(held.bpffs, id);
-      settleLinks(lib, dir, state.progId);
-      pins.removeOldGenerations(dir, state.progId);
+      const names = listPins(dir);
+      if (!state.damaged) settleLinks(lib, dir, state.progId, names);
+      pins.removeOldGenerations(dir, state.progId, names);
       continue;
     }
     if (state) gone.push(state);

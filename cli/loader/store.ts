@@ -283,7 +283,8 @@ async function replaceIn(
     throw error;
   }
   socks.settle();
-  settleLinks(lib, dir, id);
+  const names = listPins(dir);
+  settleLinks(lib, dir, id, names);
   if (!isOnAnySyn) pins.detachLink(lib, dir, pins.RESET_LINK);
-  pins.removeOldGenerations(dir, id);
+  pins.removeOldGenerations(dir, id, names);
 }

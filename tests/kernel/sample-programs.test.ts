@@ -128,11 +128,11 @@ describeIf(needs.ok, needs.reason)("programs of other types", () => {
     await peer.accept(listener);
     expect((await peer.sockName(fd)).addr).toBe("127.0.0.7");
     expect(await peer.getoptHex(fd, IPPROTO_TCP, OPTION)).toBe("7f000007");
-    expect(peer.getoptHex(listener, IPPROTO_TCP, OPTION)).rejects.toThrow("ENOPROTOOPT");
+    await expect(peer.getoptHex(listener, IPPROTO_TCP, OPTION)).rejects.toThrow("ENOPROTOOPT");
     await rule("set 127.0.0.9 --port 7101"); // another generation: the record is the connection's
     expect(await peer.getoptHex(fd, IPPROTO_TCP, OPTION)).toBe("7f000007");
     await rule("unset --all");
-    expect(peer.getoptHex(fd, IPPROTO_TCP, OPTION)).rejects.toThrow("ENOPROTOOPT");
+    await expect(peer.getoptHex(fd, IPPROTO_TCP, OPTION)).rejects.toThrow("ENOPROTOOPT");
   });
 
   test("scopes in one another: the innermost rule, an exemption too; and again for each connect()", async () => {
@@ -154,6 +154,41 @@ describeIf(needs.ok, needs.reason)("programs of other types", () => {
     await peer.accept(listener);
     expect((await peer.sockName(fd)).addr).toBe("127.0.0.7");
   });
+
+  test.each(["127.0.0.1", "::ffff:127.0.0.1"])(
+    "a socket that connects again to %s has the rule of now",
+    async (to) => {
+      const { peer } = u.client;
+      const { fd: listener, port } = await peer.listen(PLAIN);
+      const again = async (fd: number) => {
+        await peer.connectFd(fd, to, port);
+        await peer.accept(listener);
+        return (await peer.sockName(fd)).addr.replace("::ffff:", "");
+      };
+      const refused = async () => {
+        const fd = await peer.socket(to === PLAIN ? 4 : 6);
+        await rule("set 127.0.0.7");
+        await expect(peer.connectFd(fd, to, 1)).rejects.toThrow("ECONNREFUSED");
+        await peer.disconnect(fd);
+        return fd;
+      };
+      const same = await refused();
+      expect([await again(same), await peer.getoptHex(same, IPPROTO_TCP, OPTION)]).toEqual([
+        "127.0.0.7",
+        "7f000007",
+      ]);
+      const other = await refused();
+      await rule("set 127.0.0.8");
+      expect([await again(other), await peer.getoptHex(other, IPPROTO_TCP, OPTION)]).toEqual([
+        "127.0.0.8",
+        "7f000008",
+      ]);
+      const exempt = await refused();
+      await rule("set none");
+      expect(await again(exempt)).toBe(PLAIN);
+      expect((await status()).counters["bind-address"]).toMatchObject({ kept: 0, errors: 0 });
+    },
+  );
 
   test("the address that an application has chosen stays; one that the host lacks stops nothing", async () => {
     const { peer } = u.client;
@@ -257,10 +292,13 @@ char LICENSE[] SEC("license") = "GPL";
     },
   );
 
-  test("a link that somebody has removed is told, and comes back with the same command", async () => {
+  test.each([
+    ["removed", "rm"],
+    ["detached", "bpftool link detach pinned"],
+  ])("a link that somebody has %s is told, and comes back with the same command", async (_, command) => {
     await rule("set 127.0.0.7");
     const [lost = ""] = (await links()).map(([path]) => path).filter((path) => path.endsWith("connect4"));
-    await host.sh(`rm ${lost}`);
+    await host.sh(`${command} ${lost}`);
     const missing = { extension: "bind-address", type: "connect4", program_id: null };
     expect((await status()).programs[0]).toEqual(missing);
     const { stdout } = await host.ok(words("status"), { program });
@@ -451,4 +489,40 @@ char LICENSE[] SEC("license") = "GPL";
     await host.reset([], { program: newer });
     expect([await names(), await names(inner), await host.pins()]).toEqual([[], [], []]);
   }, 300_000);
+
+  testIf(straceRequirement.ok, straceRequirement.reason)(
+    "a take-over that is refused or killed at one of its last steps: the rule stays, also when a run ends; the next command goes on",
+    async () => {
+      const newer = await buildOther(u.lab.dir, 1, "99.0.0", tree.dir);
+      const words = `${newer} bind-address set 127.0.0.5 --to 192.0.2.1 --cgroup ${scope}`;
+      const begin = async () => {
+        await host.ok(["reset"], { program: newer });
+        await rule("set 127.0.0.7");
+      };
+      await begin();
+      const calls = await lastingCalls(u.lab, host, words);
+      const first = calls.findIndex(({ command }) => command === "BPF_LINK_UPDATE");
+      // three programs with a pin each, two of them with a chain; the sock_ops link and its pin
+      const last = calls.slice(first - 1, first + 9);
+      expect(last.filter(({ command }) => command === "BPF_LINK_UPDATE")).toHaveLength(4);
+      for (const call of last) {
+        await begin();
+        await killedAt(host, call, words);
+        await host.ok(["internal-run-end", "/nonexistent"], { program: newer });
+        expect([call, await source()]).toEqual([call, "127.0.0.7"]);
+        await host.sh(words);
+        expect([call, await source(), await names()]).toEqual([call, "127.0.0.7", ["tcpx", ...PROGRAMS]]);
+        await begin();
+        const { code, text } = await refusedAt(host, call, "ENOSPC", words);
+        expect([call, code, await source()]).toEqual([call, 1, "127.0.0.7"]);
+        expect(text).toContain("ENOSPC");
+        expect([call, await shown()]).toEqual([call, "127.0.0.7"]);
+        await host.sh(words);
+        expect([call, await source()]).toEqual([call, "127.0.0.7"]);
+      }
+      await host.reset([], { program: newer });
+      expect([await names(), await host.pins()]).toEqual([[], []]);
+    },
+    300_000,
+  );
 });

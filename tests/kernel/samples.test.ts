@@ -532,6 +532,31 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
         expect(await sample.read(u.client, own.client, "v4")).toBe(3);
         const [scope] = (await json("status", u.client)).scopes;
         expect(scope.counters[name]).toMatchObject({ applied: 0, kept: 1 });
+        expect((await saidAt("client", own.port)).local).toEqual({
+          status: "kept",
+          rule: { priority: 5 },
+          applied: null,
+          reason: "application",
+        });
+      });
+
+      test("a socket that connects again has what the rules of now say, and nothing of before", async () => {
+        const { peer } = u.client;
+        const around = dirname(u.client.cgroup);
+        const { port } = await u.server.peer.listen(u.server.v4);
+        const again = async (before: string, after: string) => {
+          await ok(`${name} ${before}`, u.client);
+          const fd = await peer.socket(4);
+          await expect(peer.connectFd(fd, u.server.v4, 1)).rejects.toThrow("ECONNREFUSED");
+          await peer.disconnect(fd);
+          await ok(`${name} ${after}`, u.client);
+          await peer.connectFd(fd, u.server.v4, port);
+          return sample.read(u.client, fd, "v4");
+        };
+        expect(await again("set --priority 5", "set --priority 6")).toBe(6);
+        expect(await again("set --priority 5", "set none")).toBe(0);
+        await host.ok(words(`${name} set --mark 7 --cgroup ${around}`), { program }); // whose program comes behind
+        expect(await again("set --priority 5", "set --priority 6")).toBe(6);
       });
     } else if (name === "dscp-request") {
       test("refused: above the limit, by the application's own choice, and where BPF cannot", async () => {

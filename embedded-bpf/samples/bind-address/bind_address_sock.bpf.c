@@ -12,8 +12,10 @@
 #define AF_INET 2
 #define AF_INET6 10
 
-/* The state of the connection to be, when a rule of this scope is to be followed. */
-static __always_inline struct tcpx_bind_address_conn *ruled(struct bpf_sock_addr *ctx, bool ipv6)
+/* The state of the connection to be, when it is for this scope to say where it comes from. `wanted`
+ * is the rule's address; 0: there is no rule. */
+static __always_inline struct tcpx_bind_address_conn *ruled(struct bpf_sock_addr *ctx, bool ipv6,
+							    __u32 *wanted)
 {
 	struct tcpx_bind_address_conn *state;
 	const struct tcpx_rule *rule;
@@ -32,43 +34,48 @@ static __always_inline struct tcpx_bind_address_conn *ruled(struct bpf_sock_addr
 	rule = sock_rule(&hits, TCPX_EXT_BIND_ADDRESS, TCPX_KIND_LOCAL, &state->by);
 	if (state->by && !rule) /* an inner scope's */
 		return NULL;
-	state->given = 0;
 	state->rules.outcome = TCPX_OUTCOME_NONE;
-	if (!rule_active(rule))
-		return NULL;
-	state->given = rule->value[0];
+	*wanted = rule_active(rule) ? rule->value[0] : 0;
 	return state;
 }
 
-static __always_inline void said(struct tcpx_bind_address_conn *state, int err)
+/*
+ * Is an address to be given, or that to be taken back which an attempt before was given and the
+ * socket has kept? `present`: what it is bound to.
+ */
+static __always_inline bool is_to_bind(struct tcpx_bind_address_conn *state, __u32 wanted,
+				       __u32 present, bool chosen)
 {
-	state->rules.outcome = err ? TCPX_OUTCOME_KERNEL : TCPX_OUTCOME_APPLIED;
-	if (err)
-		state->given = 0;
+	bool ours = present == state->given && !chosen;
+
+	state->given = 0;
+	if (ours)
+		return wanted || present;
+	if (wanted) /* bind() came first, or a program of another */
+		state->rules.outcome = TCPX_OUTCOME_APPLICATION;
+	return false;
 }
 
-/* bind() came first, or bind4 of another. */
-static __always_inline void chosen(struct tcpx_bind_address_conn *state)
+static __always_inline void said(struct tcpx_bind_address_conn *state, __u32 wanted, int err)
 {
-	state->rules.outcome = TCPX_OUTCOME_APPLICATION;
-	state->given = 0;
+	if (!wanted)
+		return;
+	state->rules.outcome = err ? TCPX_OUTCOME_KERNEL : TCPX_OUTCOME_APPLIED;
+	state->given = err ? 0 : wanted;
 }
 
 TCPX_RULED(connect4)
 {
-	struct tcpx_bind_address_conn *state = ruled(ctx, false);
+	__u32 wanted = 0;
+	struct tcpx_bind_address_conn *state = ruled(ctx, false, &wanted);
 	struct sockaddr_in address = {};
 	struct bpf_sock *sk = ctx->sk;
 
-	if (!state || !sk)
+	if (!state || !sk || !is_to_bind(state, wanted, sk->src_ip4, sk->src_port))
 		return 1;
-	if (sk->src_ip4 || sk->src_port) {
-		chosen(state);
-		return 1;
-	}
 	address.sin_family = AF_INET;
-	address.sin_addr.s_addr = state->given;
-	said(state, bpf_bind(ctx, (struct sockaddr *)&address, sizeof(address)));
+	address.sin_addr.s_addr = wanted;
+	said(state, wanted, bpf_bind(ctx, (struct sockaddr *)&address, sizeof(address)));
 	return 1;
 }
 
@@ -78,20 +85,24 @@ TCPX_RULED(connect6)
 	struct sockaddr_in6 address = {};
 	struct tcpx_bind_address_conn *state;
 	struct bpf_sock *sk = ctx->sk;
+	__u32 wanted = 0, present;
+	bool chosen;
 
 	if (ctx->user_ip6[0] || ctx->user_ip6[1] || ctx->user_ip6[2] != bpf_htonl(0xffff))
 		return 1;
-	state = ruled(ctx, true);
+	state = ruled(ctx, true, &wanted);
 	if (!state || !sk)
 		return 1;
-	if (sk->src_ip6[0] || sk->src_ip6[1] || sk->src_ip6[2] || sk->src_ip6[3] || sk->src_port) {
-		chosen(state);
+	present = sk->src_ip6[3];
+	chosen = sk->src_port || sk->src_ip6[0] || sk->src_ip6[1] ||
+		 (sk->src_ip6[2] && sk->src_ip6[2] != bpf_htonl(0xffff));
+	if (!is_to_bind(state, wanted, present, chosen))
 		return 1;
-	}
 	address.sin6_family = AF_INET6;
-	address.sin6_addr.s6_addr32[2] = bpf_htonl(0xffff);
-	address.sin6_addr.s6_addr32[3] = state->given;
-	said(state, bpf_bind(ctx, (struct sockaddr *)&address, sizeof(address)));
+	if (wanted)
+		address.sin6_addr.s6_addr32[2] = bpf_htonl(0xffff);
+	address.sin6_addr.s6_addr32[3] = wanted;
+	said(state, wanted, bpf_bind(ctx, (struct sockaddr *)&address, sizeof(address)));
 	return 1;
 }
 

@@ -20,6 +20,9 @@ struct tcpx_classify_conn {
 	struct tcpx_own_rules own_rules;
 	__u32 priority;
 	__u32 mark;
+	__u32 set_priority; /* what we have set; 0: nothing */
+	__u32 set_mark;
+	__u32 kept; /* a bit per kind: the application's value stands, or the kernel refused ours */
 };
 
 #endif

@@ -6,7 +6,7 @@
 import { textArg } from "../base/args.ts";
 import { type Range, rangeText } from "../base/duration.ts";
 import { usageError } from "../base/errors.ts";
-import { Counter, Ext } from "../layout/layout.generated.ts";
+import { Counter, Ext, Kind } from "../layout/layout.generated.ts";
 import { exemption, noneWord } from "./exemption.ts";
 import type { Raw, Said } from "./seen.ts";
 import type { Extension, RuleDraft, RuleVerb } from "./types.ts";
@@ -65,15 +65,20 @@ const set: RuleVerb = {
 /** The rules that a connection has, in the place of the one local rule of others. */
 function complete(said: Said, { own, kinds }: Raw): Said {
   const present = KEYS.filter((key) => kinds[key] !== undefined);
-  const active = present.filter((key) => kinds[key] === "active");
   if (present.length === 0) return said;
-  const rule = {
-    text: active.map((key) => `${key} ${own[key]}`).join(" "),
-    json: Object.fromEntries(active.map((key) => [key, own[key]])),
-  };
-  const local =
-    active.length > 0 ? { status: "applied" as const, rule, applied: rule } : { status: "exempt" as const };
-  return { ...said, local: { ...said.local, ...local } };
+  const active = present.filter((key) => kinds[key] === "active");
+  if (active.length === 0) return { ...said, local: { ...said.local, status: "exempt" } };
+  const shown = (keys: readonly Key[]) => ({
+    text: keys.map((key) => `${key} ${own[key]}`).join(" "),
+    json: Object.fromEntries(keys.map((key) => [key, own[key]])),
+  });
+  const isKept = (key: Key) => ((own.kept! >>> (Kind.COUNT + KEYS.indexOf(key))) & 1) === 1;
+  const applied = active.filter((key) => !isKept(key));
+  const came =
+    applied.length > 0
+      ? { status: "applied" as const, applied: shown(applied) }
+      : { status: "kept" as const, reason: "application" };
+  return { ...said, local: { ...said.local, rule: shown(active), ...came } };
 }
 
 export const classify: Extension = {
