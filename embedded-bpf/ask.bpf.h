@@ -13,6 +13,9 @@
 #include "signed.bpf.h"
 #include "slices.bpf.h"
 #include "watch.bpf.h"
+#ifdef TCPX_WITH_SLOTS
+#include "ext-slot/say.bpf.h"
+#endif
 
 #define TCPX_ASK_SEGMENTS 8
 #define TCPX_ASK_NS 3000000000ULL
@@ -47,6 +50,7 @@ __noinline int ask_crowded_out(struct bpf_sock_ops *ctx)
 		return 0;
 	conn->unasked = 0;
 	TCPX_EACH(ASK_CROWDED_OUT, conn)
+	TCPX_EACH_SLOT(SLOT_CROWDED_OUT, conn)
 	return 0;
 }
 
@@ -76,6 +80,7 @@ static __always_inline void ask_cut_all_short(struct tcpx_conn *conn, enum tcpx_
 	const __u32 uses = config.uses;
 
 	TCPX_EACH(ASK_CUT_SHORT, conn, why)
+	TCPX_EACH_SLOT(SLOT_CUT_SHORT, conn, why)
 }
 
 #define ASK_STOP(ID, name, conn)                                                                   \
@@ -92,6 +97,7 @@ static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	if (why != TCPX_SILENT)
 		ask_cut_all_short(conn, why);
 	TCPX_EACH(ASK_STOP, conn)
+	TCPX_SLOTS_DO(slot_stop, ctx)
 	callback_flags(ctx, conn, 0, ask_done(ctx, conn) | (any_listens(conn) ? 0 : TCPX_PARSE));
 	watch_tell(ctx, conn);
 }
@@ -103,13 +109,16 @@ static __always_inline void ask_settled(struct tcpx_conn *conn, bool data)
 		conn->silent = TCPX_SILENT;
 }
 
-/* May this segment of a connection carry options? Stops asking when not. */
-static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_conn *conn)
+/*
+ * May this segment of a connection carry options? Stops asking when not. `own`: this scope does the
+ * work; others do not know all extensions that have something to say.
+ */
+static __always_inline bool ask_wanted(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, bool own)
 {
 	bool retransmission, done = false;
 	enum tcpx_silence why;
 
-	if (conn->silent || !any_speaks(conn)) { /* all is said, or answered */
+	if (conn->silent || (own && !any_speaks(conn))) { /* all is said, or answered */
 		callback_flags(ctx, conn, 0, ask_done(ctx, conn));
 		return false;
 	}
@@ -163,20 +172,23 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 	const __u32 uses = config.uses;
 	struct tcpx_conn *conn = conn_of(ctx);
 	__u16 reserved = 0;
+	bool own;
 
 	if (!conn)
 		return 0;
+	own = conn->scope == config.scope;
 	conn->unasked = 0;
 	TCPX_CALL(segment, ctx, conn)
 	/* another scope's program ends the asking, too, should the owner be gone */
-	if (!ask_wanted(ctx, conn)) {
+	if (!ask_wanted(ctx, conn, own)) {
 		conn->reserved = 0; /* or what others reserve would be taken for ours */
 		watch_tell(ctx, conn);
 		return 0;
 	}
-	if (conn->scope != config.scope)
+	if (!own)
 		return 0;
 	TCPX_EACH(ASK_RESERVE, ctx, conn, reserved)
+	TCPX_EACH_SLOT(SLOT_RESERVE, ctx, conn, reserved)
 	/* those without options as well: a listener's flags have to go, too */
 	if (conn->since_ns && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
 		conn->segments++;
@@ -208,6 +220,7 @@ __noinline int ask_segment_write(struct bpf_sock_ops *ctx)
 	if (!conn || conn->scope != config.scope)
 		return 0;
 	TCPX_EACH(ASK_WRITE, ctx, conn, written)
+	TCPX_EACH_SLOT(SLOT_WRITE, ctx, conn, written)
 	TCPX_EACH(ASK_SAID, conn, written)
 	conn->written |= written;
 	watch_tell(ctx, conn);

@@ -5,6 +5,9 @@
 
 #include "conn.bpf.h"
 #include "slices.bpf.h"
+#ifdef TCPX_WITH_SLOTS
+#include "ext-slot/claim.bpf.h"
+#endif
 
 /* Its rules, those that no inner scope has taken. Returns whether there is one. */
 static __always_inline bool claim_kind(const struct tcpx_hits *hits, enum tcpx_direction direction,
@@ -78,6 +81,7 @@ static __always_inline struct tcpx_conn *claim(struct bpf_sock_ops *ctx,
 		return NULL;
 	}
 	TCPX_EACH(CLAIM, &hits, direction, conn, claimed)
+	TCPX_SLOTS(SLOT_CLAIM, &hits, direction, conn, sk, claimed)
 	if (!claimed)
 		return NULL;
 	if (!conn->scope)
@@ -127,6 +131,7 @@ static __always_inline bool attempt_is_new(struct bpf_sock_ops *ctx, struct tcpx
 		return false;
 	__builtin_memset(conn, 0, __builtin_offsetof(struct tcpx_conn, states));
 	TCPX_EACH(RENEW, conn)
+	TCPX_SLOTS_DO(slot_renew, ctx)
 	conn->flags_ours = flags_ours;
 	return true;
 }

@@ -14,6 +14,7 @@
 
 #include "options.bpf.h"
 #include "policy.bpf.h"
+#include "slots.bpf.h"
 
 #define TCPX_CALLBACK_TICKS 1
 
@@ -111,6 +112,10 @@ static __always_inline bool handover_is_ours(struct bpf_sock_ops *ctx,
 	(h)->options[TCPX_EXT_##ID][0] = 0;                                                        \
 	(h)->asks[TCPX_EXT_##ID] = (h)->notes[TCPX_EXT_##ID] = 0;
 
+#define HANDOVER_CLEAR_SLOT(n, h)                                                                  \
+	(h)->options[SLOT_EXT(n)][0] = 0;                                                          \
+	(h)->asks[SLOT_EXT(n)] = (h)->notes[SLOT_EXT(n)] = 0;
+
 /*
  * The slots of a SYN-ACK that inner scopes have decided; adds ours. Without
  * this an inner `none` would not keep an outer scope from asking. Each is called once in a
@@ -136,6 +141,7 @@ static __always_inline __u32 handover_slots(struct bpf_sock_ops *ctx, struct tcp
 	h->slots = decided | slots;
 	h->scope = config.scope;
 	TCPX_EACH(HANDOVER_CLEAR, h)
+	TCPX_EACH_SLOT(HANDOVER_CLEAR_SLOT, h)
 	h->sequence = 0;
 	h->syn.flags = 0;
 	return decided;

@@ -54,3 +54,8 @@ enum tcpx_path_cause path_cause;
 struct tcpx_watched_news watched_news;
 struct tcpx_watched watched;
 struct tcpx_watch watch;
+struct tcpx_slot slot;
+struct tcpx_slot_config slot_config;
+struct tcpx_slot_conn slot_conn;
+enum tcpx_slot_flag slot_flag;
+enum tcpx_hook hook;

@@ -10,6 +10,8 @@
 #define TCPX_ENOSPC 28
 #define TCPX_EEXIST 17
 
+#define TCPX_SYN_ACK_ROOM 20 /* bytes for options on a SYN-ACK, beside those of Linux */
+
 /* Reserves space for one option. Returns whether there is some. */
 static __always_inline bool put_reserve(struct bpf_sock_ops *ctx, __u32 ext,
 					const union tcpx_option *o)

@@ -29,8 +29,6 @@ static __always_inline void receive_experiment(struct tcpx_conn *conn, __u32 ext
 	}
 }
 
-#define TCPX_SYN_ACK_ROOM 20 /* bytes for options on a SYN-ACK, beside those of Linux */
-
 /* Is an answer of ours among those of which the SYN-ACK had no room for all? Then data has to say
  * it. */
 static __always_inline __u32 receive_room(struct tcpx_conn *conn, const struct tcpx_extension *x,
@@ -118,8 +116,10 @@ __noinline int receive_header(struct bpf_sock_ops *ctx, int syn, int asks)
 	conn->header.flags = receive_flags(ctx, conn, asks);
 	barrier();
 	TCPX_CALL(judge, conn)
+	TCPX_SLOTS_DO(slot_judge, ctx)
 	if (conn->header.flags & TCPX_HEADER_SYN) {
 		TCPX_EACH(RECEIVE_ROOM, conn, used)
+		TCPX_EACH_SLOT(SLOT_ROOM, ctx, used)
 	}
 	return 0;
 }

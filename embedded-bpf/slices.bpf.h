@@ -5,6 +5,7 @@
 
 #include "exchange.bpf.h"
 #include "options.bpf.h"
+#include "slots.bpf.h"
 #include "tcpx_ext.h"
 
 #define TCPX_SLICES
@@ -80,35 +81,35 @@ static __always_inline bool any_speaks(const struct tcpx_conn *conn)
 {
 	const __u32 uses = config.uses;
 
-	return false TCPX_EACH(SLICE_ANY, slice_speaks, conn);
+	return SLOTS_SPEAK(conn) TCPX_EACH(SLICE_ANY, slice_speaks, conn);
 }
 
 static __always_inline bool any_answers(const struct tcpx_conn *conn)
 {
 	const __u32 uses = config.uses;
 
-	return false TCPX_EACH(SLICE_ANY, slice_answers, conn);
+	return SLOTS_SPEAK(conn) TCPX_EACH(SLICE_ANY, slice_answers, conn);
 }
 
 static __always_inline bool any_pending(const struct tcpx_conn *conn)
 {
 	const __u32 uses = config.uses;
 
-	return false TCPX_EACH(SLICE_ANY, slice_pending, conn);
+	return SLOTS_PENDING(conn) TCPX_EACH(SLICE_ANY, slice_pending, conn);
 }
 
 static __always_inline bool any_listens(const struct tcpx_conn *conn)
 {
 	const __u32 uses = config.uses;
 
-	return false TCPX_EACH(SLICE_ANY, slice_listens, conn);
+	return SLOTS_LISTEN(conn) TCPX_EACH(SLICE_ANY, slice_listens, conn);
 }
 
 static __always_inline bool any_looks(const struct tcpx_conn *conn, bool asks)
 {
 	const __u32 uses = config.uses;
 
-	return false TCPX_EACH(SLICE_LOOKS, conn, asks);
+	return SLOTS_LOOK(conn) TCPX_EACH(SLICE_LOOKS, conn, asks);
 }
 
 #endif

@@ -10,6 +10,9 @@
 #include "put.bpf.h"
 #include "signed.bpf.h"
 #include "walk.bpf.h"
+#ifdef TCPX_WITH_SLOTS
+#include "ext-slot/syn_ack.bpf.h"
+#endif
 
 #define TCPX_ENOENT 2
 
@@ -44,7 +47,7 @@ static __always_inline void syn_ack_see(struct tcpx_handover *h, __u32 ext,
 
 static __always_inline bool syn_ack_may(void)
 {
-	return false TCPX_EACH(SYN_ACK_OR_MAY);
+	return false TCPX_EACH(SYN_ACK_OR_MAY) TCPX_EACH_SLOT(SLOT_OR_MAY);
 }
 
 #define SYN_ACK_SEE(ID, name, h, option, len, exid)                                                \
@@ -75,11 +78,13 @@ __noinline int syn_ack_look(struct bpf_sock_ops *ctx)
 		if (exid) {
 			TCPX_EACH(SYN_ACK_SEE, h, option, len, exid)
 		}
+		TCPX_EACH_SLOT(SLOT_SEE_SYN, h, h->syn.experiment_at[i])
 	}
 	for (int i = 0; i < TCPX_OTHERS_MAX && i < h->syn.others; i++) {
 		const __u8 *option = header_option(&h->syn, h->syn.other_at[i]);
 
 		TCPX_EACH(SYN_ACK_SEE_OTHER, h, option)
+		TCPX_EACH_SLOT(SLOT_SEE_SYN, h, h->syn.other_at[i])
 	}
 	return 0;
 }
@@ -136,21 +141,23 @@ static __always_inline void syn_ack_decide_one(struct bpf_sock_ops *ctx, struct 
 /* What this SYN-ACK says is decided, and room for it is taken. */
 static __always_inline void syn_ack_decide(struct bpf_sock_ops *ctx, struct tcpx_handover *h)
 {
-	const __u32 asked = 0 TCPX_EACH(SYN_ACK_ASKED);
-	__u32 slots = 0, decided;
+	const __u32 asked = 0 TCPX_EACH(SYN_ACK_ASKED) TCPX_EACH_SLOT(SLOT_OR_ASKED);
+	__u32 found = 0, decided;
 	struct tcpx_policy_key key;
 	struct tcpx_hits hits;
 
 	if (!policy_hits(ctx, TCPX_DIRECTION_FROM, &key, &hits) || syn_ack_again(ctx) ||
 	    signed_syn(ctx)) /* the connection has a socket, and knows more */
 		return;
-	TCPX_EACH(SYN_ACK_SLOT, &hits, slots)
-	decided = handover_slots(ctx, h, slots);
+	TCPX_EACH(SYN_ACK_SLOT, &hits, found)
+	TCPX_EACH_SLOT(SLOT_SYN_ACK_SLOT, &hits, found)
+	decided = handover_slots(ctx, h, found);
 	barrier();
-	slots = h->slots & ~decided; /* in memory verifiers do not follow them: see passive() */
-	if (slots & asked)
+	found = h->slots & ~decided; /* in memory verifiers do not follow them: see passive() */
+	if (found & asked)
 		syn_ack_look(ctx);
-	TCPX_EACH(SYN_ACK_DECIDE, ctx, h, &hits, slots)
+	TCPX_EACH(SYN_ACK_DECIDE, ctx, h, &hits, found)
+	TCPX_EACH_SLOT(SLOT_SYN_ACK_DECIDE, ctx, h, &hits, found)
 }
 
 #define SYN_ACK_WRITE(ID, name, ctx, h)                                                            \
@@ -180,6 +187,7 @@ __noinline int syn_ack(struct bpf_sock_ops *ctx)
 		if (ctx->op == BPF_SOCK_OPS_WRITE_HDR_OPT_CB && handover_is_ours(ctx, h)) {
 			h->op = 0; /* said now: the next may be to the same address and port */
 			TCPX_EACH(SYN_ACK_WRITE, ctx, h)
+			TCPX_EACH_SLOT(SLOT_SYN_ACK_WRITE, ctx, h)
 		} else {
 			syn_ack_decide(ctx, h);
 		}

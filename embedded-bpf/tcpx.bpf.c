@@ -12,6 +12,12 @@
 #include "receive.bpf.h"
 #include "reset.bpf.h"
 #include "syn_ack.bpf.h"
+#ifdef TCPX_WITH_SLOTS
+#include "ext-slot/access.bpf.h"
+#include "ext-slot/access_option.bpf.h"
+#include "ext-slot/access_told.bpf.h"
+#include "ext-slot/access_want.bpf.h"
+#endif
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -38,6 +44,7 @@ __noinline int again(struct bpf_sock_ops *ctx)
 	if (!conn || !tp || attempt_is_known(ctx, conn))
 		return 0;
 	TCPX_EACH(AGAIN, ctx, conn, tp)
+	TCPX_SLOTS_DO(slot_undo, ctx)
 	return 0;
 }
 
@@ -51,6 +58,7 @@ __noinline int on_connect(struct bpf_sock_ops *ctx)
 	if (!conn)
 		return 0;
 	TCPX_CALL(start, ctx, conn)
+	TCPX_SLOTS_DO(slot_begin, ctx)
 	if (any_speaks(conn))
 		path_choose(ctx, conn);
 	return 0;
@@ -61,6 +69,7 @@ __noinline int on_listen(struct bpf_sock_ops *ctx)
 	if (config.use_from)
 		listen_arm(ctx);
 	TCPX_CALL(listen, ctx)
+	TCPX_SLOTS_DO(slot_called, ctx, TCPX_HOOK_LISTEN)
 	return 0;
 }
 
@@ -98,6 +107,7 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 		return 0;
 	TCPX_CALL(first, ctx, conn, false)
 	TCPX_CALL(established, ctx, conn, false)
+	TCPX_SLOTS_DO(slot_settle, ctx, false)
 	if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB && any_answers(conn))
 		ask_again(ctx, conn);
 	ask = any_speaks(conn) && !conn->silent;
@@ -108,8 +118,11 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 		ask = false;
 	}
 	ask = ask || !ask_done(ctx, conn);
+	/* the scope that does the work has set what it needs, for extensions that others do not
+	 * know */
 	callback_flags(ctx, conn, (ask ? TCPX_WRITE : 0) | (any_listens(conn) ? TCPX_PARSE : 0),
-		       TCPX_STATE | (ask ? 0 : TCPX_WRITE));
+		       conn->scope == config.scope ? TCPX_STATE | (ask ? 0 : TCPX_WRITE) : 0);
+	TCPX_SLOTS_WANT(ctx);
 	return 0;
 }
 
@@ -125,6 +138,7 @@ __noinline int settle_local(struct bpf_sock_ops *ctx)
 		return 0;
 	TCPX_CALL(first, ctx, conn, true)
 	TCPX_CALL(established, ctx, conn, true)
+	TCPX_SLOTS_DO(slot_settle, ctx, true)
 	return 0;
 }
 
@@ -150,11 +164,14 @@ __noinline int on_received(struct bpf_sock_ops *ctx)
 			path_came_through(ctx);
 		established(ctx, conn);
 	}
-	if (passive(ctx))
+	if (passive(ctx)) {
 		TCPX_CALL(start, ctx, conn)
+		TCPX_SLOTS_DO(slot_begin, ctx)
+	}
 	receive(ctx, conn);
 	ask_settled(conn, ctx->rcv_nxt != conn->received);
 	TCPX_CALL(adopt, ctx, conn)
+	TCPX_SLOTS_DO(slot_adopt, ctx)
 	if (conn->fast_open && passive(ctx)) { /* the third ACK is still to come */
 		settle_local(ctx);
 		waits = !ask_done(ctx, conn);
@@ -191,6 +208,7 @@ __noinline int on_state(struct bpf_sock_ops *ctx)
 
 	if (conn) {
 		TCPX_CALL(state, ctx, conn)
+		TCPX_SLOTS_DO(slot_called, ctx, TCPX_HOOK_STATE)
 	}
 	if (conn && ctx->args[0] == BPF_TCP_SYN_SENT)
 		return path_failed(ctx);
@@ -208,6 +226,7 @@ __noinline int on_rtt(struct bpf_sock_ops *ctx)
 
 	if (conn) {
 		TCPX_CALL(rtt, ctx, conn)
+		TCPX_SLOTS_DO(slot_called, ctx, TCPX_HOOK_RTT)
 	}
 	return 0;
 }
@@ -218,6 +237,7 @@ __noinline int on_rto(struct bpf_sock_ops *ctx)
 
 	if (conn) {
 		TCPX_CALL(rto, ctx, conn)
+		TCPX_SLOTS_DO(slot_called, ctx, TCPX_HOOK_RTO)
 	}
 	return 0;
 }
@@ -225,6 +245,9 @@ __noinline int on_rto(struct bpf_sock_ops *ctx)
 #define REPLY(ID, name, ctx, conn, answer)                                                         \
 	if (TCPX_USES(ID) && name##_extension.reply && (answer) < 0)                               \
 		(answer) = name##_extension.reply(ctx, conn);
+#define SLOT_REPLY(n, ctx, answer)                                                                 \
+	if (SLOT_CALLS(n, REPLY) && (answer) < 0)                                                  \
+		(answer) = slot_called(ctx, TCPX_HOOK_REPLY, n);
 #define REPLIES(ID, name) || name##_extension.reply
 
 /* The kernel asks for a time-out, a window, or ECN. */
@@ -235,6 +258,7 @@ __noinline int on_question(struct bpf_sock_ops *ctx)
 	int answer = -1;
 
 	TCPX_EACH(REPLY, ctx, conn, answer)
+	TCPX_EACH_SLOT(SLOT_REPLY, ctx, answer)
 	if (answer >= 0)
 		ctx->reply = answer;
 	return 0;
@@ -285,7 +309,7 @@ int tcpx(struct bpf_sock_ops *ctx)
 	case BPF_SOCK_OPS_TIMEOUT_INIT:
 	case BPF_SOCK_OPS_RWND_INIT:
 	case BPF_SOCK_OPS_NEEDS_ECN:
-		if (false TCPX_EACH(REPLIES))
+		if (SLOTS_REPLY() TCPX_EACH(REPLIES))
 			on_question(ctx);
 		break;
 	default:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * What an extension is to the core. Its slice, ext/NAME.bpf.h, ends with
+ * What an extension that is built in is to the core; for others see tcpx_user.h. Its slice,
+ *ext/NAME.bpf.h, ends with
  *
  *	static const struct tcpx_extension NAME_extension = {.hook = NAME_hook, ...};
  *

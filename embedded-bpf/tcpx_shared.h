@@ -12,6 +12,7 @@
 #include "shared/list.h"
 #include "shared/live.h"
 #include "shared/rule.h"
+#include "shared/slots.h"
 #include "shared/thin.h"
 #include "shared/watch.h"
 

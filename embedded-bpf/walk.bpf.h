@@ -10,7 +10,7 @@
 /* Is it an option of ours, whether this scope uses it or not? */
 static __always_inline bool option_known(__u8 kind)
 {
-	return kind != TCPX_OPTION_EXP && (false TCPX_EACH(KNOWN, kind));
+	return kind != TCPX_OPTION_EXP && (SLOTS_KNOW(kind) TCPX_EACH(KNOWN, kind));
 }
 
 /* Remembers where it stands: telling them apart on the walk costs verifiers too much. Experiments

@@ -122,6 +122,11 @@ static __always_inline bool watch_wanted(struct bpf_sock_ops *ctx, const struct 
 			watch_note(ctx, (at)++, TCPX_EXT_##ID, TCPX_NEWS_MALFORMED);               \
 	}
 
+/* An extension in a slot has no news of its own. */
+static const struct tcpx_extension slot_extension = {};
+
+#define SLOT_WATCH_OF(n, ctx, conn, wish, at) WATCH_OF(SLOT##n, slot, ctx, conn, wish, at)
+
 #define WATCH_OF_ONE 4 /* news of one extension at most */
 
 /* Tells all that is new. */
@@ -137,6 +142,7 @@ __noinline int watch_news(struct bpf_sock_ops *ctx)
 		return 0;
 	wish = wanted->news;
 	TCPX_EACH(WATCH_OF, ctx, conn, wish, count)
+	TCPX_EACH_SLOT(SLOT_WATCH_OF, ctx, conn, wish, count)
 	if (count)
 		watch_send(ctx, count);
 	return 0;

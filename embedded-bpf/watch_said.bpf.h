@@ -75,6 +75,10 @@ static __always_inline void watch_said(struct bpf_sock_ops *ctx, const struct tc
 	if (TCPX_USES(ID) && (of) == TCPX_EXT_##ID)                                                \
 		watch_said(ctx, conn, TCPX_EXT_##ID, &name##_extension, news, e);
 
+#ifdef TCPX_WITH_SLOTS
+#include "ext-slot/told.bpf.h"
+#endif
+
 /* Puts one piece of news down, 0 an extension's own; global: see count_apart(). */
 __noinline int watch_note(struct bpf_sock_ops *ctx, __u32 at, __u32 ext, __u32 news)
 {
@@ -86,6 +90,9 @@ __noinline int watch_note(struct bpf_sock_ops *ctx, __u32 at, __u32 ext, __u32 n
 		return 0;
 	e.ext = ext;
 	TCPX_EACH(WATCH_SAID, ctx, conn, ext, news, &e)
+#ifdef TCPX_WITH_SLOTS
+	slot_told(ctx, conn, ext, news, &e);
+#endif
 	barrier_var(at); /* its bounds are those of the access */
 	if (at < TCPX_WATCHED_MOST)
 		__builtin_memcpy((__u8 *)&conn->header + at * sizeof(e), &e, sizeof(e));

@@ -66,6 +66,8 @@ TCPX_API int tcpx_log_take(void *out, int cap);
 TCPX_API int tcpx_object_open(const void *bytes, size_t n, const char *name, void **out);
 /* The initial value of .rodata: -EINVAL when the size differs, -ENOENT when there is none. */
 TCPX_API int tcpx_object_rodata(void *o, const void *bytes, size_t n);
+/* The same of its first n bytes: of an object that others were linked to. */
+TCPX_API int tcpx_object_rodata_begin(void *o, const void *bytes, size_t n);
 TCPX_API int tcpx_object_reuse_map(void *o, const char *map, int fd); /* fd is duplicated */
 TCPX_API int tcpx_object_max_entries(void *o, const char *map, unsigned int n);
 TCPX_API int tcpx_object_value_size(void *o, const char *map, unsigned int n);
@@ -77,6 +79,22 @@ TCPX_API int tcpx_object_load(void *o);
 TCPX_API int tcpx_object_map_fd(void *o, const char *map);
 TCPX_API int tcpx_object_prog_fd(void *o, const char *prog);
 TCPX_API void tcpx_object_close(void *o); /* NULL is fine */
+
+/* --- extensions that tcpx does not ship (link.c) ------------------------------------ */
+/* Links objects to ours, each in a slot, in memory alone. An object that may not be linked is
+ * -EINVAL, and tcpx_linker_why() says why, as one line. What stands in .rodata of ours comes first
+ * in the result's.
+ */
+TCPX_API int tcpx_linker_new(const void *core, size_t n, void **out);
+/* `name` is for people; `hooks`: names of what may be called, with spaces between; *has gets a bit
+ * for each of them that is there.
+ */
+TCPX_API int tcpx_linker_add(void *linker, const void *bytes, size_t n, unsigned int slot,
+			     const char *name, const char *hooks, uint32_t *has);
+/* Returns the bytes that the object has; -ENOSPC: more than cap. */
+TCPX_API int tcpx_linker_link(void *linker, void *out, size_t cap);
+TCPX_API int tcpx_linker_why(void *linker, char *out, int cap); /* without a NUL: its length */
+TCPX_API void tcpx_linker_close(void *linker);			/* NULL is fine */
 
 /* --- programs, links, maps and pins by fd (bpfsys.c) ------------------------------- */
 TCPX_API int tcpx_prog_info(int fd, struct tcpx_prog_info *out);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "bridge.h"
+#include "log.h"
 
 #define LOG_SIZE (1 << 20)
 
@@ -93,4 +94,24 @@ int tcpx_log_take(void *out, int cap)
 	used -= n;
 	pthread_mutex_unlock(&lock);
 	return (int)n;
+}
+
+void log_last_line(char *out, size_t size)
+{
+	static const char prefix[] = "libbpf: ";
+	size_t end, begin, n;
+
+	pthread_mutex_lock(&lock);
+	end = used;
+	while (end && text[end - 1] == '\n')
+		end--;
+	begin = end;
+	while (begin && text[begin - 1] != '\n')
+		begin--;
+	if (end - begin > sizeof(prefix) - 1 && !memcmp(text + begin, prefix, sizeof(prefix) - 1))
+		begin += sizeof(prefix) - 1;
+	n = end - begin < size - 1 ? end - begin : size - 1;
+	memcpy(out, text + begin, n);
+	out[n] = 0;
+	pthread_mutex_unlock(&lock);
 }

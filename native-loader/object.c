@@ -113,6 +113,29 @@ int tcpx_object_rodata(void *o, const void *bytes, size_t n)
 	return bytes ? bpf_map__set_initial_value(m, bytes, n) : -EINVAL;
 }
 
+int tcpx_object_rodata_begin(void *o, const void *bytes, size_t n)
+{
+	struct bpf_map *m;
+	int err = find_map(o, RODATA, &m);
+	const void *present;
+	size_t size = 0;
+	char *value;
+
+	if (err)
+		return err;
+	present = bpf_map__initial_value(m, &size);
+	if (!bytes || !present || n > size)
+		return -EINVAL;
+	value = malloc(size);
+	if (!value)
+		return -ENOMEM;
+	memcpy(value, present, size);
+	memcpy(value, bytes, n);
+	err = bpf_map__set_initial_value(m, value, size);
+	free(value);
+	return err;
+}
+
 int tcpx_object_reuse_map(void *o, const char *map, int fd)
 {
 	struct bpf_map *m;

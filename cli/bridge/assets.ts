@@ -9,6 +9,7 @@ import liveObject from "../../build/live.bpf.o" with { type: "file" };
 import probeObject from "../../build/probe.bpf.o" with { type: "file" };
 import siteObject from "../../build/site.bpf.o" with { type: "file" };
 import tcpxObject from "../../build/tcpx.bpf.o" with { type: "file" };
+import slotsObject from "../../build/tcpx-slots.bpf.o" with { type: "file" };
 
 const ASSETS = {
   bridge,
@@ -17,10 +18,11 @@ const ASSETS = {
   live: liveObject,
   probe: probeObject,
   site: siteObject,
+  slots: slotsObject,
   tcpx: tcpxObject,
   thinner: thinnerObject,
 } as unknown as Record<
-  "bridge" | "licences" | "list" | "live" | "probe" | "site" | "tcpx" | "thinner",
+  "bridge" | "licences" | "list" | "live" | "probe" | "site" | "slots" | "tcpx" | "thinner",
   string
 >;
 

@@ -13,6 +13,7 @@ export const symbols = {
   tcpx_log_take: { args: [ptr, i32], returns: i32 }, // void *out, int cap
   tcpx_object_open: { args: [ptr, u64, ptr, ptr], returns: i32 }, // bytes, size_t, const char *name, void **out
   tcpx_object_rodata: { args: [u64, ptr, u64], returns: i32 }, // void *o, bytes, size_t
+  tcpx_object_rodata_begin: { args: [u64, ptr, u64], returns: i32 }, // void *o, bytes, size_t
   tcpx_object_reuse_map: { args: [u64, ptr, i32], returns: i32 }, // void *o, const char *map, int fd
   tcpx_object_max_entries: { args: [u64, ptr, u32], returns: i32 }, // void *o, const char *map, unsigned
   tcpx_object_value_size: { args: [u64, ptr, u32], returns: i32 }, // void *o, const char *map, unsigned
@@ -21,6 +22,11 @@ export const symbols = {
   tcpx_object_map_fd: { args: [u64, ptr], returns: i32 },
   tcpx_object_prog_fd: { args: [u64, ptr], returns: i32 },
   tcpx_object_close: { args: [u64], returns: none },
+  tcpx_linker_new: { args: [ptr, u64, ptr], returns: i32 }, // bytes, size_t, void **out
+  tcpx_linker_add: { args: [u64, ptr, u64, u32, ptr, ptr, ptr], returns: i32 }, // void *linker, bytes, size_t, unsigned slot, const char *name, const char *hooks, u32 *has
+  tcpx_linker_link: { args: [u64, ptr, u64], returns: i32 }, // void *linker, void *out, size_t cap
+  tcpx_linker_why: { args: [u64, ptr, i32], returns: i32 }, // void *linker, char *out, int cap
+  tcpx_linker_close: { args: [u64], returns: none },
   tcpx_prog_info: { args: [i32, ptr], returns: i32 }, // struct tcpx_prog_info *
   tcpx_prog_open: { args: [u32], returns: i32 },
   tcpx_map_info: { args: [i32, ptr], returns: i32 }, // struct tcpx_map_info *

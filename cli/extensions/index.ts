@@ -5,15 +5,36 @@ import type { Example } from "../base/args.ts";
 import { commonKind, KINDS, type Kind, type Rule } from "../policy/rule.ts";
 import * as registry from "./registry.ts";
 import type { Seen } from "./seen.ts";
+import { FIRST_SLOT, SLOTS, slotExtension } from "./slots.ts";
 import type { Extension, RuleDraft } from "./types.ts";
 
+const all = Object.values<Extension>(registry).sort((a, b) => a.id - b.id);
 /** In the order of their ids. */
-export const extensions: readonly Extension[] = Object.values<Extension>(registry).sort(
-  (a, b) => a.id - b.id,
-);
+export const extensions: readonly Extension[] = all;
 
-const byName = new Map(extensions.map((extension) => [extension.name, extension]));
-const byId = new Map(extensions.map((extension) => [extension.id, extension]));
+const byName = new Map(all.map((extension) => [extension.name, extension]));
+const byId = new Map(all.map((extension) => [extension.id, extension]));
+
+/** One that tcpx does not ship is there from now on. Its object: provideSlots() of cli/loader/slots.ts. */
+export function addExtension(extension: Extension): void {
+  const before = byId.get(extension.id);
+  if (before) {
+    byName.delete(before.name);
+    all.splice(all.indexOf(before), all.includes(before) ? 1 : 0);
+  }
+  byName.set(extension.name, extension);
+  byId.set(extension.id, extension);
+  all.push(extension);
+}
+
+/** Rules of one that this host does not know any more are rules, too: they can be told, and removed. */
+function unknownSlot(id: number): Extension | undefined {
+  if (id < FIRST_SLOT || id >= FIRST_SLOT + SLOTS) return undefined;
+  const extension = slotExtension({ id, name: `ext-${id}`, words: 2 });
+  byName.set(extension.name, extension);
+  byId.set(id, extension);
+  return extension;
+}
 
 /** The extension of a rule. */
 export function extensionOf({ ext }: { ext: string }): Extension {
@@ -40,7 +61,7 @@ export function numbersOf({ ext, kind }: Pick<Rule, "ext" | "kind">): { id: numb
  * @throws RangeError when another tcpx, which has more of them, has stored it
  */
 export function storedAs(id: number, kind: number): Pick<Rule, "ext" | "kind"> {
-  const extension = byId.get(id);
+  const extension = byId.get(id) ?? unknownSlot(id);
   if (!extension) throw new RangeError(`number ${id} is none of ours`);
   const name = KINDS[kind] ?? extension.kinds?.[kind - KINDS.length];
   if (name === undefined) throw new RangeError(`number ${kind} is no kind of ${extension.name} rules`);

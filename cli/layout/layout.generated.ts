@@ -99,6 +99,24 @@ export const HeaderFlag = {
   FAST_OPEN: 32,
 } as const;
 
+export const Hook = {
+  LISTEN: 0,
+  START: 1,
+  SAY: 2,
+  SAY_SYN_ACK: 3,
+  SEE: 4,
+  PROMISE: 5,
+  DECIDE: 6,
+  ANSWERED: 7,
+  ESTABLISHED: 8,
+  AGAIN: 9,
+  RTT: 10,
+  RTO: 11,
+  STATE: 12,
+  REPLY: 13,
+  COUNT: 14,
+} as const;
+
 export const Keepalive = {
   LOWERED: 1,
   SHORT: 2,
@@ -214,6 +232,13 @@ export const Silence = {
   SILENCED: 3,
   PLAIN: 4,
   HELD: 5,
+} as const;
+
+export const SlotFlag = {
+  ASKS: 1,
+  SAYS: 2,
+  UNASKED: 4,
+  ANY_TIME: 8,
 } as const;
 
 export const TarrFlag = {
@@ -378,10 +403,13 @@ export const structs = {
       armed: { offset: 44, type: "u8" },
       flags_ours: { offset: 45, type: "u8" },
       unasked: { offset: 46, type: "u8" },
-      pad: { offset: 47, type: "u8" },
+      slots_speak: { offset: 47, type: "u8" },
       reserved: { offset: 48, type: "u16" },
       written: { offset: 50, type: "u16" },
-      pad2: { offset: 52, type: "u32" },
+      slots_pending: { offset: 52, type: "u8" },
+      slots_look: { offset: 53, type: "u8" },
+      slots_listen: { offset: 54, type: "u8" },
+      slots_await: { offset: 55, type: "u8" },
       news: { offset: 56, type: "u64" },
       header: { offset: 64, type: "tcpx_header" },
       states: { offset: 144, type: "tcpx_states" },
@@ -669,6 +697,52 @@ export const structs = {
       ext: { offset: 0, type: "u8" },
       role: { offset: 1, type: "u8" },
       exid: { offset: 2, type: "u16" },
+    },
+  },
+  tcpx_slot: {
+    size: 16,
+    fields: {
+      owner: { offset: 0, type: "u32" },
+      hooks: { offset: 4, type: "u32" },
+      refused: { offset: 8, type: "u16" },
+      kind: { offset: 10, type: "u8" },
+      least: { offset: 11, type: "u8" },
+      most: { offset: 12, type: "u8" },
+      syn_ack_len: { offset: 13, type: "u8" },
+      syn_ack_kinds: { offset: 14, type: "u8" },
+      flags: { offset: 15, type: "u8" },
+    },
+  },
+  tcpx_slot_config: {
+    size: 136,
+    fields: {
+      words: { offset: 0, type: "u32" },
+      reserved: { offset: 4, type: "u32" },
+      at: { offset: 8, type: "tcpx_slot", dims: [8] },
+    },
+  },
+  tcpx_slot_conn: {
+    size: 440,
+    fields: {
+      rules: { offset: 0, type: "tcpx_rules" },
+      ours: { offset: 16, type: "tcpx_exchange" },
+      peers: { offset: 28, type: "tcpx_exchange" },
+      owner: { offset: 40, type: "u32" },
+      promise: { offset: 44, type: "s32" },
+      out: { offset: 48, type: "u64", dims: [5] },
+      out_len: { offset: 88, type: "u8" },
+      seen: { offset: 89, type: "u8" },
+      seen_at: { offset: 90, type: "u8" },
+      seen_len: { offset: 91, type: "u8" },
+      says: { offset: 92, type: "u8" },
+      listens: { offset: 93, type: "u8" },
+      answered: { offset: 94, type: "u8" },
+      reason: { offset: 95, type: "u8" },
+      wants: { offset: 96, type: "u8" },
+      reserved: { offset: 97, type: "u8", dims: [3] },
+      words: { offset: 100, type: "u32", dims: [16] },
+      value: { offset: 164, type: "u32", dims: [3, 16] },
+      room: { offset: 356, type: "u8", dims: [84] },
     },
   },
   tcpx_states: {

@@ -4,7 +4,7 @@
 import { version } from "../base/version.ts";
 import { type Bridge, cstr, Errno, unwrap } from "../bridge/bridge.ts";
 import { indexes, update } from "../bridge/maps.ts";
-import { openObject } from "../bridge/open-object.ts";
+import { openBytes, openObject } from "../bridge/open-object.ts";
 import { extensionOf } from "../extensions/index.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { encode, type Struct } from "../layout/struct.ts";
@@ -16,6 +16,7 @@ import { loadError } from "./load-error.ts";
 import { encodeProfiles, kindsOf, type Profiles, planProfiles, usesOf } from "./profiles.ts";
 import { encodeExids, encodeKeys, encodeNamespaces, encodeRules, encodeSite, recordSize } from "./records.ts";
 import { RESET_PROGRAM } from "./reset-link.ts";
+import { builtIn, hasMap, type Slotted, slotLoadError, slotted } from "./slots.ts";
 import type { ScopeHead } from "./state.ts";
 
 /** Entries that are written at once. */
@@ -30,7 +31,9 @@ export interface SharedMaps {
 export class Generation implements Disposable {
   constructor(
     private readonly lib: Bridge,
-    private readonly object: bigint,
+    readonly object: bigint,
+    /** Maps of extensions that tcpx does not ship, which the host keeps. */
+    readonly slotMaps: readonly string[] = [],
   ) {}
 
   get program(): number {
@@ -90,6 +93,26 @@ export interface Recipe {
 /** What is tried one after the other: all of it, without helpers that read memory, without holding resets back. */
 const ATTEMPTS = [true, false].flatMap((holds) => [0n, 1n].map((no_reads) => ({ holds, no_reads })));
 
+/** The object that is loaded, with its constants. */
+async function opened(
+  lib: Bridge,
+  head: Partial<Struct<"tcpx_config">>,
+  slots: Slotted | undefined,
+): Promise<Generation> {
+  const config = encode("tcpx_config", head);
+  const object = slots ? openBytes(lib, slots.bytes, "tcpx") : await openObject(lib, "tcpx");
+  using stack = new DisposableStack();
+  const generation = stack.use(new Generation(lib, object, slots?.maps));
+  if (slots) {
+    const constants = Buffer.concat([config, slots.config]);
+    unwrap("configure", lib.tcpx_object_rodata_begin(object, constants, BigInt(constants.length)));
+  } else {
+    unwrap("configure", lib.tcpx_object_rodata(object, config, BigInt(config.length)));
+  }
+  stack.move();
+  return generation;
+}
+
 /** Opens and loads it; without the helpers that read memory where the kernel does not let it have them. */
 async function loaded(
   lib: Bridge,
@@ -97,16 +120,15 @@ async function loaded(
   sizes: Record<string, number>,
   valueSizes: Record<string, number>,
   { shared, holdsResets }: Recipe,
+  slots: Slotted | undefined,
 ): Promise<Generation> {
   lib.tcpx_raise_memlock();
   let refused: Errno | undefined;
   for (const { holds, no_reads } of ATTEMPTS) {
     if (holds && !holdsResets) continue;
-    const object = await openObject(lib, "tcpx");
     using stack = new DisposableStack();
-    const generation = stack.use(new Generation(lib, object));
-    const config = encode("tcpx_config", { ...head, no_reads });
-    unwrap("configure", lib.tcpx_object_rodata(object, config, BigInt(config.length)));
+    const generation = stack.use(await opened(lib, { ...head, no_reads }, slots));
+    const { object } = generation;
     unwrap("autoload", lib.tcpx_object_autoload(object, cstr(RESET_PROGRAM), holds ? 1 : 0));
     for (const [map, size] of Object.entries(sizes)) {
       unwrap(`size of ${map}`, lib.tcpx_object_max_entries(object, cstr(map), Math.max(1, size)));
@@ -115,7 +137,8 @@ async function loaded(
       unwrap(`value of ${map}`, lib.tcpx_object_value_size(object, cstr(map), size));
     }
     for (const [map, fd] of Object.entries(shared)) {
-      if (fd !== undefined) unwrap(`reuse ${map}`, lib.tcpx_object_reuse_map(object, cstr(map), fd));
+      if (fd !== undefined && hasMap(slots, map))
+        unwrap(`reuse ${map}`, lib.tcpx_object_reuse_map(object, cstr(map), fd));
     }
     const result = lib.tcpx_object_load(object);
     if (result >= 0) {
@@ -125,7 +148,7 @@ async function loaded(
     refused ??= new Errno("load", -result);
     if (refused.code === "EPERM" || (refused.code !== "EINVAL" && !holds)) break;
   }
-  throw await loadError(lib, refused!);
+  throw slots ? slotLoadError(slots, refused!) : await loadError(lib, refused!);
 }
 
 /**
@@ -137,6 +160,8 @@ export async function loadGeneration(lib: Bridge, recipe: Recipe): Promise<Gener
   const table = flatten(rules);
   const words = valueWords(rules, (ext) => extensionOf({ ext }).words ?? 2);
   const plan = planProfiles(rules, table, words);
+  const [own, known] = [usesOf(rules), usesOf(rules) | recipe.usesAround];
+  const slots = await slotted(lib, own, known, words);
   const head = {
     layout: LAYOUT_VERSION,
     rule_count: rules.length,
@@ -151,11 +176,11 @@ export async function loadGeneration(lib: Bridge, recipe: Recipe): Promise<Gener
     base: scope.recorded.base,
     keeper: scope.recorded.keeper,
     site: encodeSite(site),
-    uses: usesOf(rules) | recipe.usesAround,
+    uses: slots?.uses ?? builtIn(known),
     places: plan.places,
     kinds_to: kindsOf(rules, "to"),
     kinds_from: kindsOf(rules, "from"),
-    exids: encodeExids(site),
+    exids: encodeExids(site).map((row, id) => slots?.exids.get(id) ?? row),
   };
   const sizes = {
     policies: table.entries.length,
@@ -164,7 +189,7 @@ export async function loadGeneration(lib: Bridge, recipe: Recipe): Promise<Gener
     rules: rules.length,
   };
   const record = recordSize(words);
-  const generation = await loaded(lib, head, sizes, { profiles: plan.size, rules: record }, recipe);
+  const generation = await loaded(lib, head, sizes, { profiles: plan.size, rules: record }, recipe, slots);
   try {
     collectAfter(rules.length);
     fillPolicies(lib, generation, scope.id, table, plan);

@@ -38,6 +38,7 @@ import * as pins from "./pins.ts";
 import { usesOf } from "./profiles.ts";
 import { attachReset, hasResetLink } from "./reset-link.ts";
 import { readSite } from "./site-map.ts";
+import { slotMap, slotsIn } from "./slots.ts";
 import { SockLinks, settleLinks } from "./sock-links.ts";
 import { readHead, readHeads, readScope, type ScopeHead, scopeOf } from "./state.ts";
 
@@ -246,6 +247,8 @@ async function replaceIn(
     const before = older !== undefined && map === "paths" ? join(dirname(older), map) : undefined;
     shared[map] = open(join(layout, map), STRUCTS[map], before);
   }
+  for (const slot of slotsIn(around | usesOf(rules)))
+    shared[slotMap(slot)] = open(join(layout, slotMap(slot)), "tcpx_slot_conn");
   shared.counters = open(join(dir, "counters"), "tcpx_counters", older && join(older, "counters"));
   const isOnAnySyn = rules.some(isOnSyn);
   const isHeld = hasResetLink(dir);
@@ -263,7 +266,7 @@ async function replaceIn(
   const generationDir = pins.generationDir(dir, id);
   try {
     pins.ensureDir(generationDir);
-    for (const map of pins.SHARED) pinOnce(lib, generation, map, layout);
+    for (const map of [...pins.SHARED, ...generation.slotMaps]) pinOnce(lib, generation, map, layout);
     pinOnce(lib, generation, "counters", dir);
     pin(lib, generation.map("rules"), join(generationDir, "rules"));
     pin(lib, generation.map(".rodata"), join(generationDir, "config"));

@@ -87,10 +87,13 @@ struct tcpx_conn {
 	__u8 armed;	  /* the listener's SYN-ACK could carry options */
 	__u8 flags_ours;  /* callback flags that we have set and nobody had before us */
 	__u8 unasked;	  /* the kernel has not asked what to put on the SYN */
-	__u8 pad;
-	__u16 reserved; /* bit per extension: space is reserved on this segment */
-	__u16 written;	/* bit per extension: was on some segment */
-	__u32 pad2;
+	__u8 slots_speak; /* bit per slot: has something to say on segments. See slots.bpf.h */
+	__u16 reserved;	  /* bit per extension: space is reserved on this segment */
+	__u16 written;	  /* bit per extension: was on some segment */
+	__u8 slots_pending; /* the same: something of the peer's is still to be applied */
+	__u8 slots_look;    /* the handshake's options are of interest */
+	__u8 slots_listen;  /* and those of later segments */
+	__u8 slots_await;   /* an answer, until we are silent */
 	__u64 news; /* enum tcpx_news by extension, 4 bits each: not told to a watcher yet */
 	/* under examination, and where the callback ends the news of it for a watcher; here because
 	 * it is the socket's own, locked memory */

@@ -7,6 +7,9 @@ interface Line {
   id: number;
 }
 
+/** Ids from here on are those of extensions that a host adds: embedded-bpf/shared/slots.h. */
+const FIRST_SLOT = 8;
+
 const LINE = /^TCPX_EXTENSION\((\w+), (\w+), (\d+)\)$/;
 
 /** The lines of the registry, in its order. @throws Error for a line that is none, and what is there twice */
@@ -17,7 +20,9 @@ export function parseRegistry(text: string): Line[] {
     .filter(Boolean);
   const found = lines.map((line) => {
     const [, symbol, name, id] = LINE.exec(line) ?? [];
-    if (!symbol || !name || Number(id) > 15) throw new Error(`extensions.def: '${line}' is no line of it`);
+    if (!symbol || !name) throw new Error(`extensions.def: '${line}' is no line of it`);
+    if (Number(id) >= FIRST_SLOT)
+      throw new Error(`extensions.def: '${line}': ids from ${FIRST_SLOT} on are those that a host gives`);
     return { symbol, name, id: Number(id) };
   });
   for (const key of ["symbol", "name", "id"] as const) {

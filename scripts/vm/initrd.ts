@@ -49,12 +49,14 @@ async function appendArchive(folder: string, file: string, depth = 0): Promise<v
  * The part that all kernels share; `file` is made anew.
  * @param bases root file systems to begin with, later ones over earlier; their libraries serve all programs
  * @param programs that it has beside the usual ones
+ * @param more puts what else the tests need below its root
  */
 export async function buildInitrd(
   tcpx: string,
   file: string,
   bases: string[] = [],
   programs: readonly string[] = [],
+  more: (root: string) => Promise<void> = async () => {},
 ): Promise<void> {
   const root = await mkdtemp(join(dirname(file), "initrd-"));
   for (const base of bases) await run(["cp", "-a", `${base}/.`, root]);
@@ -68,6 +70,7 @@ export async function buildInitrd(
   await addProgram(root, tcpx, "usr/sbin/tcpx");
   await addProgram(root, process.execPath, "usr/sbin/bun");
   await addTests(root);
+  await more(root);
   await copyFile(join(ROOT, "tests/vm/init.sh"), join(root, "init"));
   await chmod(join(root, "init"), 0o755);
   await rm(file, { force: true });

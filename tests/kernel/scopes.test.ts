@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readdirSync, rmdirSync } from "node:fs";
 import { LAYOUT_VERSION } from "../../cli/layout/layout.generated.ts";
 import { type Connection, connectPeers, type Peer } from "../support/lab.ts";
+import { optionsOf } from "../support/request-lab.ts";
 import { captureRequirement, describeIf, every, labRequirement } from "../support/requires.ts";
 import { tcpx } from "../support/tcpx.ts";
 import { scopeOf, tcpxOk, trace, UtoLab, utoOf } from "../support/uto-lab.ts";
@@ -65,6 +66,28 @@ describeIf(needs.ok, needs.reason)("nested scopes", () => {
     const seen = await options(toInner, u.client.peer, inner.server.peer);
     expect(await timeout(inner.server.peer, seen.c.server)).toBe(40_000);
     expect(seen).toMatchObject({ client: [], server: [UTO_40S] });
+  });
+
+  test("an extension that only the child has is said, whatever else the parent has", async () => {
+    const rule = (words: string, cgroup: string) =>
+      tcpxOk([...words.split(" "), "--cgroup", cgroup, "--wait"]);
+    await rule("iw set 40", inner.client.cgroup);
+    try {
+      await rule("uto set 20s --no-advertise", u.client.cgroup);
+      const capture = await u.capture();
+      const c = await fromInner();
+      await u.server.peer.echo(c.server);
+      await inner.client.peer.exchange(c.client, 2, 100);
+      await capture.stop();
+      const said = (await trace(capture, c.port)).client
+        .map((packet) => optionsOf(packet, 254))
+        .filter(Boolean);
+      expect(said.slice(0, 2)).toEqual(["fe067c100028", "fe067c100028"]); // the SYN, and the third ACK
+      expect(await timeout(inner.client.peer, c.client)).toBe(20_000);
+    } finally {
+      for (const cgroup of [inner.client.cgroup, u.client.cgroup])
+        for (const ext of ["iw", "uto"]) await rule(`${ext} unset --all`, cgroup);
+    }
   });
 
   test("none in the child exempts from the parent's ask and local, on the SYN and on the SYN-ACK", async () => {

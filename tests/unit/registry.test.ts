@@ -35,7 +35,6 @@ describe("the registry", () => {
     "TCPX_EXTENSION(HUE, hue, 4);",
     "TCPX_EXTENSION(HUE, hue, -1)",
     "TCPX_EXTENSION(HUE, hue, 0x4)",
-    "TCPX_EXTENSION(HUE, hue, 16)",
     "TCPX_EXTENSION(HUE, cc-hue, 4)",
     " TCPX_EXTENSION(HUE, hue, 4)",
     "TCPX_EXTENSION(HUE, hue, 4) TCPX_EXTENSION(RED, red, 5)",
@@ -44,8 +43,12 @@ describe("the registry", () => {
     expect(() => parseRegistry(TEXT + line)).toThrow(`extensions.def: '${line}' is no line of it`);
   });
 
-  test("ids reach to 15", () => {
-    expect(parseRegistry("TCPX_EXTENSION(HUE, hue, 15)")[0]!.id).toBe(15);
+  test("ids reach to 7: those behind are a host's to give", () => {
+    expect(parseRegistry("TCPX_EXTENSION(HUE, hue, 7)")[0]!.id).toBe(7);
+    for (const id of [8, 15, 16])
+      expect(() => parseRegistry(`TCPX_EXTENSION(HUE, hue, ${id})`)).toThrow(
+        "ids from 8 on are those that a host gives",
+      );
   });
 
   test.each([

@@ -18,6 +18,7 @@ import { degrades, type Result, works } from "./report.ts";
 import { bbrWindow, lateRequests, requests, siteRequests } from "./requests.ts";
 import { rootScope } from "./root-scope.ts";
 import { signedSegments } from "./signed.ts";
+import { slots } from "./slots.ts";
 import { check, Pair, tcpxOk, Unsupported } from "./support.ts";
 import { watch } from "./watch.ts";
 
@@ -146,6 +147,7 @@ export const features: Feature[] = [
   { name: "version", run: version },
   { name: "doctor", run: doctor },
   { name: "load", run: load },
+  { name: "slots", run: slots },
   { name: "uto IPv4", run: uto("v4") },
   { name: "uto IPv6", run: uto("v6") },
   { name: "keep-alive", run: keepalive },

@@ -7,6 +7,7 @@ import { type Boot, boot } from "../../scripts/vm/boot.ts";
 import { missingTool, vmFolder } from "../../scripts/vm/host.ts";
 import { buildInitrd } from "../../scripts/vm/initrd.ts";
 import { type Kernel, kernels, type Missing } from "../../scripts/vm/kernels.ts";
+import { writeKit } from "../support/slot-kit.ts";
 import { tcpxPath } from "../support/tcpx.ts";
 import { features } from "./features.ts";
 import { type Finding, matrix, type Outcome, parseFindings } from "./report.ts";
@@ -72,7 +73,8 @@ function surprises(series: string, findings: Finding[]): string[] {
 }
 
 beforeAll(async () => {
-  if (entries.some((entry) => "dir" in entry)) await buildInitrd(tcpxPath(), initrd);
+  if (entries.some((entry) => "dir" in entry))
+    await buildInitrd(tcpxPath(), initrd, [], [], (root) => writeKit(join(root, "tcpx/slots")));
 }, LIMIT_MS);
 
 afterAll(() => {

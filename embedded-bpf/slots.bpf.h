@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Extensions that tcpx does not ship, as the core sees them: by slots, which are empty in the
+ * ordinary object (tcpx.bpf.c), and have what follows in the one that scopes with rules for such
+ * extensions get (tcpx-slots.bpf.c).
+ *
+ * Their code is linked to ours and does not know struct tcpx_conn. What they keep of a connection
+ * is in a map of the slot's (ext-slot/state.bpf.h), so whoever has no rule for the connection costs
+ * nothing. What the core has to know without a look there are bits in struct tcpx_conn.
+ *
+ * What is done for a slot is one global function for all of them, with its number: a program with
+ * one extension has it once. What no rule uses (config.uses) verifiers leave out there, too.
+ */
+#ifndef TCPX_SLOTS_BPF_H
+#define TCPX_SLOTS_BPF_H
+
+#include "maps.bpf.h"
+
+#ifdef TCPX_WITH_SLOTS
+
+/* Behind the site's table, so to say: what other layouts read comes first in .rodata. */
+const volatile struct tcpx_slot_config slots = {};
+
+/* DO(N, ...) for each slot. */
+#define TCPX_EACH_SLOT(DO, ...)                                                                    \
+	DO(0, ##__VA_ARGS__)                                                                       \
+	DO(1, ##__VA_ARGS__)                                                                       \
+	DO(2, ##__VA_ARGS__)                                                                       \
+	DO(3, ##__VA_ARGS__)                                                                       \
+	DO(4, ##__VA_ARGS__)                                                                       \
+	DO(5, ##__VA_ARGS__)                                                                       \
+	DO(6, ##__VA_ARGS__)                                                                       \
+	DO(7, ##__VA_ARGS__)
+
+#define SLOT_ID(n) TCPX_EXT_SLOT##n = TCPX_SLOT_FIRST + n,
+enum slot_ext { TCPX_EACH_SLOT(SLOT_ID) };
+
+#define SLOT_EXT(n) (TCPX_SLOT_FIRST + (n))
+#define SLOT_USED(n) (uses & 1U << SLOT_EXT(n))
+#define SLOT_HAS(n, HOOK) (slots.at[n].hooks & 1U << TCPX_HOOK_##HOOK)
+/* Has it the hook, in a scope that uses it? A constant, where n is one. */
+#define SLOT_CALLS(n, HOOK) (SLOT_USED(n) && SLOT_HAS(n, HOOK))
+
+#define SLOT_DO(n, of, ...)                                                                        \
+	if (SLOT_USED(n))                                                                          \
+		of(__VA_ARGS__, n);
+/* The same as a statement of its own. */
+#define TCPX_SLOTS(DO, ...)                                                                        \
+	{                                                                                          \
+		const __u32 uses = config.uses;                                                    \
+                                                                                                   \
+		TCPX_EACH_SLOT(DO, __VA_ARGS__)                                                    \
+	}
+/* of(..., n) for each that is used. */
+#define TCPX_SLOTS_DO(of, ...) TCPX_SLOTS(SLOT_DO, of, __VA_ARGS__)
+
+#define SLOTS_SPEAK(conn) ((conn)->slots_speak)
+#define SLOTS_PENDING(conn) ((conn)->slots_pending)
+#define SLOTS_LOOK(conn) ((conn)->slots_look)
+#define SLOTS_LISTEN(conn) ((conn)->slots_listen || (!(conn)->silent && (conn)->slots_await))
+
+#define TCPX_SLOTS_WANT(ctx) slot_rewant(ctx)
+
+#define SLOT_KNOWS(n, kind_) || (slots.at[n].kind && slots.at[n].kind == (kind_))
+#define SLOTS_KNOW(kind) (false TCPX_EACH_SLOT(SLOT_KNOWS, kind))
+
+#define SLOT_REPLIES(n) || SLOT_CALLS(n, REPLY)
+#define SLOTS_REPLY()                                                                              \
+	({                                                                                         \
+		const __u32 uses = config.uses;                                                    \
+                                                                                                   \
+		false TCPX_EACH_SLOT(SLOT_REPLIES);                                                \
+	})
+
+/* What core and slots call of each other, see ext-slot/. */
+int slot_renew(struct bpf_sock_ops *ctx, __u32 n);
+int slot_undo(struct bpf_sock_ops *ctx, __u32 n);
+int slot_begin(struct bpf_sock_ops *ctx, __u32 n);
+int slot_judge(struct bpf_sock_ops *ctx, __u32 n);
+int slot_adopt(struct bpf_sock_ops *ctx, __u32 n);
+int slot_room(struct bpf_sock_ops *ctx, __u32 used, __u32 n);
+int slot_settle(struct bpf_sock_ops *ctx, __u32 local, __u32 n);
+int slot_stop(struct bpf_sock_ops *ctx, __u32 n);
+int slot_reserve(struct bpf_sock_ops *ctx, __u32 n);
+int slot_write(struct bpf_sock_ops *ctx, __u32 n);
+int slot_called(struct bpf_sock_ops *ctx, __u32 hook, __u32 n);
+int slot_rewant(struct bpf_sock_ops *ctx);
+
+#else
+
+#define TCPX_EACH_SLOT(DO, ...)
+#define TCPX_SLOTS(DO, ...)
+#define TCPX_SLOTS_DO(of, ...)
+#define SLOTS_SPEAK(conn) false
+#define SLOTS_PENDING(conn) false
+#define SLOTS_LOOK(conn) false
+#define SLOTS_LISTEN(conn) false
+#define SLOTS_KNOW(kind) false
+#define SLOTS_REPLY() false
+#define TCPX_SLOTS_WANT(ctx)
+
+#endif
+
+#endif
