@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/if.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #include "monotonic.h"
 #include "held-look.h"
 #include "held-path.h"
+#include "routes.h"
 
 #define READS 64	       /* a time, then others have their turn */
 #define READS_LOST 4096	       /* the same, to get to the end of what waits */
@@ -32,6 +35,32 @@ struct held_path {
 	char why[HELD_WHY];
 };
 
+#define ROUTE(field) (NLMSG_HDRLEN + offsetof(struct rtmsg, field))
+
+/* Without our own copies of routes, of which there may be hundreds of thousands: what they are
+ * copied from is told, too. */
+static int leave_out_copies(int news)
+{
+	static const struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __builtin_bswap16(RTM_NEWROUTE), 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __builtin_bswap16(RTM_DELROUTE), 0, 5),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, ROUTE(rtm_table)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RT_TABLE_COMPAT, 0, 3),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, ROUTE(rtm_protocol)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ROUTES_PROTOCOL, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, ~0U),
+	};
+	const struct sock_fprog program = {sizeof(code) / sizeof(*code),
+					   (struct sock_filter *)code};
+
+	return syscall(SYS_setsockopt, news, SOL_SOCKET, SO_ATTACH_FILTER, &program,
+		       sizeof(program))
+		       ? -errno
+		       : 0;
+}
+
 static int subscribe(int news)
 {
 	static const int groups[] = {
@@ -46,7 +75,7 @@ static int subscribe(int news)
 			    sizeof(*groups)))
 			return -errno;
 	}
-	return 0;
+	return leave_out_copies(news);
 }
 
 static void look(struct held_path *p)

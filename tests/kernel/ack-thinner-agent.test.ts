@@ -99,6 +99,8 @@ describeIf(ok, reason)("the agent of the thinner", () => {
     t.agent!.serve(netns);
     const s = await WireSender.open(t, { every: 100, delay_us: 50_000 });
     await addSlowRoutes(t, s.wire.device);
+    t.agent!.stop(); // after so many news it would wait with its next look at the routing
+    t.startAgent().serve(netns);
     const capture = await t.lab.capture(netns, s.wire.device);
     await s.warmUp();
     const ends: [number, number][] = [];
