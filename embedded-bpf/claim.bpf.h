@@ -54,12 +54,14 @@ static __always_inline bool claim_own(const struct tcpx_hits *hits, enum tcpx_di
 
 /* Not a loop: verifiers know the place of each, and leave out the kinds that no rule of this
  * direction has. */
-#define CLAIM_KIND(name, ext, kind, hits, direction, conn)                                         \
-	claim_kind(hits, direction, conn, &(conn)->states.name.rules, &name##_extension, ext, kind)
+#define CLAIM_KIND(name, ext, kind, hits, direction, conn, claimed)                                \
+	(claimed) |= claim_kind(hits, direction, conn, &(conn)->states.name.rules,                 \
+				&name##_extension, ext, kind);                                     \
+	barrier_var(claimed); /* or clang keeps all answers, and verifiers follow each mixture */
 #define CLAIM(ID, name, hits, direction, conn, claimed)                                            \
-	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ASK, hits, direction, conn);        \
-	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_LOCAL, hits, direction, conn);      \
-	(claimed) |= CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ACCEPT, hits, direction, conn);     \
+	CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ASK, hits, direction, conn, claimed)             \
+	CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_LOCAL, hits, direction, conn, claimed)           \
+	CLAIM_KIND(name, TCPX_EXT_##ID, TCPX_KIND_ACCEPT, hits, direction, conn, claimed)          \
 	if (name##_extension.own_kinds)                                                            \
 		(claimed) |= claim_own(hits, direction, conn, &name##_extension, TCPX_EXT_##ID);
 
