@@ -82,7 +82,7 @@ static __always_inline void list_settings(struct tcpx_listed *r, struct tcp_sock
 	r->mark = icsk->icsk_inet.sk.sk_mark;
 	r->uid = icsk->icsk_inet.sk.sk_uid.val;
 	r->tos = icsk->icsk_inet.tos;
-	r->quickack = quickack_of(tp);
+	r->quickack = config.no_reads ? TCPX_QUICKACK_UNKNOWN : quickack_of(tp);
 	r->user_timeout_ms = icsk->icsk_user_timeout;
 	if (bpf_core_field_exists(icsk->icsk_delack_max))
 		r->delack_max = icsk->icsk_delack_max;

@@ -52,8 +52,8 @@ export interface AgentAnswer extends Identity {
   can_send: boolean;
   /** Exit code for rules that thin, when it could not. */
   refused: ExitCode | null;
-  /** What network namespaces do not get, because of their routing. */
-  denied: Denied[];
+  /** What network namespaces do not get, because of their routing; an older agent does not say. */
+  denied?: Denied[];
   /** Where it was asked for. */
   ways?: InTheWay[];
 }
@@ -90,7 +90,7 @@ export function healthJson(answer: AgentAnswer | undefined): Record<string, unkn
     capabilities_missing: answer.capabilities_missing ?? [], // an older agent does not say
     namespaces_failed: thread?.troubled ?? 0,
     problems: answer.problems,
-    denied: answer.denied.map(({ netns, what, why }) => ({ netns, what, why })),
+    denied: (answer.denied ?? []).map(({ netns, what, why }) => ({ netns, what, why })),
     ...(answer.ways && {
       in_the_way: answer.ways.map(({ netns, rule }) => ({ netns, routing_rule: rule })),
     }),
@@ -138,6 +138,6 @@ export function healthText(answer: AgentAnswer | undefined): string {
     `  ${thread.flushed} ACKs sent late (${thread.failed} failed)${routes}${wrong}`,
     ...[...withoutEffect(answer), ...notServed(thread)].map((line) => `  ${line}`),
     ...answer.problems.map((problem) => `  problem: ${problem}`),
-    ...deniedLines(answer.denied).map((line) => `  ${line}`),
+    ...deniedLines(answer.denied ?? []).map((line) => `  ${line}`),
   ].join("\n");
 }

@@ -39,7 +39,7 @@ export async function agentSection(
   const told = await askStatus(io, full);
   const needed = anyNeedsAgent(states);
   const alive = states.filter((state) => state.alive && state.visible);
-  const answer = told && { ...told, denied: allDenied(await bridge(), alive, told.denied) };
+  const answer = told && { ...told, denied: allDenied(await bridge(), alive, told.denied ?? []) };
   if (needed && !answer) {
     const rules = extensions.flatMap(({ agent }) => agent?.rules ?? []).join(" and ");
     io.messages.warn(`the agent does not run, so ${rules} have no effect; \`tcpx agent --start\` starts it`);

@@ -96,7 +96,7 @@ export async function toldAgent(
   if (!all.some(isChange) && !wanted) return undefined;
   try {
     const told = await notifyAgent(lib, netnsOf(changes));
-    const answer = told && { ...told, denied: allDenied(lib, placesOf(changes), told.denied) };
+    const answer = told && { ...told, denied: allDenied(lib, placesOf(changes), told.denied ?? []) };
     for (const problem of answer?.problems ?? []) io.messages.warn(`the agent: ${problem}`);
     for (const { scope } of changes) {
       if (!answer?.unseen.includes(String(scope.id))) continue;

@@ -2,10 +2,10 @@
 
 import { agentPid, stopAgent } from "../agent/start.ts";
 import { type Args, changeArgs, flagArg, globalArgs } from "../base/args.ts";
-import { Exit, type ExitCode } from "../base/errors.ts";
+import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
 import { type Bridge, Errno } from "../bridge/bridge.ts";
 import { listPins } from "../bridge/maps.ts";
-import { ruleRows, scopeJson } from "../describe/rules.ts";
+import { labelOf, ruleRows, scopeJson } from "../describe/rules.ts";
 import { siteJson, siteText } from "../describe/site-text.ts";
 import { extensions } from "../extensions/index.ts";
 import type { Live } from "../extensions/seen.ts";
@@ -19,6 +19,7 @@ import { readRemains, type ScopeState } from "../loader/state.ts";
 import { lock } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
 import { enumerated } from "../output/wrap.ts";
+import type { Rule } from "../policy/rule.ts";
 import { findBpffs, unmountOwnBpffs } from "../system/host.ts";
 import type { Patience } from "../system/lock.ts";
 import { anyHooks, syncHooks } from "../system/unit-hook.ts";
@@ -26,8 +27,19 @@ import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { judge, otherJson, ownPrograms, type Proof, prove } from "./reset-proof.ts";
 import { leaf } from "./types.ts";
 
+/** Those of a tcpx with more extensions nobody here can read, and they go as well. */
+function readable(scope: ScopeState): Rule[] | undefined {
+  try {
+    return scope.rules;
+  } catch (error) {
+    if (error instanceof TcpxError) return undefined;
+    throw error;
+  }
+}
+
 async function dryRun(io: Io, states: ScopeState[], site: Site): Promise<void> {
-  const rules = states.flatMap((scope) => scope.rules.map((rule) => ({ scope, rule })));
+  const read = states.map((scope) => ({ scope, rules: readable(scope) }));
+  const rules = read.flatMap(({ scope, rules }) => (rules ?? []).map((rule) => ({ scope, rule })));
   const agent = await agentPid();
   const watchers = await leftWatchers();
   const nothing =
@@ -36,7 +48,7 @@ async function dryRun(io: Io, states: ScopeState[], site: Site): Promise<void> {
     changed: !nothing,
     dry_run: true,
     scopes: states.map(scopeJson),
-    rule_count: rules.length,
+    rule_count: states.reduce((sum, { count }) => sum + count, 0),
     site: siteJson(site),
     agent_pid: agent ?? null,
     run_watchers: watchers,
@@ -46,6 +58,11 @@ async function dryRun(io: Io, states: ScopeState[], site: Site): Promise<void> {
     io.print("would remove:");
     await io.rows(ruleRows(rules, null, site));
   }
+  for (const { scope, rules } of read)
+    if (!rules)
+      io.print(
+        `would remove ${scope.count} rule(s) of another tcpx (${scope.version}) in cgroup ${labelOf(scope)}`,
+      );
   if (siteText(site)) io.print(`would remove ${siteText(site)}`);
   if (watchers.length > 0) io.print(`would end ${watchersText(watchers)}`);
   if (nothing) io.print("tcpx has nothing on this host");

@@ -499,11 +499,12 @@ export const structs = {
     },
   },
   tcpx_list_config: {
-    size: 16,
+    size: 24,
     fields: {
       scope: { offset: 0, type: "u64" },
       conns_id: { offset: 8, type: "u32" },
       jiffy_us: { offset: 12, type: "u32" },
+      no_reads: { offset: 16, type: "u64" },
     },
   },
   tcpx_listed: {

@@ -251,7 +251,7 @@ async function replaceIn(
     shared[slotMap(slot)] = open(join(layout, slotMap(slot)), "tcpx_slot_conn");
   shared.counters = open(join(dir, "counters"), "tcpx_counters", older && join(older, "counters"));
   const isOnAnySyn = rules.some(isOnSyn);
-  const isHeld = hasResetLink(dir);
+  const isHeld = hasResetLink(lib, dir);
   using generation = await loadGeneration(lib, {
     scope: { id: scope.id, recorded: recordFor(scope, present) },
     rules,
@@ -277,7 +277,7 @@ async function replaceIn(
   } catch (error) {
     socks.undo();
     pins.removeTree(generationDir);
-    if (older && hasResetLink(older)) pins.removePin(join(dir, pins.RESET_LINK));
+    if (older && hasResetLink(lib, older)) pins.removePin(join(dir, pins.RESET_LINK));
     else if (!isHeld) pins.detachLink(lib, dir, pins.RESET_LINK);
     if (!listPins(dir).includes("link")) pins.removeTree(dir);
     throw error;

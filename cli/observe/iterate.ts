@@ -30,33 +30,44 @@ function openConns(lib: Bridge): Fd | undefined | null {
   return undefined;
 }
 
-/** For kernels from 5.11 on, else the one that does without a helper. */
-const PROGRAMS = ["list", "list_by_hand"];
+interface Program {
+  name: string;
+  /** Without what only the helpers that read memory can see: kernel lockdown may forbid them. */
+  noReads: boolean;
+}
+
+/** For kernels from 5.11 on, locked down, or older. */
+const PROGRAMS: readonly Program[] = [
+  { name: "list", noReads: false },
+  { name: "list", noReads: true },
+  { name: "list_by_hand", noReads: false },
+];
 
 /** The loaded program; it and its map end with the object. */
 class Lister implements Disposable {
   private constructor(
     private readonly lib: Bridge,
     private readonly object: bigint,
-    private readonly program: string,
+    private readonly program: Program,
   ) {}
 
   static async load(
     lib: Bridge,
     scope: bigint,
     conns: Fd | undefined,
-    programs: readonly string[],
+    programs: readonly Program[],
   ): Promise<Lister> {
     lib.tcpx_raise_memlock();
-    const config = encode("tcpx_list_config", {
+    const config = {
       scope,
       conns_id: conns ? mapId(lib, conns.fd) : 0,
       jiffy_us: unwrap("tick", lib.tcpx_jiffy_us()),
-    });
+    };
     let result = 0;
     for (const program of programs) {
       const lister = new Lister(lib, await openObject(lib, "list"), program);
-      result = lister.tryLoad(config, conns);
+      const no_reads = program.noReads ? 1n : 0n;
+      result = lister.tryLoad(encode("tcpx_list_config", { ...config, no_reads }), conns);
       if (result >= 0) return lister;
       lister[Symbol.dispose]();
     }
@@ -66,7 +77,7 @@ class Lister implements Disposable {
   private tryLoad(config: Uint8Array, conns: Fd | undefined): number {
     const { lib, object } = this;
     unwrap("autoload", lib.tcpx_object_autoload(object, null, 0));
-    unwrap("autoload", lib.tcpx_object_autoload(object, cstr(this.program), 1));
+    unwrap("autoload", lib.tcpx_object_autoload(object, cstr(this.program.name), 1));
     unwrap("configure", lib.tcpx_object_rodata(object, config, BigInt(config.length)));
     if (conns) unwrap("reuse conns", lib.tcpx_object_reuse_map(object, cstr("conns"), conns.fd));
     return lib.tcpx_object_load(object);
@@ -74,7 +85,7 @@ class Lister implements Disposable {
 
   /** Bytes written to the buffer; undefined: it was too small; null: we are not let into the namespace. */
   run({ path, inode }: Namespace, into: Uint8Array): number | undefined | null {
-    const program = unwrap("program", this.lib.tcpx_object_prog_fd(this.object, cstr(this.program)));
+    const program = unwrap("program", this.lib.tcpx_object_prog_fd(this.object, cstr(this.program.name)));
     const own = inode === ownNamespace().inode; // needs no leave to enter
     const wrote = this.lib.tcpx_iterate(program, own ? null : cstr(path), into, into.length);
     const error = wrote < 0 ? new Errno("list sockets", -wrote) : undefined;
@@ -124,7 +135,7 @@ export async function listSockets(
   lib: Bridge,
   scope: bigint,
   where: readonly Namespace[],
-  programs: readonly string[] = PROGRAMS,
+  programs: readonly Program[] = PROGRAMS,
 ): Promise<Listed> {
   using conns = openConns(lib);
   using lister = await Lister.load(lib, scope, conns ?? undefined, programs);

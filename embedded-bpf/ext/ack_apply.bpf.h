@@ -94,7 +94,10 @@ __noinline int ack_mark(struct bpf_sock_ops *ctx, int at_once, int bit)
 	if (route != ACK_ROUTE_NONE) {
 		mark |= 1U << bit;
 		marked = bit + 1;
-		clear = route == ACK_ROUTE_CLEAR && route_leaves(tp);
+		/* where nobody may look it counts as it was asked for; `connections` asks the
+		 * kernel
+		 */
+		clear = config.no_reads || (route == ACK_ROUTE_CLEAR && route_leaves(tp));
 	}
 	if (marked && marked == conn->states.ack.marked && mark == before)
 		return 0;
@@ -188,8 +191,10 @@ __noinline int ack_look(struct bpf_sock_ops *ctx)
 	struct tcpx_conn *conn = conn_of(ctx);
 	struct bpf_sock *sk = ctx->sk;
 	void *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
-	enum tcpx_quickack quick = tp ? quickack_of(tp) : TCPX_QUICKACK_UNKNOWN;
+	enum tcpx_quickack quick = TCPX_QUICKACK_UNKNOWN;
 
+	if (tp && !config.no_reads)
+		quick = quickack_of(tp);
 	if (!conn || quick == TCPX_QUICKACK_UNKNOWN)
 		return 0;
 	conn->states.ack.waits = quick == TCPX_QUICKACK_ON ? 0 : TCPX_ACK_NEWS;

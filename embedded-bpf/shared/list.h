@@ -10,6 +10,7 @@ struct tcpx_list_config {
 	__u64 scope;	/* cgroup id; 0: every socket */
 	__u32 conns_id; /* of the map, for kernels that have to look for it by hand */
 	__u32 jiffy_us; /* the kernel's tick */
+	__u64 no_reads; /* kernel lockdown forbids the helpers that read memory: do without */
 };
 
 enum tcpx_list_flag {

@@ -359,3 +359,10 @@ bool netns_in_use(struct served *s, const struct namespace *n)
 	come_home(s, n);
 	return sockets || sockets6; /* an error is no proof that there are none */
 }
+
+void netns_follow_path(struct served *s, struct namespace *n)
+{
+	held_path_handle(n->path);
+	if (!n->closing && netns_is_told_wrong(n))
+		netns_publish(s, n);
+}

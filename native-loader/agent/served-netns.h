@@ -37,6 +37,9 @@ void netns_close_flush(struct served *s, struct namespace *n);
 void netns_drop_routes(struct served *s, struct namespace *n, bool broken);
 /* Their sockets wait for answers of before: the routes go, and are not tried again. */
 void netns_broken(struct served *s, struct namespace *n);
+/* Takes what is told of its routing: ACKs that are held at this moment still go out, and no others
+ * are held where that may be wrong. */
+void netns_follow_path(struct served *s, struct namespace *n);
 /* Are there TCP sockets in it, those of programs that have ended included? */
 bool netns_in_use(struct served *s, const struct namespace *n);
 /* Returns err, and keeps the reason of a refusal for whoever asks. */

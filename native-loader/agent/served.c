@@ -12,17 +12,15 @@
 #include "find-netns.h"
 #include "held-path.h"
 #include "routes.h"
+#include "served-due.h"
 #include "served-netns.h"
 
-#define GRACE_NS (1 * SECOND) /* what was held before reaches us within 200 ms */
 #define BEFORES 4096
 #define SERVED_MOST 1024
 #define SERVED_LEAST 16
 #define FDS_EACH 14    /* descriptors of a served namespace, and some to spare */
 #define FDS_OTHER 128  /* of the rest of the process */
 #define SEARCH_PAUSE 9 /* times as long as the last one took, before the next */
-#define SCAN_NS (60 * SECOND)
-#define UNSEEN_MOST 5 /* scans: a kernel's own socket may be all that is in a namespace */
 
 /* Takes the descriptor over. */
 static int adopt(struct served *s, uint32_t inode, int fd)
@@ -258,21 +256,12 @@ int served_flush(struct served *s, const struct tcpx_held *held)
 	return err;
 }
 
-/* ACKs that are held at this moment still go out, and no others are held where that may be wrong.
- */
-static void follow_path(struct served *s, struct namespace *n)
-{
-	held_path_handle(n->path);
-	if (!n->closing && netns_is_told_wrong(n))
-		netns_publish(s, n);
-}
-
 int served_follow(struct served *s, struct namespace *n)
 {
 	int err;
 
 	if (n->path)
-		follow_path(s, n);
+		netns_follow_path(s, n);
 	err = n->routes && !n->copy.away && !n->copy.resume_ns
 		      ? judge(s, n, routes_handle(n->routes))
 		      : 0;
@@ -282,165 +271,14 @@ int served_follow(struct served *s, struct namespace *n)
 	return err;
 }
 
-/* In two steps: first the thinner learns that nobody sends here, then the sockets go. */
-static void look_after_flush(struct served *s, struct namespace *n, uint64_t now)
-{
-	if (n->closing) {
-		netns_close_flush(s, n);
-		return;
-	}
-	netns_publish(s, n); /* which takes the thinner's notes */
-	if (n->used)
-		n->thinned_ns = now;
-	n->used = false;
-	n->flush_ns = now + IDLE_NS;
-	if (now < n->thinned_ns + (n->flags & TCPX_SERVED_PASS ? PASS_NS : IDLE_NS))
-		return;
-	n->closing = true;
-	n->flush_ns = now + GRACE_NS;
-	netns_publish_without(s, n, TCPX_SERVED_FLUSH | TCPX_SERVED_PASS);
-}
-
-/* Our sockets keep a namespace alive that nobody else may need any more. */
-static void look_after_routes(struct served *s, struct namespace *n, uint64_t now)
-{
-	if (netns_in_use(s, n))
-		n->used_ns = now;
-	n->routes_ns = now + ROUTES_LOOK_NS;
-	if (now < n->used_ns + ROUTES_IDLE_NS)
-		return;
-	/* whoever comes from now on asks for it again; who has come a moment ago has the mark */
-	netns_publish_without(s, n, ~0U);
-	if (netns_in_use(s, n)) {
-		n->used_ns = now;
-		netns_publish(s, n);
-		return;
-	}
-	if (n->open)
-		netns_close_flush(s, n); /* nothing can be held there */
-	netns_drop_routes(s, n, false);
-}
-
-static bool is_due(uint64_t at, uint64_t now)
-{
-	return at && now >= at;
-}
-
-static void look_after(struct served *s, struct namespace *n, uint64_t now)
-{
-	uint32_t inode;
-	bool refused;
-
-	if (n->path && is_due(held_path_due(n->path), now))
-		follow_path(s, n);
-	if (is_due(n->flush_ns, now))
-		look_after_flush(s, n, now);
-	if (is_due(n->copy.resume_ns, now))
-		copier_resume(s, n);
-	if (is_due(n->routes_ns, now) && !n->copy.away)
-		look_after_routes(s, n, now);
-	if ((n->open || n->routes) && n->unseen < UNSEEN_MOST)
-		return;
-	inode = n->inode;
-	refused = n->refused;
-	netns_forget(s, n);
-	if (refused) /* by what was found in its routes: not again at once */
-		netns_decline(s, inode, -EOPNOTSUPP);
-}
-
-static uint64_t forgotten_at(const struct namespace *n)
-{
-	bool told = n->err == -EPERM || n->err == -ENOENT || n->trouble.err;
-
-	return n->known_ns + (told ? FOREIGN_NS : IDLE_NS);
-}
-
-/* In the map only for a while: the number may be another namespace's by now. */
-static uint64_t look_after_declined(struct served *s, struct namespace *n, uint64_t now)
-{
-	if (now >= forgotten_at(n)) {
-		netns_forget(s, n);
-		return 0;
-	}
-	if (n->flags && now >= n->known_ns + DECLINED_NS)
-		netns_publish_without(s, n, ~0U);
-	return n->flags ? n->known_ns + DECLINED_NS : forgotten_at(n);
-}
-
-static void mark_seen(void *context, uint32_t inode)
-{
-	struct namespace *n = netns_lookup(context, inode);
-
-	if (n)
-		n->unseen = 0;
-}
-
-/* Those of no process and without a name: what is left in there may be a socket of the kernel. */
-static void scan(struct served *s, uint64_t now)
-{
-	bool routes = false;
-
-	for (struct namespace *n = s->first; n; n = n->next)
-		routes |= n->routes && n->inode != s->home;
-	if (!routes) {
-		s->scan_ns = 0;
-		return;
-	}
-	if (is_due(s->scan_ns, now)) {
-		for (struct namespace *n = s->first; n; n = n->next)
-			n->unseen += n->inode != s->home;
-		find_netns(NULL, 0, mark_seen, s);
-		s->scan_ns = 0;
-	}
-	if (!s->scan_ns)
-		s->scan_ns = now + SCAN_NS;
-}
-
-/* What `status` is told. */
-static void take_stock(struct served *s)
-{
-	struct namespace *lists[] = {s->first, s->declined};
-
-	s->troubled = s->unfound = 0;
-	for (unsigned int i = 0; i < 2; i++) {
-		for (struct namespace *n = lists[i]; n; n = n->next) {
-			s->unfound += n->err == -ENOENT;
-			s->troubled += n->trouble.err != 0;
-			if (n->trouble.err)
-				s->trouble = n->trouble;
-		}
-	}
-}
-
-static uint64_t sooner(uint64_t at, uint64_t than)
-{
-	return at && (!than || at < than) ? at : than;
-}
-
 int served_tick(struct served *s)
 {
-	struct namespace *n, *next;
-	uint64_t now, first = 0;
+	uint64_t now, first;
 
 	if (s->wanteds && now_ns() >= s->search_ns)
 		search(s);
 	now = now_ns();
-	scan(s, now);
-	for (n = s->first; n; n = next) {
-		next = n->next;
-		look_after(s, n, now);
-	}
-	for (n = s->declined; n; n = next) {
-		next = n->next;
-		first = sooner(look_after_declined(s, n, now), first);
-	}
-	take_stock(s);
-	for (n = s->first; n; n = n->next) {
-		first = sooner(n->flush_ns, sooner(n->copy.away ? 0 : n->routes_ns,
-						   sooner(n->copy.resume_ns, first)));
-		first = sooner(n->path ? held_path_due(n->path) : 0, first);
-	}
-	first = sooner(s->scan_ns, sooner(s->wanteds ? s->search_ns : 0, first));
+	first = due_sooner(s->wanteds ? s->search_ns : 0, due_look(s, now));
 	if (!first)
 		return -1;
 	return first > now ? (int)((first - now) / 1000000) + 1 : 0;

@@ -19,6 +19,8 @@ const ELSEWHERE: [field: RegExp, where: string][] = [
   [/^tcpx reset\.proof\.programs_of_others\.|^Owner\./, "tests/kernel/reset-others.test.ts"],
   [/^ScopeStatus\.last_error\./, "tests/kernel/requests-foreign.test.ts"],
   [/^Agent\.in_the_way\./, "tests/kernel/ack-effect-live.test.ts"],
+  [/^Agent\.denied\./, "tests/kernel/ack-denied.test.ts"],
+  [/^Rule\.words$/, "tests/unit/slots.test.ts"],
   [/^ScopeStatus\.programs\./, "tests/kernel/sample-programs.test.ts"],
   [/^Agent\.reason$/, "tests/kernel/ack-agent-trouble.test.ts"],
   [/^tcpx metrics\.(listening|url)$/, "tests/kernel/metrics.test.ts"],

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Paths that answer a SYN with one of our options by a reset: the reset is held back, the second SYN goes out plain,
 // and what becomes of that one decides. Not even the first connection is lost.
+
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { statSync } from "node:fs";
 import { IPPROTO_TCP, TCP_FASTOPEN } from "../support/constants.ts";
 import type { Wire } from "../support/lab.ts";
 import { FAMILIES, type Family, pathActions, RULES, reset, SYN, TARR } from "../support/path-lab.ts";
@@ -270,6 +272,18 @@ describeIf(needs.ok, needs.reason)("resets of SYNs with our option", () => {
     await run(["bpftool", "cgroup", "detach", cgroup, "ingress", "pinned", pin]);
     await run(["rm", pin]);
     await r.rule(cgroup, "uto set 40s");
+    expect((await told()).stdout).not.toContain("notice");
+    expect(await programs(cgroup)).toEqual(["tcpx", "tcpx_reset"]);
+  });
+
+  test("a link that somebody has detached is told, and the next change makes it anew", async () => {
+    const { cgroup } = r.client;
+    await r.rule(r.client, "uto set 30s");
+    const pin = `/sys/fs/bpf/tcpx/v*/${statSync(cgroup).ino}/reset`;
+    await run(["sh", "-c", `bpftool link detach pinned ${pin}`]);
+    const told = () => tcpx(["status", "--cgroup", cgroup]);
+    expect((await told()).stdout).toContain("notice: resets are not held back here");
+    await r.rule(r.client, "uto set 40s");
     expect((await told()).stdout).not.toContain("notice");
     expect(await programs(cgroup)).toEqual(["tcpx", "tcpx_reset"]);
   });

@@ -434,6 +434,8 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
         expect.stringMatching(/cgroup \S+ are of another tcpx .*more extensions .*is none of ours/),
       ]);
       expect(stderr).toContain("`tcpx reset`");
+      const { stdout } = await host.ok(["reset", "--dry-run"]);
+      expect(stdout).toMatch(/would remove \d+ rule\(s\) of another tcpx \(\S+\) in cgroup /);
       await host.reset();
       expect(await host.pins()).toEqual([]);
     });

@@ -88,10 +88,17 @@ export const SYMBOLS = {
   tcpx_agent_at_once: { args: [p, u32], returns: i32 },
   tcpx_agent_serve: { args: [p, p], returns: i32 },
   tcpx_agent_reason: { args: [p, p, i32], returns: i32 },
+  tcpx_agent_denied: { args: [p, p, i32], returns: i32 },
+  tcpx_agent_effect: { args: [p, p, i32], returns: i32 },
+  tcpx_agent_holds: { args: [p, i32], returns: i32 },
   tcpx_agent_stats: { args: [p, p], returns: i32 },
   tcpx_agent_stop: { args: [p], returns: i32 },
   tcpx_raw_sockets: { args: [], returns: i32 },
+  tcpx_held_path: { args: [p, i32], returns: i32 },
+  tcpx_ipsec_policies: { args: [], returns: i32 },
   tcpx_routes_sweep: { args: [], returns: i32 },
+  tcpx_routes_ask: { args: [p, p, u32], returns: i32 },
+  tcpx_routes_effect: { args: [u32, p, u32, p, i32], returns: i32 },
   tcpx_routes_check: { args: [u32, p, i32], returns: i32 },
 } as const;
 

@@ -11,6 +11,9 @@ import { hasOwnKind, ownOption } from "../../cli/extensions/options.ts";
 import { placeRules } from "../../cli/extensions/place.ts";
 import { draftRun, runArgs } from "../../cli/extensions/run-flags.ts";
 import type { Extension, RuleVerb } from "../../cli/extensions/types.ts";
+import { Counter, structs } from "../../cli/layout/layout.generated.ts";
+import { COUNTER_NAMES } from "../../cli/loader/counters.ts";
+import { ownCounters } from "../../cli/observe/counted.ts";
 import type { Netns, Rule } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
 import { parsePolicy } from "../../cli/policy-file/parse.ts";
@@ -45,6 +48,25 @@ function exampleRules(extension: Extension, line: string): Rule[] | undefined {
     NETNS,
   );
 }
+
+test("kinds and counters of their own: as many as there is room for, and no two of one name", () => {
+  const [, kinds] = structs.tcpx_config.fields.places.dims;
+  for (const extension of extensions) {
+    const names = kindsOf(extension);
+    expect([extension.name, new Set(names).size, names.length <= kinds]).toEqual([
+      extension.name,
+      names.length,
+      true,
+    ]);
+  }
+  const own = ownCounters();
+  for (const { number } of own) {
+    expect(number).toBeGreaterThanOrEqual(Counter.OWN);
+    expect(number).toBeLessThan(Counter.COUNT);
+  }
+  const all = [...COUNTER_NAMES, ...own.map(({ name }) => name)];
+  expect(new Set(all).size).toBe(all.length);
+});
 
 test("names, numbers and files are each one's own", async () => {
   for (const part of ["name", "id", "title", "summary"] as const)
