@@ -5,7 +5,21 @@
 
 #include "slices.bpf.h"
 
-/* What has come of our request, or that we have told the peer something that it need not answer. */
+/* What has come of our request. */
+static __always_inline void watch_request(const struct tcpx_conn *conn,
+					  const struct tcpx_exchange *r,
+					  struct tcpx_watched_news *e)
+{
+	e->asked = r->asked;
+	if (r->state > TCPX_REQUEST_ASKED && r->state <= TCPX_REQUEST_NO_ROOM)
+		e->event = r->state - TCPX_REQUEST_ASKED;
+	if (r->state == TCPX_REQUEST_GRANTED)
+		e->granted = r->answer;
+	if (r->state >= TCPX_REQUEST_UNANSWERED && conn->silent == TCPX_SILENCED)
+		e->reason = TCPX_REASON_LOSS;
+}
+
+/* The same, or that we have told the peer something that it need not answer. */
 static __always_inline void watch_ours(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn,
 				       const struct tcpx_extension *x, struct tcpx_watched_news *e)
 {
@@ -14,13 +28,7 @@ static __always_inline void watch_ours(struct bpf_sock_ops *ctx, const struct tc
 	e->event = TCPX_WATCH_ASKED;
 	if ((x->tell_ours && x->tell_ours(ctx, conn, e)) || !r)
 		return;
-	e->asked = r->asked;
-	if (r->state > TCPX_REQUEST_ASKED && r->state <= TCPX_REQUEST_NO_ROOM)
-		e->event = r->state - TCPX_REQUEST_ASKED;
-	if (r->state == TCPX_REQUEST_GRANTED)
-		e->granted = r->answer;
-	if (r->state >= TCPX_REQUEST_UNANSWERED && conn->silent == TCPX_SILENCED)
-		e->reason = TCPX_REASON_LOSS;
+	watch_request(conn, r, e);
 }
 
 /* What we have made of the peer's wish. */

@@ -5,20 +5,6 @@
 
 #include "state.bpf.h"
 
-static __always_inline void slot_told_ours(const struct tcpx_conn *conn,
-					   const struct tcpx_exchange *r,
-					   struct tcpx_watched_news *e)
-{
-	e->event = TCPX_WATCH_ASKED;
-	e->asked = r->asked;
-	if (r->state > TCPX_REQUEST_ASKED && r->state <= TCPX_REQUEST_NO_ROOM)
-		e->event = r->state - TCPX_REQUEST_ASKED;
-	if (r->state == TCPX_REQUEST_GRANTED)
-		e->granted = r->answer;
-	if (r->state >= TCPX_REQUEST_UNANSWERED && conn->silent == TCPX_SILENCED)
-		e->reason = TCPX_REASON_LOSS;
-}
-
 static __always_inline void slot_told_peers(const struct tcpx_slot_conn *s, __u16 refused,
 					    struct tcpx_watched_news *e)
 {
@@ -47,7 +33,8 @@ static __always_inline void slot_told(struct bpf_sock_ops *ctx, const struct tcp
 		return;
 	if (news == TCPX_NEWS_OURS ||
 	    (news == TCPX_NEWS_FALLBACK && conn->silent == TCPX_WITHHELD)) {
-		slot_told_ours(conn, &s->ours, e);
+		e->event = TCPX_WATCH_ASKED;
+		watch_request(conn, &s->ours, e);
 		if (watch_withheld(conn, ext)) {
 			e->event = TCPX_WATCH_WITHHELD;
 			e->reason = TCPX_REASON_SIGNED;
