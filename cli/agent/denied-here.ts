@@ -2,7 +2,7 @@
 // What network namespaces do not get: looked at when it is asked, by whoever asks.
 
 import { readFileSync } from "node:fs";
-import type { Bridge } from "../bridge/bridge.ts";
+import { type Bridge, fromCstr } from "../bridge/bridge.ts";
 import type { Rule } from "../policy/rule.ts";
 import { inNetns, type Namespace, namespaceOf, ownNamespace, pidsBelow } from "../system/netns.ts";
 import type { Denied } from "./denied.ts";
@@ -12,8 +12,6 @@ const REASON_SIZE = 256;
 /** Namespaces that are looked at; of others the agent's word has to do. */
 const MOST_LOOKS = 64;
 
-const textOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes).replace(/\0.*$/s, "");
-
 /** Asking for IPsec policies would load a module of the kernel where nobody has used it yet. */
 function hasIpsecModule(): boolean {
   // sk, protocol, pid: the kernel's own socket has pid 0
@@ -22,7 +20,7 @@ function hasIpsecModule(): boolean {
 
 function whyNotThinned(lib: Bridge): string | undefined {
   const why = new Uint8Array(REASON_SIZE);
-  if (lib.tcpx_held_path(why, why.length) < 0) return textOf(why) || undefined;
+  if (lib.tcpx_held_path(why, why.length) < 0) return fromCstr(why) || undefined;
   return hasIpsecModule() && lib.tcpx_ipsec_policies() > 0 ? "it has IPsec policies" : undefined;
 }
 

@@ -2,7 +2,7 @@
 // What ACKs at once do not reach: connections that another rule of routing sends elsewhere, and those of a host to
 // itself.
 
-import { type Bridge, Errno } from "../bridge/bridge.ts";
+import { type Bridge, Errno, fromCstr } from "../bridge/bridge.ts";
 import type { Selector } from "../policy/rule.ts";
 
 /** A rule of routing that some connections of a served namespace meet before, or without, ours. */
@@ -71,7 +71,7 @@ export function effectOf(lib: Bridge, markBits: number, selectors: readonly Whom
   const text = new Uint8Array(TEXT_SIZE);
   const some = selectors.slice(0, SCOPES_MOST);
   const result = lib.tcpx_routes_effect(markBits, encodeScopes(some), some.length, text, text.length);
-  const said = new TextDecoder().decode(text).replace(/\0.*$/s, "");
+  const said = fromCstr(text);
   if (result >= 0) return { carries: true, ways: said.split("\n").filter(Boolean) };
   const { code } = new Errno("routes", -result);
   return code === "EOPNOTSUPP" || code === "ENOTSUP" ? { carries: false, why: said } : undefined;

@@ -9,8 +9,8 @@ import { sizeOf } from "../layout/struct.ts";
 import { placeOf } from "../loader/cgroup-place.ts";
 import { layoutDir } from "../loader/pins.ts";
 import { findBpffs } from "../system/host.ts";
-import { type Denied, parseDenied } from "./denied.ts";
-import { type InTheWay, parseWays } from "./effect.ts";
+import { parseDenied } from "./denied.ts";
+import { parseWays } from "./effect.ts";
 import {
   type Maps,
   type Parts,
@@ -58,13 +58,14 @@ function readStats(lib: Bridge, agent: bigint): ThreadStats {
   return Object.fromEntries(THREAD_STATS.map((name, i) => [name, Number(raw[i])])) as unknown as ThreadStats;
 }
 
-/** Room for what is denied: a line each of many namespaces. */
-const DENIED_SIZE = 65_536;
+/** More than this of one host nobody reads. */
+const LINES_SIZE = 65_536;
 
-function readDenied(lib: Bridge, agent: bigint): Denied[] {
-  const text = new Uint8Array(DENIED_SIZE);
-  const length = unwrap("what is denied", lib.tcpx_agent_denied(agent, text, text.length));
-  return parseDenied(new TextDecoder().decode(text.subarray(0, length)));
+/** What the thread tells in lines. */
+function linesOf(what: string, call: (text: Uint8Array, size: number) => number): string {
+  const text = new Uint8Array(LINES_SIZE);
+  const length = unwrap(what, call(text, text.length));
+  return new TextDecoder().decode(text.subarray(0, length));
 }
 
 /** Why routing could last not carry ACKs at once, in the thread's own words. */
@@ -72,15 +73,6 @@ function reasonOf(lib: Bridge, agent: bigint): string {
   const text = new Uint8Array(256);
   const length = lib.tcpx_agent_reason(agent, text, text.length);
   return new TextDecoder().decode(text.subarray(0, Math.min(Math.max(length, 0), text.length - 1)));
-}
-
-/** More than this of one host nobody reads. */
-const WAYS_SIZE = 65_536;
-
-function readWays(lib: Bridge, agent: bigint): InTheWay[] {
-  const text = new Uint8Array(WAYS_SIZE);
-  const length = unwrap("effect of routes", lib.tcpx_agent_effect(agent, text, text.length));
-  return parseWays(new TextDecoder().decode(text.subarray(0, length)));
 }
 
 function startThread(lib: Bridge, heldFd: number, maps: Maps, holdsFd: number): Thread {
@@ -99,8 +91,8 @@ function startThread(lib: Bridge, heldFd: number, maps: Maps, holdsFd: number): 
     atOnce: (bits) => routed(lib.tcpx_agent_at_once(agent, bits)),
     serve: (path) => routed(lib.tcpx_agent_serve(agent, cstr(path))),
     stats: () => readStats(lib, agent),
-    denied: () => readDenied(lib, agent),
-    ways: () => readWays(lib, agent),
+    denied: () => parseDenied(linesOf("denied", (...into) => lib.tcpx_agent_denied(agent, ...into))),
+    ways: () => parseWays(linesOf("ways", (...into) => lib.tcpx_agent_effect(agent, ...into))),
     stop: () => void unwrap("stop of the agent's thread", lib.tcpx_agent_stop(agent)),
   };
 }

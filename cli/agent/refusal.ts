@@ -2,7 +2,7 @@
 // Whether the routing here can carry ACKs at once: asked before a rule for them is set.
 
 import { Exit, TcpxError } from "../base/errors.ts";
-import { type Bridge, Errno } from "../bridge/bridge.ts";
+import { type Bridge, Errno, fromCstr } from "../bridge/bridge.ts";
 import type { Change } from "../policy/change.ts";
 import type { Rule } from "../policy/rule.ts";
 import type { Scope } from "../system/host.ts";
@@ -27,7 +27,7 @@ function refusedBy(lib: Bridge, mask: number): Verdict | undefined {
   const result = lib.tcpx_routes_check(mask, why, why.length);
   if (result >= 0) return undefined;
   const { code } = new Errno("routes", -result);
-  return { code, why: new TextDecoder().decode(why).replace(/\0.*$/s, "") || code };
+  return { code, why: fromCstr(why) || code };
 }
 
 /** A way out that there is: another bit does not help against a rule that looks at all of them. */

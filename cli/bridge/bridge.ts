@@ -21,6 +21,10 @@ export function cstr(text: string): Uint8Array {
   return new TextEncoder().encode(`${text}\0`);
 }
 
+/** The text before a NUL, or all of it. */
+export const fromCstr = (bytes: Uint8Array | DataView): string =>
+  new TextDecoder().decode(bytes).replace(/\0.*$/s, "");
+
 /** A system call that failed: `errno` is positive, `code` its name. */
 export class Errno extends Error {
   readonly errno: number;

@@ -3,7 +3,7 @@
 
 import { readdirSync } from "node:fs";
 import { decode, type Struct, type StructName, sizeOf } from "../layout/struct.ts";
-import { type Bridge, cstr, isErrno, unwrap } from "./bridge.ts";
+import { type Bridge, cstr, fromCstr, isErrno, unwrap } from "./bridge.ts";
 
 /** enum bpf_attach_type */
 export const INGRESS = 0;
@@ -81,7 +81,7 @@ export function progInfo(lib: Bridge, fd: number): ProgInfo {
     id: view.getUint32(0, true),
     runs: view.getBigUint64(8, true),
     runNs: view.getBigUint64(16, true),
-    name: new TextDecoder().decode(bytes.subarray(24, 40)).replace(/\0.*$/s, ""),
+    name: fromCstr(bytes.subarray(24, 40)),
   };
 }
 

@@ -2,7 +2,7 @@
 // What a process of demo or doctor sees of its own sockets, and sets on them.
 
 import { readdirSync } from "node:fs";
-import { type Bridge, unwrap } from "../bridge/bridge.ts";
+import { type Bridge, fromCstr, unwrap } from "../bridge/bridge.ts";
 import type { ConnectionView } from "../extensions/types.ts";
 
 const SOL_SOCKET = 1;
@@ -63,7 +63,7 @@ export function viewConnection(lib: Bridge): ConnectionView | undefined {
   const field = (at: number) => (info && info.byteLength >= at + 4 ? info.getUint32(at, true) : 0);
   return {
     userTimeoutMs: number(lib, fd, IPPROTO_TCP, TCP_USER_TIMEOUT) ?? 0,
-    congestionControl: name ? new TextDecoder().decode(name).replace(/\0.*$/s, "") : "",
+    congestionControl: name ? fromCstr(name) : "",
     cwnd: field(AT.sndCwnd),
     dataSent: field(AT.dataSegsOut),
     acksReceived: field(AT.segsIn) - field(AT.dataSegsIn),
