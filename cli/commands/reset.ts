@@ -27,6 +27,8 @@ import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { judge, otherJson, ownPrograms, type Proof, prove } from "./reset-proof.ts";
 import { leaf } from "./types.ts";
 
+const ruleCount = (states: readonly ScopeState[]) => states.reduce((sum, { count }) => sum + count, 0);
+
 /** Those of a tcpx with more extensions nobody here can read, and they go as well. */
 function readable(scope: ScopeState): Rule[] | undefined {
   try {
@@ -48,7 +50,7 @@ async function dryRun(io: Io, states: ScopeState[], site: Site): Promise<void> {
     changed: !nothing,
     dry_run: true,
     scopes: states.map(scopeJson),
-    rule_count: states.reduce((sum, { count }) => sum + count, 0),
+    rule_count: ruleCount(states),
     site: siteJson(site),
     agent_pid: agent ?? null,
     run_watchers: watchers,
@@ -113,7 +115,7 @@ async function removeAll(
   site: Site,
   patience: Patience,
 ): Promise<Removed> {
-  const rules = states.reduce((sum, { count }) => sum + count, 0);
+  const rules = ruleCount(states);
   const removed = await removeLocked(lib, patience);
   if (anyHooks()) syncHooks([]); // somebody has removed the pins by hand
   return { ...removed, states, rules, site, unmounted: unmountOwnBpffs(lib) };

@@ -137,7 +137,7 @@ export const run = leaf({
       description: "The command, whose process this one becomes: terminal, signals and exit code are its own",
     },
   },
-  examples: [...extensions.flatMap(({ run }) => run?.examples ?? [])],
+  examples: extensions.flatMap(({ run }) => run?.examples ?? []),
   notes: [
     "Exit codes: the command's own; 125 when tcpx failed, 126 when the command cannot be executed, 127 when " +
       "it is not found.",
