@@ -2,7 +2,6 @@
 // A held ACK is not sent any more once something newer has gone: numbers and timestamps never go back.
 
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { join } from "node:path";
 import type { Peer } from "../support/lab.ts";
 import { captureRequirement, describeIf, every, labRequirement } from "../support/requires.ts";
 import { ThinnerLab } from "../support/thinner-lab.ts";
@@ -60,16 +59,7 @@ describeIf(ok, reason)("an agent that is late", () => {
   for (const v6 of [false, true]) {
     test(`sends nothing that is older than what has gone, IPv${v6 ? 6 : 4}`, async () => {
       await using t = await ThinnerLab.create();
-      t.detach(t.receiver.cgroup);
-      const script = join(import.meta.dir, "../support/thinner-agent.ts");
-      const child = t.lab.spawn([process.execPath, script, t.receiver.cgroup]);
-      const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-      const ask = async (line: string) => {
-        if (line) child.stdin.write(`${line}\n`);
-        child.stdin.flush();
-        return (await lines.read()).value?.trim() ?? "";
-      };
-      expect(await ask("")).toBe("attached");
+      const { child, ask } = await t.elsewhere();
       const assign = async (peer: Peer, fd: number) =>
         expect(await ask(`${peer.pid} ${fd} 100 20000`)).toBe("set");
       const how = { v6, assign, syn: TIMESTAMPS, options: TIMESTAMPS };

@@ -3,7 +3,6 @@
 
 import { expect, test } from "bun:test";
 import { statSync } from "node:fs";
-import { join } from "node:path";
 import { attempts, type Connection, type Peer, until } from "../support/lab.ts";
 import { captureRequirement, describeIf, every, labRequirement } from "../support/requires.ts";
 import { ThinnerLab } from "../support/thinner-lab.ts";
@@ -167,16 +166,7 @@ describeIf(ok, reason)("the agent of the thinner", () => {
 
   test("killed, it leaves stock TCP behind", async () => {
     await using t = await ThinnerLab.create();
-    t.detach(t.receiver.cgroup);
-    const script = join(import.meta.dir, "../support/thinner-agent.ts");
-    const child = t.lab.spawn([process.execPath, script, t.receiver.cgroup]);
-    const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-    const ask = async (line: string) => {
-      if (line) child.stdin.write(`${line}\n`);
-      child.stdin.flush();
-      return (await lines.read()).value?.trim() ?? "";
-    };
-    expect(await ask("")).toBe("attached");
+    const { child, ask } = await t.elsewhere();
     const assign = async (peer: Peer, fd: number) =>
       expect(await ask(`${peer.pid} ${fd} 4 50000`)).toBe("set");
     const s = await WireSender.open(t, {}, { assign });

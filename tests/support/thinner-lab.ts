@@ -4,6 +4,7 @@
 
 import { dlopen } from "bun:ffi";
 import { closeSync, openSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { THIN_COUNTER_NAMES, Thinner, type ThinnerConfig } from "../../cli/agent/thinner.ts";
 import { type Bridge, bridge, unwrap } from "../../cli/bridge/bridge.ts";
 import { update, valueSize } from "../../cli/bridge/maps.ts";
@@ -140,6 +141,22 @@ export class ThinnerLab implements AsyncDisposable {
 
   detach(cgroup: string): void {
     this.thinner.detach(statSync(cgroup, { bigint: true }).ino);
+  }
+
+  /** Thinner and agent in a process of their own, for whoever wants to stop or kill it: see thinner-agent.ts. */
+  async elsewhere() {
+    const { cgroup } = this.receiver;
+    this.detach(cgroup);
+    const child = this.lab.spawn([process.execPath, join(import.meta.dir, "thinner-agent.ts"), cgroup]);
+    const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    const ask = async (line: string) => {
+      if (line) child.stdin.write(`${line}\n`);
+      child.stdin.flush();
+      return (await lines.read()).value?.trim() ?? "";
+    };
+    const begun = await ask("");
+    if (begun !== "attached") throw new Error(`thinner-agent.ts: ${begun}`);
+    return { child, ask };
   }
 
   /** A connection that the sender accepts; the receiver's end gets the strategy. */
