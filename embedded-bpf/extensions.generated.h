@@ -34,7 +34,7 @@ struct tcpx_states {
 
 #endif
 
-/* The programs' part: see tcpx_ext.h. */
+/* The programs' part: see tcpx_slice.h. */
 #if defined(TCPX_SLICES) && !defined(TCPX_SLICES_INCLUDED)
 #define TCPX_SLICES_INCLUDED
 #include "ext/uto.bpf.h"

@@ -4,7 +4,7 @@
 #define TCPX_OPTIONS_BPF_H
 
 #include "maps.bpf.h"
-#include "tcpx_ext.h"
+#include "tcpx_slice.h"
 
 #define TCPX_HEADER_MIN 20 /* bytes of a TCP header without options */
 #define TCPX_HEADER_MAX 60

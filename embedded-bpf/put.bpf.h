@@ -5,7 +5,7 @@
 
 #include "maps.bpf.h"
 #include "segment.bpf.h"
-#include "tcpx_ext.h"
+#include "tcpx_slice.h"
 
 #define TCPX_ENOSPC 28
 #define TCPX_EEXIST 17

@@ -6,7 +6,7 @@
 #include "exchange.bpf.h"
 #include "options.bpf.h"
 #include "slots.bpf.h"
-#include "tcpx_ext.h"
+#include "tcpx_slice.h"
 
 #define TCPX_SLICES
 #include "extensions.generated.h"

@@ -1,168 +1,174 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * What an extension that is built in is to the core; for others see tcpx_user.h. Its slice,
- *ext/NAME.bpf.h, ends with
+ * For extensions that tcpx does not ship. This file is all of tcpx that they need:
  *
- *	static const struct tcpx_extension NAME_extension = {.hook = NAME_hook, ...};
+ *	clang -g -O2 -target bpf -mcpu=v3 -c pace.bpf.c -o pace.o
  *
- * and the core calls what stands there; a hook that is left out does nothing. The table is gone
- * when the compiler is done: hooks are inlined where they are called, and what no rule of a scope
- * uses (config.uses) verifiers remove.
+ *	#include "tcpx_ext.h"
  *
- * The state of an extension is struct tcpx_NAME_conn of ext/NAME.h, in conn->states.NAME. It begins
- * with struct tcpx_rules, which the core fills from the rules that match; take() keeps the values.
- * Nothing else of a rule is there after the callback that it was found in.
+ *	TCPX_HOOK(established)
+ *	{
+ *		if (tcpx_active(TCPX_LOCAL) && !tcpx_has_outcome())
+ *			tcpx_apply(SOL_SOCKET, SO_MAX_PACING_RATE, tcpx_value(TCPX_LOCAL, 0));
+ *		return 0;
+ *	}
  *
- * What else there may be: ext/NAME_live.bpf.h, see below; and ext/NAME_list.bpf.h, whose
- * NAME_list(struct tcpx_NAME_conn *state, void *tp) completes the copy of the state that
- * `tcpx connections` gets by what the socket has now. It only reads. And programs of other types,
- * which system calls on sockets run (bind, connect, getpeername, setsockopt, ...): an object of its
- * own, ext/NAME_sock.bpf.c, see sock.bpf.h.
+ * An object has hooks, maps (not static), data, and functions of its own (static). It has no
+ * programs, and no section "license": what it is linked to is "Dual MIT/GPL". Names that are not
+ * static are shared with all that is in a scope.
  *
- * Run: bpf_setsockopt() may be called in those with (set), never for TCP_NODELAY. What costs
- *program runs says so. ctx->sk is there unless a line says otherwise.
+ * Rules, their values, and asking and answering are tcpx's: an extension says what is done with
+ * them. A hook runs where a rule of the extension is the connection's, TCPX_HOOK(listen) wherever
+ * a socket listens. Each has `ctx`, `slot` and `arg`; its own functions that call what stands here
+ * need `ctx` and `slot`. What a connection keeps is 16 words, tcpx_word(). A hook has 128 bytes of
+ * the stack, and verifiers count 8 calls, of which it is the fifth: its functions are best static
+ * __always_inline.
+ *
+ * tcpx_setsockopt() may be called in hooks with (set), never for TCP_NODELAY. An extension's own
+ * option has a kind of its own, or is an experiment (254) with an identifier: its description says
+ * that. tcpx puts and reads these; the hooks see what stands behind them.
  */
 #ifndef TCPX_EXT_H
 #define TCPX_EXT_H
 
-#include <stdbool.h>
 #include <linux/bpf.h>
-#include "tcpx_shared.h"
+#include <linux/types.h>
+#include <bpf/bpf_helpers.h>
 
-struct tcpx_hits;
+/*
+ * The hooks. They return 0 unless it says otherwise.
+ *
+ * listen: a socket listens; it has no rules yet (set)
+ * start: a connection that we open, before its SYN; or that was accepted, before the peer's options
+ * are looked at (set)
+ * say: puts its own option together, tcpx_put8() and so on, for a segment
+ * say_syn_ack: the same for a SYN-ACK: there is no connection, only the rule that has a say there.
+ * `arg` 1: the SYN has the option, and tcpx_get8() and so on read it
+ * see: the peer's header has its own option, once; `arg`: bytes of it that tcpx_get8() reads
+ * promise: what a SYN-ACK answers to the request `arg`, from the accept rule's value alone; -1:
+ * nothing. It is called once more for the connection
+ * decide: the peer's request `arg`; returns the answer when it is applied, or TCPX_REFUSE_... (set)
+ * answered: the peer has answered our request: `arg` (set)
+ * established: the handshake is complete, or a request has come later. `arg` 1: Fast Open before
+ * the third ACK. Scopes in one another may all call it (set)
+ * again: the socket connects again, and what was set for the last connection goes (set)
+ * rtt: a sample of the RTT, after tcpx_want() (set)
+ * rto: a retransmission time-out, after tcpx_want() (set)
+ * state: a change from ctx->args[0] to ctx->args[1], after tcpx_want() (set)
+ * reply: what the kernel asks: ctx->op is TIMEOUT_INIT, RWND_INIT or NEEDS_ECN. Returns it; -1: no
+ * opinion
+ */
+#define TCPX_HOOK(name)                                                                            \
+	int tcpx1_slot0_##name(struct bpf_sock_ops *ctx, __u32 slot, __u32 arg);                   \
+	int tcpx1_slot0_##name(struct bpf_sock_ops *ctx, __u32 slot, __u32 arg)
 
-/* The most bytes of an option that need no buffer of their own. */
-#define TCPX_SHORT_OPTION 8
+/* Kinds of rules. */
+#define TCPX_ASK 0
+#define TCPX_LOCAL 1
+#define TCPX_ACCEPT 2
 
-union tcpx_option {
-	__u64 all; /* 0: nothing */
-	__u64 words[TCPX_OPTION_WORDS];
-	__u8 bytes[TCPX_OPTION_WORDS * 8]; /* kind, length, ... */
-};
+/* tcpx_rule(): flags of the rule that a connection has; 0: none. */
+#define TCPX_SET 1
+#define TCPX_NONE 2  /* it exempts the connection */
+#define TCPX_FORCE 4 /* it overrides the application's own choice, too */
 
-struct tcpx_extension {
-	/* Its exchanges of asking and answering (exchange.bpf.h), as places in struct tcpx_conn: of
-	 * our request, and of the peer's. The same where only one side may ask. 0: none. */
-	__u16 ours;
-	__u16 peers;
-	/* Kind of its option; that of experiments: by config.exids. 0: it has none. */
-	__u8 kind;
-	/* Bytes of its longest option; 0: TCPX_SHORT_OPTION at most. */
-	__u8 longest;
-	/* Bytes of what it says on a SYN-ACK. */
-	__u8 syn_ack_len;
-	/* Kinds of rules that have a say on a SYN-ACK: 1 << TCPX_KIND_ASK, ... */
-	__u8 syn_ack_kinds;
-	/* It is said on a SYN-ACK whatever the SYN has. */
-	bool unasked;
+/* What decide() may return. */
+#define TCPX_REFUSE_RULE -2	   /* our rule does not allow it */
+#define TCPX_REFUSE_APPLICATION -3 /* it has chosen itself */
+#define TCPX_REFUSE_KERNEL -6	   /* it did not take it */
 
-	/* Kinds of rules of its own, behind the common ones: how many, and where in struct
-	 * tcpx_conn its struct tcpx_own_rules is. Those rules have neither an outcome nor an id
-	 * there. */
-	__u8 own_kinds;
-	__u16 own;
+/* tcpx_count() */
+#define TCPX_COUNT_RECEIVED 1
+#define TCPX_COUNT_APPLIED 2
+#define TCPX_COUNT_CLAMPED 3
+#define TCPX_COUNT_KEPT 7
+#define TCPX_COUNT_MALFORMED 8
 
-	/* A rule of this kind is the connection's from now on: keeps its value. Where our request
-	 * and the peer's share an exchange, `asked` may hold the ask rule's value: those rules have
-	 * to be for connections that this side opens. */
-	void (*take)(struct tcpx_conn *conn, __u32 kind, const struct tcpx_rule *rule);
-	/* The socket connects again: what is of the last attempt goes. Left out: all of it. */
-	void (*renew)(struct tcpx_conn *conn);
-	/* The same, and what is set on the socket: `tp` is a tcp_sock (set). Before renew(), and
-	 * once for an attempt, so that what start() of an inner scope sets stays. */
-	void (*again)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, void *tp);
+/* tcpx_outcome(): what has come of the local rule. */
+#define TCPX_APPLIED 1
+#define TCPX_KEPT_APPLICATION 2
+#define TCPX_KEPT_KERNEL 6
 
-	/* A socket listens (set). */
-	void (*listen)(struct bpf_sock_ops *ctx);
-	/* A connection that we open, before its SYN; or that was accepted, before the peer's
-	 * options are looked at (set). */
-	void (*start)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn);
-	/* What the kernel asks: TIMEOUT_INIT, RWND_INIT, NEEDS_ECN (ctx->op). Returns the answer;
-	 * -1: no opinion. No connection is there before its rules are looked up. */
-	int (*reply)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn);
+/* tcpx_exchange(): our request, the answer to it, the peer's, and ours to that. */
+#define TCPX_OUR_REQUEST 0
+#define TCPX_OUR_ANSWER 1
+#define TCPX_THEIR_REQUEST 2
+#define TCPX_THEIR_ANSWER 3
+#define TCPX_GRANTED 2 /* tcpx_exchange() >> 16 */
+#define TCPX_REFUSED 3
 
-	/* Has it something to say on segments, beside its exchanges? While an extension has, each
-	 * segment runs the program twice. */
-	bool (*speaks)(const struct tcpx_conn *conn);
-	/* What, for this segment: twice the same, for the space and for the bytes. Left out: what
-	 * the exchange has to say. */
-	void (*say)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, union tcpx_option *o);
-	/* It stands on a segment for the first time. */
-	void (*said)(struct tcpx_conn *conn);
-	/* A segment is about to leave (set), while speaks() or waits() says so. */
-	void (*segment)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn);
-	/* Is it to see segments though nothing is to be said? */
-	bool (*waits)(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn);
-	/* Of several syn_ack_kinds, the rule that has its say on a SYN-ACK; NULL: none. Of one
-	 * kind it is left out. There is neither a socket nor a connection, as for the next two. */
-	const struct tcpx_rule *(*syn_ack_rule)(const struct tcpx_hits *hits);
-	/* What is said there, decided once. `h` has what the SYN asks. */
-	void (*say_syn_ack)(const struct tcpx_handover *h, const struct tcpx_rule *rule,
-			    union tcpx_option *o);
-	/* An option of its kind that is of no exchange, on a SYN that is being answered. */
-	void (*see_syn)(struct tcpx_handover *h, __u32 role, const __u8 *option, __u32 len);
+/* tcpx_header() */
+#define TCPX_SYN 1   /* that of a connection that was accepted */
+#define TCPX_OPENS 8 /* a SYN or a SYN-ACK */
 
-	/* Is it interested in the handshake's options, beside requests that it may grant? */
-	bool (*looks)(const struct tcpx_conn *conn);
-	/* And in those of later segments, beside an answer? Runs the program for each segment with
-	 * an option that the kernel does not know. */
-	bool (*listens)(const struct tcpx_conn *conn);
-	/* An option of its kind that is of no exchange; `role` is 0 unless it is an experiment. Up
-	 * to 5 bytes behind `option` may be read, or as many as `len` was compared with. */
-	void (*see)(struct tcpx_conn *conn, __u32 role, const __u8 *option, __u32 len);
-	/* All options of a header were seen: conn->header.flags says which. */
-	void (*judge)(struct tcpx_conn *conn);
-	/* The same, where nothing of the handshake may be missing any more (set). */
-	void (*adopt)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn);
-	/* Is something that the peer has said still to be applied? */
-	bool (*pending)(const struct tcpx_conn *conn);
+extern int tcpx1_rule(struct bpf_sock_ops *ctx, __u32 slot, __u32 kind);
+extern int tcpx1_value(struct bpf_sock_ops *ctx, __u32 slot, __u32 kind, __u32 word);
+extern int tcpx1_get(struct bpf_sock_ops *ctx, __u32 slot, __u32 at, __u32 size);
+extern int tcpx1_put(struct bpf_sock_ops *ctx, __u32 slot, __u32 at, __u32 size, __u32 value);
+extern int tcpx1_word(struct bpf_sock_ops *ctx, __u32 slot, __u32 at);
+extern int tcpx1_set_word(struct bpf_sock_ops *ctx, __u32 slot, __u32 at, __u32 value);
+extern int tcpx1_count(struct bpf_sock_ops *ctx, __u32 slot, __u32 counter);
+extern int tcpx1_error(struct bpf_sock_ops *ctx, __u32 slot, __u32 line, __u32 code);
+extern int tcpx1_news(struct bpf_sock_ops *ctx, __u32 slot, __u32 news);
+extern int tcpx1_outcome(struct bpf_sock_ops *ctx, __u32 slot, __u32 outcome);
+extern int tcpx1_has_outcome(struct bpf_sock_ops *ctx, __u32 slot);
+extern int tcpx1_exchange(struct bpf_sock_ops *ctx, __u32 slot, __u32 which);
+extern int tcpx1_opened(struct bpf_sock_ops *ctx, __u32 slot);
+extern int tcpx1_header(struct bpf_sock_ops *ctx, __u32 slot);
+extern int tcpx1_speak(struct bpf_sock_ops *ctx, __u32 slot, __u32 on);
+extern int tcpx1_listen(struct bpf_sock_ops *ctx, __u32 slot, __u32 on);
+extern int tcpx1_want(struct bpf_sock_ops *ctx, __u32 slot, __u32 flags);
+extern int tcpx1_done(struct bpf_sock_ops *ctx, __u32 slot, __u32 flags);
 
-	/* The handshake is complete, or pending() has said so later (set). `local`: a Fast Open
-	 * server before the third ACK, where a peer is granted nothing yet. first() of all
-	 * extensions runs before established() of any. */
-	void (*first)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, bool local);
-	void (*established)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn, bool local);
+#define tcpx_rule(kind) tcpx1_rule(ctx, slot, kind)
+/* Is a rule of the kind there that asks for something, rather than being an exemption? */
+#define tcpx_active(kind) ((tcpx_rule(kind) & (TCPX_SET | TCPX_NONE)) == TCPX_SET)
+#define tcpx_value(kind, word) ((__u32)tcpx1_value(ctx, slot, kind, word))
 
-	/* A sample of the RTT, a retransmission time-out, a change of state (args[0] to args[1]),
-	 * each while callback_flags() has its flag set: a run of the program each. (set) */
-	void (*rtt)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn);
-	void (*rto)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn);
-	void (*state)(struct bpf_sock_ops *ctx, struct tcpx_conn *conn);
+/* Of the option that is being seen: `at` counts from behind its head; 0 behind its end. */
+#define tcpx_get8(at) ((__u32)tcpx1_get(ctx, slot, at, 1))
+#define tcpx_get16(at) ((__u32)tcpx1_get(ctx, slot, at, 2))
+#define tcpx_get32(at) ((__u32)tcpx1_get(ctx, slot, at, 4))
+/* And of the one that is being said, which grows by it; tcpx puts kind, length and identifier. -1:
+ * no room. */
+#define tcpx_put8(at, value) tcpx1_put(ctx, slot, at, 1, value)
+#define tcpx_put16(at, value) tcpx1_put(ctx, slot, at, 2, value)
+#define tcpx_put32(at, value) tcpx1_put(ctx, slot, at, 4, value)
 
-	/* For a watcher: what has come of ours, of the peer's, beside the exchange; true: `e` says
-	 * it. And why the peer's request was refused: enum tcpx_watch_reason. */
-	bool (*tell_ours)(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn,
-			  struct tcpx_watched_news *e);
-	bool (*tell_peers)(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn,
-			   struct tcpx_watched_news *e);
-	__u8 (*refusal)(struct bpf_sock_ops *ctx, const struct tcpx_conn *conn);
-	/* An answer that refuses. */
-	__u16 refused;
-	/* News that are no exchange's: are there any, what, and they are told. */
-	bool (*has_news)(const struct tcpx_conn *conn);
-	void (*tell)(const struct tcpx_conn *conn, struct tcpx_watched_news *e);
-	void (*told)(struct tcpx_conn *conn);
-};
+/* Of the connection: 16 words of the extension's own. */
+#define tcpx_word(at) ((__u32)tcpx1_word(ctx, slot, at))
+#define tcpx_set_word(at, value) tcpx1_set_word(ctx, slot, at, value)
 
-/* Of connections that exist: ext/NAME_live.bpf.h. `tp` is the socket (set), and there is no
- * context. Those return enum tcpx_live_result. */
-struct tcpx_live_order;
-struct tcpx_live_target;
+#define tcpx_count(counter) tcpx1_count(ctx, slot, counter)
+#define tcpx_outcome(outcome) tcpx1_outcome(ctx, slot, outcome)
+#define tcpx_has_outcome() tcpx1_has_outcome(ctx, slot)
+#define tcpx_exchange(which) tcpx1_exchange(ctx, slot, which)
+#define tcpx_opened() tcpx1_opened(ctx, slot)
+#define tcpx_header() tcpx1_header(ctx, slot)
+/* It has an option of its own to say from now on, or no longer; and wants to see the peer's on
+ * later segments. */
+#define tcpx_speak(on) tcpx1_speak(ctx, slot, on)
+#define tcpx_listen(on) tcpx1_listen(ctx, slot, on)
+/* BPF_SOCK_OPS_RTT_CB_FLAG, ..RTO_CB_FLAG, ..STATE_CB_FLAG: each is a run of the program every
+ * time. */
+#define tcpx_want(flags) tcpx1_want(ctx, slot, flags)
+#define tcpx_done(flags) tcpx1_done(ctx, slot, flags)
 
-struct tcpx_live_extension {
-	/* The rule of the order is the connection's from now on. */
-	int (*set)(void *tp, struct tcpx_conn *conn, const struct tcpx_live_order *order,
-		   struct tcpx_live_target *target);
-	/* After set(): says it to the peer again, where that differs. Returns enum tcpx_live_said.
-	 */
-	int (*say)(void *tp, struct tcpx_conn *conn, const struct tcpx_live_order *order,
-		   struct tcpx_live_target *target);
-	/* Asks again, for an order that is about that alone. */
-	int (*ask)(void *tp, struct tcpx_conn *conn, const struct tcpx_live_order *order,
-		   struct tcpx_live_target *target);
-	/* Gives back what it had; `all`: what peers were granted, too. Sets *err when the kernel
-	 * refuses. */
-	int (*undo)(void *tp, struct tcpx_conn *conn, bool all, int *err);
-};
+/* Sets a socket option of an int; a refusal is counted, and returned. (set) */
+#define tcpx_setsockopt(level, name, value)                                                        \
+	({                                                                                         \
+		int tcpx_value_ = (value);                                                         \
+		int tcpx_err_ = bpf_setsockopt(ctx, level, name, &tcpx_value_, sizeof(int));       \
+                                                                                                   \
+		if (tcpx_err_)                                                                     \
+			tcpx1_error(ctx, slot, __LINE__, tcpx_err_);                               \
+		else                                                                               \
+			tcpx_count(TCPX_COUNT_APPLIED);                                            \
+		tcpx_err_;                                                                         \
+	})
+
+/* The same, as what comes of the local rule. (set) */
+#define tcpx_apply(level, name, value)                                                             \
+	tcpx_outcome(tcpx_setsockopt(level, name, value) ? TCPX_KEPT_KERNEL : TCPX_APPLIED)
 
 #endif

@@ -238,7 +238,7 @@ int tcpx_linker_add(void *linker, const void *bytes, size_t n, unsigned int slot
 		err = refuse(l, o, "has a section 'license' of its own: leave it out", "");
 	err = err ?: check_symbols(l, o, &s, hooks, has);
 	if (!err && !*has)
-		err = refuse(l, o, "has no hook: see TCPX_HOOK of tcpx_user.h", "");
+		err = refuse(l, o, "has no hook: see TCPX_HOOK of tcpx_ext.h", "");
 	if (err) {
 		drop(o);
 		return err;

@@ -43,7 +43,7 @@ function checked(lib: Bridge, linker: bigint, name: string, result: number): num
   throw new TcpxError(Exit.FAILED, `extension ${why}`, {
     value: name,
     cause: error,
-    hint: "build it anew with the tcpx_user.h of this tcpx",
+    hint: "build it anew with the tcpx_ext.h of this tcpx",
   });
 }
 

@@ -19,7 +19,7 @@ __noinline int tcpx1_speak(struct bpf_sock_ops *ctx, __u32 slot, __u32 on)
 	return 0;
 }
 
-/* Is it to see the peer's on later segments, too? See tcpx_ext.h, listens. */
+/* Is it to see the peer's on later segments, too? See tcpx_slice.h, listens. */
 __noinline int tcpx1_listen(struct bpf_sock_ops *ctx, __u32 slot, __u32 on)
 {
 	struct tcpx_slot_conn *s = slot_state(ctx, slot);

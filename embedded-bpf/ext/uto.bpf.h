@@ -5,7 +5,7 @@
 
 #include "../conn.bpf.h"
 #include "../options.bpf.h"
-#include "../tcpx_ext.h"
+#include "../tcpx_slice.h"
 #include "uto_value.bpf.h"
 
 #define TCPX_OPTION_UTO 28

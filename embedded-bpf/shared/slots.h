@@ -12,7 +12,7 @@
 
 _Static_assert(TCPX_SLOT_FIRST + TCPX_SLOT_COUNT == TCPX_EXTENSIONS, "ids of slots");
 
-/* What an object may have, each a function tcpx1_slot0_NAME: tcpx_user.h says when it is called. */
+/* What an object may have, each a function tcpx1_slot0_NAME: tcpx_ext.h says when it is called. */
 #define TCPX_HOOKS(DO, ...)                                                                        \
 	DO(LISTEN, listen, ##__VA_ARGS__)                                                          \
 	DO(START, start, ##__VA_ARGS__)                                                            \

@@ -92,7 +92,7 @@ ${byId.map(({ name }) => `\tstruct tcpx_${name}_conn ${name};`).join("\n")}
 
 #endif
 
-/* The programs' part: see tcpx_ext.h. */
+/* The programs' part: see tcpx_slice.h. */
 #if defined(TCPX_SLICES) && !defined(TCPX_SLICES_INCLUDED)
 #define TCPX_SLICES_INCLUDED
 ${byId.map(({ name }) => `#include "ext/${name}.bpf.h"`).join("\n")}

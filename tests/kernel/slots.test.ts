@@ -228,7 +228,7 @@ describeIf(needs.ok, needs.reason)("extensions in slots", () => {
     const source = join(u.lab.dir, "wrong.bpf.c");
     await Bun.write(
       source,
-      `#include "tcpx_user.h"
+      `#include "tcpx_ext.h"
        struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 1); __type(key, int); __type(value, int); } m SEC(".maps");
        TCPX_HOOK(established) { int key = 1; return *(int *)bpf_map_lookup_elem(&m, &key); }`,
     );

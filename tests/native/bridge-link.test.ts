@@ -63,7 +63,7 @@ describe("the linker", () => {
     }
   }
 
-  const source = (text: string) => `#include "tcpx_user.h"\n${text}\n`;
+  const source = (text: string) => `#include "tcpx_ext.h"\n${text}\n`;
   let files = 0;
   async function compiled(text: string, ...flags: string[]): Promise<Uint8Array> {
     const path = join(dir, `case${files++}.bpf.c`);

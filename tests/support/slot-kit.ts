@@ -25,7 +25,7 @@ import { compileSlot, DESCRIPTIONS, slotSource } from "./slot-objects.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 
-/** Bytes that tcpx_user.h promises to a hook. */
+/** Bytes that tcpx_ext.h promises to a hook. */
 const STACK = 128;
 
 /** What the guest's test expects of a connection: see tests/vm/slots.ts. */

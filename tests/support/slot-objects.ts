@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Extensions that tcpx does not ship, for tests: compiled here as their authors would, with tcpx_user.h alone.
+// Extensions that tcpx does not ship, for tests: compiled here as their authors would, with tcpx_ext.h alone.
 import { join, resolve } from "node:path";
 import type { SlotDescription } from "../../cli/extensions/slots.ts";
 import { run } from "../../scripts/lib/run.ts";

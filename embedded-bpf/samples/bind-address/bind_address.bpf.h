@@ -4,7 +4,7 @@
 #define TCPX_BIND_ADDRESS_BPF_H
 
 #include "../conn.bpf.h"
-#include "../tcpx_ext.h"
+#include "../tcpx_slice.h"
 
 static __always_inline void bind_address_take(struct tcpx_conn *conn, __u32 kind,
 					      const struct tcpx_rule *rule)

@@ -4,7 +4,7 @@
 #define TCPX_CLASSIFY_BPF_H
 
 #include "../conn.bpf.h"
-#include "../tcpx_ext.h"
+#include "../tcpx_slice.h"
 
 #define TCPX_SOL_SOCKET 1
 #define TCPX_SO_PRIORITY 12

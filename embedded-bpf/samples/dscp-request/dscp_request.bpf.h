@@ -7,7 +7,7 @@
 #define TCPX_DSCP_REQUEST_BPF_H
 
 #include "../exchange.bpf.h"
-#include "../tcpx_ext.h"
+#include "../tcpx_slice.h"
 
 #define TCPX_SOL_IP 0
 #define TCPX_SOL_IPV6 41

@@ -4,7 +4,7 @@
 #define TCPX_PACING_BPF_H
 
 #include "../conn.bpf.h"
-#include "../tcpx_ext.h"
+#include "../tcpx_slice.h"
 #include "pacing_list.bpf.h"
 
 #define TCPX_SOL_SOCKET 1

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /* Every hook, with everything that a hook may call: for verifiers, and for the names that may never
  * go. */
-#include "tcpx_user.h"
+#include "tcpx_ext.h"
 
 #define SOL_SOCKET 1
 #define SO_PRIORITY 12
 #define FLAGS (BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG)
 
-/* What a hook may have of the stack, with what it calls: as much as tcpx_user.h says. */
+/* What a hook may have of the stack, with what it calls: as much as tcpx_ext.h says. */
 #ifdef STACK
 #define USES_STACK                                                                                 \
 	char room[STACK];                                                                          \

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* A request and its answer: the priority of what the server sends, up to the accept rule's value.
  */
-#include "tcpx_user.h"
+#include "tcpx_ext.h"
 
 #define SOL_SOCKET 1
 #define SO_PRIORITY 12

@@ -4,7 +4,7 @@
  * later segments. What the peer says becomes the socket's mark; a first sample of the RTT its
  * priority.
  */
-#include "tcpx_user.h"
+#include "tcpx_ext.h"
 
 #define SOL_SOCKET 1
 #define SO_PRIORITY 12

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* A local setting: the pacing rate. */
-#include "tcpx_user.h"
+#include "tcpx_ext.h"
 
 #define SOL_SOCKET 1
 #define SO_MAX_PACING_RATE 47
