@@ -56,6 +56,10 @@ export const commands: Record<string, Entry> = {
     summary: "Run a command in a scope of its own, which goes when it ends",
     load: async () => (await import("./run.ts")).run,
   },
+  ext: {
+    summary: "TCP extensions of your own, and of others",
+    load: async () => (await import("./ext.ts")).ext,
+  },
   persist: {
     summary: "Keep the rules over a reboot",
     load: async () => (await import("./persist.ts")).persist,

@@ -5,8 +5,9 @@ import { dirname, join } from "node:path";
 
 /** The folders of cli/, from above. Files of cli/ itself are above all of them. */
 export const ROOMS: readonly string[] = [
-  ...["commands", "completion", "doctor", "lab", "change", "policy-file", "persist"],
-  ...["observe", "live", "agent", "flags", "describe", "loader", "extensions", "wire", "policy"],
+  ...["commands", "completion", "sdk", "doctor", "lab", "change", "policy-file", "persist"],
+  ...["observe", "live", "agent", "flags", "describe", "programs", "packages", "loader", "manifest"],
+  ...["extensions", "wire", "policy"],
   ...["system", "output", "bridge", "layout", "base"],
 ];
 
