@@ -20,12 +20,12 @@ import { exactRules, isWork, type RuleMap, setRules } from "../policy/change.ts"
 import type { Netns, Rule } from "../policy/rule.ts";
 import { type Policy, parsePolicy } from "../policy-file/parse.ts";
 import { Fitting, placeScope } from "../policy-file/place.ts";
-import { Problems } from "../policy-file/problem.ts";
 import { type PlacedScope, resolveScopes } from "../policy-file/resolve.ts";
 import { settle } from "../policy-file/site-tables.ts";
 import { collectAfter } from "../system/garbage.ts";
 import { currentNetns, type Scope } from "../system/host.ts";
 import { readText } from "../system/read-text.ts";
+import { Problems } from "../toml/problem.ts";
 import { type Site, sameSite } from "../wire/site.ts";
 import { leaf } from "./types.ts";
 

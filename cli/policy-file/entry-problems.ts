@@ -5,10 +5,10 @@ import type { TomlTable, TomlValue } from "smol-toml";
 import { TcpxError } from "../base/errors.ts";
 import type { Extension } from "../extensions/types.ts";
 import { parseSelectors } from "../policy/selector.ts";
+import type { Path } from "../toml/locate.ts";
+import { type Problems, problemAt, type Source } from "../toml/problem.ts";
 import type { EntryReader } from "./entry.ts";
 import { SELECTOR_KEYS } from "./keys.ts";
-import type { Path } from "./locate.ts";
-import { type Problems, problemAt, type Source } from "./problem.ts";
 
 type Attempt = <T>(part: () => T) => T | undefined;
 

@@ -10,12 +10,12 @@ import { placeRules } from "../extensions/place.ts";
 import type { Drafted, Extension, RuleVerb } from "../extensions/types.ts";
 import { compareKinds, type Direction, type Selector } from "../policy/rule.ts";
 import { parseSelectors, selectorNotices } from "../policy/selector.ts";
+import type { Path } from "../toml/locate.ts";
+import { problem, problemAt, type Source } from "../toml/problem.ts";
+import { kindOf } from "../toml/toml.ts";
 import type { Site } from "../wire/site.ts";
 import { flagsOf, RULE_KEYS, SELECTOR_KEYS, shapeOf, standsAlone, verbNames, wordOf } from "./keys.ts";
-import type { Path } from "./locate.ts";
 import type { Tick } from "./parse.ts";
-import { problem, problemAt, type Source } from "./problem.ts";
-import { kindOf } from "./toml.ts";
 
 /** What a verb makes of its arguments; the same object for the same arguments. */
 export interface Draft {

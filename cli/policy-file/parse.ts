@@ -9,16 +9,15 @@ import { TcpxError } from "../base/errors.ts";
 import { extensions } from "../extensions/index.ts";
 import type { Extension } from "../extensions/types.ts";
 import { parseUnit } from "../system/unit-name.ts";
+import { lineOf, type Path } from "../toml/locate.ts";
+import { Problems, problem, problemAt, type Source } from "../toml/problem.ts";
+import { isTable } from "../toml/toml.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { type Entry, EntryReader } from "./entry.ts";
 import { entryProblems } from "./entry-problems.ts";
 import { DOCUMENT_KEYS, extensionNames, FORMAT, SCOPE_KEYS } from "./keys.ts";
-import { lineOf, type Path } from "./locate.ts";
 import { duplicates } from "./place.ts";
-import { Problems, problem, problemAt, type Source } from "./problem.ts";
 import { NOTHING_PRESENT, readTables, type SiteTables, settle } from "./site-tables.ts";
-import { parseToml } from "./syntax.ts";
-import { isTable } from "./toml.ts";
 
 export interface PolicyScope {
   /** How the file names it; nothing: the root. */
@@ -194,7 +193,8 @@ export async function parsePolicy(
   siteOf = (tables: SiteTables) => settle(given, tables, NOTHING_PRESENT, false),
 ): Promise<Policy> {
   const problems = new Problems();
-  const read = await parseToml(given, problems);
+  const { parseToml } = await import("../toml/syntax.ts"); // and the parser with it: printing needs neither
+  const read = parseToml(given, problems);
   if (!read) problems.end();
   const { document, text } = read!;
   const source: Source = { name: given.name, text, isFull: problems.isFull };

@@ -5,11 +5,11 @@ import { placeRules } from "../extensions/place.ts";
 import type { Drafted, HostFacts } from "../extensions/types.ts";
 import type { RuleMap } from "../policy/change.ts";
 import { type Netns, type Rule, ruleKey } from "../policy/rule.ts";
+import { lineOf, type Path, pathText } from "../toml/locate.ts";
+import { Problems, problem, type Source } from "../toml/problem.ts";
 import type { Site } from "../wire/site.ts";
 import type { Draft, Entry } from "./entry.ts";
-import { lineOf, type Path, pathText } from "./locate.ts";
 import type { Policy, PolicyScope } from "./parse.ts";
-import { Problems, problem, type Source } from "./problem.ts";
 
 /** What the drafts of a policy become on this host. */
 export class Fitting {

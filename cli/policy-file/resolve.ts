@@ -6,9 +6,9 @@ import { formatDuration } from "../base/duration.ts";
 import { TcpxError } from "../base/errors.ts";
 import type { FoundScope } from "../loader/named-scope.ts";
 import type { Scope } from "../system/host.ts";
-import { lineOf, pathText } from "./locate.ts";
+import { lineOf, pathText } from "../toml/locate.ts";
+import { Problems, problem, problemAt } from "../toml/problem.ts";
 import type { Policy, PolicyScope } from "./parse.ts";
-import { Problems, problem, problemAt } from "./problem.ts";
 
 export interface PlacedScope {
   wanted: PolicyScope;

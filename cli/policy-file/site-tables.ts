@@ -4,6 +4,8 @@
 import type { TomlTable, TomlValue } from "smol-toml";
 import { meant } from "../base/did-you-mean.ts";
 import { changedExids, exidsOf, identifiers } from "../extensions/options.ts";
+import { problem, type Source } from "../toml/problem.ts";
+import { isTable, kindOf } from "../toml/toml.ts";
 import {
   ALGORITHMS,
   DEFAULT_SITE,
@@ -16,8 +18,6 @@ import {
   type SiteAlgorithm,
   siteAlgorithms,
 } from "../wire/site.ts";
-import { problem, type Source } from "./problem.ts";
-import { isTable, kindOf } from "./toml.ts";
 
 /** As the file has them; undefined: it has no such table. */
 export interface SiteTables {

@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { parse, stringify, type TomlTable } from "smol-toml";
-import { lineOf, type Path, pathText } from "../../cli/policy-file/locate.ts";
+import { lineOf, type Path, pathText } from "../../cli/toml/locate.ts";
 
 const TEXT = `# [[a]]
 a.b = 1 # a.b

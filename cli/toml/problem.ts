@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-// What is wrong with a policy, with file, line and key; all of it at once.
+// What is wrong with a file of TOML, with file, line and key; all of it at once.
 
 import { Exit, TcpxError } from "../base/errors.ts";
 import { type Path, pathText, positionOf } from "./locate.ts";
 
-/** The text of a policy, and what it is called in messages. */
+/** The text of a file, and what it is called in messages. */
 export interface Source {
   name: string;
   text: string;
+  /** What prints such a file, for messages; `tcpx export` when left out. */
+  printer?: string;
   /** Has enough been found wrong? What else is is counted only: looking for a line takes time. */
   isFull?: () => boolean;
 }

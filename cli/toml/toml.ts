@@ -16,10 +16,10 @@ export function kindOf(value: TomlValue | undefined): string {
   return `is ${JSON.stringify(value)}`;
 }
 
-/** A policy is 6 deep: an element of a list of a rule of a scope. */
+/** A policy, the deepest of our files, is 6 deep: an element of a list of a rule of a scope. */
 export const DEEPEST = 16;
 
-/** More dots than any key or value of a policy has. */
+/** More dots than any key or value of ours has. */
 const MOST_DOTS = 1000;
 
 /** The line, from 1 on, of something with so many dots that parsing it as a key takes all memory. */
@@ -36,7 +36,7 @@ export function dottedLine(text: string): number | undefined {
   return undefined;
 }
 
-/** The path to something that is deeper than any policy; undefined: there is nothing. */
+/** The path to something that is deeper than any file of ours; undefined: there is nothing. */
 export function tooDeep(document: TomlTable): (string | number)[] | undefined {
   const path: (string | number)[] = [];
   const look = (value: TomlValue): boolean => {

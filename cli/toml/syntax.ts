@@ -2,12 +2,13 @@
 // TOML to a table. The parser stops at the first mistake; where that is one line's, the line is read as it was
 // meant, so that the others are found, too.
 
-import type { TomlTable } from "smol-toml";
+import { parse, TomlError, type TomlTable } from "smol-toml";
 import { Exit, TcpxError } from "../base/errors.ts";
 import { MOST_PROBLEMS, type Problems, problem, type Source } from "./problem.ts";
 import { DEEPEST, dottedLine, tooDeep } from "./toml.ts";
 
-const ACCEPTED = "accepted is TOML 1.0 (https://toml.io), as `tcpx export` prints it";
+const accepted = ({ printer = "tcpx export" }: Source) =>
+  `accepted is TOML 1.0 (https://toml.io), as \`${printer}\` prints it`;
 /** What is longer is read once only. */
 const MOST_MENDED = 1 << 20;
 const LONGEST_SHOWN = 60;
@@ -35,20 +36,20 @@ function otherPair(line: string): string | undefined {
 }
 
 /** What the text may have been meant to be. */
-function hintFor(line: string, column: number): string {
-  if (line.length > LONGEST_LINE) return ACCEPTED;
+function hintFor(line: string, column: number, otherwise: string): string {
+  if (line.length > LONGEST_LINE) return otherwise;
   const [, head, value] = PAIR.exec(line) ?? [];
   if (value === undefined) {
     const pair = otherPair(line);
     if (pair) return `a line is KEY = VALUE, such as ${pair}`;
     const [, , element] = ELEMENT.exec(line) ?? [];
-    return element === undefined ? ACCEPTED : `write ${quoted(element)}, with quotes`;
+    return element === undefined ? otherwise : `write ${quoted(element)}, with quotes`;
   }
   const isList = /^[[{]/.test(value);
   if (!isList && /^["']/.test(value))
-    return /^(["']).*\1$/.test(value) ? ACCEPTED : "the closing quote is missing";
+    return /^(["']).*\1$/.test(value) ? otherwise : "the closing quote is missing";
   const word = isList ? wordAt(line, column) : value;
-  if (word === "") return isList ? ACCEPTED : `a value is missing behind ${head!.trim()}`;
+  if (word === "") return isList ? otherwise : `a value is missing behind ${head!.trim()}`;
   if (/^(?:yes|no|on|off|true|false)$/i.test(word)) return "accepted is true or false, in small letters";
   if (/^[+-]?0\d+$/.test(word)) return `write ${Number(word)}, without zeros in front, or ${quoted(word)}`;
   const hint = word.length > LONGEST_SHOWN ? "a text" : quoted(word);
@@ -84,7 +85,8 @@ interface Mistake {
 }
 
 /** The error of the parser, and the number of its line, from 0 on. */
-function syntaxError(name: string, lines: string[], { message, line, column }: Mistake) {
+function syntaxError(source: Source, lines: string[], { message, line, column }: Mistake) {
+  const { name } = source;
   const why = message.split("\n")[0]!.replace(/^Invalid TOML document: /, "");
   const opened = why.startsWith("expected comma") ? openedAt(lines, line - 1) : undefined;
   const at =
@@ -95,7 +97,7 @@ function syntaxError(name: string, lines: string[], { message, line, column }: M
     opened === undefined
       ? redefined
         ? "it is there twice: leave one out"
-        : hintFor(lines[line - 1] ?? "", column - 1)
+        : hintFor(lines[line - 1] ?? "", column - 1, accepted(source))
       : "close it with ] or }";
   const text = `${name}:${at.line}: column ${at.column} is not TOML: ${what}`;
   const place = { file: name, line: at.line, column: at.column, key: "" };
@@ -106,18 +108,17 @@ function syntaxError(name: string, lines: string[], { message, line, column }: M
  * Reads TOML, as far as it can be; what is wrong goes to `problems`.
  * @returns the text that was read, whose lines are those of the source; undefined when it is no TOML at all
  */
-export async function parseToml(
+export function parseToml(
   source: Source,
   problems: Problems,
-): Promise<{ document: TomlTable; text: string } | undefined> {
-  const { parse, TomlError } = await import("smol-toml");
+): { document: TomlTable; text: string } | undefined {
   const { name } = source;
   let { text } = source;
   const dotted = dottedLine(text);
   if (dotted !== undefined) {
     const details = {
       place: { file: name, line: dotted, column: 1, key: "" },
-      hint: "no policy is that deep",
+      hint: "none of these files is that deep",
     };
     problems.add(new TcpxError(Exit.USAGE, `${name}:${dotted}: a key of more than 1,000 parts`, details));
     return undefined;
@@ -128,12 +129,12 @@ export async function parseToml(
       const deep = tooDeep(document);
       if (!deep) return { document, text };
       const what = `a key or value of more than ${DEEPEST} parts`;
-      problems.add(problem({ ...source, text }, deep, what, "no policy is that deep"));
+      problems.add(problem({ ...source, text }, deep, what, "none of these files is that deep"));
       return undefined;
     } catch (error) {
       if (!(error instanceof TomlError)) throw error;
       const lines = text.split("\n");
-      const { error: found, why, at, opened } = syntaxError(name, lines, error);
+      const { error: found, why, at, opened } = syntaxError(source, lines, error);
       problems.add(found);
       const known = problems.mended.has(at + 1);
       const line =
