@@ -228,8 +228,13 @@ async function compileAndLink(arch: Arch, dirs: Record<Library, string>, so: str
   }
 }
 
+const librarySources = () => distroSources("bridge-sources", LIBRARIES);
+
+/** Where libbpf's source package is unpacked. */
+export const libbpfSource = async (): Promise<string> => (await locate(await librarySources())).libbpf;
+
 export async function buildBridge(arch: Arch = hostArch()): Promise<Bridge> {
-  const sources = await distroSources("bridge-sources", LIBRARIES);
+  const sources = await librarySources();
   const dirs = await locate(sources);
   const versions = await packageVersions(sources);
   await requireLibbpf(dirs.libbpf, versions.libbpf);

@@ -6,13 +6,14 @@
 import { existsSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { buildBridge } from "./build-bridge.ts";
+import { buildBridge, libbpfSource } from "./build-bridge.ts";
 import { cached } from "./lib/cache.ts";
 import { generateLayout } from "./lib/layout.ts";
 import { allLicences } from "./lib/licences.ts";
 import { registryHeader, sockNames, sockObjects } from "./lib/registry.ts";
 import { run } from "./lib/run.ts";
 import { runtimeWithoutNames } from "./lib/runtime.ts";
+import { sdkHeaders } from "./lib/sdk-headers.ts";
 import { addStartCode } from "./lib/start-code.ts";
 import { type Arch, hostArch } from "./lib/targets.ts";
 
@@ -92,6 +93,7 @@ export async function buildParts(root = ROOT, arch: Arch = hostArch()): Promise<
   await copyFile(bridge.so, join(parts, "libtcpx.so"));
   const licences = await allLicences(root, await readFile(bridge.licences, "utf8"));
   await writeIfChanged(join(parts, "licences.txt"), licences);
+  await writeIfChanged(join(parts, "headers.txt"), await sdkHeaders(ROOT, await libbpfSource()));
   await writeIfChanged(join(root, LAYOUT), await layoutText(objects));
   const { version } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
   const info = { version, bun: Bun.version, libraries: bridge.versions };

@@ -2,6 +2,7 @@
 // What `bun run build` has put into the executable.
 
 import thinnerObject from "../../build/ack.bpf.o" with { type: "file" };
+import headers from "../../build/headers.txt" with { type: "file" };
 import bridge from "../../build/libtcpx.so" with { type: "file" };
 import licences from "../../build/licences.txt" with { type: "file" };
 import listObject from "../../build/list.bpf.o" with { type: "file" };
@@ -13,6 +14,7 @@ import slotsObject from "../../build/tcpx-slots.bpf.o" with { type: "file" };
 
 const ASSETS = {
   bridge,
+  headers,
   licences,
   list: listObject,
   live: liveObject,
@@ -22,7 +24,7 @@ const ASSETS = {
   tcpx: tcpxObject,
   thinner: thinnerObject,
 } as unknown as Record<
-  "bridge" | "licences" | "list" | "live" | "probe" | "site" | "slots" | "tcpx" | "thinner",
+  "bridge" | "headers" | "licences" | "list" | "live" | "probe" | "site" | "slots" | "tcpx" | "thinner",
   string
 >;
 

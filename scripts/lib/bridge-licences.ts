@@ -25,6 +25,9 @@ export async function licenceText(
     "tcpx embeds the following libraries, unmodified, built from these source packages of the distribution.",
     title("libbpf", "libbpf: LGPL-2.1 or BSD-2-Clause"),
     ...(await all("libbpf", /^LICENSE/)),
+    "Headers that extensions are compiled with are in the executable, too: bpf_helpers.h and those beside it as\n" +
+      "libbpf, bpf_helper_defs.h and linux/bpf.h, linux/bpf_common.h from the Linux kernel: GPL-2.0 WITH\n" +
+      "Linux-syscall-note (programs that use the kernel's services by normal system calls are not derived from it).",
     title("elfutils", "libelf: LGPL-3 or later, or GPL-2 or later"),
     commentAtTop(await read("elfutils", "libelf/elf_begin.c")),
     ...(await all("elfutils", /^COPYING/)),
