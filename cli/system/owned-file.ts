@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// Files that root loads code from, also while the system starts: nobody else may have a say in what stands there. So
+// the file and every folder above it are root's own and not writable by others, and none of them is a link.
+
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from "node:fs";
+import { dirname } from "node:path";
+import { Exit, TcpxError } from "../base/errors.ts";
+
+const OTHERS_WRITE = 0o022;
+/** In such a folder only its owner and an entry's can replace the entry. */
+const STICKY = 0o1000;
+
+const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code ?? "?";
+
+/** Ours is what root has, or whoever runs us. */
+const isTrusted = (uid: number) => uid === 0 || uid === process.geteuid?.();
+
+function refused(path: string, what: string, hint: string): TcpxError {
+  return new TcpxError(Exit.PERMISSION, `${path} ${what}`, { value: path, hint });
+}
+
+/** Why others could change what stands there; undefined: they cannot. */
+function weakness(info: Stats): { what: string; hint: string } | undefined {
+  if (info.isSymbolicLink()) return { what: "is a symbolic link", hint: "name the file itself" };
+  if (!isTrusted(info.uid))
+    return {
+      what: `belongs to uid ${info.uid}, not to root`,
+      hint: "install(1) makes a copy that is root's: install -m 644 FILE /etc/tcpx/",
+    };
+  if (info.mode & OTHERS_WRITE && !(info.isDirectory() && info.mode & STICKY))
+    return { what: "can be written to by others than root", hint: "look at it, then: chmod go-w" };
+  return undefined;
+}
+
+function requireTrusted(path: string, info: Stats): void {
+  const found = weakness(info);
+  if (found) throw refused(path, found.what, found.hint);
+}
+
+function statOf(path: string): Stats {
+  try {
+    return lstatSync(path);
+  } catch (error) {
+    const why = codeOf(error) === "ENOENT" ? "is not there" : `cannot be looked at (${codeOf(error)})`;
+    throw new TcpxError(Exit.USAGE, `${path} ${why}`, { value: path, cause: error });
+  }
+}
+
+/** The folder and those above it, the outermost first. @throws TcpxError (permission) */
+export function requireOwnedFolders(folder: string): void {
+  const above = dirname(folder);
+  if (above !== folder) requireOwnedFolders(above);
+  const info = statOf(folder);
+  requireTrusted(folder, info);
+  if (!info.isDirectory()) throw refused(folder, "is not a directory", "name a file");
+}
+
+function readAll(fd: number, size: number): Uint8Array {
+  const bytes = new Uint8Array(size);
+  for (let at = 0; at < size; ) {
+    const n = readSync(fd, bytes, at, size - at, at);
+    if (n === 0) return bytes.subarray(0, at);
+    at += n;
+  }
+  return bytes;
+}
+
+/**
+ * The bytes of such a file.
+ * @param path an absolute one
+ * @throws TcpxError (usage) where there is none, or more than `most` bytes; (permission) where it is not root's own
+ */
+export function readOwnedFile(path: string, most: number): Uint8Array {
+  requireOwnedFolders(dirname(path));
+  const before = statOf(path);
+  requireTrusted(path, before);
+  const wrong = (what: string, hint: string) => new TcpxError(Exit.USAGE, `${path} ${what}`, { value: path, hint });
+  if (!before.isFile()) throw wrong(before.isDirectory() ? "is a directory" : "is no file", "name a file");
+  if (before.size > most) throw wrong(`has ${before.size} bytes`, `accepted are at most ${most}`);
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants;
+  const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  try {
+    const info = fstatSync(fd);
+    if (info.ino !== before.ino || info.dev !== before.dev) throw wrong("was replaced meanwhile", "try again");
+    return readAll(fd, Math.min(info.size, most));
+  } finally {
+    closeSync(fd);
+  }
+}
