@@ -457,6 +457,7 @@ list_missing() {
 	need clang-format clang-format
 	need libclang-rt-dev "$(fuzzer_runtime)"
 	need shellcheck shellcheck
+	need minisign minisign
 	need tcpdump tcpdump
 	need tshark tshark
 	need iperf3 iperf3

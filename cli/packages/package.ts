@@ -56,7 +56,7 @@ export const sumsOf = (parts: Parts): string =>
  * The same parts give the same bytes.
  * @throws TcpxError (usage) when unpackExtension() would not take them
  */
-export function packExtension(parts: Parts): Uint8Array {
+export function packExtension(parts: Parts): Uint8Array<ArrayBuffer> {
   const { minisig } = parts;
   const bytes = writeArchive([
     ...membersOf(parts),

@@ -128,7 +128,7 @@ function header({ name, bytes }: Member): Uint8Array {
 }
 
 /** The same members give the same bytes: there are no times and no owners. */
-export function writeArchive(list: readonly Member[]): Uint8Array {
+export function writeArchive(list: readonly Member[]): Uint8Array<ArrayBuffer> {
   const blocks = list.flatMap((member) => {
     const { bytes } = member;
     return [header(member), bytes, EMPTY.subarray(0, padded(bytes.length) - bytes.length)];
