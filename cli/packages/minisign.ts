@@ -5,7 +5,7 @@
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, TcpxError, usageError } from "../base/errors.ts";
-import { readOwnFile, requireOwnPath } from "../system/own-file.ts";
+import { readOwnedFile, requireOwnedFolders } from "../system/owned-file.ts";
 
 /** Root puts keys there, each in a file NAME.pub as minisign writes it. */
 export const KEYS = "/etc/tcpx/keys";
@@ -99,7 +99,7 @@ export async function isSignedBy(key: Key, signature: Signature, bytes: Uint8Arr
 /** The files of the folder; none where it is not there. @throws TcpxError (permission) when it is not root's alone */
 function keyFiles(folder: string): string[] {
   if (!lstatSync(folder, { throwIfNoEntry: false })) return [];
-  requireOwnPath(folder);
+  requireOwnedFolders(folder);
   const names = readdirSync(folder).filter((name) => name.endsWith(".pub"));
   if (names.length <= MOST_KEYS) return names.sort();
   throw new TcpxError(Exit.FAILED, `${folder} has more than ${MOST_KEYS} keys`, { value: folder });
@@ -112,7 +112,7 @@ function keyFiles(folder: string): string[] {
 export function hostKeys(folder = KEYS): Key[] {
   return keyFiles(folder).map((file) => {
     const path = join(folder, file);
-    const text = new TextDecoder().decode(readOwnFile(path, MOST_BYTES));
+    const text = new TextDecoder().decode(readOwnedFile(path, MOST_BYTES));
     const key = parseKey(text, file.slice(0, -".pub".length));
     if (key) return key;
     throw new TcpxError(Exit.FAILED, `${path} is no public key of minisign`, {

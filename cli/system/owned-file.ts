@@ -2,13 +2,24 @@
 // Files that root loads code from, also while the system starts: nobody else may have a say in what stands there. So
 // the file and every folder above it are root's own and not writable by others, and none of them is a link.
 
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, type Stats } from "node:fs";
-import { dirname } from "node:path";
-import { Exit, TcpxError } from "../base/errors.ts";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  type Stats,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { Exit, TcpxError, usageError } from "../base/errors.ts";
 
 const OTHERS_WRITE = 0o022;
 /** In such a folder only its owner and an entry's can replace the entry. */
 const STICKY = 0o1000;
+/** Files and folders in a folder that is looked through. */
+const MOST_ENTRIES = 1000;
 
 const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code ?? "?";
 
@@ -52,7 +63,29 @@ export function requireOwnedFolders(folder: string): void {
   if (above !== folder) requireOwnedFolders(above);
   const info = statOf(folder);
   requireTrusted(folder, info);
-  if (!info.isDirectory()) throw refused(folder, "is not a directory", "name a file");
+  if (!info.isDirectory()) throw usageError(`${folder} is not a directory`, folder);
+}
+
+/** The folder, those above it, and all that is in it. @throws TcpxError (permission) for the first that is not */
+export function requireOwnedTree(folder: string): void {
+  requireOwnedFolders(folder);
+  const left = [folder];
+  for (let seen = 0; left.length > 0; ) {
+    const inside = left.pop()!;
+    for (const name of readdirSync(inside)) {
+      seen += 1;
+      if (seen > MOST_ENTRIES)
+        throw usageError(
+          `${folder} has more than ${MOST_ENTRIES} files`,
+          folder,
+          "name the folder of one extension",
+        );
+      const entry = join(inside, name);
+      const info = statOf(entry);
+      requireTrusted(entry, info);
+      if (info.isDirectory()) left.push(entry);
+    }
+  }
 }
 
 function readAll(fd: number, size: number): Uint8Array {
@@ -74,14 +107,16 @@ export function readOwnedFile(path: string, most: number): Uint8Array {
   requireOwnedFolders(dirname(path));
   const before = statOf(path);
   requireTrusted(path, before);
-  const wrong = (what: string, hint: string) => new TcpxError(Exit.USAGE, `${path} ${what}`, { value: path, hint });
+  const wrong = (what: string, hint: string) =>
+    new TcpxError(Exit.USAGE, `${path} ${what}`, { value: path, hint });
   if (!before.isFile()) throw wrong(before.isDirectory() ? "is a directory" : "is no file", "name a file");
   if (before.size > most) throw wrong(`has ${before.size} bytes`, `accepted are at most ${most}`);
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants;
   const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
   try {
     const info = fstatSync(fd);
-    if (info.ino !== before.ino || info.dev !== before.dev) throw wrong("was replaced meanwhile", "try again");
+    if (info.ino !== before.ino || info.dev !== before.dev)
+      throw wrong("was replaced meanwhile", "try again");
     return readAll(fd, Math.min(info.size, most));
   } finally {
     closeSync(fd);
