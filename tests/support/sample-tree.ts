@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// A copy of the tree with some of embedded-bpf/samples/ in it, put there as CONTRIBUTING teaches, and built.
+// A copy of the tree with some of embedded-bpf/samples/built-in/ in it, put there as CONTRIBUTING teaches, and built.
 import { existsSync } from "node:fs";
 import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { run } from "../../scripts/lib/run.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
-const SAMPLES = "embedded-bpf/samples";
+const SAMPLES = "embedded-bpf/samples/built-in";
 /** The registries, each with a line in the sample that is to stand there. */
 export const REGISTRIES = ["embedded-bpf/extensions.def", "cli/extensions/registry.ts"] as const;
 
@@ -39,7 +39,7 @@ export class SampleTree implements AsyncDisposable {
     readonly own: readonly string[],
   ) {}
 
-  /** @param names of folders in embedded-bpf/samples/ */
+  /** @param names of folders in embedded-bpf/samples/built-in/ */
   static async create(parent: string, ...names: string[]): Promise<SampleTree> {
     const dir = await mkdtemp(join(parent, "sample-"));
     const paths = (await listed(ROOT)).filter((path) => existsSync(join(ROOT, path))); // a removed one is listed, too
