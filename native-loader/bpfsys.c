@@ -8,6 +8,7 @@
 
 #include "bridge.h"
 
+#define LINK_TYPE_STRUCT_OPS 9
 #define ENOTSUPP_KERNEL 524 /* the kernel's own ENOTSUPP leaks out of bpf(2) */
 
 /* The kernel says EBADFD here, where every other bpf(2) command says EBADF. */
@@ -42,6 +43,11 @@ int tcpx_prog_info(int fd, struct tcpx_prog_info *out)
 int tcpx_prog_open(unsigned int id)
 {
 	return bpf_prog_get_fd_by_id(id);
+}
+
+int tcpx_map_open(unsigned int id)
+{
+	return bpf_map_get_fd_by_id(id);
 }
 
 int tcpx_map_info(int fd, struct tcpx_map_info *out)
@@ -100,6 +106,9 @@ int tcpx_link_info(int fd, struct tcpx_link_info *out)
 		out->cgroup_id = info.cgroup.cgroup_id;
 		out->attach_type = info.cgroup.attach_type;
 	}
+	/* uapi headers of 6.1 do not have it yet; the map's id is the first that a link says of itself */
+	if (info.type == LINK_TYPE_STRUCT_OPS)
+		memcpy(&out->prog_id, &info.raw_tracepoint, sizeof(out->prog_id));
 	return 0;
 }
 

@@ -37,7 +37,7 @@ struct tcpx_map_info {
 
 struct tcpx_link_info {
 	uint32_t link_id;
-	uint32_t prog_id;
+	uint32_t prog_id; /* of a congestion control: its map's id */
 	uint64_t cgroup_id; /* this and attach_type: 0 unless it is a cgroup link */
 	uint32_t type;
 	uint32_t attach_type;
@@ -80,6 +80,23 @@ TCPX_API int tcpx_object_map_fd(void *o, const char *map);
 TCPX_API int tcpx_object_prog_fd(void *o, const char *prog);
 TCPX_API void tcpx_object_close(void *o); /* NULL is fine */
 
+/* --- whole programs of others (program.c) ------------------------------------------- */
+/* Is this an object that libbpf may be given? -EINVAL: no, and `why` says why, as one line with a NUL.
+ */
+TCPX_API int tcpx_program_check(const void *bytes, size_t n, char *why, int cap);
+/* Maps that the object wants pinned by their names are pinned in this directory, or nowhere (NULL). */
+TCPX_API int tcpx_program_pins(void *o, const char *dir);
+/* Before the load: what the struct_ops map says is put into force by a link (since 6.4). */
+TCPX_API int tcpx_ops_linked(void *o, const char *map);
+/* After it: puts it into force, or makes it ready for a link where there is to be one. It stays when
+ * the object is closed: tcpx_map_delete() takes back what no link holds.
+ */
+TCPX_API int tcpx_ops_set(void *o, const char *map);
+/* How far it has come, of a struct_ops map by its fd: enum bpf_struct_ops_state. */
+TCPX_API int tcpx_ops_state(int fd);
+/* A map that holds a text, and nothing that could change it. */
+TCPX_API int tcpx_text_new(const char *name, const void *text, size_t n);
+
 /* --- extensions that tcpx does not ship (link.c) ------------------------------------ */
 /* Links objects to ours, each in a slot, in memory alone. An object that may not be linked is
  * -EINVAL, and tcpx_linker_why() says why, as one line. What stands in .rodata of ours comes first
@@ -99,6 +116,7 @@ TCPX_API void tcpx_linker_close(void *linker);			/* NULL is fine */
 /* --- programs, links, maps and pins by fd (bpfsys.c) ------------------------------- */
 TCPX_API int tcpx_prog_info(int fd, struct tcpx_prog_info *out);
 TCPX_API int tcpx_prog_open(unsigned int id);
+TCPX_API int tcpx_map_open(unsigned int id);
 TCPX_API int tcpx_map_info(int fd, struct tcpx_map_info *out);
 TCPX_API int tcpx_link_create(int prog_fd, int cgroup_fd, int attach_type);
 TCPX_API int tcpx_link_update(int link_fd, int prog_fd);

@@ -8,13 +8,9 @@
 
 #include "bridge.h"
 #include "kernel-btf.h"
+#include "object.h"
 
 #define RODATA ".rodata"
-
-struct object {
-	struct bpf_object *bpf;
-	int btf_fd; /* until it is loaded, the part of the kernel's BTF for it; -1: all */
-};
 
 int tcpx_abi(void)
 {

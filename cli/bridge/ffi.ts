@@ -22,6 +22,12 @@ export const symbols = {
   tcpx_object_map_fd: { args: [u64, ptr], returns: i32 },
   tcpx_object_prog_fd: { args: [u64, ptr], returns: i32 },
   tcpx_object_close: { args: [u64], returns: none },
+  tcpx_program_check: { args: [ptr, u64, ptr, i32], returns: i32 }, // bytes, size_t, char *why, int cap
+  tcpx_program_pins: { args: [u64, ptr], returns: i32 }, // void *o, const char *dir
+  tcpx_ops_linked: { args: [u64, ptr], returns: i32 }, // void *o, const char *map
+  tcpx_ops_set: { args: [u64, ptr], returns: i32 }, // void *o, const char *map
+  tcpx_ops_state: { args: [i32], returns: i32 }, // int fd
+  tcpx_text_new: { args: [ptr, ptr, u64], returns: i32 }, // const char *name, bytes, size_t
   tcpx_linker_new: { args: [ptr, u64, ptr], returns: i32 }, // bytes, size_t, void **out
   tcpx_linker_add: { args: [u64, ptr, u64, u32, ptr, ptr, ptr], returns: i32 }, // void *linker, bytes, size_t, unsigned slot, const char *name, const char *hooks, u32 *has
   tcpx_linker_link: { args: [u64, ptr, u64], returns: i32 }, // void *linker, void *out, size_t cap
@@ -29,6 +35,7 @@ export const symbols = {
   tcpx_linker_close: { args: [u64], returns: none },
   tcpx_prog_info: { args: [i32, ptr], returns: i32 }, // struct tcpx_prog_info *
   tcpx_prog_open: { args: [u32], returns: i32 },
+  tcpx_map_open: { args: [u32], returns: i32 },
   tcpx_map_info: { args: [i32, ptr], returns: i32 }, // struct tcpx_map_info *
   tcpx_link_create: { args: [i32, i32, i32], returns: i32 }, // prog, cgroup, attach type
   tcpx_link_update: { args: [i32, i32], returns: i32 }, // link, prog

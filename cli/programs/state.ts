@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+// Programs of others that are loaded, as the kernel has them.
+
+import { join } from "node:path";
+import { type Bridge, isErrno, unwrap } from "../bridge/bridge.ts";
+import { Fd, linkInfo, mapId, openPin, progInfo } from "../bridge/maps.ts";
+import { placeOf } from "../loader/cgroup-place.ts";
+import { topDir } from "../loader/pins.ts";
+import { findBpffs, requireOwn } from "../system/host.ts";
+import { readOrEmpty } from "../system/viewpoint.ts";
+import { type About, readAbout } from "./about.ts";
+import type { ProgramKind } from "./object.ts";
+import { aboutPath, homeOf, places, type Where } from "./place.ts";
+
+/** enum bpf_struct_ops_state: registered without a link. */
+const IN_USE = 1;
+
+export interface LoadedProgram {
+  name: string;
+  kind: ProgramKind;
+  where: Where;
+  /** Its directory in bpffs. */
+  home: string;
+  /** Path of its cgroup; undefined: a congestion control, or the cgroup is gone or cannot be seen from here. */
+  cgroup: string | undefined;
+  /** The kernel has no such cgroup any more. */
+  isGone: boolean;
+  /** False: somebody has detached it, or a command was killed before it was attached. */
+  isInForce: boolean;
+  /** 0: without a link. */
+  linkId: number;
+  /** Of the program, or of a congestion control's map: of the generation in force. */
+  id: number;
+  /** Undefined: its pins were removed by hand. */
+  about: About | undefined;
+}
+
+type Held = Pick<LoadedProgram, "isInForce" | "linkId" | "id">;
+const NOTHING: Held = { isInForce: false, linkId: 0, id: 0 };
+
+function heldBy(lib: Bridge, home: string, where: Where): Held {
+  try {
+    using link = openPin(lib, join(home, "link"));
+    if (link) {
+      const { linkId, progId, cgroupId } = linkInfo(lib, link.fd);
+      return { linkId, id: progId, isInForce: where === undefined ? progId !== 0 : cgroupId !== 0n };
+    }
+    using map = where === undefined ? openPin(lib, join(home, "ops")) : undefined;
+    if (map) return { linkId: 0, id: mapId(lib, map.fd), isInForce: lib.tcpx_ops_state(map.fd) === IN_USE };
+  } catch (error) {
+    if (isErrno(error, "EPERM", "EACCES")) throw error; // else: no link, but something else of that name
+  }
+  return NOTHING;
+}
+
+function stateOf(lib: Bridge, bpffs: string, { where, name }: { where: Where; name: string }): LoadedProgram {
+  const home = homeOf(bpffs, where, name);
+  const held = heldBy(lib, home, where);
+  const place = where === undefined ? {} : placeOf(lib, where);
+  return {
+    ...{ name, where, home, ...held },
+    kind: where === undefined ? "congestion" : "sock_ops",
+    cgroup: place === "gone" ? undefined : place.name,
+    isGone: place === "gone",
+    about: readAbout(lib, aboutPath(home, held.id)),
+  };
+}
+
+const order = ({ where, cgroup, name }: LoadedProgram) =>
+  `${where === undefined ? 0 : 1}\0${cgroup ?? "~"}\0${where ?? ""}\0${name}`;
+
+/** Congestion controls first, then by cgroup. */
+export function readPrograms(lib: Bridge, bpffs = findBpffs(lib)): LoadedProgram[] {
+  if (bpffs === undefined) return [];
+  requireOwn(topDir(bpffs));
+  const found = places(bpffs).map((place) => stateOf(lib, bpffs, place));
+  return found.sort((a, b) => (order(a) < order(b) ? -1 : 1));
+}
+
+/** What a program has done; null: the kernel does not count. */
+export interface Runs {
+  name: string;
+  id: number;
+  runs: number | null;
+  runNs: number | null;
+}
+
+/** Only while kernel.bpf_stats_enabled is on, which is the administrator's to say: counting costs every program. */
+export const countsRuns = (): boolean => readOrEmpty("/proc/sys/kernel/bpf_stats_enabled").trim() === "1";
+
+export function runsOf(lib: Bridge, { about }: LoadedProgram): Runs[] {
+  const counted = countsRuns();
+  return (about?.programs ?? []).map(({ name, id }) => {
+    try {
+      using program = new Fd(lib, unwrap("open program", lib.tcpx_prog_open(id)));
+      const { runs, runNs } = progInfo(lib, program.fd);
+      const isKnown = counted || runs > 0n;
+      return { name, id, runs: isKnown ? Number(runs) : null, runNs: isKnown ? Number(runNs) : null };
+    } catch {
+      return { name, id, runs: null, runNs: null }; // it has gone meanwhile
+    }
+  });
+}
