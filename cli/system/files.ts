@@ -115,14 +115,14 @@ function withFile(path: string, flags: number, mode: number, action: (fd: number
 }
 
 /**
- * Puts `text` where the path says, in place of the file or symbolic link that is there. Once it returns it
+ * Puts text or bytes where the path says, in place of the file or symbolic link that is there. Once it returns it
  * is on the disk. When it throws there is the old one or the new one, and nothing beside it.
  * @throws what the system call that failed has said
  */
-export function replaceFile(path: string, text: string, mode: number): void {
+export function replaceFile(path: string, text: string | Uint8Array, mode: number): void {
   sweepDrafts(path);
   const draft = draftOf(path);
-  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_RDONLY, O_DIRECTORY } = constants;
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   try {
     withFile(draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode, (fd) => {
       fchmodSync(fd, mode);
@@ -134,9 +134,21 @@ export function replaceFile(path: string, text: string, mode: number): void {
     or(() => unlinkSync(draft), undefined);
     throw error;
   }
+  syncDirectory(dirname(path));
+}
+
+/** What was put there or removed is so after a crash of the machine, too. */
+function syncDirectory(path: string): void {
   try {
-    withFile(dirname(path), O_RDONLY | O_DIRECTORY, 0, sync);
+    withFile(path, constants.O_RDONLY | constants.O_DIRECTORY, 0, sync);
   } catch (error) {
     if (codeOf(error) !== "EACCES") throw error; // a directory that may be written to, and not read
   }
+}
+
+/** Removes a file, once and for all; that it is not there is no error. */
+export function removeFile(path: string): void {
+  rmSync(path, { force: true });
+  sweepDrafts(path);
+  syncDirectory(dirname(path));
 }
