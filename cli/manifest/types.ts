@@ -31,7 +31,7 @@ export interface ValueSpec {
   type: ValueType;
   /** For the help. */
   text: string;
-  /** integer: behind the number, in the plural ("segments"). duration: "ms" or "us". */
+  /** integer: behind the number, in the plural ("segments"). duration: "ms" or "us", and always there. */
   unit?: string;
   /** In the word's own unit. */
   least: number;
@@ -44,6 +44,9 @@ export interface ValueSpec {
   /** What the word has where the flag is left out. Without one the flag is required. */
   fallback?: number;
 }
+
+/** A word of 32 bits. */
+export const WORD_MOST = 0xffff_ffff;
 
 /** [verbs.set] or [verbs.accept]. */
 export interface VerbSpec {
