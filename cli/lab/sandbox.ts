@@ -12,7 +12,7 @@ import { cgroupRoot, findCgroupRoot } from "../system/host.ts";
 
 /** Inode of our pid namespace: a pid of another one tells nothing about who is alive. */
 const PID_NS = statSync("/proc/self/ns/pid").ino;
-const NAMES = new RegExp(`^tcpx-(?:demo|doctor)-${PID_NS}-(\\d+)`);
+const NAMES = new RegExp(`^tcpx-(?:demo|doctor|ext)-${PID_NS}-(\\d+)`);
 const RUN_NETNS = "/run/netns";
 
 /** Runs `ip`; throws with its own words. */
@@ -110,7 +110,11 @@ export class Sandbox implements AsyncDisposable {
   }
 }
 
-async function removeOne(name: string): Promise<void> {
+/** What hosts of their own are called, which `ext test` makes. */
+export const privateName = (): string => `tcpx-ext-${PID_NS}-${process.pid}`;
+
+/** Cgroups and namespaces of this name. */
+export async function removeOne(name: string): Promise<void> {
   const root = findCgroupRoot();
   if (root !== undefined) await removeCgroup(join(root, name));
   const namespaces = existsSync(RUN_NETNS) ? readdirSync(RUN_NETNS) : [];

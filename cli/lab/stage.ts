@@ -9,13 +9,16 @@ import type { Place, Sandbox } from "./sandbox.ts";
 /** For a child to say that it is ready, or for a packet to be seen. */
 export const READY_MS = 5000;
 
+/** Where the processes of a place are. */
+export type Places = Pick<Sandbox, "netns" | "cgroup">;
+
 /** Processes at the places of a sandbox; they end with it. */
-export class Stage implements AsyncDisposable {
+export class Stage<S extends Places = Sandbox> implements AsyncDisposable {
   private readonly children: Child[] = [];
 
   constructor(
     readonly lib: Bridge,
-    readonly sandbox: Sandbox,
+    readonly sandbox: S,
     readonly signal: AbortSignal,
   ) {
     // a dead child ends every wait for it, and the next step sees why

@@ -77,6 +77,12 @@ export class Io {
     });
   }
 
+  /** Lines of another program, on stderr as it has said them. */
+  quote(lines: readonly string[]): void {
+    for (const line of lines)
+      void stderr.write(painted(`${shortened(visible(line.replaceAll("\t", "    ")), LONGEST)}\n`));
+  }
+
   /** A result for people; silent with --quiet and --json. */
   print(text: string): void {
     if (!this.flags.json && !this.flags.quiet && text !== "") this.page(text);

@@ -2,6 +2,7 @@
 // TCP options out of an Ethernet frame, for people to look at.
 
 export interface TcpFrame {
+  family: "v4" | "v6";
   sourcePort: number;
   destinationPort: number;
   isSyn: boolean;
@@ -22,21 +23,29 @@ export function splitOptions(bytes: Uint8Array): Uint8Array[] {
   return options;
 }
 
-/** An IPv4 TCP segment in an Ethernet frame; undefined for anything else. */
+/** Where TCP begins in a packet; undefined: somewhere else, or there is none. */
+function tcpAt(ip: Uint8Array): number | undefined {
+  const version = ip[0]! >> 4;
+  if (version === 6) return ip[6] === 6 ? 40 : undefined; // behind extension headers nobody looks
+  const length = (ip[0]! & 15) * 4;
+  return version === 4 && length >= 20 && ip[9] === 6 ? length : undefined;
+}
+
+/** A TCP segment in an Ethernet frame; undefined for anything else. */
 export function parseFrame(frame: Uint8Array): TcpFrame | undefined {
   const ip = frame.subarray(14);
+  const at = ip.length < 20 ? undefined : tcpAt(ip);
+  if (at === undefined || ip.length < at + 20) return undefined;
   const view = new DataView(ip.buffer, ip.byteOffset, ip.length);
-  const headerLength = (ip[0]! & 15) * 4;
-  if (headerLength < 20 || ip.length < headerLength + 20 || ip[0]! >> 4 !== 4 || ip[9] !== 6)
-    return undefined;
-  const end = headerLength + (ip[headerLength + 12]! >> 4) * 4;
-  const flags = ip[headerLength + 13]!;
+  const end = at + (ip[at + 12]! >> 4) * 4;
+  const flags = ip[at + 13]!;
   return {
-    sourcePort: view.getUint16(headerLength),
-    destinationPort: view.getUint16(headerLength + 2),
+    family: ip[0]! >> 4 === 6 ? "v6" : "v4",
+    sourcePort: view.getUint16(at),
+    destinationPort: view.getUint16(at + 2),
     isSyn: (flags & 2) !== 0,
     isAck: (flags & 16) !== 0,
-    options: splitOptions(ip.subarray(headerLength + 20, end)),
+    options: splitOptions(ip.subarray(at + 20, end)),
   };
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* The types that linux/bpf.h and the helpers need, for the target "bpf": the kernel's own file comes with files of
- * the machine's architecture. */
+/* The types that linux/bpf.h and the helpers need, for the target "bpf": the kernel's own file
+ * comes with files of the machine's architecture. */
 #ifndef _LINUX_TYPES_H
 #define _LINUX_TYPES_H
 
