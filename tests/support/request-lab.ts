@@ -7,10 +7,12 @@ import {
   type Connection,
   congestionOf,
   connectPeers,
+  type Lab,
   type Packet,
   splitOptions,
 } from "./lab.ts";
 import type { ConnectOptions } from "./peer.ts";
+import type { PrivateHost } from "./private-host.ts";
 import { requirement } from "./requires.ts";
 import { windowOf } from "./tcp-info.ts";
 import type { TcpxResult } from "./tcpx.ts";
@@ -23,12 +25,24 @@ export const BBR = 2;
 export const REFUSED = 0xffff;
 export const DEFAULT = { cc: "reno", cwnd: 10 };
 
-const option = (exid: string) => (value: number) => `fe067c${exid}${value.toString(16).padStart(4, "0")}`;
+const option = (exid: string) => (value: number) => `fe06${exid}${value.toString(16).padStart(4, "0")}`;
 
-export const ccAsk = option("c0");
-export const ccAnswer = option("c1");
-export const iwAsk = option("10");
-export const iwAnswer = option("11");
+export const ccAsk = option("7cc0");
+export const ccAnswer = option("7cc1");
+export const iwAsk = option("7c10");
+export const iwAnswer = option("7c11");
+
+/** The extension that asks for a window: the built-in one, and the package of tests/support/packages/ that does the same. */
+export interface WindowExtension {
+  name: string;
+  ask(segments: number): string;
+  answer(segments: number): string;
+}
+
+export const WINDOWS: readonly WindowExtension[] = [
+  { name: "iw", ask: iwAsk, answer: iwAnswer },
+  { name: "first-window", ask: option("7d10"), answer: option("7d11") },
+];
 
 /** What usual() makes of a connection: on the SYN, on the SYN-ACK, and what is in force. */
 export const ASKS = `${ccAsk(CUBIC)},${iwAsk(40)}`;
@@ -65,10 +79,16 @@ export class RequestLab implements AsyncDisposable {
   private readonly used = new Set<string>();
   private wirePort = 9000;
 
-  private constructor(readonly u: UtoLab) {}
+  private constructor(
+    readonly u: UtoLab,
+    private readonly tcpx: typeof tcpxOk,
+  ) {}
 
-  static async create(): Promise<RequestLab> {
-    const r = new RequestLab(await UtoLab.create());
+  /** @param host where its commands are given; the machine when left out */
+  static async create(host?: (lab: Lab) => Promise<PrivateHost>): Promise<RequestLab> {
+    const u = await UtoLab.create();
+    const own = await host?.(u.lab);
+    const r = new RequestLab(u, own ? (args, how) => own.ok(args, how) : tcpxOk);
     for (const side of [r.client, r.server]) {
       await r.lab.sysctl(side.netns, "net.ipv4.tcp_congestion_control", DEFAULT.cc);
     }
@@ -97,7 +117,7 @@ export class RequestLab implements AsyncDisposable {
     const cgroup = typeof where === "string" ? where : where.cgroup;
     const args = words.split(" ");
     this.used.add(`${args[0]} ${cgroup}`);
-    return await tcpxOk([...args, "--cgroup", cgroup, "--wait"], { json: true });
+    return await this.tcpx([...args, "--cgroup", cgroup, "--wait"], { json: true });
   }
 
   /** The client asks for cubic and a window; the server grants cubic and up to 32 segments. */
@@ -117,7 +137,7 @@ export class RequestLab implements AsyncDisposable {
   async clear(): Promise<void> {
     for (const entry of this.used) {
       const [extension = "", cgroup = ""] = entry.split(" ");
-      await tcpxOk([extension, "unset", "--all", "--cgroup", cgroup, "--wait"]);
+      await this.tcpx([extension, "unset", "--all", "--cgroup", cgroup, "--wait"]);
       this.used.delete(entry);
     }
   }
@@ -141,7 +161,8 @@ export class RequestLab implements AsyncDisposable {
 
   /** What `tcpx status` has counted in a scope; a helper call that the kernel refused fails the test. */
   async counters(where: Side | string, extension: string): Promise<Record<string, number>> {
-    const scope = await scopeOf(typeof where === "string" ? where : where.cgroup);
+    const cgroup = typeof where === "string" ? where : where.cgroup;
+    const scope = await scopeOf(cgroup, this.tcpx);
     if (scope?.last_error) throw new Error(`error in the BPF program: ${JSON.stringify(scope.last_error)}`);
     return scope.counters[extension];
   }

@@ -36,8 +36,8 @@ export async function tcpxOk(args: readonly string[], options: TcpxOptions = {})
 
 /** What `tcpx status` says about one cgroup; undefined when there is nothing. */
 // biome-ignore lint/suspicious/noExplicitAny: a document of the program under test
-export async function scopeOf(cgroup: string): Promise<any> {
-  return (await tcpxOk(["status", "--cgroup", cgroup], { json: true })).json.scopes[0];
+export async function scopeOf(cgroup: string, command = tcpxOk): Promise<any> {
+  return (await command(["status", "--cgroup", cgroup], { json: true })).json.scopes[0];
 }
 
 /** The User Timeout Option of a packet in hex, "" without; two of them are separated by a comma. */
