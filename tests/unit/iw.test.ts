@@ -1,13 +1,24 @@
 // SPDX-License-Identifier: MIT
-// `tcpx iw`: from arguments to rules, and from rules to text.
+// `tcpx iw`: from arguments to rules, and from rules to text; and the same by the manifest of a package, as far as a
+// manifest can say it: notices about this host's settings are TypeScript, and a number has the name of its flag in JSON.
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import fc from "fast-check";
 import { checkArguments } from "../../cli/base/args.ts";
 import { iw } from "../../cli/extensions/iw.ts";
+import { FIRST_SLOT } from "../../cli/extensions/slots.ts";
+import { extensionFrom } from "../../cli/manifest/extension.ts";
+import { readManifest } from "../../cli/manifest/read.ts";
 
-const set = (args: Record<string, unknown>) => iw.verbs.set!.draft(args);
-const accept = (args: Record<string, unknown>) => iw.verbs.accept!.draft(args);
+const MANIFEST = join(import.meta.dir, "../support/packages/first-window/extension.toml");
+const firstWindow = extensionFrom(readManifest(readFileSync(MANIFEST, "utf8"), MANIFEST), FIRST_SLOT);
+
+/** The built-in one, and the one that is a package. */
+const WINDOWS = [
+  { extension: iw, noun: "a number of segments", hasNotices: true, most: "max_segments", ask: "fe067c10" },
+  { extension: firstWindow, noun: "a whole number", hasNotices: false, most: "max", ask: "fe067d10" },
+];
 
 const refused = (details: object) => expect.objectContaining({ name: "TcpxError", code: 2, ...details });
 const EXEMPT = { none: true, force: false, value: [0, 0] };
@@ -40,40 +51,9 @@ const idle = (n: number) =>
       ]
     : [];
 
-describe("iw set", () => {
-  test("1 to 1024 segments, asked for or our own", () => {
-    fc.assert(
-      fc.property(segments, (n) => {
-        const plain = { none: false, force: false, value: [n, 0] as const };
-        expect(set({ segments: String(n) }).drafts).toEqual([{ kind: "ask", ...plain }]);
-        expect(set({ segments: String(n), local: true })).toEqual({
-          drafts: [{ kind: "local", ...plain }],
-          notices: idle(n),
-        });
-      }),
-    );
-  });
-
-  test("none exempts one kind", () => {
-    expect(set({ segments: "none" })).toEqual({ drafts: [{ kind: "ask", ...EXEMPT } as never], notices: [] });
-    expect(set({ segments: "none", local: true })).toEqual({
-      drafts: [{ kind: "local", ...EXEMPT } as never],
-      notices: [],
-    });
-  });
-
-  test.each([...WRONG, "None", "none,5"])("%j is refused", (text) => {
-    const error = refused({
-      message: `SEGMENTS '${text}' is not a number of segments`,
-      value: text,
-      hint: "accepted is 1 to 1024, or none",
-    });
-    expect(() => set({ segments: text })).toThrow(error);
-    expect(() => set({ segments: text, local: true })).toThrow(error);
-  });
-});
-
-describe("our own receive window", () => {
+describe("our own receive window, of iw", () => {
+  const set = (args: Record<string, unknown>) => iw.verbs.set!.draft(args);
+  const accept = (args: Record<string, unknown>) => iw.verbs.accept!.draft(args);
   const TCP_RMEM = "/proc/sys/net/ipv4/tcp_rmem";
   const bytes = Number(readFileSync(TCP_RMEM, "utf8").split(/\s+/)[1]);
   /** Half of the buffer is for overhead; whole segments of Ethernet. */
@@ -103,112 +83,164 @@ describe("our own receive window", () => {
   });
 });
 
-describe("iw accept", () => {
-  test("--max, 1 to 1024", () => {
-    fc.assert(
-      fc.property(segments, (n) => {
-        expect(accept({ max: String(n) })).toEqual({
-          drafts: [{ kind: "accept", none: false, force: false, value: [n, 0] }],
-          notices: idle(n),
-        });
-      }),
-    );
-  });
+describe.each(WINDOWS)("$extension.name", ({ extension, noun, hasNotices, most, ask }) => {
+  const set = (args: Record<string, unknown>) => extension.verbs.set!.draft(args);
+  const accept = (args: Record<string, unknown>) => extension.verbs.accept!.draft(args);
+  const noticesOf = (n: number) => (hasNotices ? idle(n) : []);
+  /** A manifest's values have a word each. */
+  const limit = (n: number) => (extension === iw ? ([n, 0] as const) : ([0, n] as const));
+  const wrong = (what: string, text: string) =>
+    hasNotices
+      ? `${what} '${text}' is not ${noun}`
+      : expect.stringMatching(
+          new RegExp(`^${what} '${RegExp.escape(text)}' is (?:not ${noun}|out of range)$`),
+        );
 
-  test("there is no default: a limit is the administrator's decision", () => {
-    expect(() => accept({})).toThrow(
-      refused({ message: "--max is missing", value: undefined, hint: "accepted is 1 to 1024" }),
-    );
-  });
-
-  test.each([...WRONG, "none"])("--max %j is refused", (max) => {
-    expect(() => accept({ max })).toThrow(
-      refused({
-        message: `--max '${max}' is not a number of segments`,
-        value: max,
-        hint: "accepted is 1 to 1024",
-      }),
-    );
-  });
-
-  test("none", () => {
-    expect(accept({ value: "none" })).toEqual({
-      drafts: [{ kind: "accept", ...EXEMPT } as never],
-      notices: [],
-    });
-    expect(() => accept({ value: "none", max: "5" })).toThrow(
-      refused({ message: "'none' takes no --max", value: "none", hint: "leave it out" }),
-    );
-  });
-
-  test.each([[{ value: "40" }], [{ value: "40", max: "50" }], [{ value: "" }], [{ value: "None" }]])(
-    "%j: a number that is not behind the flag is told how",
-    (args) => {
-      expect(() => accept(args)).toThrow(
-        refused({
-          message: `stray argument '${args.value}'`,
-          value: args.value,
-          hint: "accepted is 'none', or --max SEGMENTS",
+  describe("set", () => {
+    test("1 to 1024 segments, asked for or our own", () => {
+      fc.assert(
+        fc.property(segments, (n) => {
+          const plain = { none: false, force: false, value: [n, 0] as const };
+          expect(set({ segments: String(n) }).drafts).toEqual([{ kind: "ask", ...plain }]);
+          expect(set({ segments: String(n), local: true })).toEqual({
+            drafts: [{ kind: "local", ...plain }],
+            notices: noticesOf(n),
+          });
         }),
       );
-    },
-  );
-});
-
-describe("a rule in words", () => {
-  const rule = { none: false, force: false } as const;
-
-  test("for people", () => {
-    expect(iw.describe({ kind: "ask", ...rule, value: [40, 0] })).toBe("40 segments");
-    expect(iw.describe({ kind: "local", ...rule, value: [20, 0] })).toBe("20 segments");
-    expect(iw.describe({ kind: "accept", ...rule, value: [32, 0] })).toBe("<= 32 segments");
-    for (const kind of ["ask", "local", "accept"] as const) {
-      expect(iw.describe({ kind, none: true, force: false, value: [0, 0] })).toBe("none");
-    }
-  });
-
-  test("for scripts: integers, and the option's bytes where there is one", () => {
-    expect(iw.json({ kind: "ask", ...rule, value: [40, 0] })).toEqual({
-      segments: 40,
-      option: "fe067c100028",
     });
-    expect(iw.json({ kind: "ask", ...rule, value: [1024, 0] })).toMatchObject({ option: "fe067c100400" });
-    expect(iw.json({ kind: "local", ...rule, value: [20, 0] })).toEqual({ segments: 20 });
-    expect(iw.json({ kind: "accept", ...rule, value: [32, 0] })).toEqual({ max_segments: 32 });
-    for (const kind of ["ask", "local", "accept"] as const) {
-      expect(iw.json({ kind, none: true, force: false, value: [0, 0] })).toEqual({});
-    }
+
+    test("none exempts one kind", () => {
+      expect(set({ segments: "none" })).toEqual({
+        drafts: [{ kind: "ask", ...EXEMPT } as never],
+        notices: [],
+      });
+      expect(set({ segments: "none", local: true })).toEqual({
+        drafts: [{ kind: "local", ...EXEMPT } as never],
+        notices: [],
+      });
+    });
+
+    test.each([...WRONG, "None", "none,5"])("%j is refused", (text) => {
+      const error = refused({
+        message: wrong("SEGMENTS", text),
+        value: text,
+        hint: "accepted is 1 to 1024, or none",
+      });
+      expect(() => set({ segments: text })).toThrow(error);
+      expect(() => set({ segments: text, local: true })).toThrow(error);
+    });
   });
-});
 
-describe("on the command line", () => {
-  const check = (verb: string, ...words: string[]) =>
-    checkArguments(words, iw.verbs[verb]!.args, `tcpx iw ${verb}`);
+  describe("accept", () => {
+    test("--max, 1 to 1024", () => {
+      fc.assert(
+        fc.property(segments, (n) => {
+          expect(accept({ max: String(n) })).toEqual({
+            drafts: [{ kind: "accept", none: false, force: false, value: limit(n) }],
+            notices: noticesOf(n),
+          });
+        }),
+      );
+    });
 
-  test("each verb has its own flags, and nothing is there to be forced", () => {
-    expect(check("set", "40", "--local")).toEqual(["--local", "--", "40"]);
-    expect(check("accept", "--max", "40")).toEqual(["--max=40", "--"]);
-    expect(check("accept", "none")).toEqual(["--", "none"]);
-    for (const verb of ["set", "accept"]) {
-      expect(() => check(verb, "none", "--force")).toThrow(refused({ message: "unknown flag '--force'" }));
-    }
-    expect(() => check("set", "40", "--max", "40")).toThrow(refused({ message: "unknown flag '--max'" }));
-  });
+    test("there is no default: a limit is the administrator's decision", () => {
+      expect(() => accept({})).toThrow(
+        refused({ message: "--max is missing", value: undefined, hint: "accepted is 1 to 1024" }),
+      );
+    });
 
-  test("what is missing is named", () => {
-    expect(() => check("set")).toThrow(refused({ message: "SEGMENTS is missing" }));
-    expect(() => check("accept", "--max")).toThrow(refused({ message: "--max needs a value" }));
-    expect(() => check("accept", "--max", "1", "--max", "2")).toThrow(
-      refused({ message: "--max is given twice", hint: "give it once" }),
+    test.each([...WRONG, "none"])("--max %j is refused", (max) => {
+      expect(() => accept({ max })).toThrow(
+        refused({
+          message: wrong("--max", max),
+          value: max,
+          hint: "accepted is 1 to 1024",
+        }),
+      );
+    });
+
+    test("none", () => {
+      expect(accept({ value: "none" })).toEqual({
+        drafts: [{ kind: "accept", ...EXEMPT } as never],
+        notices: [],
+      });
+      expect(() => accept({ value: "none", max: "5" })).toThrow(
+        refused({ message: "'none' takes no --max", value: "none", hint: "leave it out" }),
+      );
+    });
+
+    test.each([[{ value: "40" }], [{ value: "40", max: "50" }], [{ value: "" }], [{ value: "None" }]])(
+      "%j: a number that is not behind the flag is told how",
+      (args) => {
+        expect(() => accept(args)).toThrow(
+          refused({
+            message: `stray argument '${args.value}'`,
+            value: args.value,
+            hint: "accepted is 'none', or --max SEGMENTS",
+          }),
+        );
+      },
     );
   });
 
-  test("a negative number is judged as one", () => {
-    expect(check("set", "-5")).toEqual(["--", "-5"]);
-    expect(check("accept", "--max", "-5")).toEqual(["--max=-5", "--"]);
+  describe("a rule in words", () => {
+    const rule = { none: false, force: false } as const;
+
+    test("for people", () => {
+      expect(extension.describe({ kind: "ask", ...rule, value: [40, 0] })).toBe("40 segments");
+      expect(extension.describe({ kind: "local", ...rule, value: [20, 0] })).toBe("20 segments");
+      expect(extension.describe({ kind: "accept", ...rule, value: limit(32) })).toBe("<= 32 segments");
+      for (const kind of ["ask", "local", "accept"] as const) {
+        expect(extension.describe({ kind, none: true, force: false, value: [0, 0] })).toBe("none");
+      }
+    });
+
+    test("for scripts: integers, and the option's bytes where there is one", () => {
+      expect(extension.json({ kind: "ask", ...rule, value: [40, 0] })).toEqual({
+        segments: 40,
+        option: `${ask}0028`,
+      });
+      expect(extension.json({ kind: "ask", ...rule, value: [1024, 0] })).toMatchObject({
+        option: `${ask}0400`,
+      });
+      expect(extension.json({ kind: "local", ...rule, value: [20, 0] })).toEqual({ segments: 20 });
+      expect(extension.json({ kind: "accept", ...rule, value: limit(32) })).toEqual({ [most]: 32 });
+      for (const kind of ["ask", "local", "accept"] as const) {
+        expect(extension.json({ kind, none: true, force: false, value: [0, 0] })).toEqual({});
+      }
+    });
   });
 
-  test("requests are about connections that we open, grants about those that we accept", () => {
-    expect(iw.directions).toEqual({ ask: "to", accept: "from" });
+  describe("on the command line", () => {
+    const check = (verb: string, ...words: string[]) =>
+      checkArguments(words, extension.verbs[verb]!.args, `tcpx ${extension.name} ${verb}`);
+
+    test("each verb has its own flags, and nothing is there to be forced", () => {
+      expect(check("set", "40", "--local")).toEqual(["--local", "--", "40"]);
+      expect(check("accept", "--max", "40")).toEqual(["--max=40", "--"]);
+      expect(check("accept", "none")).toEqual(["--", "none"]);
+      for (const verb of ["set", "accept"]) {
+        expect(() => check(verb, "none", "--force")).toThrow(refused({ message: "unknown flag '--force'" }));
+      }
+      expect(() => check("set", "40", "--max", "40")).toThrow(refused({ message: "unknown flag '--max'" }));
+    });
+
+    test("what is missing is named", () => {
+      expect(() => check("set")).toThrow(refused({ message: "SEGMENTS is missing" }));
+      expect(() => check("accept", "--max")).toThrow(refused({ message: "--max needs a value" }));
+      expect(() => check("accept", "--max", "1", "--max", "2")).toThrow(
+        refused({ message: "--max is given twice", hint: "give it once" }),
+      );
+    });
+
+    test("a negative number is judged as one", () => {
+      expect(check("set", "-5")).toEqual(["--", "-5"]);
+      expect(check("accept", "--max", "-5")).toEqual(["--max=-5", "--"]);
+    });
+
+    test("requests are about connections that we open, grants about those that we accept", () => {
+      expect(extension.directions).toEqual({ ask: "to", accept: "from" });
+    });
   });
 });
