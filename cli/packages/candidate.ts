@@ -3,11 +3,11 @@
 // The order is that of trust: what is not known to be from somebody is looked at as little as possible.
 
 import { Exit, TcpxError, usageError } from "../base/errors.ts";
-import { type ElfObject, ObjectError, readElf } from "../objects/elf.ts";
 import { readManifest } from "../manifest/read.ts";
 import { API, type Manifest } from "../manifest/types.ts";
+import { type ElfObject, ObjectError, readElf } from "../objects/elf.ts";
 import { guarded } from "./guard.ts";
-import { hostKeys, type Key, KEYS, signerOf } from "./minisign.ts";
+import { hostKeys, KEYS, type Key, signerOf } from "./minisign.ts";
 import { type Package, unpackExtension } from "./package.ts";
 
 export interface Signed {
@@ -93,7 +93,11 @@ export function checkObject(where: string, { name, object }: Pick<Package, "name
       other > API ? "a newer tcpx may have it" : "build it anew with `tcpx ext build`",
     );
   if (apis.length === 0)
-    throw usageError(`${where}: ${name}.bpf.o has no hook of tcpx_ext.h`, where, "for a whole program: tcpx ext load");
+    throw usageError(
+      `${where}: ${name}.bpf.o has no hook of tcpx_ext.h`,
+      where,
+      "for a whole program: tcpx ext load",
+    );
   guarded(`${where}: ${name}.bpf.o`, object, "extension");
 }
 
@@ -109,7 +113,10 @@ export async function examine(bytes: Uint8Array, where: string, wish: Wish = {})
   const by = await signed(where, unpacked, wish);
   const manifest = readManifest(unpacked.manifestText, `${where}: extension.toml`);
   if (manifest.name !== unpacked.name)
-    throw usageError(`${where}: ${unpacked.name}.bpf.o is not called ${manifest.name}, as its manifest is`, where);
+    throw usageError(
+      `${where}: ${unpacked.name}.bpf.o is not called ${manifest.name}, as its manifest is`,
+      where,
+    );
   checkObject(where, unpacked);
   return { where, bytes, sha256: sum, package: unpacked, manifest, ...by };
 }

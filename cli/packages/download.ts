@@ -16,7 +16,11 @@ function checked(text: string, plain: boolean): URL {
   const url = URL.parse(text);
   if (!url) throw usageError(`${text} is no URL`, text, "accepted is https://HOST/PATH");
   if (url.username !== "" || url.password !== "")
-    throw usageError("a password in a URL is seen by everybody who lists processes", url.origin, "leave it out");
+    throw usageError(
+      "a password in a URL is seen by everybody who lists processes",
+      url.origin,
+      "leave it out",
+    );
   if (url.protocol === "https:" || (url.protocol === "http:" && plain)) return url;
   const hint = url.protocol === "http:" ? "https://, or http:// with --sha256" : "https://";
   throw usageError(`${text} is not fetched`, text, `accepted is ${hint}`);
@@ -69,7 +73,7 @@ export async function download(text: string, plain: boolean, patienceMs = PATIEN
     const next = response.headers.get("location");
     if (response.status >= 300 && response.status < 400 && next !== null) {
       await response.body?.cancel();
-      url = checked(URL.parse(next, url)?.href ?? next, plain);
+      url = checked(URL.parse(next, url.href)?.href ?? next, plain);
       continue;
     }
     if (response.status === 200) return body(url, response);

@@ -33,7 +33,9 @@ export function storedAs(file: string): Stored | undefined {
 export function stored(): Stored[] {
   const info = lstatSync(EXTENSIONS, { throwIfNoEntry: false });
   const files = info?.isDirectory() ? readdirSync(EXTENSIONS) : [];
-  return files.flatMap((file) => storedAs(file) ?? []).sort((a, b) => a.id - b.id || (a.name < b.name ? -1 : 1));
+  return files
+    .flatMap((file) => storedAs(file) ?? [])
+    .sort((a, b) => a.id - b.id || (a.name < b.name ? -1 : 1));
 }
 
 function failed(path: string, what: string, error: unknown): TcpxError {

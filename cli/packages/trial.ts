@@ -2,7 +2,7 @@
 // A package on this kernel: linked to our program, and loaded with a rule of each of its kinds. Nothing is attached,
 // and nothing is pinned, so nothing is left.
 
-import { Exit, TcpxError } from "../base/errors.ts";
+import { TcpxError } from "../base/errors.ts";
 import { type Bridge, takenLog } from "../bridge/bridge.ts";
 import { linkObjects } from "../bridge/link.ts";
 import { addExtension } from "../extensions/index.ts";

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+// What this host has of extensions, each looked at as a whole: for those who add, list and remove them. What commands
+// begin with is installed.ts, which looks at less.
+
+import { TcpxError } from "../base/errors.ts";
+import type { ScopeHead, ScopeState } from "../loader/state.ts";
+import { readOwnedFile } from "../system/owned-file.ts";
+import { type Candidate, examine } from "./candidate.ts";
+import { IDS, type Stored, stored } from "./folder.ts";
+import { hostKeys, type Key } from "./minisign.ts";
+import { MOST } from "./package.ts";
+
+export interface Held extends Stored {
+  /** undefined: it is damaged. */
+  candidate?: Candidate;
+  /** Why it is not used. */
+  problem?: TcpxError;
+}
+
+/** Keys that are damaged are told where somebody needs them: here they are none. */
+function keysHere(): Key[] {
+  try {
+    return hostKeys();
+  } catch (error) {
+    if (error instanceof TcpxError) return [];
+    throw error;
+  }
+}
+
+async function look(at: Stored, keys: readonly Key[]): Promise<Held> {
+  try {
+    const candidate = await examine(readOwnedFile(at.path, MOST.all), at.path, { keys });
+    if (candidate.manifest.name === at.name) return { ...at, candidate };
+    throw new TcpxError(1, `${at.path} has the extension ${candidate.manifest.name}`, { value: at.path });
+  } catch (error) {
+    if (error instanceof TcpxError) return { ...at, problem: error };
+    throw error;
+  }
+}
+
+/** By their ids. */
+export async function heldHere(): Promise<Held[]> {
+  const keys = keysHere();
+  return Promise.all(stored().map((at) => look(at, keys)));
+}
+
+/** Bits of the extensions that programs in force know. */
+export const usedBy = (heads: readonly Pick<ScopeHead, "uses">[]): number =>
+  heads.reduce((bits, { uses }) => bits | uses, 0);
+
+/** Numbers of those whose rules are in force, or whose programs are, and which this host does not have. */
+export const unknownIds = (held: readonly Stored[], uses: number): number[] =>
+  IDS.filter((id) => (uses >>> id) & 1 && !held.some((one) => one.id === id));
+
+/** The lowest number that nobody has; undefined: there is none. */
+export const freeId = (held: readonly Stored[], uses: number): number | undefined =>
+  IDS.find((id) => !held.some((one) => one.id === id) && !((uses >>> id) & 1));
+
+/** Rules of an extension, over all scopes. */
+export const rulesOf = (states: readonly ScopeState[], name: string) =>
+  states.flatMap((state) => state.rules.filter(({ ext }) => ext === name));
