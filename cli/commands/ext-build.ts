@@ -3,8 +3,8 @@
 import { globalArgs, textArg } from "../base/args.ts";
 import { Exit } from "../base/errors.ts";
 import { buildAny } from "../sdk/build.ts";
-import { made, writeMade } from "../sdk/made.ts";
 import { clangArgs } from "../sdk/flags.ts";
+import { made, writeMade } from "../sdk/made.ts";
 import { leaf } from "./types.ts";
 
 export const extBuild = leaf({
@@ -30,7 +30,10 @@ export const extBuild = leaf({
     const said = (lines: readonly string[]) => io.quote(lines);
     const files = made(await buildAny(dir, { clang: textArg(args, "clang"), said }));
     writeMade(dir, files);
-    io.json({ folder: dir, files: files.map(({ name, bytes, sha256 }) => ({ name, bytes: bytes.length, sha256 })) });
+    io.json({
+      folder: dir,
+      files: files.map(({ name, bytes, sha256 }) => ({ name, bytes: bytes.length, sha256 })),
+    });
     for (const { name, bytes, sha256 } of files) io.print(`${name}  ${bytes.length} bytes  sha256 ${sha256}`);
     return Exit.DONE;
   },

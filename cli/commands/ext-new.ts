@@ -10,7 +10,8 @@ import { leaf } from "./types.ts";
 const isKind = (word: string): word is TemplateKind => (KINDS as readonly string[]).includes(word);
 
 export const extNew = leaf({
-  summary: "Begin an extension: a folder with a program, a manifest, a test and a README, which works as it is.",
+  summary:
+    "Begin an extension: a folder with a program, a manifest, a test and a README, which works as it is.",
   args: {
     name: { type: "positional", valueHint: "NAME", description: "Its name: small letters, digits, hyphens" },
     kind: {
@@ -36,8 +37,7 @@ export const extNew = leaf({
   ],
   async run(args, io) {
     const [name, kind] = [textArg(args, "name") ?? "", textArg(args, "kind") ?? "local"];
-    if (!isKind(kind))
-      throw usageError(`--kind ${kind} is none`, kind, `accepted are ${KINDS.join(", ")}`);
+    if (!isKind(kind)) throw usageError(`--kind ${kind} is none`, kind, `accepted are ${KINDS.join(", ")}`);
     requireName(name, kind);
     const files = filesOf(name, kind);
     await requireNew(name, files);

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT
 // `tcpx ext`: extensions that tcpx does not ship.
 
+import { extBuild } from "./ext-build.ts";
+import { extNew } from "./ext-new.ts";
 import type { Group } from "./types.ts";
 
 export const ext: Group = {
   kind: "group",
   summary: "TCP extensions of your own, and of others",
   examples: [],
-  commands: {},
+  commands: {
+    new: extNew,
+    build: extBuild,
+  },
 };

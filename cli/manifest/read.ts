@@ -21,15 +21,24 @@ import {
   unusedProblem,
 } from "./read-wire.ts";
 import { describeSlot } from "./slot.ts";
-import { API, MANIFEST_SCHEMA, type Manifest, type ValueSpec, type VerbSpec } from "./types.ts";
+import {
+  API,
+  MANIFEST_SCHEMA,
+  type Manifest,
+  type TestSpec,
+  type ValueSpec,
+  type VerbSpec,
+} from "./types.ts";
 
 const VALUES_MOST = 16;
 const BITS_16 = 0xffff;
 
 const KEYS = [
   ...["schema", "api", "name", "version", "summary", "title", "author", "license", "state-version"],
-  ...["directions", "option", "request", "values", "verbs"],
+  ...["directions", "option", "request", "values", "verbs", "test"],
 ];
+
+const TEST_KEYS = ["client", "server"];
 
 const NAME: TextRule = {
   most: 32,
@@ -45,6 +54,16 @@ const SUMMARY: TextRule = { most: 80 };
 const TITLE: TextRule = { most: 80 };
 const AUTHOR: TextRule = { most: 80 };
 const LICENSE: TextRule = { most: 64 };
+const COMMAND: TextRule = {
+  most: 200,
+  pattern: /^(?:set|accept)\b/,
+  accepted: 'a verb and its values, such as "set 40"',
+};
+
+function readTest(fields: Fields): TestSpec {
+  const [client, server] = [fields.maybeText("client", COMMAND), fields.maybeText("server", COMMAND)];
+  return { ...(client !== undefined && { client }), ...(server !== undefined && { server }) };
+}
 
 /** A version that has to be this one; undefined: it is. */
 function otherVersion(
@@ -122,6 +141,7 @@ class Reader {
     const isBroken = this.problems.any;
     const option = this.part(root, "option", OPTION_KEYS, (fields) => readOption(fields, values));
     const request = this.part(root, "request", REQUEST_KEYS, (fields) => readRequest(fields, values));
+    const test = this.part(root, "test", TEST_KEYS, readTest);
     const verbs = isBroken ? [] : this.verbs(root, values, speaks);
     const kinds = verbs.flatMap(({ kind, orLocal }): Kind[] => (orLocal ? [kind, "local"] : [kind]));
     const directions = this.try(() =>
@@ -145,6 +165,7 @@ class Reader {
       directions: directions ?? {},
       ...(option && { option }),
       ...(request && { request }),
+      ...(test && { test }),
     };
   }
 

@@ -81,6 +81,12 @@ export interface OptionSpec extends SlotOption {
   value?: string;
 }
 
+/** [test]: what `ext test` sets at its two ends, as it stands behind the extension's name. */
+export interface TestSpec {
+  client?: string;
+  server?: string;
+}
+
 export interface Manifest {
   schema: number;
   api: number;
@@ -98,4 +104,5 @@ export interface Manifest {
   directions: Readonly<Partial<Record<Kind, Exclude<Direction, "both">>>>;
   option?: OptionSpec;
   request?: RequestSpec;
+  test?: TestSpec;
 }

@@ -3,11 +3,12 @@
 // refused here. Nothing is written to the folder.
 
 import { Exit, TcpxError } from "../base/errors.ts";
-import { type Bridge, bridge } from "../bridge/bridge.ts";
-import { linkObjects } from "../bridge/link.ts";
-import { parseManifest } from "../manifest/parse.ts";
+import { bridge } from "../bridge/bridge.ts";
+import { readManifest } from "../manifest/read.ts";
 import type { Manifest } from "../manifest/types.ts";
-import { CompileError, type Compiled, compile, findClang } from "./clang.ts";
+import { checkObject } from "../packages/candidate.ts";
+import { hooksOf } from "../packages/trial.ts";
+import { type Compiled, CompileError, compile, findClang } from "./clang.ts";
 import { type Folder, programName, readFolder, sourceOf } from "./folder.ts";
 
 export interface BuildOptions {
@@ -31,7 +32,8 @@ export interface BuiltProgram {
   object: Uint8Array;
 }
 
-export const isExtension = (built: BuiltExtension | BuiltProgram): built is BuiltExtension => "manifest" in built;
+export const isExtension = (built: BuiltExtension | BuiltProgram): built is BuiltExtension =>
+  "manifest" in built;
 
 async function compiled(folder: Folder, source: string, { clang, said }: BuildOptions): Promise<Compiled> {
   try {
@@ -45,11 +47,11 @@ async function compiled(folder: Folder, source: string, { clang, said }: BuildOp
 }
 
 /** Refuses what no scope could have. */
-async function tryLink(lib: Bridge, name: string, bytes: Uint8Array): Promise<void> {
-  const { hooks } = await linkObjects(lib, [{ name, slot: 0, bytes }]);
-  if ((hooks.get(0) ?? 0) !== 0) return;
+async function tryLink(source: string, name: string, object: Uint8Array): Promise<void> {
+  checkObject(source, { name, object });
+  if ((await hooksOf(await bridge(), name, object)).length > 0) return;
   const hint = "write one, as TCPX_HOOK(established) { return 0; }";
-  throw new TcpxError(Exit.FAILED, `${name}.bpf.c has no hook`, { value: name, hint });
+  throw new TcpxError(Exit.FAILED, `${source} has no hook`, { value: name, hint });
 }
 
 async function buildExtension(
@@ -57,9 +59,10 @@ async function buildExtension(
   options: BuildOptions,
 ): Promise<BuiltExtension> {
   const { manifestText, readme } = folder;
-  const manifest = parseManifest(manifestText, `${folder.shown}/extension.toml`);
-  const { object } = await compiled(folder, sourceOf(folder, manifest.name), options);
-  await tryLink(await bridge(), manifest.name, object);
+  const manifest = readManifest(manifestText, `${folder.shown}/extension.toml`);
+  const source = sourceOf(folder, manifest.name);
+  const { object } = await compiled(folder, source, options);
+  await tryLink(source, manifest.name, object);
   return { manifest, manifestText, object, ...(readme !== undefined && { readme }) };
 }
 

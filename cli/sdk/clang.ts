@@ -17,7 +17,7 @@ const WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter"];
  * here is built the same elsewhere.
  */
 const FLAGS = ["-target", "bpf", "-mcpu=v3", "-g", "-O2", "-ffreestanding", "-nostdlibinc"];
-const LINES = ["-fno-color-diagnostics", "-fno-caret-diagnostics"];
+const LINES = ["-fno-color-diagnostics"];
 /** An object that takes longer to compile is none that a verifier would look at. */
 const PATIENCE_MS = 60_000;
 /** Bytes of what clang says. */

@@ -4,5 +4,9 @@
 import type { ValuesDef } from "../base/args.ts";
 
 export const clangArgs = {
-  clang: { type: "string", valueHint: "FILE", description: "The compiler; default: clang of PATH, from 12 on" },
+  clang: {
+    type: "string",
+    valueHint: "FILE",
+    description: "The compiler; default: clang of PATH, from 12 on",
+  },
 } as const satisfies ValuesDef;

@@ -33,10 +33,14 @@ function textOf(folder: { shown: string; path: string }, file: string): string |
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (error) {
     if (error instanceof TcpxError) throw error;
-    if (error instanceof NoPlainFile) throw usageError(`${shown} ${error.message}`, shown, "accepted is a file");
+    if (error instanceof NoPlainFile)
+      throw usageError(`${shown} ${error.message}`, shown, "accepted is a file");
     const code = (error as NodeJS.ErrnoException).code;
     if (code === "ENOENT") return undefined;
-    throw usageError(code?.startsWith("E") ? `${shown} cannot be read (${code})` : `${shown} is not UTF-8`, shown);
+    throw usageError(
+      code?.startsWith("E") ? `${shown} cannot be read (${code})` : `${shown} is not UTF-8`,
+      shown,
+    );
   }
 }
 
@@ -87,7 +91,11 @@ export function programName(folder: Folder): string {
   if (whole.length > 1) {
     const own = whole.find((name) => name === basename(folder.path));
     if (own !== undefined) return own;
-    throw usageError(`${shown} has several programs: ${whole.join(", ")}`, shown, "accepted is one in a folder");
+    throw usageError(
+      `${shown} has several programs: ${whole.join(", ")}`,
+      shown,
+      "accepted is one in a folder",
+    );
   }
   throw usageError(`${shown} has no ${MANIFEST}`, shown, HINT);
 }

@@ -24,11 +24,13 @@ export function made(built: BuiltExtension | BuiltProgram): MadeFile[] {
   const { object } = built;
   if (!isExtension(built)) return [file(`${built.name}.bpf.o`, object)];
   const { manifest, manifestText, readme } = built;
-  const parts = { manifest: manifestText, name: manifest.name, object, ...(readme !== undefined && { readme }) };
-  return [
-    file(`${manifest.name}.bpf.o`, object),
-    file(`${manifest.name}.tcpx`, packExtension(parts)),
-  ];
+  const parts = {
+    manifest: manifestText,
+    name: manifest.name,
+    object,
+    ...(readme !== undefined && { readme }),
+  };
+  return [file(`${manifest.name}.bpf.o`, object), file(`${manifest.name}.tcpx`, packExtension(parts))];
 }
 
 /** @throws TcpxError when the folder cannot be written to */
@@ -40,7 +42,11 @@ export function writeMade(dir: string, files: readonly MadeFile[]): void {
       const code = (error as NodeJS.ErrnoException).code ?? `${error}`;
       const exit = code === "EACCES" || code === "EPERM" ? Exit.PERMISSION : Exit.FAILED;
       const hint = "build in a folder that you may write to";
-      throw new TcpxError(exit, `cannot write ${join(dir, name)} (${code})`, { value: dir, hint, cause: error });
+      throw new TcpxError(exit, `cannot write ${join(dir, name)} (${code})`, {
+        value: dir,
+        hint,
+        cause: error,
+      });
     }
   }
 }

@@ -64,7 +64,7 @@ const COUNT = 0x0ffe;
 
 /** An even identifier by the name, which with the next one is none of `taken`: others get others. */
 export function pickExid(name: string, taken: ReadonlySet<number>): number {
-  let at = Bun.hash.crc32(name) % COUNT & ~1;
+  let at = (Bun.hash.crc32(name) % COUNT) & ~1;
   while (taken.has(FIRST + at) || taken.has(FIRST + at + 1)) at = (at + 2) % COUNT;
   return FIRST + at;
 }
@@ -96,7 +96,8 @@ export interface NewFile {
 /** The files of a new extension. */
 export function filesOf(name: string, kind: TemplateKind): NewFile[] {
   const words = wordsFor(name);
-  const filled = (text: string) => text.replace(/@([A-Z_]+)@/g, (whole, word: string) => words[word] ?? whole);
+  const filled = (text: string) =>
+    text.replace(/@([A-Z_]+)@/g, (whole, word: string) => words[word] ?? whole);
   const { program, manifest, readme, test } = TEMPLATES[kind];
   return [
     { name: `${name}.bpf.c`, text: filled(program), mode: 0o644 },
