@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+
+import { globalArgs } from "../base/args.ts";
+import { Exit } from "../base/errors.ts";
+import { type Bridge, bridge } from "../bridge/bridge.ts";
+import { readScopes, type ScopeState } from "../loader/state.ts";
+import type { Io } from "../output/io.ts";
+import { tableRows } from "../output/table.ts";
+import { type Entry, entryJson, heldEntry, onWire, strayEntry } from "../packages/entry.ts";
+import { EXTENSIONS } from "../packages/folder.ts";
+import { heldHere, rulesOf, unknownIds, usedBy } from "../packages/here.ts";
+import { missingCapabilities } from "../system/host.ts";
+import { leaf } from "./types.ts";
+
+/** undefined: we may not look, which is said. */
+export function scopesIfAllowed(lib: Bridge, io: Io): ScopeState[] | undefined {
+  const [missing] = missingCapabilities(lib, "read");
+  if (missing === undefined) return readScopes(lib);
+  io.messages.info(`rules are not counted: not permitted (${missing} missing)`);
+  return undefined;
+}
+
+/** What this host has, and what rules are left of. */
+export async function entriesHere(lib: Bridge, io: Io): Promise<Entry[]> {
+  const held = await heldHere();
+  const states = scopesIfAllowed(lib, io);
+  const count = (name: string) => (states ? rulesOf(states, name).length : null);
+  const here = await Promise.all(held.map((one) => heldEntry(lib, one, count(one.name))));
+  const stray = unknownIds(held, usedBy(states ?? [])).map((id) => strayEntry(id, count(`ext-${id}`)));
+  return [...here, ...stray];
+}
+
+export const extList = leaf({
+  summary: "The extensions that were added to this host, and those that rules are left of.",
+  args: { ...globalArgs },
+  examples: [
+    ["tcpx ext list", "Names, versions, what they say on the wire, and how many rules they have"],
+    ["tcpx ext list --json | jq '.installed[].name'", "For scripts"],
+  ],
+  notes: [
+    `Each is a file of ${EXTENSIONS}. One that cannot be used is listed with the reason. Extensions that are built in are ` +
+      "commands as well, and not in this list: `tcpx --help`.",
+    "Needs no root; rules are counted with CAP_BPF.",
+  ],
+  async run(_args, io) {
+    const lib = await bridge();
+    const entries = await entriesHere(lib, io);
+    io.json({ installed: entries.map(entryJson) });
+    if (entries.length === 0) io.print("no extensions were added to this host; see `tcpx ext add --help`");
+    const rows = entries.map((entry) => [
+      entry.id ?? "-",
+      entry.name,
+      entry.version ?? "-",
+      entry.rules ?? "?",
+      onWire(entry),
+      entry.signedBy?.key ?? "-",
+      entry.problem ?? entry.summary ?? "",
+    ]);
+    const head = ["ID", "NAME", "VERSION", "RULES", "ON THE WIRE", "SIGNED BY", "WHAT"];
+    if (rows.length > 0) await io.rows(tableRows(head, rows, { numeric: [0, 3], prose: true }));
+    return Exit.DONE;
+  },
+});
