@@ -5,10 +5,12 @@ import { runCommand } from "citty";
 import { aliasesOf, checkArguments, placeArgs, rootArgs } from "./base/args.ts";
 import { meantFlag } from "./base/did-you-mean.ts";
 import { Exit, type ExitCode, TcpxError, usageError } from "./base/errors.ts";
+import { commands } from "./commands/index.ts";
 import { requireCommand, requireVerb } from "./commands/named.ts";
 import type { Command, Leaf } from "./commands/types.ts";
 import { Io } from "./output/io.ts";
 import { ended } from "./output/streams.ts";
+import { packageFiles } from "./packages/present.ts";
 import { limitHint } from "./system/scarcity.ts";
 import { returnToDirectory } from "./system/working-directory.ts";
 
@@ -78,6 +80,16 @@ async function dispatch(argv: string[], io: Io): Promise<ExitCode> {
   return runLeaf(["tcpx", name, verb.name!], found, [...before, ...verb.rest], io);
 }
 
+/** Makes the host's own extensions known, before anything asks which ones there are. */
+async function addInstalled(argv: string[], io: Io): Promise<void> {
+  const files = packageFiles();
+  if (files?.length === 0) return;
+  const { registerInstalled } = await import("./packages/installed.ts");
+  const notice = registerInstalled(Object.keys(commands), files);
+  // what tcpx starts itself has been preceded by a command that has said it
+  if (notice !== undefined && !argv[0]?.startsWith("internal-")) io.messages.warn(notice);
+}
+
 function toTcpxError(error: unknown): TcpxError {
   if (error instanceof TcpxError) return error;
   const errno = (error as { code?: unknown }).code;
@@ -119,6 +131,7 @@ async function main(argv: string[]): Promise<ExitCode> {
   ownStrayErrors(io);
   try {
     await returnToDirectory();
+    await addInstalled(argv, io);
     const code = await dispatch(argv, io);
     return await ended(code, (problem) => report(problem, io));
   } catch (error) {

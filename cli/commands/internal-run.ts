@@ -43,7 +43,7 @@ export const internalRunRules = leaf({
   summary: "Sets the rules of a run; not for people.",
   args: {
     cgroup: { type: "string", description: "The run's cgroup" },
-    ...runArgs,
+    ...runArgs(),
     ...selectorArgs,
     ...globalArgs,
   },

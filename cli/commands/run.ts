@@ -104,7 +104,7 @@ function flagWords(args: Args, defs: ArgsDef): string[] {
  * command that we become.
  */
 async function setRulesElsewhere(cgroup: string, args: Args): Promise<boolean> {
-  const flags = flagWords(args, { ...runArgs, ...selectorArgs, ...globalArgs });
+  const flags = flagWords(args, { ...runArgs(), ...selectorArgs, ...globalArgs });
   const child = Bun.spawn([...self(), "internal-run-rules", `--cgroup=${cgroup}`, ...flags], {
     stdio: ["ignore", "inherit", "inherit"],
   });
@@ -128,7 +128,7 @@ export const run = leaf({
     "Run a command with rules of its own: for it and what it starts, and for nobody else. They go when the " +
     "last of these processes has ended.",
   args: {
-    ...runArgs,
+    ...runArgs(),
     ...selectorArgs,
     ...globalArgs,
     command: {

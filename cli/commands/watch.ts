@@ -19,7 +19,7 @@ import { selectorsOf } from "../flags/selectors.ts";
 import type { FoundScope } from "../loader/named-scope.ts";
 import { readSite } from "../loader/site-map.ts";
 import { readHeads } from "../loader/state.ts";
-import { NAMES, parseCount, parseExtensions, Report } from "../observe/watch-report.ts";
+import { extensionHint, parseCount, parseExtensions, Report } from "../observe/watch-report.ts";
 import type { Watched } from "../observe/watched.ts";
 import { RING, Watcher, type Wish } from "../observe/watching.ts";
 import type { Io } from "../output/io.ts";
@@ -147,7 +147,7 @@ export const watch = leaf({
     ...selectorArgs,
     ext: {
       type: "string",
-      valueHint: `${NAMES.join("|")},...`,
+      valueHint: extensionHint(),
       description: "Only these extensions",
     },
     count: { type: "string", valueHint: "N", description: "End after so many events" },

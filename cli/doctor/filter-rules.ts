@@ -2,10 +2,10 @@
 // Rules of packet filters that take TCP options away, or segments that carry them: from what nft and iptables list.
 // The texts are others', of any shape.
 
-import { OWN_KINDS } from "../extensions/options.ts";
+import { ownKinds } from "../extensions/options.ts";
 
 /** Kinds of the options that tcpx writes, and 253: RFC 4727 has two for experiments, which filters treat alike. */
-export const KINDS: readonly number[] = [...new Set([...OWN_KINDS, 253])].sort((a, b) => a - b);
+export const KINDS: readonly number[] = [...new Set([...ownKinds(), 253])].sort((a, b) => a - b);
 
 export interface FilterRule {
   by: "nft" | "iptables";

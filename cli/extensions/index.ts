@@ -15,7 +15,10 @@ export const extensions: readonly Extension[] = all;
 const byName = new Map(all.map((extension) => [extension.name, extension]));
 const byId = new Map(all.map((extension) => [extension.id, extension]));
 
-/** One that tcpx does not ship is there from now on. Its object: provideSlots() of cli/loader/slots.ts. */
+/**
+ * One that tcpx does not ship is there from now on. Its object: provideSlots() of cli/loader/slots.ts. main.ts adds
+ * those of the host before it looks for the command: what a help says of all extensions is put together once.
+ */
 export function addExtension(extension: Extension): void {
   const before = byId.get(extension.id);
   if (before) {
@@ -25,6 +28,7 @@ export function addExtension(extension: Extension): void {
   byName.set(extension.name, extension);
   byId.set(extension.id, extension);
   all.push(extension);
+  all.sort((a, b) => a.id - b.id);
 }
 
 /** Rules of one that this host does not know any more are rules, too: they can be told, and removed. */

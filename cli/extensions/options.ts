@@ -6,28 +6,28 @@ import type { WireOption } from "../wire/request.ts";
 import { DEFAULT_SITE, exidOf, type Identifier, type Site } from "../wire/site.ts";
 import { extensions } from "./index.ts";
 
-const OPTIONS: readonly WireOption[] = extensions.flatMap(({ options = [] }) => options);
+const allOptions = (): WireOption[] => extensions.flatMap(({ options = [] }) => options);
 
 /** In the order of the registry. */
-export const identifiers: readonly Identifier[] = OPTIONS.flatMap(({ identifier }) => identifier ?? []);
+export const identifiers = (): Identifier[] => allOptions().flatMap(({ identifier }) => identifier ?? []);
 
 /** Every identifier by name, as it travels at this site. */
 export const exidsOf = (site: Site): Record<string, number> =>
-  Object.fromEntries(identifiers.map((identifier) => [identifier.name, exidOf(identifier, site)]));
+  Object.fromEntries(identifiers().map((identifier) => [identifier.name, exidOf(identifier, site)]));
 
 /** Identifiers that are others than at `base`. */
 export const changedExids = (site: Site, base: Site = DEFAULT_SITE): Identifier[] =>
-  identifiers.filter((identifier) => exidOf(identifier, site) !== exidOf(identifier, base));
+  identifiers().filter((identifier) => exidOf(identifier, site) !== exidOf(identifier, base));
 
 /** Linux sends none of these by itself. */
-export const OWN_KINDS: ReadonlySet<number> = new Set(OPTIONS.map(({ kind }) => kind));
+export const ownKinds = (): Set<number> => new Set(allOptions().map(({ kind }) => kind));
 
-export const hasOwnKind = (option: Uint8Array): boolean => OWN_KINDS.has(option[0]!);
+export const hasOwnKind = (option: Uint8Array): boolean => ownKinds().has(option[0]!);
 
 /** Which of ours these bytes are; undefined: none, or none at this site. */
 export function ownOption(bytes: Uint8Array, site: Site): WireOption | undefined {
   const exid = bytes.length >= 4 ? (bytes[2]! << 8) | bytes[3]! : -1;
-  return OPTIONS.find(
+  return allOptions().find(
     ({ kind, identifier }) => kind === bytes[0] && (!identifier || exidOf(identifier, site) === exid),
   );
 }

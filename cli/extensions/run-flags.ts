@@ -16,16 +16,17 @@ interface Runnable {
   set: RuleVerb;
 }
 
-const RUNNABLE: readonly Runnable[] = extensions.flatMap((extension) => {
-  const { name, run, verbs } = extension;
-  return run && verbs.set ? { extension, name, run, set: verbs.set } : [];
-});
+const runnable = (): Runnable[] =>
+  extensions.flatMap((extension) => {
+    const { name, run, verbs } = extension;
+    return run && verbs.set ? { extension, name, run, set: verbs.set } : [];
+  });
 
 /** "every=8,delay=rtt/4" as flags of the verb. */
 function keyed(text: string, keys: readonly string[]): Args {
   const found: Record<string, string> = {};
   for (const member of text.split(",")) {
-    const [, key = "", value = ""] = /^([a-z-]+)=(.+)$/.exec(member.trim()) ?? [];
+    const [, key = "", value = ""] = /^([a-z][a-z0-9-]*)=(.+)$/.exec(member.trim()) ?? [];
     if (!keys.includes(key) || found[key] !== undefined) {
       const why = found[key] === undefined ? "is not KEY=VALUE of a known key" : "is there twice";
       const hint = `accepted is ${keys.map((k) => `${k}=...`).join(", ")}, or none`;
@@ -71,14 +72,18 @@ function flagOf(one: Runnable): ValueDef {
   return { type: "string", valueHint, description, ...(words && { words }) };
 }
 
-export const runArgs: ValuesDef = Object.fromEntries([
-  ...RUNNABLE.map((one) => [one.name, flagOf(one)]),
-  ...RUNNABLE.flatMap((one) => (one.run.switches ?? []).map((key) => [key, switchOf(one, key)])),
-]);
+/** The flags of `run`. */
+export function runArgs(): ValuesDef {
+  const all = runnable();
+  return Object.fromEntries([
+    ...all.map((one) => [one.name, flagOf(one)]),
+    ...all.flatMap((one) => (one.run.switches ?? []).map((key) => [key, switchOf(one, key)])),
+  ]);
+}
 
 /** A switch that was given without the flag to which it belongs. */
 function strayError(args: Args): TcpxError | undefined {
-  for (const { name, run, set } of RUNNABLE.filter((one) => textArg(args, one.name) === undefined)) {
+  for (const { name, run, set } of runnable().filter((one) => textArg(args, one.name) === undefined)) {
     const isGiven = (key: string) =>
       (args[key] ?? set.args[key]!.default ?? false) !== (set.args[key]!.default ?? false);
     const stray = run.switches?.find(isGiven);
@@ -100,7 +105,7 @@ export interface RunDraft extends Drafted {
 export function draftRun(args: Args, site: Site = DEFAULT_SITE): RunDraft[] {
   const stray = strayError(args);
   if (stray) throw stray;
-  const drafts = RUNNABLE.flatMap((one): RunDraft[] => {
+  const drafts = runnable().flatMap((one): RunDraft[] => {
     const value = textArg(args, one.name);
     if (value === undefined) return [];
     try {
@@ -111,6 +116,6 @@ export function draftRun(args: Args, site: Site = DEFAULT_SITE): RunDraft[] {
     }
   });
   if (drafts.length > 0) return drafts;
-  const names = RUNNABLE.map(({ name }) => `--${name}`);
+  const names = runnable().map(({ name }) => `--${name}`);
   throw usageError("there is nothing to set", undefined, `give at least one of ${names.join(", ")}`);
 }

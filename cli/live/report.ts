@@ -95,7 +95,7 @@ outcomeOf.sum = (parts: Outcome[]): Outcome => {
   return sum;
 };
 
-const NOTES = extensions.flatMap(({ live }) => live?.notes ?? []);
+const allNotes = () => extensions.flatMap(({ live }) => live?.notes ?? []);
 
 /** A line that names only what there is. @param done "changed" or "gave back to" */
 export function outcomeLines(done: string, outcome: Outcome): string[] {
@@ -103,7 +103,7 @@ export function outcomeLines(done: string, outcome: Outcome): string[] {
   const lines = [`${done} ${changed} connection(s) in ${namespaces} network namespace(s)`];
   if (same > 0) lines.push(`${same} connection(s) had it already`);
   for (const [[, why], n] of skipped) lines.push(`skipped ${n} connection(s): ${why}`);
-  for (const note of NOTES) {
+  for (const note of allNotes()) {
     if (notes.has(note)) lines.push(`${notes.get(note)} connection(s) ${note.text}`);
   }
   if (said > 0) lines.push(`announced to ${said} peer(s) with the next segments`);
@@ -124,7 +124,7 @@ export function outcomeJson(outcome: Outcome): Record<string, unknown> {
     skipped: Object.fromEntries(skipped),
     announced: said,
     not_announced: unsaid,
-    ...Object.fromEntries(NOTES.map((note) => [note.member, outcome.notes.get(note) ?? 0])),
+    ...Object.fromEntries(allNotes().map((note) => [note.member, outcome.notes.get(note) ?? 0])),
     own_ssh_session: ssh,
   };
 }

@@ -151,6 +151,10 @@ async function loaded(
   throw slots ? slotLoadError(slots, refused!) : await loadError(lib, refused!);
 }
 
+/** Identifiers of an extension: the site's, and where that says nothing those of its description. */
+const inForce = (row: number[], documented: number[] = []) =>
+  row.map((exid, role) => exid || (documented[role] ?? 0));
+
 /**
  * Loads the program with these rules and the site's table; nothing is attached or pinned yet.
  * @throws TcpxError when the kernel refuses it
@@ -180,7 +184,7 @@ export async function loadGeneration(lib: Bridge, recipe: Recipe): Promise<Gener
     places: plan.places,
     kinds_to: kindsOf(rules, "to"),
     kinds_from: kindsOf(rules, "from"),
-    exids: encodeExids(site).map((row, id) => slots?.exids.get(id) ?? row),
+    exids: encodeExids(site).map((row, id) => inForce(row, slots?.exids.get(id))),
   };
   const sizes = {
     policies: table.entries.length,

@@ -15,10 +15,11 @@ function isBelow(inner: Placed, outer: Placed): boolean {
   return inner.path.startsWith(outer.path.endsWith("/") ? outer.path : `${outer.path}/`);
 }
 
-const ALL = extensions.reduce((bits, { id }) => bits | (1 << id), 0);
+const all = () => extensions.reduce((bits, { id }) => bits | (1 << id), 0);
 
 /** Bits of the extensions that a program knows; one of another layout may know any. */
-const usesOf = ({ uses, layout, damaged }: ScopeHead) => (damaged || layout !== LAYOUT_VERSION ? ALL : uses);
+const usesOf = ({ uses, layout, damaged }: ScopeHead) =>
+  damaged || layout !== LAYOUT_VERSION ? all() : uses;
 
 /** Extensions that rules around a scope are for. */
 export function usesAround(scope: Placed, heads: readonly ScopeHead[]): number {

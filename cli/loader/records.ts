@@ -187,16 +187,17 @@ const OLD_EXIDS = ["cc-ask", "cc-answer", "iw-ask", "iw-answer", "ack-ask", "ack
 
 const ROLES = { ask: Role.ASK, answer: Role.ANSWER } as const;
 /** Every identifier that there is, and what it is for. */
-const IDENTIFIERS = extensions.flatMap(({ id, options = [] }) =>
-  options.flatMap(({ identifier, role, own }) =>
-    identifier ? [{ identifier, ext: id, role: own ? Role.OWN : ROLES[role] }] : [],
-  ),
-);
+const identifiers = () =>
+  extensions.flatMap(({ id, options = [] }) =>
+    options.flatMap(({ identifier, role, own }) =>
+      identifier ? [{ identifier, ext: id, role: own ? Role.OWN : ROLES[role] }] : [],
+    ),
+  );
 
 /** The table as it is pinned: what differs from the documented. */
 export function encodeSite({ exids, algorithms }: Site): Struct<"tcpx_site"> {
   const reserved = new Uint8Array(6);
-  const changed = IDENTIFIERS.flatMap(({ identifier, ext, role }) => {
+  const changed = identifiers().flatMap(({ identifier, ext, role }) => {
     const exid = exids[identifier.name];
     return exid === undefined ? [] : [{ ext, role, exid }];
   });
@@ -213,7 +214,7 @@ export function encodeSite({ exids, algorithms }: Site): Struct<"tcpx_site"> {
 /** What it lacks is as documented. */
 export function decodeSite({ old_exids, algorithms, exids }: Struct<"tcpx_site">): Site {
   const old = new Map(OLD_EXIDS.map((name, i) => [name, old_exids[i] ?? 0]));
-  const changed = IDENTIFIERS.flatMap(({ identifier: { name, documented }, ext, role }) => {
+  const changed = identifiers().flatMap(({ identifier: { name, documented }, ext, role }) => {
     const own = exids.find((of) => of.exid !== 0 && of.ext === ext && of.role === role)?.exid;
     const exid = own ?? (old.get(name) || documented);
     return exid === documented ? [] : [[name, exid]];
@@ -228,6 +229,6 @@ export function decodeSite({ old_exids, algorithms, exids }: Struct<"tcpx_site">
 export function encodeExids(site: Site): number[][] {
   const [places, roles] = structs.tcpx_config.fields.exids.dims;
   const rows = Array.from({ length: places }, () => Array<number>(roles).fill(0));
-  for (const { identifier, ext, role } of IDENTIFIERS) rows[ext]![role] = exidOf(identifier, site);
+  for (const { identifier, ext, role } of identifiers()) rows[ext]![role] = exidOf(identifier, site);
   return rows;
 }

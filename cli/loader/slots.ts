@@ -36,7 +36,7 @@ export interface Slotted {
   uses: number;
   /** Of .rodata, behind the configuration. */
   config: Uint8Array;
-  /** By extension: config.exids. */
+  /** By extension: config.exids, as documented. */
   exids: Map<number, number[]>;
   /** Maps of the slots that are used: the host keeps them. */
   maps: string[];

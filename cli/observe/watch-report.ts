@@ -12,7 +12,10 @@ import { JsonLines, TextLines } from "./watch-lines.ts";
 import { Outcomes } from "./watch-outcome.ts";
 import type { Watched } from "./watched.ts";
 
-export const NAMES = extensions.map(({ name }) => name);
+const namesOf = (among: readonly Extension[]) => among.map(({ name }) => name);
+
+/** As --ext takes them. */
+export const extensionHint = (): string => `${namesOf(extensions).join("|")},...`;
 
 /** Ids of the extensions; undefined: all. @throws TcpxError (usage) */
 export function parseExtensions(
@@ -23,7 +26,8 @@ export function parseExtensions(
   const found = text.split(",").map((word) => {
     const extension = among.find(({ name }) => name === word);
     if (extension) return extension.id;
-    const hint = meant(word, NAMES, `accepted is ${NAMES.join(", ")}`);
+    const names = namesOf(among);
+    const hint = meant(word, names, `accepted is ${names.join(", ")}`);
     throw usageError(`--ext '${text}' has '${word}', which is none`, text, hint);
   });
   return new Set(found);

@@ -7,8 +7,9 @@ import { Exit, TcpxError } from "../base/errors.ts";
 import { FIRST_SLOT, SLOTS } from "../extensions/slots.ts";
 import { makeDirectories, removeFile, replaceFile } from "../system/files.ts";
 import { requireOwnedFolders } from "../system/owned-file.ts";
+import { EXTENSIONS } from "./present.ts";
 
-export const EXTENSIONS = "/etc/tcpx/extensions";
+export { EXTENSIONS };
 
 /** A file of the folder, by its name. */
 export interface Stored {

@@ -245,7 +245,7 @@ export class EntryReader {
   /** An error of a command's parser, at the key that it is about. */
   private blamed(error: unknown, table: TomlTable, path: () => Path, otherwise: string): unknown {
     if (!(error instanceof TcpxError)) return error;
-    const [, flag = ""] = /^--([a-z-]+)/.exec(error.message) ?? [];
+    const [, flag = ""] = /^--([a-z][a-z0-9-]*)/.exec(error.message) ?? [];
     const key = table[flag] === undefined ? otherwise : flag;
     const value = table[key];
     const member = Array.isArray(value) ? value.findIndex((m) => String(m) === error.value) : -1;

@@ -44,7 +44,7 @@ export function standsAlone(verb: RuleVerb): boolean {
   return wordOf(verb)?.[1].required === false;
 }
 
-export const extensionNames = extensions.map(({ name }) => name);
+export const extensionNames = (): string[] => extensions.map(({ name }) => name);
 
 export function extensionNamed(name: string): Extension | undefined {
   return extensions.find((extension) => extension.name === name);

@@ -98,7 +98,7 @@ class PolicyReader {
   private scope(table: TomlTable, path: Path): PolicyScope {
     const names: Record<string, string> = {};
     for (const [key, value] of Object.entries(table)) {
-      if (extensionNames.includes(key)) continue;
+      if (extensionNames().includes(key)) continue;
       const name = this.problems.try(() => this.name(key, value, [...path, key]));
       if (name !== undefined) names[key] = name;
     }
@@ -113,8 +113,8 @@ class PolicyReader {
       throw problem(this.source, at, "a process does not last as long as a policy", hint, key);
     }
     if (!(SCOPE_KEYS as readonly string[]).includes(key)) {
-      const accepted = [...SCOPE_KEYS, ...extensionNames.map((name) => `[[scope.${name}]]`)].join(", ");
-      const hint = meant(key, [...SCOPE_KEYS, ...extensionNames], `accepted is ${accepted}`);
+      const accepted = [...SCOPE_KEYS, ...extensionNames().map((name) => `[[scope.${name}]]`)].join(", ");
+      const hint = meant(key, [...SCOPE_KEYS, ...extensionNames()], `accepted is ${accepted}`);
       throw problem(this.source, at, "unknown key", hint, key);
     }
     if (typeof value === "string" && value !== "") return value;

@@ -4,7 +4,7 @@
 import { extensions, kindsOf } from "../extensions/index.ts";
 import type { Extension, HostFacts, RuleDraft, Spelling } from "../extensions/types.ts";
 import { inToml } from "../output/safe.ts";
-import { placeKey, type Rule } from "../policy/rule.ts";
+import { placeKey, type Rule, sameEffect } from "../policy/rule.ts";
 import { formatCidr } from "../policy/selector.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { FORMAT, flagsOf, wordOf } from "./keys.ts";
@@ -30,12 +30,7 @@ function valueText(value: unknown): string {
   return /^(?:0|[1-9]\d{0,14})$/.test(value) ? value : quoted(value);
 }
 
-const same = (a: RuleDraft, b: RuleDraft) =>
-  a.kind === b.kind &&
-  a.none === b.none &&
-  a.force === b.force &&
-  a.value[0] === b.value[0] &&
-  a.value[1] === b.value[1];
+const same = (a: RuleDraft, b: RuleDraft) => a.kind === b.kind && sameEffect(a, b);
 
 /** What commands make on this host. Drafting may look at it, and thousands of rules have the same value. */
 class Drafts {

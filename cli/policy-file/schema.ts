@@ -88,7 +88,7 @@ export function policySchema(): Schema {
         type: "object",
         additionalProperties: false,
         properties: Object.fromEntries(
-          identifiers.map(({ name, documented }) => [
+          identifiers().map(({ name, documented }) => [
             name,
             {
               description: `Default: ${documented} (${hex(documented)})`,

@@ -47,7 +47,7 @@ function tableOf(source: Source, document: TomlTable, key: string): TomlTable | 
 }
 
 function exidTable(source: Source, table: TomlTable): Map<string, number> {
-  const names = identifiers.map(({ name }) => name);
+  const names = identifiers().map(({ name }) => name);
   const found = new Map<string, number>();
   for (const [name, value] of Object.entries(table)) {
     if (!names.includes(name)) {
@@ -157,7 +157,7 @@ export function settle(source: Source, tables: SiteTables, present: Present, kee
     const hint = "unset the rules with algorithms that are not in the file first";
     throw problem(source, ["algorithms"], "rules still need the places of others", hint);
   }
-  const changed = identifiers.filter(({ name, documented }) => ids.get(name) !== documented);
+  const changed = identifiers().filter(({ name, documented }) => ids.get(name) !== documented);
   return { exids: Object.fromEntries(changed.map(({ name }) => [name, ids.get(name)!])), algorithms };
 }
 

@@ -102,8 +102,8 @@ export function comparePlaces(a: Place, b: Place): number {
 
 /** Do these say the same, wherever they stand? */
 export function sameEffect(
-  a: Omit<Rule, "selector" | "netns">,
-  b: Omit<Rule, "selector" | "netns">,
+  a: Pick<Rule, "none" | "force" | "value">,
+  b: Pick<Rule, "none" | "force" | "value">,
 ): boolean {
   return a.none === b.none && a.force === b.force && sameValue(a.value, b.value);
 }

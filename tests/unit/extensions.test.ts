@@ -154,12 +154,12 @@ describe.each(extensions.map((extension) => ({ name: extension.name, extension }
 
     test("run: the flag takes none, and a switch only beside its flag", () => {
       const { name, run } = extension;
-      if (!run) return expect(runArgs[name]).toBeUndefined();
-      expect(runArgs[name]).toMatchObject({ valueHint: run.valueHint, description: run.description });
+      if (!run) return expect(runArgs()[name]).toBeUndefined();
+      expect(runArgs()[name]).toMatchObject({ valueHint: run.valueHint, description: run.description });
       const [drafted] = draftRun({ [name]: "none" });
       expect(drafted!.drafts.every(({ none }) => none)).toBe(true);
       for (const key of run.switches ?? []) {
-        const given = { [key]: !(runArgs[key]!.default ?? false) };
+        const given = { [key]: !(runArgs()[key]!.default ?? false) };
         expect(refusal(() => draftRun(given)).message).toEndWith(`is only for --${name}`);
       }
     });
