@@ -108,15 +108,42 @@ export function bridge(): Promise<Bridge> {
   return opened;
 }
 
+/** What libbpf and the verifier have said and nobody has taken, and how many lines are gone from its begin. */
+const said = { lines: [] as string[], gone: 0 };
+const LINES_MOST = 100_000;
+
+function listen(lib: Bridge): void {
+  const buffer = new Uint8Array(65536);
+  const decoder = new TextDecoder();
+  let text = "";
+  for (let n = lib.tcpx_log_take(buffer, buffer.length); n > 0; n = lib.tcpx_log_take(buffer, buffer.length))
+    text += decoder.decode(buffer.subarray(0, n), { stream: true });
+  for (const line of text.split("\n")) if (line !== "") said.lines.push(line);
+  const over = said.lines.length - LINES_MOST;
+  if (over <= 0) return;
+  said.lines.splice(0, over);
+  said.gone += over;
+}
+
+/** Where the log ends now: for `logSince`. */
+export function logMark(lib: Bridge): number {
+  listen(lib);
+  return said.gone + said.lines.length;
+}
+
+/** What was said since then; it stays for `takenLog`. */
+export function logSince(lib: Bridge, mark: number): string {
+  listen(lib);
+  return said.lines
+    .slice(Math.max(0, mark - said.gone))
+    .map((line) => `${line}\n`)
+    .join("");
+}
+
 /** Lines that libbpf and the verifier have said; none when the bridge was not used. */
 export async function takenLog(): Promise<string[]> {
   if (!opened) return [];
-  const lib = await opened;
-  const buffer = new Uint8Array(65536);
-  let text = "";
-  for (;;) {
-    const n = lib.tcpx_log_take(buffer, buffer.length);
-    if (n <= 0) return text.split("\n").filter((line) => line !== "");
-    text += new TextDecoder().decode(buffer.subarray(0, n));
-  }
+  listen(await opened);
+  said.gone += said.lines.length;
+  return said.lines.splice(0);
 }

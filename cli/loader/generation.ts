@@ -2,7 +2,7 @@
 // One loaded generation of the sock_ops program: opened, configured, loaded and filled.
 
 import { version } from "../base/version.ts";
-import { type Bridge, cstr, Errno, unwrap } from "../bridge/bridge.ts";
+import { type Bridge, cstr, Errno, logMark, logSince, unwrap } from "../bridge/bridge.ts";
 import { indexes, update } from "../bridge/maps.ts";
 import { openBytes, openObject } from "../bridge/open-object.ts";
 import { extensionOf } from "../extensions/index.ts";
@@ -123,6 +123,7 @@ async function loaded(
   slots: Slotted | undefined,
 ): Promise<Generation> {
   lib.tcpx_raise_memlock();
+  const mark = logMark(lib);
   let refused: Errno | undefined;
   for (const { holds, no_reads } of ATTEMPTS) {
     if (holds && !holdsResets) continue;
@@ -147,8 +148,10 @@ async function loaded(
     }
     refused ??= new Errno("load", -result);
     if (refused.code === "EPERM" || (refused.code !== "EINVAL" && !holds)) break;
+    // too much for the verifier, which is tens of seconds each time
+    if (slots && refused.code === "E2BIG") break;
   }
-  throw slots ? slotLoadError(slots, refused!) : await loadError(lib, refused!);
+  throw slots ? slotLoadError(slots, refused!, logSince(lib, mark)) : await loadError(lib, refused!);
 }
 
 /** Identifiers of an extension: the site's, and where that says nothing those of its description. */

@@ -6,6 +6,7 @@ import type { Bridge, Errno } from "../bridge/bridge.ts";
 import { linkObjects } from "../bridge/link.ts";
 import { encodeSlot, exidsOf, FIRST_SLOT, SLOTS, type SlotDescription } from "../extensions/slots.ts";
 import { encode, type Struct } from "../layout/struct.ts";
+import { refusalOf, refusalText } from "../objects/verifier-log.ts";
 
 /** What a host has of an extension. */
 export interface SlotObject extends SlotDescription {
@@ -40,8 +41,8 @@ export interface Slotted {
   exids: Map<number, number[]>;
   /** Maps of the slots that are used: the host keeps them. */
   maps: string[];
-  /** For people: the extensions in it. */
-  names: string[];
+  /** The extensions in it. */
+  objects: readonly SlotObject[];
 }
 
 const EMPTY: Struct<"tcpx_slot"> = {
@@ -68,13 +69,21 @@ export const builtIn = (uses: number): number => uses & ((1 << FIRST_SLOT) - 1);
 const usesWith = (uses: number, objects: readonly SlotObject[]) =>
   objects.reduce((bits, { id }) => bits | (1 << id), builtIn(uses));
 
-/** The error for a program with slots that was not loaded: what others have written may be the reason. */
-export function slotLoadError({ names }: Slotted, error: Errno): TcpxError {
-  const what = `the kernel refused the program with the extensions ${names.join(", ")} (${error.code})`;
-  return new TcpxError(Exit.UNSUPPORTED, what, {
+/**
+ * The error for a program with slots that was not loaded: what others have written is the reason, as a rule.
+ * @param log what libbpf and the verifier have said of it
+ */
+export function slotLoadError({ objects }: Pick<Slotted, "objects">, error: Errno, log: string): TcpxError {
+  const suspects = objects.map(({ id, name, bytes }) => ({ name, bytes, slot: id - FIRST_SLOT }));
+  const refusal = refusalOf(log, suspects);
+  const names = refusal?.suspect ? [refusal.suspect.name] : objects.map(({ name }) => name);
+  const what =
+    names.length > 1 ? `the program with the extensions ${names.join(", ")}` : `extension ${names[0]}`;
+  const why = refusal ? `: ${refusalText(refusal)}` : "";
+  return new TcpxError(Exit.UNSUPPORTED, `the kernel refused ${what} (${error.code})${why}`, {
     value: names.join(", "),
     cause: error,
-    hint: "the verifier's words are there with --verbose; without rules for them the others may be set",
+    hint: "the verifier's whole words are there with --verbose; without rules for it the others may be set",
   });
 }
 
@@ -108,6 +117,6 @@ export async function slotted(
     config: encode("tcpx_slot_config", { words, reserved: 0, at }),
     exids: new Map(objects.map((object) => [object.id, exidsOf(object)])),
     maps: objects.map((object) => slotMap(slotOf(object))),
-    names: objects.map(({ name }) => name),
+    objects,
   };
 }

@@ -236,7 +236,11 @@ describeIf(needs.ok, needs.reason)("extensions in slots", () => {
     const WRONG: Wanted = { ext: "wrong", kind: "local", value: [1] };
     try {
       for (const [bytes, code, what] of [
-        [wrong.bytes, 3, "the kernel refused the program with the extensions pace, wrong (EACCES)"],
+        [
+          wrong.bytes,
+          3,
+          "the kernel refused extension wrong (EACCES): wrong.bpf.c:3: R0 invalid mem access 'map_value_or_null'",
+        ],
         [wrong.bytes.subarray(0, 5000), 1, "extension wrong is cut off"],
       ] as const) {
         haveSlots([...objects, { ...wrong, bytes }]);
