@@ -59,3 +59,6 @@ struct tcpx_slot_config slot_config;
 struct tcpx_slot_conn slot_conn;
 enum tcpx_slot_flag slot_flag;
 enum tcpx_hook hook;
+struct tcpx_listed_slot listed_slot;
+struct tcpx_list_slots list_slots;
+struct tcpx_live_slot live_slot;

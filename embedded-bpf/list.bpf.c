@@ -27,7 +27,7 @@ const volatile struct tcpx_list_config config = {};
 #define TCPX_STORAGES_MAX 32 /* of one socket, by all BPF programs of the host */
 
 /* Before 5.11 iterators cannot ask for a socket's storage: looks for it as the kernel does. */
-static __always_inline const struct tcpx_conn *conn_by_hand(struct sock *sk)
+static __always_inline const void *storage_by_hand(struct sock *sk, __u32 map_id)
 {
 	struct bpf_local_storage *storage = BPF_CORE_READ(sk, sk_bpf_storage);
 	struct bpf_local_storage_elem *elem;
@@ -36,7 +36,7 @@ static __always_inline const struct tcpx_conn *conn_by_hand(struct sock *sk)
 	for (int i = 0; i < TCPX_STORAGES_MAX && node; i++) {
 		elem = (void *)node; /* only to name its type */
 		elem = (void *)node - bpf_core_field_offset(elem->snode);
-		if (BPF_CORE_READ(elem, sdata.smap, map.id) == config.conns_id)
+		if (BPF_CORE_READ(elem, sdata.smap, map.id) == map_id)
 			return (void *)elem + bpf_core_field_offset(elem->sdata.data);
 		node = BPF_CORE_READ(node, next);
 	}
@@ -125,6 +125,10 @@ static __always_inline void list_conn(struct tcpx_listed *r, const struct tcpx_c
 	r->direction = conn_direction(attempt, received);
 }
 
+#ifdef TCPX_WITH_SLOTS
+#include "ext-slot/list.bpf.h"
+#endif
+
 #define LIST_SLICE(ID, name, r, tp) name##_list(&(r)->states.name, tp);
 
 static __always_inline int list_socket(struct bpf_iter__tcp *ctx, bool by_hand)
@@ -153,13 +157,17 @@ static __always_inline int list_socket(struct bpf_iter__tcp *ctx, bool by_hand)
 		if (cgroup)
 			r.cgroup = cgroup_number(cgroup);
 		list_settings(&r, tp);
-		conn = by_hand ? conn_by_hand(sk) : bpf_sk_storage_get(&conns, tp, NULL, 0);
+		conn = by_hand ? storage_by_hand(sk, config.conns_id)
+			       : bpf_sk_storage_get(&conns, tp, NULL, 0);
 		if (conn) {
 			list_conn(&r, conn, by_hand);
 			TCPX_EACH(LIST_SLICE, &r, tp)
 		}
 	}
 	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
+#ifdef TCPX_WITH_SLOTS
+	list_slots(ctx->meta->seq, tp, r.state == TCPX_TCP_LISTEN ? NULL : sk, by_hand);
+#endif
 	return 0;
 }
 

@@ -84,7 +84,11 @@ int change(struct bpf_iter__tcp *ctx)
 					     : live_conn(tp, order);
 	if (!conn)
 		return 0;
+#ifdef TCPX_LIVE_SLOTS
+	slot_live_do(tp, conn, order, target);
+#else
 	TCPX_EACH(LIVE_DO, tp, conn, order, target)
+#endif
 	return 0;
 }
 
@@ -159,7 +163,11 @@ int restore(struct bpf_iter__tcp *ctx)
 	t = bpf_map_lookup_elem(&tally, &zero);
 	if (!conn || !t)
 		return 0;
+#ifdef TCPX_LIVE_SLOTS
+	slot_live_restore(tp, t);
+#else
 	TCPX_EACH(RESTORE_FORGET, conn)
 	TCPX_EACH(RESTORE, tp, conn, t)
+#endif
 	return 0;
 }

@@ -4,6 +4,9 @@
 #define TCPX_LIVE_LIST_BPF_H
 
 #include "live.bpf.h"
+#ifdef TCPX_LIVE_SLOTS
+#include "ext-slot/live.bpf.h"
+#endif
 
 static __always_inline void live_address(struct tcp_sock *tp, struct tcpx_live_socket *out)
 {
@@ -39,6 +42,9 @@ static __always_inline void live_rules(struct tcp_sock *tp, struct tcpx_live_soc
 		return;
 	out->direction = conn_direction(conn->attempt_ns, conn->received);
 	TCPX_EACH(LIVE_RULES, conn, out)
+#ifdef TCPX_LIVE_SLOTS
+	slot_live_rules(tp, out);
+#endif
 }
 
 #endif

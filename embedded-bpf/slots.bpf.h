@@ -18,19 +18,10 @@
 
 #ifdef TCPX_WITH_SLOTS
 
+#include "ext-slot/maps.bpf.h"
+
 /* Behind the site's table, so to say: what other layouts read comes first in .rodata. */
 const volatile struct tcpx_slot_config slots = {};
-
-/* DO(N, ...) for each slot. */
-#define TCPX_EACH_SLOT(DO, ...)                                                                    \
-	DO(0, ##__VA_ARGS__)                                                                       \
-	DO(1, ##__VA_ARGS__)                                                                       \
-	DO(2, ##__VA_ARGS__)                                                                       \
-	DO(3, ##__VA_ARGS__)                                                                       \
-	DO(4, ##__VA_ARGS__)                                                                       \
-	DO(5, ##__VA_ARGS__)                                                                       \
-	DO(6, ##__VA_ARGS__)                                                                       \
-	DO(7, ##__VA_ARGS__)
 
 #define SLOT_ID(n) TCPX_EXT_SLOT##n = TCPX_SLOT_FIRST + n,
 enum slot_ext { TCPX_EACH_SLOT(SLOT_ID) };

@@ -44,7 +44,8 @@
  * say: puts its own option together, tcpx_put8() and so on, for a segment
  * say_syn_ack: the same for a SYN-ACK: there is no connection, only the rule that has a say there.
  * `arg` 1: the SYN has the option, and tcpx_get8() and so on read it
- * see: the peer's header has its own option, once; `arg`: bytes of it that tcpx_get8() reads
+ * see: the peer's header has its own option, once; `arg`: bytes of it that tcpx_get8() reads. With
+ * Fast Open this may be before the third ACK (set)
  * promise: what a SYN-ACK answers to the request `arg`, from the accept rule's value alone; -1:
  * nothing. It is called once more for the connection
  * decide: the peer's request `arg`; returns the answer when it is applied, or TCPX_REFUSE_... (set)
@@ -57,6 +58,15 @@
  * state: a change from ctx->args[0] to ctx->args[1], after tcpx_want() (set)
  * reply: what the kernel asks: ctx->op is TIMEOUT_INIT, RWND_INIT or NEEDS_ECN. Returns it; -1: no
  * opinion
+ *
+ * Of connections that exist, with `--live`; they cost the others nothing:
+ * live_set: the local rule is the connection's from now on. tcpx_apply() or tcpx_outcome() says
+ * what has come of it (set) live_undo: it goes, and what it has set is given back. Returns 1 where
+ * that is somebody else's by now (set) These two have a socket, and no context: no member of `ctx`
+ * may be read. What they may call is tcpx_rule(), tcpx_value(), tcpx_word(), tcpx_count(),
+ * tcpx_outcome(), tcpx_exchange(), tcpx_opened() and the like, tcpx_setsockopt(),
+ * tcpx_getsockopt(), tcpx_apply(). They run in a program of their own, whose maps and data are not
+ * those of the other hooks.
  */
 #define TCPX_HOOK(name)                                                                            \
 	int tcpx1_slot0_##name(struct bpf_sock_ops *ctx, __u32 slot, __u32 arg);                   \
@@ -167,7 +177,11 @@ extern int tcpx1_done(struct bpf_sock_ops *ctx, __u32 slot, __u32 flags);
 		tcpx_err_;                                                                         \
 	})
 
-/* The same, as what comes of the local rule. (set) */
+/* Reads one into the int at `value`; 0, or what the kernel has refused. Before Linux 6.1 it has few
+ * of them. (set) */
+#define tcpx_getsockopt(level, name, value) bpf_getsockopt(ctx, level, name, value, sizeof(int))
+
+/* The same as tcpx_setsockopt(), as what comes of the local rule. (set) */
 #define tcpx_apply(level, name, value)                                                             \
 	tcpx_outcome(tcpx_setsockopt(level, name, value) ? TCPX_KEPT_KERNEL : TCPX_APPLIED)
 

@@ -20,7 +20,10 @@ import { type Arch, hostArch } from "./lib/targets.ts";
 const ROOT = resolve(import.meta.dir, "..");
 const BPF = join(ROOT, "embedded-bpf");
 const LAYOUT = "cli/layout/layout.generated.ts";
-const SHIPPED = ["tcpx", "tcpx-slots", "ack", "list", "live", "probe", "site"].map((name) => `${name}.bpf.o`);
+const WITH_SLOTS = ["tcpx-slots", "list-slots", "live-slots"];
+const SHIPPED = ["tcpx", "ack", "list", "live", "probe", "site", ...WITH_SLOTS].map(
+  (name) => `${name}.bpf.o`,
+);
 const OBJECTS = [...SHIPPED, "layout.bpf.o"];
 
 /** The oldest verifiers and BTF readers that we load on understand -mcpu=v3 (5.1) and this BTF. */

@@ -49,10 +49,15 @@ function checked(lib: Bridge, linker: bigint, name: string, result: number): num
 
 /**
  * Links these to our program.
+ * @param to that of scopes; or what changes connections that exist, which is for one, in slot 0
  * @throws TcpxError (failed) for an object that is damaged, or is no extension for this tcpx
  */
-export async function linkObjects(lib: Bridge, objects: readonly Linkable[]): Promise<Linked> {
-  const core = await asset("slots");
+export async function linkObjects(
+  lib: Bridge,
+  objects: readonly Linkable[],
+  to: "slots" | "live-slots" = "slots",
+): Promise<Linked> {
+  const core = await asset(to);
   const out = new BigUint64Array(1);
   unwrap("linker", lib.tcpx_linker_new(core, BigInt(core.length), out));
   const linker = out[0]!;

@@ -14,7 +14,7 @@ export function openBytes(lib: Bridge, bytes: Uint8Array, name: string): bigint 
 /** Opens one of the embedded objects; close it with tcpx_object_close. */
 export async function openObject(
   lib: Bridge,
-  name: "list" | "live" | "probe" | "site" | "tcpx" | "thinner",
+  name: "list" | "list-slots" | "live" | "probe" | "site" | "tcpx" | "thinner",
 ): Promise<bigint> {
   return openBytes(lib, await asset(name), name);
 }

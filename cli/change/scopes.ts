@@ -239,7 +239,7 @@ async function stateBefore(lib: Bridge, { wish, targets }: Work): Promise<State 
 export async function changeScopes(io: Io, host: Host, work: Work): Promise<Outcome> {
   const { lib } = host;
   const { wish } = work;
-  if (wish?.live) await (await import("../live/probe.ts")).requireLive(lib, wish.asks ?? false);
+  if (wish?.live) await (await import("../live/probe.ts")).requireLive(lib, wish.ext, wish.asks ?? false);
   await work.prepare?.();
   using before = await stateBefore(lib, work);
   const present = host.site();

@@ -40,6 +40,13 @@ function unknownSlot(id: number): Extension | undefined {
   return extension;
 }
 
+/** Those among these numbers that this host does not know: what is of them is told as of `ext-9`. */
+export const unknownSlots = (ids: readonly number[]): Extension[] =>
+  ids.flatMap((id) => {
+    const known = byId.get(id) ?? unknownSlot(id);
+    return known && !all.includes(known) ? known : [];
+  });
+
 /** The extension of a rule. */
 export function extensionOf({ ext }: { ext: string }): Extension {
   const extension = byName.get(ext);

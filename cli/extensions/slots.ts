@@ -99,17 +99,26 @@ function onSynAck({
 }
 
 /** Whose state a connection has: an extension with another name, or of another version, knows nothing of it. */
-const ownerOf = ({ name, stateVersion = 1 }: SlotDescription) =>
+export const ownerOf = ({ name, stateVersion = 1 }: SlotDescription) =>
   Bun.hash.crc32(`${name} ${stateVersion}`) || 1;
+
+const flagsOf = ({ option, exchange }: SlotDescription) =>
+  (exchange ? SlotFlag.ASKS : 0) |
+  (option ? SlotFlag.SAYS : 0) |
+  (option?.onSynAck === "always" && !exchange ? SlotFlag.UNASKED : 0) |
+  (exchange?.anyTime ? SlotFlag.ANY_TIME : 0);
+
+/** For what changes connections that exist. */
+export const encodeLiveSlot = (description: SlotDescription): Struct<"tcpx_live_slot"> => ({
+  owner: ownerOf(description),
+  number: description.id - FIRST_SLOT,
+  flags: flagsOf(description),
+  reserved: 0,
+});
 
 /** @param hooks a bit for each that its object has */
 export function encodeSlot(description: SlotDescription, hooks: number): Struct<"tcpx_slot"> {
   const { option, exchange } = description;
-  const flags =
-    (exchange ? SlotFlag.ASKS : 0) |
-    (option ? SlotFlag.SAYS : 0) |
-    (option?.onSynAck === "always" && !exchange ? SlotFlag.UNASKED : 0) |
-    (exchange?.anyTime ? SlotFlag.ANY_TIME : 0);
   return {
     owner: ownerOf(description),
     hooks,
@@ -118,7 +127,7 @@ export function encodeSlot(description: SlotDescription, hooks: number): Struct<
     least: option?.least ?? 0,
     most: option?.most ?? 0,
     ...onSynAck(description),
-    flags,
+    flags: flagsOf(description),
   };
 }
 

@@ -114,7 +114,9 @@ export const Hook = {
   RTO: 11,
   STATE: 12,
   REPLY: 13,
-  COUNT: 14,
+  LIVE_SET: 14,
+  LIVE_UNDO: 15,
+  COUNT: 16,
 } as const;
 
 export const Keepalive = {
@@ -507,6 +509,14 @@ export const structs = {
       no_reads: { offset: 16, type: "u64" },
     },
   },
+  tcpx_list_slots: {
+    size: 40,
+    fields: {
+      used: { offset: 0, type: "u32" },
+      reserved: { offset: 4, type: "u32" },
+      ids: { offset: 8, type: "u32", dims: [8] },
+    },
+  },
   tcpx_listed: {
     size: 368,
     fields: {
@@ -541,6 +551,16 @@ export const structs = {
       states: { offset: 128, type: "tcpx_states" },
     },
   },
+  tcpx_listed_slot: {
+    size: 172,
+    fields: {
+      owner: { offset: 0, type: "u32" },
+      rules: { offset: 4, type: "tcpx_rules" },
+      ours: { offset: 20, type: "tcpx_exchange" },
+      peers: { offset: 32, type: "tcpx_exchange" },
+      value: { offset: 44, type: "u32", dims: [2, 16] },
+    },
+  },
   tcpx_live_order: {
     size: 160,
     fields: {
@@ -549,6 +569,15 @@ export const structs = {
       ext: { offset: 12, type: "u32" },
       local: { offset: 16, type: "tcpx_rule" },
       ask: { offset: 88, type: "tcpx_rule" },
+    },
+  },
+  tcpx_live_slot: {
+    size: 16,
+    fields: {
+      owner: { offset: 0, type: "u32" },
+      number: { offset: 4, type: "u32" },
+      flags: { offset: 8, type: "u32" },
+      reserved: { offset: 12, type: "u32" },
     },
   },
   tcpx_live_socket: {

@@ -4,6 +4,7 @@
 import { type Bridge, Errno } from "../bridge/bridge.ts";
 import { extensionOf } from "../extensions/index.ts";
 import type { Extension } from "../extensions/types.ts";
+import type { SlotObject } from "../loader/slots.ts";
 import { readScopes } from "../loader/state.ts";
 import type { Change } from "../policy/change.ts";
 import { flatten } from "../policy/flatten.ts";
@@ -14,6 +15,7 @@ import { Matcher } from "./match.ts";
 import { hasProcesses, namespacesOf } from "./namespaces.ts";
 import { type Plan, planAsk, planSet, planUndo, type Rules } from "./plan.ts";
 import { type Outcome, outcomeOf, type Result, resultsOf } from "./report.ts";
+import { slotOf } from "./slot.ts";
 import { decodeSockets, type Socket } from "./sockets.ts";
 
 export { State };
@@ -73,10 +75,21 @@ interface Work {
   plan(sockets: Socket[]): Plan;
 }
 
-/** Lists, plans and does it, namespace by namespace. */
+/** Of several extensions: those in slots each with programs of its own. */
 async function perform(job: Job, scopes: bigint[], work: Work[]): Promise<Outcome> {
+  const inSlots = work.filter(({ extension }) => slotOf(extension));
+  const others = work.filter((one) => !inSlots.includes(one));
+  const parts: Outcome[] = [];
+  if (others.length > 0 || inSlots.length === 0) parts.push(await performOne(job, scopes, others));
+  for (const one of inSlots) parts.push(await performOne(job, scopes, [one], slotOf(one.extension)));
+  const [first = outcomeOf.sum([])] = parts;
+  return { ...outcomeOf.sum(parts), seen: first.seen, refused: first.refused };
+}
+
+/** Lists, plans and does it, namespace by namespace. */
+async function performOne(job: Job, scopes: bigint[], work: Work[], slot?: SlotObject): Promise<Outcome> {
   const { lib, scope, state } = job;
-  const common = { scope: scope.id, state, scopes };
+  const common = { scope: scope.id, state, scopes, slot };
   using list = await LiveObject.load(lib, { program: "list", ...common });
   const parts: Outcome[] = [];
   const { found, hidden } = namespacesOf(scope, job.allNetns);

@@ -6,13 +6,17 @@ import { join } from "node:path";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "../bridge/bridge.ts";
 import { type Fd, indexes, lookup, openPin, update } from "../bridge/maps.ts";
 import { openObject } from "../bridge/open-object.ts";
+import { encodeLiveSlot, FIRST_SLOT } from "../extensions/slots.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { decode, encode, encodeAll, type Struct, sizeOf } from "../layout/struct.ts";
 import { layoutDir, scopeDir } from "../loader/pins.ts";
 import { encodeExids, encodeSite } from "../loader/records.ts";
 import { readSite } from "../loader/site-map.ts";
+import { SlotMaps } from "../loader/slot-maps.ts";
+import type { SlotObject } from "../loader/slots.ts";
 import { findBpffs } from "../system/host.ts";
 import { type Namespace, ownNamespace } from "../system/netns.ts";
+import { openSlot } from "./slot.ts";
 
 const FIRST_BUFFER = 1 << 20;
 const LAST_BUFFER = 1 << 30;
@@ -26,6 +30,7 @@ export class State implements Disposable {
   private constructor(
     readonly conns: Fd | undefined,
     readonly counters: Fd | undefined,
+    readonly slots = SlotMaps.NONE,
   ) {}
 
   /** Maps of an object's own. */
@@ -36,12 +41,14 @@ export class State implements Disposable {
     const bpffs = findBpffs(lib);
     if (bpffs === undefined) return new State(undefined, undefined);
     const conns = openPin(lib, join(layoutDir(bpffs), "conns"));
-    return new State(conns, openPin(lib, join(scopeDir(bpffs, scope), "counters")));
+    const counters = openPin(lib, join(scopeDir(bpffs, scope), "counters"));
+    return new State(conns, counters, SlotMaps.open(lib, bpffs));
   }
 
   [Symbol.dispose](): void {
     this.conns?.[Symbol.dispose]();
     this.counters?.[Symbol.dispose]();
+    this.slots[Symbol.dispose]();
   }
 }
 
@@ -57,6 +64,8 @@ export interface Load {
   orders?: Order[];
   /** By socket cookie. */
   targets?: Map<bigint, Target>;
+  /** The extension that it is for, when tcpx does not ship it. */
+  slot?: SlotObject | undefined;
 }
 
 /** One loaded iterator. */
@@ -67,10 +76,11 @@ export class LiveObject implements Disposable {
     private readonly load: Load,
   ) {}
 
-  /** @throws Errno when this kernel does not take it */
+  /** @throws Errno when this kernel does not take it, TcpxError when an extension's object cannot be linked */
   static async load(lib: Bridge, load: Load): Promise<LiveObject> {
     lib.tcpx_raise_memlock();
-    const live = new LiveObject(lib, await openObject(lib, "live"), load);
+    const object = load.slot ? await openSlot(lib, load.slot) : await openObject(lib, "live");
+    const live = new LiveObject(lib, object, load);
     try {
       live.configure();
       unwrap("load", lib.tcpx_object_load(live.object));
@@ -91,10 +101,16 @@ export class LiveObject implements Disposable {
       ...{ layout: LAYOUT_VERSION, scope: load.scope, jiffy_us: jiffy, site: encodeSite(site) },
       ...{ uses: 0xffff_ffff, exids: encodeExids(site) },
     });
-    unwrap("configure", lib.tcpx_object_rodata(object, config, BigInt(config.length)));
+    if (load.slot) {
+      const constants = Buffer.concat([config, encode("tcpx_live_slot", encodeLiveSlot(load.slot))]);
+      unwrap("configure", lib.tcpx_object_rodata_begin(object, constants, BigInt(constants.length)));
+    } else {
+      unwrap("configure", lib.tcpx_object_rodata(object, config, BigInt(config.length)));
+    }
     unwrap("autoload", lib.tcpx_object_autoload(object, null, 0));
     unwrap("autoload", lib.tcpx_object_autoload(object, cstr(load.program), 1));
-    for (const [map, fd] of Object.entries({ conns, counters })) {
+    const slot0 = load.slot && load.state.slots.at.get(load.slot.id - FIRST_SLOT);
+    for (const [map, fd] of Object.entries({ conns, counters, slot0 })) {
       if (fd) unwrap(`reuse ${map}`, lib.tcpx_object_reuse_map(object, cstr(map), fd.fd));
     }
     const sizes = {

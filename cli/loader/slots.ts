@@ -20,6 +20,9 @@ export function provideSlots(of: typeof provider): void {
   provider = of;
 }
 
+/** What this host has of an extension. */
+export const slotObject = (id: number): SlotObject | undefined => provider(id);
+
 export const slotMap = (slot: number) => `slot${slot}`;
 
 /** Is it a map of the program? Those of slots are not of each. */

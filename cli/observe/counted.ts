@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the extensions have counted in a scope, for `tcpx status`.
 
-import { extensions } from "../extensions/index.ts";
+import { extensions, unknownSlots } from "../extensions/index.ts";
 import type { OwnCounter } from "../extensions/seen.ts";
 import type { Extension } from "../extensions/types.ts";
 import { COUNTER_NAMES, type Counters } from "../loader/counters.ts";
@@ -30,13 +30,28 @@ function countsOf(counters: Counters | undefined, { name: ext, id }: Extension, 
   return Object.fromEntries([...COUNTER_NAMES.map((name, i) => [name, at(i)] as const), ...own]);
 }
 
+/** Has a scope anything of it to tell? */
+export const hasCounted = (counters: Counters | undefined, id: number): boolean =>
+  counters?.count[id]?.some((n) => n > 0) === true;
+
+/** Those, and what this host does not know of the others that have counted something. */
+export const counting = (
+  counters: Counters | undefined,
+  among: readonly Extension[],
+): readonly Extension[] => [
+  ...among,
+  ...unknownSlots([...(counters?.count.keys() ?? [])].filter((id) => hasCounted(counters, id))),
+];
+
 /** By extension, then by counter. */
 export function countersJson(
   counters: Counters | undefined,
   among: readonly Extension[] = extensions,
 ): Record<string, Counts> {
   const own = ownCounters(among);
-  return Object.fromEntries(among.map((extension) => [extension.name, countsOf(counters, extension, own)]));
+  return Object.fromEntries(
+    counting(counters, among).map((extension) => [extension.name, countsOf(counters, extension, own)]),
+  );
 }
 
 /** A table of those that have counted something, and what is to be said about it; each behind an empty line. */
@@ -45,7 +60,7 @@ export function countersText(
   among: readonly Extension[] = extensions,
 ): string {
   const own = ownCounters(among);
-  const used = among
+  const used = counting(counters, among)
     .map((extension) => ({ extension, counts: countsOf(counters, extension, own) }))
     .filter(({ counts }) => Object.values(counts).some((n) => n > 0));
   if (used.length === 0) return "";

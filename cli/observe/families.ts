@@ -6,14 +6,14 @@ import type { AgentAnswer } from "../agent/health.ts";
 import { anyNeedsAgent } from "../agent/wish.ts";
 import { version } from "../base/version.ts";
 import { labelOf } from "../describe/rules.ts";
-import { extensions, kindsOf } from "../extensions/index.ts";
+import { extensionOf, extensions, kindsOf, unknownSlots } from "../extensions/index.ts";
 import type { Extension } from "../extensions/types.ts";
 import { Counter } from "../layout/layout.generated.ts";
 import type { Counters } from "../loader/counters.ts";
 import type { ScopeState } from "../loader/state.ts";
 import type { Rule } from "../policy/rule.ts";
 import { formatSelector } from "../policy/selector.ts";
-import { ownCounters } from "./counted.ts";
+import { counting, hasCounted, ownCounters } from "./counted.ts";
 import type { Family, Sample } from "./openmetrics.ts";
 
 export interface ScopeCounts {
@@ -51,9 +51,10 @@ const COUNTERS: Record<CounterName, [name: string, unit: string, help: string]> 
 
 /** Extensions that have rules there, or had. */
 function usedExtensions({ state, counters }: ScopeCounts, among: readonly Extension[]) {
-  return among.filter(
-    ({ name, id }) =>
-      state.rules.some((rule) => rule.ext === name) || counters?.count[id]?.some((value) => value > 0),
+  const ruled = new Set(state.rules.map(({ ext }) => ext));
+  const unknown = unknownSlots([...ruled].map((ext) => extensionOf({ ext }).id));
+  return [...new Set([...counting(counters, among), ...unknown])].filter(
+    ({ name, id }) => ruled.has(name) || hasCounted(counters, id),
   );
 }
 

@@ -6,18 +6,21 @@ import { dirname, join } from "node:path";
 import { type Bridge, cstr, Errno, isErrno, unwrap } from "../bridge/bridge.ts";
 import { type Fd, mapId, openPin, valueSize } from "../bridge/maps.ts";
 import { openObject } from "../bridge/open-object.ts";
+import { SLOTS } from "../extensions/slots.ts";
 import { encode, sizeOf } from "../layout/struct.ts";
 import { loadError } from "../loader/load-error.ts";
 import { layoutDir } from "../loader/pins.ts";
 import { siteIfReadable } from "../loader/site-map.ts";
+import { SlotMaps } from "../loader/slot-maps.ts";
+import { slotMap } from "../loader/slots.ts";
 import { findBpffs } from "../system/host.ts";
 import { type Namespace, ownNamespace } from "../system/netns.ts";
-import { Listed, RECORD } from "./listed.ts";
+import { Listed } from "./listed.ts";
+import { recordSize } from "./listed-slots.ts";
 import { askRoutes } from "./routed.ts";
 
 /** The pinned state of connections; undefined without rules, or when another build made it; null: it is not for us. */
-function openConns(lib: Bridge): Fd | undefined | null {
-  const bpffs = findBpffs(lib);
+function openConns(lib: Bridge, bpffs: string | undefined): Fd | undefined | null {
   let map: Fd | undefined;
   try {
     map = bpffs === undefined ? undefined : openPin(lib, join(layoutDir(bpffs), "conns"));
@@ -43,6 +46,13 @@ const PROGRAMS: readonly Program[] = [
   { name: "list_by_hand", noReads: false },
 ];
 
+/** What the program has to know of slots. */
+function encodeSlots(lib: Bridge, { at }: SlotMaps): Uint8Array {
+  const ids = Array.from({ length: SLOTS }, (_, slot) => (at.has(slot) ? mapId(lib, at.get(slot)!.fd) : 0));
+  const used = [...at.keys()].reduce((bits, slot) => bits | (1 << slot), 0);
+  return encode("tcpx_list_slots", { used, reserved: 0, ids });
+}
+
 /** The loaded program; it and its map end with the object. */
 class Lister implements Disposable {
   private constructor(
@@ -55,6 +65,7 @@ class Lister implements Disposable {
     lib: Bridge,
     scope: bigint,
     conns: Fd | undefined,
+    slots: SlotMaps,
     programs: readonly Program[],
   ): Promise<Lister> {
     lib.tcpx_raise_memlock();
@@ -65,21 +76,25 @@ class Lister implements Disposable {
     };
     let result = 0;
     for (const program of programs) {
-      const lister = new Lister(lib, await openObject(lib, "list"), program);
+      const object = await openObject(lib, slots.at.size > 0 ? "list-slots" : "list");
+      const lister = new Lister(lib, object, program);
       const no_reads = program.noReads ? 1n : 0n;
-      result = lister.tryLoad(encode("tcpx_list_config", { ...config, no_reads }), conns);
+      result = lister.tryLoad(encode("tcpx_list_config", { ...config, no_reads }), conns, slots);
       if (result >= 0) return lister;
       lister[Symbol.dispose]();
     }
     throw await loadError(lib, new Errno("load", -result), ["socket_iterator"]);
   }
 
-  private tryLoad(config: Uint8Array, conns: Fd | undefined): number {
+  private tryLoad(config: Uint8Array, conns: Fd | undefined, slots: SlotMaps): number {
     const { lib, object } = this;
+    const constants = slots.at.size > 0 ? Buffer.concat([config, encodeSlots(lib, slots)]) : config;
     unwrap("autoload", lib.tcpx_object_autoload(object, null, 0));
     unwrap("autoload", lib.tcpx_object_autoload(object, cstr(this.program.name), 1));
-    unwrap("configure", lib.tcpx_object_rodata(object, config, BigInt(config.length)));
+    unwrap("configure", lib.tcpx_object_rodata(object, constants, BigInt(constants.length)));
     if (conns) unwrap("reuse conns", lib.tcpx_object_reuse_map(object, cstr("conns"), conns.fd));
+    for (const [slot, { fd }] of slots.at)
+      unwrap("reuse slots", lib.tcpx_object_reuse_map(object, cstr(slotMap(slot)), fd));
     return lib.tcpx_object_load(object);
   }
 
@@ -116,7 +131,7 @@ function countSockets({ path }: Namespace): number {
 }
 
 /** Room for a namespace's sockets, and for those that come meanwhile. */
-const roomFor = (sockets: number) => (Math.ceil(sockets * 1.1) + 256) * RECORD;
+const roomFor = (sockets: number, record: number) => (Math.ceil(sockets * 1.1) + 256) * record;
 
 function withRoom(buffer: Uint8Array, used: number, room: number): Uint8Array {
   if (buffer.length - used >= room) return buffer;
@@ -137,8 +152,12 @@ export async function listSockets(
   where: readonly Namespace[],
   programs: readonly Program[] = PROGRAMS,
 ): Promise<Listed> {
-  using conns = openConns(lib);
-  using lister = await Lister.load(lib, scope, conns ?? undefined, programs);
+  const bpffs = findBpffs(lib);
+  using conns = openConns(lib, bpffs);
+  using maps = conns && bpffs !== undefined ? SlotMaps.open(lib, bpffs) : SlotMaps.NONE;
+  using lister = await Lister.load(lib, scope, conns ?? undefined, maps, programs);
+  const slots = [...maps.at.keys()];
+  const record = recordSize(slots);
   const tickUs = unwrap("tick", lib.tcpx_jiffy_us());
   let buffer: Uint8Array = new Uint8Array(0);
   let used = 0;
@@ -146,12 +165,13 @@ export async function listSockets(
   for (const namespace of where) {
     // a process may have ended since, and its pid be another one's
     if (statSync(namespace.path, { throwIfNoEntry: false })?.ino !== namespace.inode) continue;
-    let room = roomFor(countSockets(namespace));
+    let room = roomFor(countSockets(namespace), record);
     for (;;) {
       buffer = withRoom(buffer, used, room);
       const wrote = lister.run(namespace, buffer.subarray(used));
       if (wrote !== undefined) {
-        if (wrote) askRoutes(lib, new Listed(buffer.subarray(used, used + wrote), tickUs), namespace);
+        const got = buffer.subarray(used, used + (wrote ?? 0));
+        if (wrote) askRoutes(lib, new Listed(got, tickUs, undefined, undefined, slots), namespace);
         used += wrote ?? 0;
         if (wrote === null) refused++;
         break;
@@ -159,8 +179,6 @@ export async function listSockets(
       room *= 2;
     }
   }
-  return new Listed(buffer.subarray(0, used), tickUs, siteIfReadable(lib), {
-    refused,
-    blind: conns === null,
-  });
+  const lacks = { refused, blind: conns === null };
+  return new Listed(buffer.subarray(0, used), tickUs, siteIfReadable(lib), lacks, slots);
 }

@@ -2,10 +2,12 @@
 // The kernel's records of sockets (struct tcpx_listed), read in place: there may be 100,000 of them.
 
 import type { Around, Raw, RawExchange, RawRule } from "../extensions/seen.ts";
+import { FIRST_SLOT } from "../extensions/slots.ts";
 import type { Extension } from "../extensions/types.ts";
 import { Kind, ListFlag, Quickack, structs } from "../layout/layout.generated.ts";
 import { decode, LITTLE, type Struct, type StructName } from "../layout/struct.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
+import { recordSize, slotRaw } from "./listed-slots.ts";
 
 export const RECORD = structs.tcpx_listed.size;
 const AT = structs.tcpx_listed.fields;
@@ -75,18 +77,23 @@ export const LISTEN = 10;
 /** One buffer of records; `at` is where a record begins. */
 export class Listed {
   private readonly view: DataView;
+  /** Bytes from one record to the next. */
+  readonly record: number;
 
   /**
    * @param tickUs the kernel's tick
    * @param site whose names numbers have
    * @param lacks what could not be looked at: so many namespaces, and what tcpx knows of connections
+   * @param slots those of extensions that tcpx does not ship, of which something may stand behind each record
    */
   constructor(
     readonly bytes: Uint8Array,
     private readonly tickUs: number,
     readonly site: Site = DEFAULT_SITE,
     readonly lacks = { refused: 0, blind: false },
+    readonly slots: readonly number[] = [],
   ) {
+    this.record = recordSize(slots);
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
@@ -152,7 +159,7 @@ export class Listed {
       String.fromCharCode(this.direction(at), this.flags(at), measured) +
       this.text(at + AT.mark.offset, at + AT.cwnd.offset) + // and the timeout
       this.text(at + AT.delack_max.offset, at + AT.keepalive_idle.offset) + // and the congestion control
-      this.text(at + AT.written.offset, at + RECORD) +
+      this.text(at + AT.written.offset, at + this.record) +
       keepalive
     );
   }
@@ -165,10 +172,13 @@ export class Listed {
   }
 
   /** What there is of an extension. */
-  raw(at: number, extension: Pick<Extension, "name" | "id" | "kinds">): Raw {
+  raw(at: number, extension: Pick<Extension, "name" | "id" | "kinds" | "words">): Raw {
     const { id } = extension;
+    if (!(this.flags(at) & ListFlag.KNOWN)) return NOTHING;
+    const written = this.u16(at + AT.written.offset);
+    if (id >= FIRST_SLOT) return slotRaw(this.bytes, at, this.slots, written, extension) ?? NOTHING;
     const where = place(extension.name);
-    if (!where || !(this.flags(at) & ListFlag.KNOWN)) return NOTHING;
+    if (!where) return NOTHING;
     const state: State = decode(where.struct, this.bytes, at + where.at);
     const rules = state.rules as Struct<"tcpx_rules">;
     const own = numbers(state, "number");
@@ -184,7 +194,7 @@ export class Listed {
       ask: { ...rule(Kind.ASK), outcome: 0, value: valueIn(where.ask) },
       kinds: ownKinds(extension, state.own_rules as Struct<"tcpx_own_rules"> | undefined),
       ...(ours && peers && { ours, peers }),
-      written: (this.u16(at + AT.written.offset) & (1 << id)) !== 0,
+      written: (written & (1 << id)) !== 0,
       own,
       wide: numbers(state, "bigint"),
     };

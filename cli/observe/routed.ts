@@ -6,7 +6,7 @@ import { type Bridge, cstr } from "../bridge/bridge.ts";
 import { ListFlag } from "../layout/layout.generated.ts";
 import { LITTLE } from "../layout/struct.ts";
 import { type Namespace, ownNamespace } from "../system/netns.ts";
-import { LISTEN, type Listed, RECORD } from "./listed.ts";
+import { LISTEN, type Listed } from "./listed.ts";
 
 /** Of one namespace; those beyond are judged by the route that the socket has. */
 const ASKED_MOST = 4096;
@@ -50,7 +50,7 @@ function encode(list: Listed, places: readonly number[]): Uint8Array {
 /** Asks for the connections of a namespace, whose records stand one behind the other. */
 export function askRoutes(lib: Bridge, list: Listed, { path, inode }: Namespace): void {
   const places: number[] = [];
-  for (let at = 0; at < list.bytes.length && places.length < ASKED_MOST; at += RECORD) {
+  for (let at = 0; at < list.bytes.length && places.length < ASKED_MOST; at += list.record) {
     if (asks(list, at)) places.push(at);
   }
   if (places.length === 0) return;

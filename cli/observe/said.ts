@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // What a connection's two sides have asked of each other, per extension, and what came of it.
 
-import { extensions } from "../extensions/index.ts";
+import { extensions, unknownSlots } from "../extensions/index.ts";
 import type { Raw, RawExchange, Said, Side } from "../extensions/seen.ts";
+import { FIRST_SLOT } from "../extensions/slots.ts";
 import type { Extension } from "../extensions/types.ts";
 import { Direction, RequestState, RuleFlag, Silence } from "../layout/layout.generated.ts";
 import type { Site } from "../wire/site.ts";
 import type { Listed } from "./listed.ts";
+import { hasAny } from "./listed-slots.ts";
 import { localOf } from "./local.ts";
 import { numberShown, ruleShown } from "./value.ts";
 
@@ -106,8 +108,10 @@ export function negotiated(list: Listed, at: number, among: readonly Extension[]
   const silent = list.silent(at);
   const opened = list.direction(at) === Direction.TO && list.established(at);
   const progress = { site: list.site, silent, opened };
+  const strangers = unknownSlots(list.slots.map((slot) => slot + FIRST_SLOT));
+  const told = [...among, ...strangers.filter((extension) => hasAny(list.raw(at, extension)))];
   return {
-    extensions: among.map((extension) => ({
+    extensions: told.map((extension) => ({
       name: extension.name,
       said: saidOf(extension, list, at, progress),
     })),

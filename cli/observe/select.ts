@@ -6,7 +6,7 @@ import { usageError } from "../base/errors.ts";
 import { Direction } from "../layout/layout.generated.ts";
 import { inPrefix } from "../policy/prefix.ts";
 import type { Selector } from "../policy/rule.ts";
-import { LISTEN, type Listed, RECORD, STATES } from "./listed.ts";
+import { LISTEN, type Listed, STATES } from "./listed.ts";
 
 /** @throws TcpxError (usage) for a name that is none */
 export function parseStates(text: string | undefined): Set<number> | undefined {
@@ -56,7 +56,7 @@ const place = (netns: number, port: number) => netns * 65_536 + port;
 function guessDirections(list: Listed): number[] {
   const listened = new Set<number>();
   const found: number[] = [];
-  for (let at = 0; at < list.bytes.length; at += RECORD) {
+  for (let at = 0; at < list.bytes.length; at += list.record) {
     if (list.state(at) === LISTEN) listened.add(place(list.netns(at), list.localPort(at)));
     else if (STATES[list.state(at)]) found.push(at);
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What an event says, in words and for scripts. There may be 60,000 of them in a second, but few differ.
 
-import { extensions } from "../extensions/index.ts";
+import { extensions, unknownSlots } from "../extensions/index.ts";
 import type { EventWords, ReasonWords } from "../extensions/seen.ts";
 import type { Extension } from "../extensions/types.ts";
 import { WatchEvent, WatchReason } from "../layout/layout.generated.ts";
@@ -95,7 +95,7 @@ export class Outcomes {
 
   private make(list: Watched, of: number): Outcome {
     const [ext, asked, granted] = [list.ext(of), list.asked(of), list.granted(of)];
-    const extension = this.byId.get(ext);
+    const extension = this.byId.get(ext) ?? unknownSlots([ext])[0];
     const name = extension?.name ?? `extension ${ext}`;
     const kind = extension?.seen?.event?.(list.event(of), asked) ?? KINDS[list.event(of)] ?? UNKNOWN;
     const shown = (has: boolean, n: number) => (has ? numberShown(extension, n, this.site) : null);

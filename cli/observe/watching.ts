@@ -8,7 +8,6 @@ import { join } from "node:path";
 import { Exit, TcpxError } from "../base/errors.ts";
 import { type Bridge, Errno, isErrno, unwrap } from "../bridge/bridge.ts";
 import { type Fd, lookup, mapId, openPin, valueSize } from "../bridge/maps.ts";
-import { extensions } from "../extensions/index.ts";
 import { Direction, WatchSlot } from "../layout/layout.generated.ts";
 import { decode, encode, sizeOf } from "../layout/struct.ts";
 import { layoutDir, topDir } from "../loader/pins.ts";
@@ -43,9 +42,8 @@ const DIRECTIONS = { both: Direction.BOTH, to: Direction.TO, from: Direction.FRO
 
 /** All that there is to tell of these extensions: 4 bits each. */
 function newsOf(wanted: Wish["extensions"]): bigint {
-  let bits = 0n;
-  for (const { id } of extensions) if (wanted?.has(id) ?? true) bits |= 15n << BigInt(4 * id);
-  return bits;
+  if (!wanted) return 2n ** 64n - 1n;
+  return [...wanted].reduce((bits, id) => bits | (15n << BigInt(4 * id)), 0n);
 }
 
 export interface Polled {

@@ -5,15 +5,8 @@
 
 #include "../exchange.bpf.h"
 #include "../slices.bpf.h"
+#include "note.bpf.h"
 
-/* A map each: the memory of a connection is for what it uses. Pinned for the host, once made. */
-#define SLOT_MAP(n)                                                                                \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_SK_STORAGE);                                             \
-		__uint(map_flags, BPF_F_NO_PREALLOC);                                              \
-		__type(key, int);                                                                  \
-		__type(value, struct tcpx_slot_conn);                                              \
-	} slot##n SEC(".maps");
 TCPX_EACH_SLOT(SLOT_MAP)
 
 /* The hooks of an empty slot. Objects have their own in these places: the linker prefers what is
@@ -90,27 +83,6 @@ static __always_inline struct tcpx_slot_conn *slot_state(struct bpf_sock_ops *ct
 		TCPX_EACH_SLOT(SLOT_STORED)
 	}
 	return s && s->owner == owner ? s : NULL;
-}
-
-static __always_inline void slot_bit(__u8 *bits, __u32 n, bool set)
-{
-	*bits = (*bits & ~(1 << n)) | (set ? 1 << n : 0);
-}
-
-/* Puts down what the core asks of it. After whatever may have changed that. */
-static __always_inline void slot_note(struct tcpx_conn *conn, __u32 n,
-				      const struct tcpx_slot_conn *s)
-{
-	const struct tcpx_exchange *ours = &s->ours, *peers = &s->peers;
-
-	slot_bit(&conn->slots_speak, n, s->says || exchange_speaks(ours) || exchange_speaks(peers));
-	slot_bit(&conn->slots_pending, n, peers->state == TCPX_REQUEST_PENDING);
-	slot_bit(&conn->slots_listen, n, s->listens);
-	slot_bit(&conn->slots_await, n, exchange_listens(ours));
-	slot_bit(&conn->slots_look, n,
-		 rules_active(&s->rules, TCPX_KIND_ASK) ||
-			 rules_active(&s->rules, TCPX_KIND_LOCAL) ||
-			 rules_active(&s->rules, TCPX_KIND_ACCEPT));
 }
 
 static __always_inline bool slot_flag(__u32 n, __u32 flag)

@@ -29,10 +29,15 @@ _Static_assert(TCPX_SLOT_FIRST + TCPX_SLOT_COUNT == TCPX_EXTENSIONS, "ids of slo
 	DO(STATE, state, ##__VA_ARGS__)                                                            \
 	DO(REPLY, reply, ##__VA_ARGS__)
 
+/* And for connections that exist, in another object: ext-slot/live.bpf.h. */
+#define TCPX_LIVE_HOOKS(DO, ...)                                                                   \
+	DO(LIVE_SET, live_set, ##__VA_ARGS__)                                                      \
+	DO(LIVE_UNDO, live_undo, ##__VA_ARGS__)
+
 #define TCPX_HOOK_NUMBER(ID, name) TCPX_HOOK_##ID,
 
 enum tcpx_hook {
-	TCPX_HOOKS(TCPX_HOOK_NUMBER) TCPX_HOOK_COUNT,
+	TCPX_HOOKS(TCPX_HOOK_NUMBER) TCPX_LIVE_HOOKS(TCPX_HOOK_NUMBER) TCPX_HOOK_COUNT,
 };
 
 enum tcpx_slot_flag {
@@ -60,6 +65,15 @@ struct tcpx_slot_config {
 	__u32 words; /* that the values of the scope's rules have */
 	__u32 reserved;
 	struct tcpx_slot at[TCPX_SLOT_COUNT];
+};
+
+/* The extension whose connections are changed: .rodata of live-slots.bpf.o, behind its
+ * configuration. */
+struct tcpx_live_slot {
+	__u32 owner;
+	__u32 number; /* of its slot */
+	__u32 flags;  /* enum tcpx_slot_flag */
+	__u32 reserved;
 };
 
 #define TCPX_SLOT_WORDS 16 /* of an extension's own, by connection */
@@ -92,5 +106,21 @@ struct tcpx_slot_conn {
 
 /* With the kernel's own 72 bytes it is one object of 512, as struct tcpx_conn. */
 _Static_assert(sizeof(struct tcpx_slot_conn) == 440, "struct tcpx_slot_conn");
+
+/* What `tcpx connections` is told of one slot, and a socket; owner 0: nothing. */
+struct tcpx_listed_slot {
+	__u32 owner;
+	struct tcpx_rules rules;
+	struct tcpx_exchange ours;
+	struct tcpx_exchange peers;
+	__u32 value[TCPX_KIND_ACCEPT][TCPX_VALUE_WORDS]; /* of its ask and its local rule */
+};
+
+/* .rodata of the listing, behind its configuration. */
+struct tcpx_list_slots {
+	__u32 used; /* bit per slot whose map is there: as many records follow that of a socket */
+	__u32 reserved;
+	__u32 ids[TCPX_SLOT_COUNT]; /* of the maps, for kernels that have to look by hand */
+};
 
 #endif

@@ -37,14 +37,12 @@ TCPX_HOOK(say_syn_ack)
 TCPX_HOOK(see)
 {
 	tcpx_set_word(0, tcpx_get32(0));
-	tcpx_set_word(1, tcpx_word(1) + 1);
+	tcpx_setsockopt(SOL_SOCKET, SO_MARK, tcpx_word(0));
 	return 0;
 }
 
 TCPX_HOOK(established)
 {
-	if (tcpx_word(1))
-		tcpx_setsockopt(SOL_SOCKET, SO_MARK, tcpx_word(0));
 	if (tcpx_active(TCPX_LOCAL))
 		tcpx_want(BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG);
 	return 0;
