@@ -51,7 +51,7 @@ export class DocSession implements AsyncDisposable {
       ...{ cwd: dir, env, stdin: "pipe", stdout: "pipe", stderr: "inherit" },
     });
     this.said = this.shell.stdout[Symbol.asyncIterator]();
-    this.send("sudo() { \"$@\"; }"); // they are root already
+    this.send('sudo() { "$@"; }'); // they are root already
     this.send(`cd '${dir}'`);
   }
 

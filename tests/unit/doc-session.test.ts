@@ -26,6 +26,12 @@ test.each([
 
 test("one shell: what a command changes is there for the next one", async () => {
   await using session = new DocSession([], "/tmp", process.env.PATH!);
-  expect(await session.run("x=5; cd /; echo out; echo err >&2; false")).toEqual({ said: "out\nerr\n", code: 1 });
-  expect(await session.run("cat; echo $x; pwd; sudo echo \\\n  two")).toEqual({ said: "5\n/\ntwo\n", code: 0 });
+  expect(await session.run("x=5; cd /; echo out; echo err >&2; false")).toEqual({
+    said: "out\nerr\n",
+    code: 1,
+  });
+  expect(await session.run("cat; echo $x; pwd; sudo echo \\\n  two")).toEqual({
+    said: "5\n/\ntwo\n",
+    code: 0,
+  });
 });

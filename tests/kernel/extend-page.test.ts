@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// docs/extend.md, gone through word by word: in an empty folder, with the executable and clang, by somebody who has nothing
+// else of tcpx. The host's root is a cgroup of the lab's, as a container sees it.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdirSync, readFileSync, symlinkSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { DocSession, says, stepsOf } from "../support/doc-session.ts";
+import { OWN_ETC } from "../support/extension-host.ts";
+import { Lab } from "../support/lab.ts";
+import { PrivateHost } from "../support/private-host.ts";
+import { enter } from "../support/process.ts";
+import { captureRequirement, describeIf, every, hasTool, labRequirement } from "../support/requires.ts";
+import { tcpxPath } from "../support/tcpx.ts";
+import { container } from "../support/views.ts";
+
+const PAGE = resolve(import.meta.dir, "../../docs/extend.md");
+const needs = every("all", labRequirement, captureRequirement, hasTool("clang"), hasTool("bash"));
+/** What a page of documentation may take of its reader's time, as far as it is the machine's. */
+const PATIENCE_MS = 60_000;
+
+describeIf(needs.ok, needs.reason)("docs/extend.md", () => {
+  let lab: Lab;
+
+  beforeAll(async () => {
+    lab = await Lab.create();
+  });
+  afterAll(() => lab[Symbol.asyncDispose]());
+
+  test(
+    "its commands work as they are printed, in this order, and print what it says",
+    async () => {
+      const host = await PrivateHost.create(lab, { setup: OWN_ETC });
+      const netns = await lab.netns("reader");
+      const [bin, folder] = [join(lab.dir, "bin"), join(lab.dir, "empty")];
+      for (const dir of [bin, folder]) mkdirSync(dir);
+      symlinkSync(resolve(tcpxPath()), join(bin, "tcpx"));
+      const wrap = [...enter(host.wrap, { netns }), ...container(lab.cgroup("root"))];
+      await using session = new DocSession(wrap, folder, `${bin}:${process.env.PATH}`);
+      const steps = stepsOf(readFileSync(PAGE, "utf8"));
+      expect(steps.length).toBeGreaterThan(10);
+      for (const { line, command, wanted } of steps) {
+        const { said, code } = await session.run(command);
+        const at = `docs/extend.md, line ${line}: ${command}\n`;
+        if (!says(said, wanted)) expect(`${at}${said}`).toBe(`${at}${wanted.join("\n")}\n`);
+        expect([at, code]).toEqual([at, 0]);
+      }
+      expect(await host.pins()).toEqual([]);
+    },
+    PATIENCE_MS,
+  );
+});
