@@ -4,10 +4,10 @@
 import { lstatSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { usageError } from "../base/errors.ts";
+import { readManifest } from "../manifest/read.ts";
 import type { Io } from "../output/io.ts";
 import { download, isUrl } from "../packages/download.ts";
 import { MOST, MOST_TEXT, packExtension } from "../packages/package.ts";
-import { readManifest } from "../manifest/read.ts";
 import { buildFolder } from "../sdk/build.ts";
 import { readFolder } from "../sdk/folder.ts";
 import { readOwnedFile, requireOwnedTree } from "../system/owned-file.ts";
@@ -26,8 +26,10 @@ export interface Given {
 /** A path that has a meaning whatever the working directory is. @throws TcpxError (usage) */
 export function wholePath(path: string): string {
   const whole = absolutePath(path);
-  if (whole === undefined) throw usageError(`${path}: the working directory has no name`, path, "give the whole path");
-  if (path === "" || whole.length >= PATH_MAX) throw usageError(`'${path}' is no path`, path, "accepted is a file");
+  if (whole === undefined)
+    throw usageError(`${path}: the working directory has no name`, path, "give the whole path");
+  if (path === "" || whole.length >= PATH_MAX)
+    throw usageError(`'${path}' is no path`, path, "accepted is a file");
   return whole;
 }
 
@@ -39,7 +41,9 @@ export function readPackage(file: string): Uint8Array {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === undefined && !(error instanceof NoPlainFile)) throw error;
-    const why = { ENOENT: "does not exist", ENOTDIR: "does not exist", EACCES: "may not be read" }[code ?? ""];
+    const why = { ENOENT: "does not exist", ENOTDIR: "does not exist", EACCES: "may not be read" }[
+      code ?? ""
+    ];
     const what = error instanceof NoPlainFile ? error.message : (why ?? `cannot be read (${code})`);
     throw usageError(`${file} ${what}`, file, "accepted is a package, NAME.tcpx");
   }

@@ -10,7 +10,11 @@ import { readPackage } from "./ext-source.ts";
 import { leaf } from "./types.ts";
 
 export const sha256Args = {
-  sha256: { type: "string", valueHint: "HEX", description: "Its sum, as sha256sum(1) prints it: refused otherwise" },
+  sha256: {
+    type: "string",
+    valueHint: "HEX",
+    description: "Its sum, as sha256sum(1) prints it: refused otherwise",
+  },
 } as const;
 
 /** "signed by ours (key 0123...)" */

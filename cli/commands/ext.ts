@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT
 // `tcpx ext`: extensions that tcpx does not ship.
 
+import { extAdd } from "./ext-add.ts";
 import { extBuild } from "./ext-build.ts";
+import { extList } from "./ext-list.ts";
 import { extNew } from "./ext-new.ts";
+import { extRemove } from "./ext-remove.ts";
+import { extShow } from "./ext-show.ts";
+import { extVerify } from "./ext-verify.ts";
 import type { Group } from "./types.ts";
 
 export const ext: Group = {
@@ -12,5 +17,10 @@ export const ext: Group = {
   commands: {
     new: extNew,
     build: extBuild,
+    add: extAdd,
+    list: extList,
+    show: extShow,
+    remove: extRemove,
+    verify: extVerify,
   },
 };

@@ -50,7 +50,11 @@ export async function entryOf(
 }
 
 /** Of what this host has. */
-export async function heldEntry(lib: Bridge, { candidate, ...held }: Held, rules: number | null): Promise<Entry> {
+export async function heldEntry(
+  lib: Bridge,
+  { candidate, ...held }: Held,
+  rules: number | null,
+): Promise<Entry> {
   if (candidate) return entryOf(lib, candidate, held.id, rules);
   const problem = held.problem?.message ?? "it cannot be read";
   return { ...UNKNOWN, id: held.id, name: held.name, rules, problem };
@@ -88,7 +92,9 @@ export const hex = (exid: number): string => `0x${exid.toString(16).padStart(4, 
 export function onWire({ optionKind, exids }: Pick<Entry, "optionKind" | "exids">): string {
   const parts = [
     ...(optionKind === null ? [] : [`kind ${optionKind}`]),
-    ...(exids.length === 0 ? [] : [`${exids.length > 1 ? "identifiers" : "identifier"} ${exids.map(hex).join(", ")}`]),
+    ...(exids.length === 0
+      ? []
+      : [`${exids.length > 1 ? "identifiers" : "identifier"} ${exids.map(hex).join(", ")}`]),
   ];
   return parts.join(", ") || "-";
 }
