@@ -71,7 +71,7 @@ export function pickExid(name: string, taken: ReadonlySet<number>): number {
 
 /** What stands for these words in a template. */
 function wordsFor(name: string): Record<string, string> {
-  const exid = pickExid(name, new Set(identifiers.map(({ documented }) => documented)));
+  const exid = pickExid(name, new Set(identifiers().map(({ documented }) => documented)));
   const option = (value: number) => `fe08${hex(exid, 4)}${hex(value, 8)}`;
   const exchange = (which: number, value: number) => `fe06${hex(which, 4)}${hex(value, 4)}`;
   return {
