@@ -5,9 +5,7 @@ import { extAdd } from "./ext-add.ts";
 import { extBuild } from "./ext-build.ts";
 import { extList } from "./ext-list.ts";
 import { extNew } from "./ext-new.ts";
-import { extRemove } from "./ext-remove.ts";
-import { extShow } from "./ext-show.ts";
-import { extVerify } from "./ext-verify.ts";
+import { extTest } from "./ext-test.ts";
 import type { Group } from "./types.ts";
 
 export const ext: Group = {
@@ -17,10 +15,6 @@ export const ext: Group = {
   commands: {
     new: extNew,
     build: extBuild,
-    add: extAdd,
-    list: extList,
-    show: extShow,
-    remove: extRemove,
-    verify: extVerify,
+    test: extTest,
   },
 };

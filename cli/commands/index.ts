@@ -90,6 +90,7 @@ const internal: Record<string, Entry["load"]> = {
   "internal-run-end": async () => (await import("./internal-run.ts")).internalRunEnd,
   "internal-unit-start": async () => (await import("./internal-unit.ts")).internalUnitStart,
   "internal-man": async () => (await import("./internal-man.ts")).internalMan,
+  "internal-ext-test": async () => (await import("./internal-ext.ts")).internalExtTest,
   "internal-peer": async () => (await import("./internal-peer.ts")).internalPeer,
 };
 

@@ -67,7 +67,7 @@ function send(address: string, port: number, ms: number): void {
 
 /** Reads whatever comes. */
 function read(address: string, port: number): void {
-  const socket = connect({ host: address, port });
+  const socket = connect({ host: address, port }, () => tell("connected"));
   socket.on("data", () => {});
   socket.on("error", (error) => tell("failed", { what: error.message }));
 }
