@@ -84,8 +84,8 @@ TCPX_API void tcpx_object_close(void *o); /* NULL is fine */
 /* Is this an object that libbpf may be given? -EINVAL: no, and `why` says why, as one line with a NUL.
  */
 TCPX_API int tcpx_program_check(const void *bytes, size_t n, char *why, int cap);
-/* Maps that the object wants pinned by their names are pinned in this directory, or nowhere (NULL). */
-TCPX_API int tcpx_program_pins(void *o, const char *dir);
+/* How many of its maps libbpf would pin by their names, beside those of everybody. */
+TCPX_API int tcpx_program_pinned(void *o);
 /* Before the load: what the struct_ops map says is put into force by a link (since 6.4). */
 TCPX_API int tcpx_ops_linked(void *o, const char *map);
 /* After it: puts it into force, or makes it ready for a link where there is to be one. It stays when

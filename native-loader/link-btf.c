@@ -19,6 +19,7 @@ struct types {
 	uint32_t string_size;
 	uint32_t count;		       /* 0, void, included */
 	const struct btf_type **by_id; /* room for TYPES_MOST */
+	bool functions;		       /* of the kernel may be called: its .ksyms names them */
 };
 
 static const struct btf_type *at[TYPES_MOST];
@@ -85,6 +86,11 @@ static bool collect(struct types *b)
 	return true;
 }
 
+static bool may_be_data(const struct types *b, unsigned int kind)
+{
+	return kind == BTF_KIND_VAR || (b->functions && kind == BTF_KIND_FUNC);
+}
+
 /* Names and types of what stands behind a type. */
 static bool members_are_sound(const struct types *b, const struct btf_type *t)
 {
@@ -111,8 +117,8 @@ static bool members_are_sound(const struct types *b, const struct btf_type *t)
 		return true;
 	case BTF_KIND_DATASEC:
 		for (i = 0; i < n; i++)
-			if (v[i].type >= b->count ||
-			    BTF_INFO_KIND(b->by_id[v[i].type]->info) != BTF_KIND_VAR)
+			if (v[i].type >= b->count || !v[i].type ||
+			    !may_be_data(b, BTF_INFO_KIND(b->by_id[v[i].type]->info)))
 				return false;
 		return true;
 	case BTF_KIND_ENUM:
@@ -226,9 +232,9 @@ static bool ext_is_sound(const struct types *b, const uint8_t *bytes, size_t siz
 #undef WITHIN
 }
 
-bool link_btf_is_sound(const struct link_sections *s)
+bool link_btf_is_sound(const struct link_sections *s, bool functions)
 {
-	struct types b = {.by_id = at};
+	struct types b = {.by_id = at, .functions = functions};
 	struct btf_header h;
 	size_t room;
 

@@ -204,5 +204,5 @@ int link_read(const struct link_object *o, bool user, struct link_sections *s, c
 			      "has no symbols: is it stripped? Only llvm-strip -g leaves them");
 	if (!s->btf || !s->btf_ext)
 		return refuse(why, "has no type information: it is compiled with clang -g");
-	return link_btf_is_sound(s) ? 0 : refuse(why, "has damaged type information (BTF)");
+	return link_btf_is_sound(s, !user) ? 0 : refuse(why, "has damaged type information (BTF)");
 }

@@ -14,7 +14,6 @@
 
 #define PROGRAM_MOST (4 << 20)	/* bytes of an object */
 #define F_LINK (1U << 13)	/* BPF_F_LINK, since 6.4 */
-#define PATH_MOST 512
 #define OPS_MOST 65536
 
 int tcpx_program_check(const void *bytes, size_t n, char *why, int cap)
@@ -40,36 +39,16 @@ int tcpx_program_check(const void *bytes, size_t n, char *why, int cap)
 	return err;
 }
 
-/* It becomes part of a path. */
-static bool is_plain(const char *name)
-{
-	return *name && !name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-					   "0123456789_")];
-}
-
-int tcpx_program_pins(void *object, const char *dir)
+int tcpx_program_pinned(void *object)
 {
 	struct object *o = object;
-	char path[PATH_MOST];
 	struct bpf_map *m;
-	int err = 0;
+	int n = 0;
 
 	if (!o)
 		return -EINVAL;
-	bpf_object__for_each_map(m, o->bpf)
-	{
-		if (err || !bpf_map__pin_path(m))
-			continue;
-		if (!dir)
-			err = bpf_map__set_pin_path(m, NULL);
-		else if (!is_plain(bpf_map__name(m)) ||
-			 snprintf(path, sizeof(path), "%s/%s", dir, bpf_map__name(m)) >=
-				 (int)sizeof(path))
-			err = -EINVAL;
-		else
-			err = bpf_map__set_pin_path(m, path);
-	}
-	return err;
+	bpf_object__for_each_map(m, o->bpf) n += bpf_map__pin_path(m) != NULL;
+	return n;
 }
 
 static struct bpf_map *ops_map(const struct object *o, const char *name)

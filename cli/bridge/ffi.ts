@@ -23,7 +23,7 @@ export const symbols = {
   tcpx_object_prog_fd: { args: [u64, ptr], returns: i32 },
   tcpx_object_close: { args: [u64], returns: none },
   tcpx_program_check: { args: [ptr, u64, ptr, i32], returns: i32 }, // bytes, size_t, char *why, int cap
-  tcpx_program_pins: { args: [u64, ptr], returns: i32 }, // void *o, const char *dir
+  tcpx_program_pinned: { args: [u64], returns: i32 },
   tcpx_ops_linked: { args: [u64, ptr], returns: i32 }, // void *o, const char *map
   tcpx_ops_set: { args: [u64, ptr], returns: i32 }, // void *o, const char *map
   tcpx_ops_state: { args: [i32], returns: i32 }, // int fd

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
 // `tcpx ext`: extensions that tcpx does not ship.
 
-import { extAdd } from "./ext-add.ts";
-import { extBuild } from "./ext-build.ts";
-import { extList } from "./ext-list.ts";
-import { extNew } from "./ext-new.ts";
-import { extTest } from "./ext-test.ts";
+import { extLoad } from "./ext-load.ts";
+import { extUnload } from "./ext-unload.ts";
 import type { Group } from "./types.ts";
 
 export const ext: Group = {
@@ -13,8 +10,7 @@ export const ext: Group = {
   summary: "TCP extensions of your own, and of others",
   examples: [],
   commands: {
-    new: extNew,
-    build: extBuild,
-    test: extTest,
+    load: extLoad,
+    unload: extUnload,
   },
 };

@@ -3,10 +3,12 @@
 
 import { type ElfObject, ObjectError, Reader, sectionOf } from "./elf.ts";
 
+export const IntEncoding = { SIGNED: 1, BOOL: 4 };
 export const BtfKind = { INT: 1, PTR: 2, ARRAY: 3, STRUCT: 4, UNION: 5, ENUM: 6, VAR: 14, DATASEC: 15 };
 const K = { FUNC_PROTO: 13, FLOAT: 16, DECL_TAG: 17, ENUM64: 19 };
 /** Kinds that stand for another type, and change nothing: FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG. */
 const MODIFIERS = [8, 9, 10, 11, 18];
+const VOLATILE = 9;
 const [MAGIC, TYPES_MOST, LINES_MOST, DEPTH_MOST] = [0xeb9f, 65_536, 262_144, 32];
 
 /** Bytes behind the head of a type: for each of its members, or at all. */
@@ -26,9 +28,11 @@ export interface BtfType {
   name: string;
   /** Bytes, or the number of another type. */
   sizeOrType: number;
-  /** Of structs, unions: names, types. Of data sections: types. Of arrays: type, elements. */
-  members: readonly { name: string; type: number }[];
+  /** Of structs, unions: names, types, where they stand. Of data sections: types. Of arrays: type, elements. */
+  members: readonly { name: string; type: number; bits: number }[];
   elements: number;
+  /** Of integers: IntEncoding. */
+  encoding: number;
 }
 
 /** Where an instruction is from. */
@@ -52,7 +56,7 @@ function partsOf(bytes: Uint8Array, least: number): { head: Reader; body: Reader
 
 export class Btf {
   private readonly types: BtfType[] = [
-    { kind: 0, name: "", sizeOrType: 0, members: [], elements: 0 }, // void
+    { kind: 0, name: "", sizeOrType: 0, members: [], elements: 0, encoding: 0 }, // void
   ];
 
   private constructor(private readonly strings: Reader) {}
@@ -87,16 +91,19 @@ export class Btf {
     at: number,
     kind: number,
     count: number,
-  ): Pick<BtfType, "members" | "elements"> {
+  ): Pick<BtfType, "members" | "elements" | "encoding"> {
+    const none = { members: [], elements: 0, encoding: 0 };
+    if (kind === BtfKind.INT) return { ...none, encoding: (from.u32(at) >>> 24) & 15 };
     if (kind === BtfKind.ARRAY)
-      return { members: [{ name: "", type: from.u32(at) }], elements: from.u32(at + 8) };
+      return { ...none, members: [{ name: "", type: from.u32(at), bits: 0 }], elements: from.u32(at + 8) };
     const isData = kind === BtfKind.DATASEC;
-    if (!isData && kind !== BtfKind.STRUCT && kind !== BtfKind.UNION) return { members: [], elements: 0 };
+    if (!isData && kind !== BtfKind.STRUCT && kind !== BtfKind.UNION) return none;
     const members = Array.from({ length: count }, (_, i) => ({
       name: isData ? "" : this.text(from.u32(at + i * 12)),
       type: from.u32(at + i * 12 + (isData ? 0 : 4)),
+      bits: isData ? 0 : from.u32(at + i * 12 + 8) & 0xffffff,
     }));
-    return { members, elements: 0 };
+    return { ...none, members };
   }
 
   text = (at: number): string => this.strings.text(at);
@@ -110,6 +117,25 @@ export class Btf {
       id = type.sizeOrType;
     }
     throw damaged();
+  }
+
+  /** May it change behind the compiler's back? Then what is read of it is what is there. */
+  isVolatile(id: number): boolean {
+    for (let depth = 0; depth < DEPTH_MOST; depth++) {
+      const type = this.types[id];
+      if (!type) throw damaged();
+      if (!MODIFIERS.includes(type.kind)) return false;
+      if (type.kind === VOLATILE) return true;
+      id = type.sizeOrType;
+    }
+    throw damaged();
+  }
+
+  /** Where a member of a struct stands, in bytes. */
+  memberOffset(struct: string, member: string): number | undefined {
+    const type = this.types.find(({ kind, name }) => kind === BtfKind.STRUCT && name === struct);
+    const found = type?.members.find(({ name }) => name === member);
+    return found && found.bits / 8;
   }
 
   /** Bytes of a type. */

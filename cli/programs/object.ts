@@ -3,9 +3,10 @@
 // libbpf and the kernel see it.
 
 import { Exit, TcpxError } from "../base/errors.ts";
-import { type Bridge, cstr, fromCstr } from "../bridge/bridge.ts";
-import { Btf } from "./btf.ts";
-import { dataOf, type Elf, readElf, type Section, sectionNamed } from "./elf.ts";
+import { type Bridge, fromCstr } from "../bridge/bridge.ts";
+import { type Btf, BtfKind, btfOf, IntEncoding } from "../objects/btf.ts";
+import { type ElfObject, ObjectError, readElf, STB_LOCAL, STT_FUNC, type Section, sectionOf } from "../objects/elf.ts";
+import { guarded } from "../packages/guard.ts";
 import type { Variable } from "./variables.ts";
 
 /** Of an object; as the bridge has it. */
@@ -21,13 +22,14 @@ export interface ProgramObject {
   /** Names of its programs: one of sock_ops. */
   programs: string[];
   variables: Variable[];
+  /** Initial values of its variables. */
+  rodata?: Uint8Array;
   /** Of a congestion control. */
   ops?: { variable: string; algorithm: string; wantsLink: boolean };
 }
 
 const OPS = ".struct_ops";
 const OPS_LINK = ".struct_ops.link";
-const FUNCTION = 2;
 /** As the kernel takes it; a pin has no dots. */
 const ALGORITHM = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,14}$/;
 
@@ -50,8 +52,10 @@ const isOps = (name: string) => /^struct_ops(?:\.s)?(?:\/|$)/.test(name);
 const KINDS = "accepted are objects with one sock_ops program, or with one congestion control (struct_ops)";
 
 /** The types of programs that it has, as the names of its sections. */
-function kindOf(file: string, { sections }: Elf): ProgramKind {
-  const code = sections.filter(({ name, isCode }) => isCode && name !== ".text").map(({ name }) => plain(name));
+function kindOf(file: string, { sections }: ElfObject): ProgramKind {
+  const code = sections
+    .filter((section) => section.code && section.size > 0 && section.name !== ".text")
+    .map(({ name }) => plain(name));
   const others = code.filter((name) => name !== "sockops" && !isOps(name));
   const [hasSockOps, hasOps] = [code.includes("sockops"), code.some(isOps)];
   if (others.length > 0) throw refusal(file, `has a program of another type, '${others[0]}'`, KINDS);
@@ -61,39 +65,50 @@ function kindOf(file: string, { sections }: Elf): ProgramKind {
   return hasSockOps ? "sock_ops" : "congestion";
 }
 
-function programsOf(file: string, kind: ProgramKind, { symbols }: Elf): string[] {
+function programsOf(file: string, kind: ProgramKind, { symbols, sections }: ElfObject): string[] {
   const names = symbols
-    .filter(({ type, isGlobal, section }) => type === FUNCTION && isGlobal && section?.isCode && section.name !== ".text")
+    .filter(({ type, bind, section: index }) => {
+      const section = sections[index];
+      return type === STT_FUNC && bind !== STB_LOCAL && section?.code && section.name !== ".text";
+    })
     .map(({ name }) => name);
   if (kind === "sock_ops" && names.length !== 1) {
-    const what = names.length === 0 ? "no sock_ops program with a name" : `${names.length} sock_ops programs (${names.slice(0, 4).join(", ")})`;
+    const count = `${names.length} sock_ops programs (${names.slice(0, 4).join(", ")})`;
+    const what = names.length === 0 ? "no sock_ops program that is global" : count;
     throw refusal(file, `has ${what}`, "accepted is one in an object");
   }
   return names;
 }
 
-function variablesOf(elf: Elf, btf: Btf): Variable[] {
-  const section = sectionNamed(elf, ".rodata");
-  const types = btf.variables(".rodata");
-  return elf.symbols.flatMap(({ name, section: own, value }) => {
-    const type = own === section && section ? types.get(name) : undefined;
+function variablesOf(elf: ElfObject, btf: Btf): Variable[] {
+  const section = sectionOf(elf, ".rodata");
+  const types = new Map(btf.variables(".rodata").map(({ name, type }) => [name, type]));
+  return elf.symbols.flatMap(({ name, section: own, value: offset }) => {
+    const type = own === section?.index ? types.get(name) : undefined;
     // a plain const is folded by the compiler: its place in memory is read by nobody
-    if (!type?.integer || !type.isVolatile || value + type.integer.bytes > section!.size) return [];
-    return [{ name, offset: value, ...type.integer }];
+    if (type === undefined || !btf.isVolatile(type)) return [];
+    const { kind, sizeOrType: bytes, encoding } = btf.type(type);
+    if (kind !== BtfKind.INT || ![1, 2, 4, 8].includes(bytes) || offset + bytes > section!.bytes.length) return [];
+    const isSigned = (encoding & IntEncoding.SIGNED) !== 0;
+    return [{ name, offset, bytes, isSigned, isBool: (encoding & IntEncoding.BOOL) !== 0 }];
   });
 }
 
-function opsOf(file: string, elf: Elf, btf: Btf): NonNullable<ProgramObject["ops"]> {
-  const found = [OPS, OPS_LINK].flatMap((name) => {
-    const section = sectionNamed(elf, name);
-    return section && section.size > 0 ? [{ section, types: btf.variables(name) }] : [];
-  });
-  const all = found.flatMap(({ section, types }) => [...types].map(([name, { struct }]) => ({ section, name, struct })));
+function opsOf(file: string, elf: ElfObject, btf: Btf): NonNullable<ProgramObject["ops"]> {
+  const all = [OPS, OPS_LINK].flatMap((section) =>
+    btf.variables(section).map(({ name, type }) => ({ section: sectionOf(elf, section), name, type: btf.type(type) })),
+  );
   const [first, second] = all;
-  if (!first) throw refusal(file, "has struct_ops programs, and no struct that names them", `accepted is a struct tcp_congestion_ops in SEC("${OPS}")`);
-  if (second) throw refusal(file, `has ${all.length} structs of operations (${first.name}, ${second.name})`, "accepted is one in an object");
-  if (first.struct !== "tcp_congestion_ops")
-    throw refusal(file, `has operations of another kind, struct ${first.struct || "?"}`, "accepted is struct tcp_congestion_ops");
+  if (!first?.section) {
+    const hint = `accepted is a struct tcp_congestion_ops in SEC("${OPS}")`;
+    throw refusal(file, "has struct_ops programs, and no struct that names them", hint);
+  }
+  if (second)
+    throw refusal(file, `has ${all.length} structs of operations (${first.name}, ${second.name})`, "accepted is one in an object");
+  if (first.type.name !== "tcp_congestion_ops") {
+    const what = `has operations of another kind, struct ${first.type.name || "?"}`;
+    throw refusal(file, what, "accepted is struct tcp_congestion_ops");
+  }
   const algorithm = algorithmOf(elf, btf, first.section, first.name);
   if (!ALGORITHM.test(algorithm)) {
     const hint = "accepted are up to 15 letters, digits, _ and - in its member 'name'";
@@ -102,11 +117,11 @@ function opsOf(file: string, elf: Elf, btf: Btf): NonNullable<ProgramObject["ops
   return { variable: first.name, algorithm, wantsLink: first.section.name === OPS_LINK };
 }
 
-function algorithmOf(elf: Elf, btf: Btf, section: Section, variable: string): string {
-  const at = elf.symbols.find(({ name, section: own }) => name === variable && own === section)?.value;
+function algorithmOf(elf: ElfObject, btf: Btf, { index, bytes }: Section, variable: string): string {
+  const at = elf.symbols.find(({ name, section }) => name === variable && section === index)?.value;
   const member = btf.memberOffset("tcp_congestion_ops", "name");
   if (at === undefined || member === undefined) return "";
-  return fromCstr(dataOf(elf, section).subarray(at + member, at + member + 16));
+  return fromCstr(bytes.subarray(at + member, at + member + 16));
 }
 
 /** libbpf 1.1 does not know the section of links, which is the other one in all else: it is renamed. */
@@ -117,29 +132,32 @@ function withoutLinkSection(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(copy);
 }
 
-/** @throws TcpxError (usage) in one line, for whatever is no such object */
-export function readProgram(lib: Bridge, file: string, bytes: Uint8Array): ProgramObject {
-  check(lib, file, bytes);
-  try {
-    const elf = readElf(bytes);
-    const kind = kindOf(file, elf);
-    const types = sectionNamed(elf, ".BTF");
-    if (!types) throw refusal(file, "has no type information", "compile it with clang -g");
-    const btf = new Btf(dataOf(elf, types));
-    const programs = programsOf(file, kind, elf);
-    const variables = variablesOf(elf, btf);
-    if (kind === "sock_ops") return { file, bytes, kind, programs, variables };
-    const ops = opsOf(file, elf, btf);
-    return { file, bytes: ops.wantsLink ? withoutLinkSection(bytes) : bytes, kind, programs, variables, ops };
-  } catch (error) {
-    if (error instanceof RangeError) throw refusal(file, "is damaged", "compile it anew");
-    throw error;
-  }
+/** What it is, in the words of whoever reads it for us. */
+function described(file: string, bytes: Uint8Array): ProgramObject {
+  const elf = readElf(bytes);
+  const kind = kindOf(file, elf);
+  const btf = btfOf(elf);
+  const programs = programsOf(file, kind, elf);
+  const common = { file, kind, programs, variables: variablesOf(elf, btf) };
+  const rodata = sectionOf(elf, ".rodata")?.bytes;
+  const all = rodata && rodata.length > 0 ? { ...common, rodata: new Uint8Array(rodata) } : common;
+  if (kind === "sock_ops") return { ...all, bytes };
+  const ops = opsOf(file, elf, btf);
+  return { ...all, bytes: ops.wantsLink ? withoutLinkSection(bytes) : bytes, ops };
 }
 
-/** The initial values of its variables; undefined: it has none. */
-export function rodataOf({ bytes }: Pick<ProgramObject, "bytes">): Uint8Array | undefined {
-  const elf = readElf(bytes);
-  const section = sectionNamed(elf, ".rodata");
-  return section && new Uint8Array(dataOf(elf, section));
+/**
+ * Looks at an object before libbpf and the kernel do.
+ * @throws TcpxError (usage) for whatever is no such object, (failed) for what the guard finds
+ */
+export function readProgram(lib: Bridge, file: string, bytes: Uint8Array): ProgramObject {
+  try {
+    const object = described(file, bytes);
+    check(lib, file, bytes);
+    if (object.kind === "sock_ops") guarded(file, bytes, "program");
+    return object;
+  } catch (error) {
+    if (error instanceof ObjectError) throw refusal(file, error.message);
+    throw error;
+  }
 }

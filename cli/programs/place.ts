@@ -4,7 +4,6 @@
 //   tcpx/programs/<cgroup id>/NAME/link          of a sock_ops program: this pin is the commit
 //   tcpx/programs/congestion/NAME/link           of a congestion control; before Linux 6.4 its map, as `ops`
 //   tcpx/programs/.../NAME/gen-<id>/about        what is known of it; the id is the program's, or the map's
-//   tcpx/programs/.../NAME/maps/...              maps that the object wants pinned by their names
 //
 // As with rules, the link says which generation is in force.
 

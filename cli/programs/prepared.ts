@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
 // An object that the kernel has verified, and that is not in force yet.
 
-import { join } from "node:path";
 import { Exit, TcpxError } from "../base/errors.ts";
 import { type Bridge, cstr, Errno, lacksRoom, takenLog, unwrap } from "../bridge/bridge.ts";
 import { mapId, progInfo } from "../bridge/maps.ts";
 import { openBytes } from "../bridge/open-object.ts";
 import { loadError } from "../loader/load-error.ts";
 import { hasOpsLinks, hasStructOps } from "./kernel.ts";
-import { type ProgramObject, rodataOf } from "./object.ts";
+import type { ProgramObject } from "./object.ts";
 import { type Settings, writeSettings } from "./variables.ts";
 import { verifierReason } from "./verifier.ts";
 
@@ -43,33 +42,29 @@ async function refusedBy(lib: Bridge, { file }: ProgramObject, result: number): 
   });
 }
 
-function configure(lib: Bridge, object: bigint, wanted: ProgramObject, settings: Settings, home: string | null) {
-  const rodata = rodataOf(wanted);
+function configure(lib: Bridge, object: bigint, wanted: ProgramObject, settings: Settings): void {
+  const { file, rodata, variables } = wanted;
   if (rodata && Object.keys(settings).length > 0) {
-    writeSettings(rodata, wanted.variables, settings);
-    unwrap("variables", lib.tcpx_object_rodata(object, rodata, BigInt(rodata.length)));
+    const values = new Uint8Array(rodata);
+    writeSettings(values, variables, settings);
+    unwrap("variables", lib.tcpx_object_rodata(object, values, BigInt(values.length)));
   }
-  const dir = home === null ? null : cstr(join(home, "maps"));
-  unwrap("pins of maps", lib.tcpx_program_pins(object, dir));
+  if (unwrap("pins of maps", lib.tcpx_program_pinned(object)) === 0) return;
+  const hint = "leave 'pinning' out of it: bpftool finds maps by their names, too";
+  throw new TcpxError(Exit.USAGE, `${file} has a map that is pinned by its name`, { value: file, hint });
 }
 
 /**
  * Has the kernel verify an object.
- * @param home where maps are to be pinned that want to be; null: nowhere, as nothing is to stay
  * @throws TcpxError when it refuses
  */
-export async function prepare(
-  lib: Bridge,
-  wanted: ProgramObject,
-  settings: Settings,
-  home: string | null,
-): Promise<Prepared> {
+export async function prepare(lib: Bridge, wanted: ProgramObject, settings: Settings): Promise<Prepared> {
   if (wanted.ops) requireStructOps();
   lib.tcpx_raise_memlock();
   await takenLog(); // what was said of others
   const object = openBytes(lib, wanted.bytes, "program");
   try {
-    configure(lib, object, wanted, settings, home);
+    configure(lib, object, wanted, settings);
     const isLinked = wanted.ops !== undefined && hasOpsLinks();
     const variable = cstr(wanted.ops?.variable ?? "");
     if (isLinked) unwrap("link", lib.tcpx_ops_linked(object, variable));

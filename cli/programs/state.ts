@@ -77,6 +77,10 @@ export function readPrograms(lib: Bridge, bpffs = findBpffs(lib)): LoadedProgram
   return found.sort((a, b) => (order(a) < order(b) ? -1 : 1));
 }
 
+/** Is this a leftover: of a killed command, or of a cgroup that has gone? */
+export const isLeft = ({ isGone, isInForce, linkId, id }: LoadedProgram): boolean =>
+  isGone || id === 0 || (linkId === 0 && !isInForce);
+
 /** What a program has done; null: the kernel does not count. */
 export interface Runs {
   name: string;

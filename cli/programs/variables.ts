@@ -3,10 +3,12 @@
 
 import { meant } from "../base/did-you-mean.ts";
 import { usageError } from "../base/errors.ts";
-import type { Integer } from "./btf.ts";
 
-export interface Variable extends Integer {
+export interface Variable {
   name: string;
+  bytes: number;
+  isSigned: boolean;
+  isBool: boolean;
   /** In .rodata. */
   offset: number;
 }
@@ -32,7 +34,7 @@ export function parseSettings(text: string): Settings {
 }
 
 /** Least and most. */
-function rangeOf({ bytes, isSigned, isBool }: Integer): [bigint, bigint] {
+function rangeOf({ bytes, isSigned, isBool }: Variable): [bigint, bigint] {
   if (isBool) return [0n, 1n];
   const bits = BigInt(bytes * 8);
   return isSigned ? [-(1n << (bits - 1n)), (1n << (bits - 1n)) - 1n] : [0n, (1n << bits) - 1n];
@@ -82,8 +84,9 @@ export function settled(variables: readonly Variable[], settings: Settings): Set
 export function writeSettings(rodata: Uint8Array, variables: readonly Variable[], settings: Settings): void {
   const view = new DataView(rodata.buffer, rodata.byteOffset, rodata.byteLength);
   for (const [name, text] of Object.entries(settled(variables, settings))) {
-    const { offset, bytes, ...variable } = variables.find((one) => one.name === name)!;
-    const value = BigInt.asUintN(64, valueOf({ ...variable, offset, bytes }, text));
+    const variable = variables.find((one) => one.name === name)!;
+    const { offset, bytes } = variable;
+    const value = BigInt.asUintN(64, valueOf(variable, text));
     for (let i = 0; i < bytes; i++) view.setUint8(offset + i, Number((value >> BigInt(8 * i)) & 0xffn));
   }
 }
