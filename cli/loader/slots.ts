@@ -14,14 +14,22 @@ export interface SlotObject extends SlotDescription {
 }
 
 let provider: (id: number) => SlotObject | undefined = () => undefined;
+let describer: (id: number) => SlotDescription | undefined = () => undefined;
 
-/** Says where objects come from. @param of by the number of an extension; undefined: the host does not have it */
-export function provideSlots(of: typeof provider): void {
+/**
+ * Says where objects come from.
+ * @param of by the number of an extension; undefined: the host does not have it
+ * @param described the same without the object, for those who ask often
+ */
+export function provideSlots(of: typeof provider, described: typeof describer = of): void {
   provider = of;
+  describer = described;
 }
 
-/** What this host has of an extension. */
+/** What this host has of an extension. @throws TcpxError for a package that is damaged */
 export const slotObject = (id: number): SlotObject | undefined => provider(id);
+/** What it is, without its object. */
+export const slotDescription = (id: number): SlotDescription | undefined => describer(id);
 
 export const slotMap = (slot: number) => `slot${slot}`;
 

@@ -138,6 +138,7 @@ export function extensionFrom(manifest: Manifest, id: number): Extension {
   const carried = values.find((value) => value.name === request?.value);
   const options = optionsOf(manifest);
   const set = verbs.find(({ spec }) => spec.name === "set");
+  const asks = verbs.some(({ spec }) => spec.live && spec.kind === "ask");
   const run = set && runOf(set);
   return {
     name,
@@ -173,6 +174,6 @@ export function extensionFrom(manifest: Manifest, id: number): Extension {
       ...(carried && { value: (bits: number) => shownOf(carried, bits) }),
       ...(request && { refusal: request.refused }),
     },
-    ...(verbs.some(({ spec }) => spec.live) && { live: { gives: `${name} settings` } }),
+    ...(verbs.some(({ spec }) => spec.live) && { live: { gives: `${name} settings`, asks } }),
   };
 }

@@ -7,7 +7,7 @@ import { FIRST_SLOT, ownerOf } from "../extensions/slots.ts";
 import type { Extension } from "../extensions/types.ts";
 import { Kind, RequestState, structs } from "../layout/layout.generated.ts";
 import { decode } from "../layout/struct.ts";
-import { slotObject } from "../loader/slots.ts";
+import { slotDescription } from "../loader/slots.ts";
 
 const { size: PART } = structs.tcpx_listed_slot;
 const { size: HEAD } = structs.tcpx_listed;
@@ -32,14 +32,14 @@ export function slotRaw(
   const place = slots.indexOf(id - FIRST_SLOT);
   if (place < 0) return undefined;
   const { owner, rules, ours, peers, value } = decode("tcpx_listed_slot", bytes, at + HEAD + place * PART);
-  const object = slotObject(id);
-  if (owner === 0 || (object && ownerOf(object) !== owner)) return undefined;
+  const here = slotDescription(id);
+  if (owner === 0 || (here && ownerOf(here) !== owner)) return undefined;
   const rule = (kind: number): RawRule => {
     const [first = 0, second = 0, ...more] = value[kind]!.slice(0, words);
     return { ...NO_RULE, flags: rules.flags[kind]!, id: rules.ids[kind]!, value: [first, second, ...more] };
   };
   // an option of its own has no answers; whether an extension that is not here has one, nobody knows
-  const isExchange = object ? object.exchange !== undefined : true;
+  const isExchange = here ? here.exchange !== undefined : true;
   return {
     local: { ...rule(Kind.LOCAL), outcome: rules.outcome },
     ask: rule(Kind.ASK),

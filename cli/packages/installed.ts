@@ -147,9 +147,16 @@ export function registerInstalled(commands: readonly string[], files = packageFi
   const found = installed(commands, files);
   const known = found.filter(isKnown);
   for (const { manifest, id } of known) addExtension(extensionFrom(manifest, id));
-  provideSlots((id) => {
-    const one = known.find((other) => other.id === id);
-    return one && objectOf(one);
-  });
+  const knownAs = (id: number) => known.find((other) => other.id === id);
+  provideSlots(
+    (id) => {
+      const one = knownAs(id);
+      return one && objectOf(one);
+    },
+    (id) => {
+      const one = knownAs(id);
+      return one && describeSlot(one.manifest, one.id);
+    },
+  );
   return leftOut(found);
 }

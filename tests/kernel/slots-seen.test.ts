@@ -86,7 +86,7 @@ describeIf(needs.ok, needs.reason)("extensions in slots, as observers tell them"
       ]);
       expect(await said(u.server, c)).toEqual(["grade gave 4 (asked 6)"]);
       const { list, at } = await listed(u.client, c);
-      const { connections } = JSON.parse([...connectionDocument(list, [at], {})].join(""));
+      const { connections } = JSON.parse([...connectionDocument(list, [at], { count: 1 })].join(""));
       expect(connections[0].extensions).toMatchObject({
         pace: { local: { status: "applied", rule: { words: [RATE, 0] } }, ours: { status: "none" } },
         grade: { ours: { status: "granted", asked: { bits: 6 }, granted: { bits: 4 } } },
@@ -123,9 +123,9 @@ describeIf(needs.ok, needs.reason)("extensions in slots, as observers tell them"
   });
 
   test("a tcpx that does not have them tells the same of ext-8 and ext-9, everywhere", async () => {
-    watching = await Watch.start(u.lab, ["--all-netns"]);
     await addRules(u.client, [PACE, GRADE]);
     await addRules(u.server, [GRANTS]);
+    watching = await Watch.start(u.lab, ["--all-netns"]);
     const c = await opened();
     const args = ["connections", "--port", String(c.port), "--to", "0.0.0.0/0"];
     const { json } = await tcpxOk(args, { netns: u.client.netns, json: true });
