@@ -2,14 +2,14 @@
 // An object that the kernel has verified, and that is not in force yet.
 
 import { Exit, TcpxError } from "../base/errors.ts";
-import { type Bridge, cstr, Errno, lacksRoom, takenLog, unwrap } from "../bridge/bridge.ts";
+import { type Bridge, cstr, Errno, lacksRoom, logMark, logSince, unwrap } from "../bridge/bridge.ts";
 import { mapId, progInfo } from "../bridge/maps.ts";
 import { openBytes } from "../bridge/open-object.ts";
 import { loadError } from "../loader/load-error.ts";
+import { verifierSummary } from "../objects/verifier-log.ts";
 import { hasOpsLinks, hasStructOps } from "./kernel.ts";
 import type { ProgramObject } from "./object.ts";
 import { type Settings, writeSettings } from "./variables.ts";
-import { verifierReason } from "./verifier.ts";
 
 export interface Prepared extends Disposable {
   /** Of the program, or of a congestion control's map. */
@@ -31,11 +31,16 @@ function requireStructOps(): void {
 }
 
 /** Why the kernel did not take it. */
-async function refusedBy(lib: Bridge, { file }: ProgramObject, result: number): Promise<TcpxError> {
+async function refusedBy(
+  lib: Bridge,
+  { file, bytes }: ProgramObject,
+  result: number,
+  log: string,
+): Promise<TcpxError> {
   const error = new Errno("load", -result);
   if (error.code === "EPERM" || lacksRoom(error.code)) return loadError(lib, error);
-  const reason = verifierReason(await takenLog());
-  return new TcpxError(Exit.FAILED, `this kernel refuses ${file}: ${reason || error.code}`, {
+  const reason = verifierSummary(log, [{ name: file, bytes }]) ?? error.code;
+  return new TcpxError(Exit.UNSUPPORTED, `this kernel refuses ${file}: ${reason}`, {
     value: file,
     hint: "the verifier's words are in --verbose",
     cause: error,
@@ -61,7 +66,7 @@ function configure(lib: Bridge, object: bigint, wanted: ProgramObject, settings:
 export async function prepare(lib: Bridge, wanted: ProgramObject, settings: Settings): Promise<Prepared> {
   if (wanted.ops) requireStructOps();
   lib.tcpx_raise_memlock();
-  await takenLog(); // what was said of others
+  const mark = logMark(lib);
   const object = openBytes(lib, wanted.bytes, "program");
   try {
     configure(lib, object, wanted, settings);
@@ -69,7 +74,7 @@ export async function prepare(lib: Bridge, wanted: ProgramObject, settings: Sett
     const variable = cstr(wanted.ops?.variable ?? "");
     if (isLinked) unwrap("link", lib.tcpx_ops_linked(object, variable));
     const result = lib.tcpx_object_load(object);
-    if (result < 0) throw await refusedBy(lib, wanted, result);
+    if (result < 0) throw await refusedBy(lib, wanted, result, logSince(lib, mark));
     const programs = wanted.programs.flatMap((name) => {
       const fd = lib.tcpx_object_prog_fd(object, cstr(name));
       return fd < 0 ? [] : [{ name, id: progInfo(lib, fd).id }];
