@@ -78,15 +78,43 @@ static bool is_whole(Elf_Scn *scn, const Elf64_Shdr *h)
 	return data->d_buf && data->d_size == h->sh_size;
 }
 
-static int head(Elf *elf, size_t size, char *why)
+/* What it is for, where it is not for us; both endings and both widths have the machine at one
+ * place. */
+static const char *other_machine(const unsigned char *ident, unsigned int machine)
 {
+	static char text[64];
+
+	if (machine == EM_X86_64)
+		return "x86-64";
+	if (machine == EM_AARCH64)
+		return "arm64";
+	if (machine == EM_BPF && ident[EI_CLASS] == ELFCLASS64)
+		return "BPF of big-endian hosts";
+	snprintf(text, sizeof(text), "machine %u with %d bits", machine,
+		 ident[EI_CLASS] == ELFCLASS64 ? 64 : 32);
+	return text;
+}
+
+static int head(const struct link_object *o, Elf *elf, char *why)
+{
+	const unsigned char *ident = o->bytes;
+	size_t size = o->size;
+	unsigned int machine;
 	Elf64_Ehdr *h;
 
-	if (!elf || elf_kind(elf) != ELF_K_ELF)
+	if (!elf || elf_kind(elf) != ELF_K_ELF || size < 20)
 		return refuse(why, "is no object file (ELF)");
+	machine = ident[EI_DATA] == ELFDATA2MSB ? (unsigned int)o->bytes[18] << 8 | o->bytes[19]
+						: (unsigned int)o->bytes[19] << 8 | o->bytes[18];
+	if (ident[EI_CLASS] != ELFCLASS64 || ident[EI_DATA] != ELFDATA2LSB || machine != EM_BPF) {
+		snprintf(why, LINK_WHY_MOST,
+			 "is for another machine (%s): BPF is needed (clang -target bpf)",
+			 other_machine(ident, machine));
+		return -EINVAL;
+	}
 	h = elf64_getehdr(elf);
-	if (!h || h->e_ident[EI_DATA] != ELFDATA2LSB || h->e_machine != EM_BPF)
-		return refuse(why, "is for another machine: BPF is needed (clang -target bpf)");
+	if (!h)
+		return refuse(why, "is cut off");
 	if (h->e_type != ET_REL)
 		return refuse(why, "is no object of a compiler (clang -c)");
 	/* libelf leaves out what it cannot see */
@@ -194,7 +222,7 @@ int link_read(const struct link_object *o, bool user, struct link_sections *s, c
 	memset(s, 0, sizeof(*s));
 	elf_version(EV_CURRENT);
 	elf = elf_memory((char *)o->bytes, o->size);
-	err = head(elf, o->size, why);
+	err = head(o, elf, why);
 	err = err ?: sections(o, elf, user, s, why);
 	elf_end(elf);
 	if (err)

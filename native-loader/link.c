@@ -20,6 +20,7 @@
 
 #define SLOTS 8
 #define API "tcpx1_"
+#define API_NUMBER 1
 #define HOOK API "slot0_"
 #define LICENSE "Dual MIT/GPL" /* of what all is linked to */
 #define DIGIT (sizeof(API "slot") - 1)
@@ -44,15 +45,33 @@ static bool defines(const struct link_object *o, const char *name)
 	return false;
 }
 
-/* Does it begin as what is offered to extensions, of whatever version? */
+/* The version of what is offered to extensions, where a name begins so: digits; their number, or 0.
+ */
+static int api_digits(const char *name)
+{
+	size_t n;
+
+	if (strncmp(name, "tcpx", 4))
+		return 0;
+	n = strspn(name + 4, "0123456789");
+	return name[4 + n] == '_' && n < LINK_NAME_MOST ? (int)n : 0;
+}
+
 static bool is_api(const char *name)
 {
-	if (strncmp(name, "tcpx", 4) || name[4] < '0' || name[4] > '9')
-		return false;
-	name += 4;
-	while (*name >= '0' && *name <= '9')
-		name++;
-	return *name == '_';
+	return api_digits(name) > 0;
+}
+
+/* Is it of another version than ours? Then that is said. */
+static int check_version(struct linker *l, const struct link_object *o, const char *name)
+{
+	int digits = api_digits(name);
+
+	if (!digits || !strncmp(name, API, sizeof(API) - 1))
+		return 0;
+	snprintf(l->why, sizeof(l->why), "%s needs api %.*s of tcpx_ext.h; this tcpx has %d",
+		 o->name, digits < 9 ? digits : 9, name + 4, API_NUMBER);
+	return -EINVAL;
 }
 
 /* The bit of a hook, in the order of their names in `hooks`; < 0: there is none. */
@@ -81,7 +100,8 @@ static int check_defined(struct linker *l, struct link_object *o, const struct l
 	if (!strncmp(name, HOOK, sizeof(HOOK) - 1)) {
 		bit = hook_bit(name + sizeof(HOOK) - 1, hooks);
 		if (bit < 0)
-			return refuse(l, o, "has a hook that this tcpx does not call: ", name);
+			return refuse(l, o, "has a hook that this tcpx does not call: ",
+				      name + sizeof(HOOK) - 1);
 		if (ELF64_ST_TYPE(sym->st_info) != STT_FUNC || sym->st_shndx != s->text ||
 		    ELF64_ST_BIND(sym->st_info) != STB_GLOBAL)
 			return refuse(l, o, "has a hook that is no ordinary function: ", name);
@@ -129,6 +149,9 @@ static int check_symbols(struct linker *l, struct link_object *o, const struct l
 				      s->strings + sym->st_name);
 		if (is_local)
 			continue;
+		err = check_version(l, o, s->strings + sym->st_name);
+		if (err)
+			return err;
 		err = sym->st_shndx == SHN_UNDEF ? check_undefined(l, o, s->strings + sym->st_name)
 						 : check_defined(l, o, s, sym, hooks, has);
 	}

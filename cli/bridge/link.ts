@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Objects of extensions that tcpx does not ship, linked to our program: in memory, before anything is touched.
 
+import { meant } from "../base/did-you-mean.ts";
 import { Exit, TcpxError } from "../base/errors.ts";
 import { Hook } from "../layout/layout.generated.ts";
 import { asset } from "./assets.ts";
@@ -40,11 +41,16 @@ function checked(lib: Bridge, linker: bigint, name: string, result: number): num
   if (result >= 0) return result;
   const error = new Errno("link", -result);
   const why = whyOf(lib, linker) || `${name} cannot be linked (${error.code})`;
-  throw new TcpxError(Exit.FAILED, `extension ${why}`, {
-    value: name,
-    cause: error,
-    hint: "build it anew with the tcpx_ext.h of this tcpx",
-  });
+  throw new TcpxError(Exit.FAILED, `extension ${why}`, { value: name, cause: error, hint: hintFor(why) });
+}
+
+/** What to do about the linker's words. */
+function hintFor(why: string): string {
+  const [, hook] = /does not call: (\w+)$/.exec(why) ?? [];
+  if (hook !== undefined) return meant(hook, HOOKS, `hooks are ${HOOKS.join(", ")}`);
+  if (/ needs api \d/.test(why)) return "upgrade tcpx, or get the extension for this api";
+  if (/ has a section '/.test(why)) return "whole programs are loaded by `tcpx ext load`";
+  return "build it anew with the tcpx_ext.h of this tcpx";
 }
 
 /**

@@ -20,7 +20,7 @@ import {
 import { optionsOf } from "../support/request-lab.ts";
 import { captureRequirement, describeIf, every, hasTool, labRequirement } from "../support/requires.ts";
 import { addRules, haveSlots, type Wanted } from "../support/slot-lab.ts";
-import { compileSlot, DESCRIPTIONS, SLOT_NAMES, slotSource } from "../support/slot-objects.ts";
+import { API_1_OBJECT, compileSlot, DESCRIPTIONS, SLOT_NAMES, slotSource } from "../support/slot-objects.ts";
 import { tcpx } from "../support/tcpx.ts";
 import { type Side, tcpxOk, trace, UtoLab } from "../support/uto-lab.ts";
 
@@ -249,6 +249,22 @@ describeIf(needs.ok, needs.reason)("extensions in slots", () => {
         const { c } = await connection("v4");
         expect(await pacing(u.client, c.client)).toBe(RATE);
       }
+    } finally {
+      haveSlots(objects);
+    }
+  });
+
+  test("an object of version 1 of tcpx_ext.h, compiled then, is loaded and does what it did", async () => {
+    const old = { id: 13, name: "old", bytes: await Bun.file(API_1_OBJECT).bytes() };
+    const option = { option: { exid: 0x7d77, least: 4, most: 11, onSynAck: "reply" as const } };
+    try {
+      haveSlots([...objects, { ...old, ...option }]);
+      await addRules(u.client, [{ ext: "old", kind: "local", value: [0, 6] }]);
+      const { c } = await connection("v4");
+      expect(await priorities(c)).toEqual([6, 0]);
+      await addRules(u.client, [{ ext: "old", kind: "ask", value: [0xabcd, 0] }]);
+      expect((await connection("v4")).syn).toBe("fe0b7d7701abcd00000000");
+      await addRules(u.client, []);
     } finally {
       haveSlots(objects);
     }

@@ -5,6 +5,9 @@
 import type { Pointer } from "bun:ffi";
 import { afterAll, beforeAll, describe, expect } from "bun:test";
 import { join } from "node:path";
+import type { TcpxError } from "../../cli/base/errors.ts";
+import { bridge } from "../../cli/bridge/bridge.ts";
+import { linkObjects } from "../../cli/bridge/link.ts";
 import { buildObjects } from "../../scripts/build.ts";
 import { run } from "../../scripts/lib/run.ts";
 import { testIf } from "../support/requires.ts";
@@ -133,10 +136,27 @@ describe("the linker", () => {
     refused(Buffer.from("#!/bin/sh\nexit 0\n"), /^it is no object file/);
     refused(new Uint8Array((1 << 20) + 1), /^it is too large/);
     refused(await Bun.file(so).bytes(), /^it is for another machine/);
-    const host = join(dir, "host.o");
-    await Bun.write(join(dir, "host.c"), "int x;\n");
-    await run(["clang", "-c", join(dir, "host.c"), "-o", host]);
-    refused(await Bun.file(host).bytes(), /^it is for another machine/);
+    refused(new Uint8Array(500 << 20), /^it is too large for an extension$/);
+    const BPF = "BPF is needed \\(clang -target bpf\\)$";
+    for (const [machine, what, ...flags] of [
+      ["x86_64", "x86-64"],
+      ["aarch64", "arm64"],
+      ["armv7", "machine 40 with 32 bits"],
+      ["riscv32", "machine 243 with 32 bits"],
+      ["bpfeb", "BPF of big-endian hosts", "-g"],
+    ]) {
+      const path = join(dir, `${machine}.o`);
+      await Bun.write(join(dir, "host.c"), "int x;\n");
+      const how = ["-ffreestanding", "-nostdinc", ...flags];
+      await run(["clang", "-target", machine!, ...how, "-c", join(dir, "host.c"), "-o", path]);
+      refused(await Bun.file(path).bytes(), new RegExp(`^it is for another machine \\(${what}\\): ${BPF}`));
+    }
+    const [linked, narrow] = [Buffer.from(good[0]!), Buffer.from(good[0]!)];
+    linked[16] = 2;
+    refused(linked, /^it is no object of a compiler \(clang -c\)$/);
+    narrow[4] = 1;
+    refused(narrow, /^it is for another machine \(machine 247 with 32 bits\)/);
+    refused(crypto.getRandomValues(new Uint8Array(65_536)), /^it is no object file/);
     begin();
     expect(c.tcpx_linker_add(linker, good[0]!, 0n, 0, z("empty"), z(HOOKS), has)).toBe(EINVAL);
     expect(why()).toBe("empty is empty");
@@ -185,7 +205,7 @@ describe("the linker", () => {
     );
     refused(
       await compiled("TCPX_HOOK(establish) { return 0; }"),
-      /^it has a hook that this tcpx does not call: tcpx1_slot0_establish$/,
+      /^it has a hook that this tcpx does not call: establish$/,
     );
     refused(await compiled(`__attribute__((weak)) ${HOOK}`), /^it has a hook that is no ordinary function/);
     refused(await compiled(`char LICENSE[] SEC("license") = "GPL";\n${HOOK}`), /^it has a section 'license'/);
@@ -197,7 +217,24 @@ describe("the linker", () => {
     );
     const used = (name: string) =>
       `extern int ${name}(struct bpf_sock_ops *ctx, __u32 slot);\nTCPX_HOOK(established) { return ${name}(ctx, slot); }`;
-    refused(await compiled(used("tcpx9_new")), /^it is for another tcpx: this one does not have tcpx9_new/);
+    refused(await compiled(used("tcpx1_new")), /^it is for another tcpx: this one does not have tcpx1_new/);
+    for (const [name, version] of [
+      ["tcpx2_new", "2"],
+      ["tcpx2_count", "2"],
+      ["tcpx10_count", "10"],
+      ["tcpx0_count", "0"],
+      ["tcpx123456789012_count", "123456789"],
+    ])
+      refused(
+        await compiled(used(name!)),
+        new RegExp(`^it needs api ${version} of tcpx_ext\\.h; this tcpx has 1$`),
+      );
+    refused(
+      await compiled(
+        "int tcpx2_slot0_established(void *ctx);\nint tcpx2_slot0_established(void *ctx) { return 0; }",
+      ),
+      /^it needs api 2 of tcpx_ext\.h; this tcpx has 1$/,
+    );
     refused(await compiled(used("slot_renew")), /^it calls what nobody offers: slot_renew/);
     refused(await compiled(used("tcpx1_slot2_say")), /^it is for another tcpx/);
     begin();
@@ -206,6 +243,32 @@ describe("the linker", () => {
     expect(add(twice, 1, "two")).toBe(EINVAL);
     expect(why()).toBe("two has a name that one has, too: shared (make it static)");
     c.tcpx_linker_close(linker);
+  });
+
+  withClang("what to do about it is said, too", async () => {
+    const lib = await bridge();
+    const hint = async (text: string) => {
+      const objects = [{ name: "it", slot: 1, bytes: await compiled(text) }];
+      const error = await linkObjects(lib, objects).catch((thrown: unknown) => thrown);
+      return [(error as TcpxError).code, (error as TcpxError).hint];
+    };
+    expect(await hint("TCPX_HOOK(establish) { return 0; }")).toEqual([
+      1,
+      expect.stringMatching(/^did you mean established\? hooks are listen, start, /),
+    ]);
+    expect(await hint("TCPX_HOOK(qqqqqq) { return 0; }")).toEqual([
+      1,
+      expect.stringMatching(/^hooks are listen/),
+    ]);
+    expect(await hint("int tcpx2_slot0_say(void *c);\nint tcpx2_slot0_say(void *c) { return 0; }")).toEqual([
+      1,
+      "upgrade tcpx, or get the extension for this api",
+    ]);
+    expect(await hint(`SEC("sockops") int mine(struct bpf_sock_ops *ctx) { return 1; }\n${HOOK}`)).toEqual([
+      1,
+      "whole programs are loaded by `tcpx ext load`",
+    ]);
+    expect(await hint("int nothing;")).toEqual([1, "build it anew with the tcpx_ext.h of this tcpx"]);
   });
 
   withClang("a hook with other arguments is refused with the linker's word, on one line", async () => {
