@@ -102,7 +102,7 @@ async function report(lib: Bridge, plan: Plan, dryRun: boolean, io: Io): Promise
     command: "ext add",
     changed: !there,
     dry_run: dryRun,
-    ...entryJson(entry),
+    package: entryJson(entry),
     file: pathOf(place.id, entry.name),
     version_before: versionOf(place.before) ?? null,
     scopes_reloaded: there ? 0 : scopes,

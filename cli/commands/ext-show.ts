@@ -77,7 +77,11 @@ export const extShow = leaf({
     const found = await find(await bridge(), textArg(args, "what")!, io);
     const { author, license, title } = found.candidate?.manifest ?? {};
     const more = { title: title ?? null, author: author ?? null, license: license ?? null };
-    io.json({ ...entryJson(found.entry), ...more, readme: found.candidate?.package.readme ?? null });
+    io.json({
+      package: entryJson(found.entry),
+      ...more,
+      readme: found.candidate?.package.readme ?? null,
+    });
     for (const line of lines(found)) io.print(line);
     return Exit.DONE;
   },

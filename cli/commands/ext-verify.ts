@@ -45,7 +45,7 @@ export const extVerify = leaf({
     const sha256 = sumOf(textArg(args, "sha256"));
     const candidate = await examine(readPackage(file), file, { sha256 });
     const entry = await entryOf(await bridge(), candidate, null, null);
-    io.json({ file, ...entryJson(entry), unknown_key: candidate.unknownKey });
+    io.json({ file, package: entryJson(entry), unknown_key: candidate.unknownKey });
     io.print(`${file}: ${entry.name} ${entry.version}, ${signatureText(candidate)}`);
     io.print(`sha256 ${candidate.sha256}\nhooks ${entry.hooks.join(", ")}; on the wire: ${onWire(entry)}`);
     return Exit.DONE;

@@ -3,7 +3,7 @@
 // and nothing is pinned, so nothing is left.
 
 import { TcpxError } from "../base/errors.ts";
-import { type Bridge, takenLog } from "../bridge/bridge.ts";
+import type { Bridge } from "../bridge/bridge.ts";
 import { linkObjects } from "../bridge/link.ts";
 import { addExtension } from "../extensions/index.ts";
 import { Hook } from "../layout/layout.generated.ts";
@@ -61,7 +61,6 @@ const hookNames = (bits: number): string[] =>
  * @throws TcpxError (unsupported) when the verifier refuses it
  */
 export async function tryLoading(lib: Bridge, { where, manifest }: Candidate, id: number): Promise<void> {
-  await takenLog(); // what stands there is about something else
   try {
     using _ = await loadGeneration(lib, {
       scope: { id: 1n, recorded: { name: "", base: 0n, keeper: 0n } },
@@ -76,7 +75,7 @@ export async function tryLoading(lib: Bridge, { where, manifest }: Candidate, id
     if (!(error instanceof TcpxError)) throw error;
     throw new TcpxError(error.code, `${where}: ${error.message}`, {
       value: where,
-      ...(error.hint !== undefined && { hint: error.hint }),
+      hint: "nothing was changed; the verifier's whole words are there with --verbose",
       cause: error,
     });
   }
