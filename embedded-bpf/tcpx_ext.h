@@ -47,7 +47,7 @@
  * see: the peer's header has its own option, once; `arg`: bytes of it that tcpx_get8() reads. With
  * Fast Open this may be before the third ACK (set)
  * promise: what a SYN-ACK answers to the request `arg`, from the accept rule's value alone; -1:
- * nothing. It is called once more for the connection
+ * nothing; TCPX_MALFORMED: nobody may ask for that. It is called once more for the connection
  * decide: the peer's request `arg`; returns the answer when it is applied, or TCPX_REFUSE_... (set)
  * answered: the peer has answered our request: `arg` (set)
  * established: the handshake is complete, or a request has come later. `arg` 1: Fast Open before
@@ -85,7 +85,12 @@
 /* What decide() may return. */
 #define TCPX_REFUSE_RULE -2	   /* our rule does not allow it */
 #define TCPX_REFUSE_APPLICATION -3 /* it has chosen itself */
+#define TCPX_REFUSE_LOSS -4	   /* of a segment */
+#define TCPX_REFUSE_LATE -5	   /* data was sent before */
 #define TCPX_REFUSE_KERNEL -6	   /* it did not take it */
+
+/* And promise(): it is no request, and decide() is not called for it. */
+#define TCPX_MALFORMED -2
 
 /* tcpx_count() */
 #define TCPX_COUNT_RECEIVED 1
@@ -97,6 +102,9 @@
 /* tcpx_outcome(): what has come of the local rule. */
 #define TCPX_APPLIED 1
 #define TCPX_KEPT_APPLICATION 2
+#define TCPX_KEPT_GRANTED 3 /* the peer was granted something else */
+#define TCPX_KEPT_LOSS 4    /* a segment of the handshake was lost */
+#define TCPX_KEPT_LATE 5    /* data was sent before */
 #define TCPX_KEPT_KERNEL 6
 
 /* tcpx_exchange(): our request, the answer to it, the peer's, and ours to that. */

@@ -47,6 +47,9 @@ static __always_inline void slot_look(struct tcpx_slot_conn *s, __u32 n, struct 
 	}
 }
 
+/* What promise() returns of what nobody may ask for: TCPX_MALFORMED of tcpx_ext.h. */
+#define SLOT_MALFORMED -2
+
 /* All options of a header were noted: see receive_judge(). */
 __noinline int slot_judge(struct bpf_sock_ops *ctx, __u32 n)
 {
@@ -65,7 +68,9 @@ __noinline int slot_judge(struct bpf_sock_ops *ctx, __u32 n)
 	if (s->peers.ask_seen) {
 		s->promise = slot_hook_promise(ctx, n, s->peers.ask_bits);
 		exchange_take_ask(conn, ext, &s->rules, &s->peers,
-				  s->peers.ask_bits != slot_of(n)->refused, when, s->promise >= 0);
+				  s->peers.ask_bits != slot_of(n)->refused &&
+					  s->promise != SLOT_MALFORMED,
+				  when, s->promise >= 0);
 	}
 	if (s->ours.answer_seen) {
 		refuses = s->ours.answer_bits == slot_of(n)->refused;

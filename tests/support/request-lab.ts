@@ -15,7 +15,7 @@ import type { ConnectOptions } from "./peer.ts";
 import type { PrivateHost } from "./private-host.ts";
 import { requirement } from "./requires.ts";
 import { windowOf } from "./tcp-info.ts";
-import type { TcpxResult } from "./tcpx.ts";
+import { type TcpxResult, tcpxPath } from "./tcpx.ts";
 import { type Side, scopeOf, type Trace, tcpxOk, trace, UtoLab } from "./uto-lab.ts";
 import type { Wire, WirePacket } from "./wire.ts";
 
@@ -88,7 +88,9 @@ export class RequestLab implements AsyncDisposable {
   static async create(host?: (lab: Lab) => Promise<PrivateHost>): Promise<RequestLab> {
     const u = await UtoLab.create();
     const own = await host?.(u.lab);
-    const r = new RequestLab(u, own ? (args, how) => own.ok(args, how) : tcpxOk);
+    // what rules of added extensions have in JSON is in their manifests, not in docs/json.md
+    const added = { program: tcpxPath() };
+    const r = new RequestLab(u, own ? (args, how) => own.ok(args, { ...added, ...how }) : tcpxOk);
     for (const side of [r.client, r.server]) {
       await r.lab.sysctl(side.netns, "net.ipv4.tcp_congestion_control", DEFAULT.cc);
     }

@@ -86,10 +86,10 @@ TCPX_HOOK(say)
 {
 	__u32 segments = tcpx_word(BEGAN);
 
-	if (!ctx->skb_len || ctx->args[0] == BPF_WRITE_HDR_TCP_CURRENT_MSS || ctx->data_segs_out ||
-	    ctx->total_retrans)
+	if (!ctx->skb_len || ctx->args[0] == BPF_WRITE_HDR_TCP_CURRENT_MSS)
 		return 0;
-	if (ctx->snd_cwnd < segments)
+	tcpx_speak(0);
+	if (!ctx->data_segs_out && !ctx->total_retrans && ctx->snd_cwnd < segments)
 		bpf_setsockopt(ctx, SOL_TCP, TCP_BPF_IW, &segments, sizeof(segments));
 	return 0;
 }
