@@ -69,6 +69,13 @@ export class JsonPage {
     this.fields.push({ path, type, optional, section });
   }
 
+  /** Members of rules and values that the manifest of a test's own extension names: the page tells how. */
+  added(...members: string[]): void {
+    const node = { type: "any", optional: true, members: new Map<string, Node>() };
+    const parts = [...this.sections].filter(([, fields]) => fields.has("bits") || fields.has("netns_cookie"));
+    for (const [, fields] of parts) for (const name of members) fields.set(name, node);
+  }
+
   private part(name: string): Map<string, Node> {
     const found = this.sections.get(name);
     if (!found) throw new Error(`docs/json.md has no part ${name}`);
