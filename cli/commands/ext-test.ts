@@ -32,6 +32,6 @@ export const extTest = leaf({
     requireRoot();
     requireOwn(dir);
     using interrupted = interruption();
-    return testOnce(dir, { clang: textArg(args, "clang"), io, signal: interrupted.signal });
+    return await testOnce(dir, { clang: textArg(args, "clang"), io, signal: interrupted.signal });
   },
 });

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // `tcpx ext`: extensions that tcpx does not ship.
 
-import { extLoad } from "./ext-load.ts";
-import { extUnload } from "./ext-unload.ts";
+import { extBuild } from "./ext-build.ts";
+import { extDev } from "./ext-dev.ts";
+import { extNew } from "./ext-new.ts";
+import { extTest } from "./ext-test.ts";
 import type { Group } from "./types.ts";
 
 export const ext: Group = {
@@ -10,7 +12,9 @@ export const ext: Group = {
   summary: "TCP extensions of your own, and of others",
   examples: [],
   commands: {
-    load: extLoad,
-    unload: extUnload,
+    new: extNew,
+    build: extBuild,
+    test: extTest,
+    dev: extDev,
   },
 };

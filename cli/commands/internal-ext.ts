@@ -11,7 +11,14 @@ import { perform, type Wish } from "../sdk/perform.ts";
 import { leaf } from "./types.ts";
 
 /** Whoever has started us holds our stdin open, and lets go of it when it is time to end. */
-const whenLeft = (left: () => void) => void process.stdin.once("end", left).once("error", left).resume();
+async function whenLeft(left: () => void): Promise<void> {
+  try {
+    for await (const _ of process.stdin);
+  } catch {
+    return; // that was us: we have done
+  }
+  left();
+}
 
 export const internalExtTest = leaf({
   summary: "Tries an extension between two hosts; not for people.",
@@ -21,13 +28,12 @@ export const internalExtTest = leaf({
     const wish = JSON.parse(readFileSync(join(work, "wish.json"), "utf8")) as Wish;
     using interrupted = interruption();
     const left = new AbortController();
-    whenLeft(() => left.abort(new Error("whoever has started this is gone")));
+    void whenLeft(() => left.abort(new Error("whoever has started this is gone")));
     const signal = AbortSignal.any([interrupted.signal, left.signal]);
     await using stage = new Stage(await bridge(), new Network(), signal);
     try {
       return await perform({ io, stage, wish, work });
     } finally {
-      process.stdin.removeAllListeners("error").on("error", () => {});
       process.stdin.destroy(); // it would keep us
     }
   },

@@ -11,6 +11,8 @@ import type { Io } from "../output/io.ts";
 import { Progress } from "../output/progress.ts";
 import { type Candidate, examine } from "../packages/candidate.ts";
 import { provide, tryLoading } from "../packages/trial.ts";
+import { flagsOf } from "./flags.ts";
+import { goOn, watchEvents } from "./hold.ts";
 import { ENDS, type End, PORT } from "./network.ts";
 import { linesOf, rulesFor } from "./rules.ts";
 import { runScript, type ScriptResult } from "./script.ts";
@@ -37,6 +39,8 @@ export interface Wish {
   shown: string;
   folder: string;
   program: boolean;
+  /** There are connections and events until it is told to end. */
+  goOn: boolean;
 }
 
 /** What a trial gives for a document. */
@@ -100,6 +104,7 @@ async function tryExtension(stand: Stand, progress: Progress): Promise<Result> {
     io.print(`${end}$ tcpx ${extension.name} ${line}`);
   }
   const capture = await stage.start("capture", "client", "listening", "eth0");
+  if (wish.goOn) await watchEvents(flagsOf(io), stage.signal);
   const connections = look(stage.lib, await converse(stage), capture);
   const counted = countedOf(stage, extension);
   const wire = optionTable(connections, extension.options ?? []);
@@ -153,5 +158,13 @@ export async function perform(stand: Stand): Promise<ExitCode> {
   io.json(documentOf(stand, result));
   io.print(scriptText(result.script));
   if (!result.ok) io.messages.error(`${wish.shown}: its test failed`);
+  if (wish.goOn) {
+    io.messages.info("connections go on; save a file to try it again, Ctrl-C ends");
+    progress.clear();
+    await goOn(
+      stage,
+      result.connections.map(({ family }) => family),
+    );
+  }
   return result.ok ? Exit.DONE : Exit.FAILED;
 }

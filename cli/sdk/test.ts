@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
 import type { Io } from "../output/io.ts";
 import { type BuiltExtension, type BuiltProgram, buildAny, isExtension } from "./build.ts";
+import { flagsOf } from "./flags.ts";
 import { readFolder } from "./folder.ts";
 import { made } from "./made.ts";
 import type { Wish } from "./perform.ts";
@@ -51,23 +52,25 @@ export interface TestOptions {
   clang?: string | undefined;
   io: Io;
   signal: AbortSignal;
+  /** The trial is followed by connections and their events, until the signal. */
+  goOn?: boolean;
 }
 
-function givenOf(dir: string, built: BuiltExtension | BuiltProgram): Given {
+function givenOf(dir: string, built: BuiltExtension | BuiltProgram, goOn: boolean): Given {
   const program = !isExtension(built);
   const name = program ? built.name : built.manifest.name;
-  const wish: Wish = { name, shown: dir, folder: resolve(dir), program };
+  const wish: Wish = { name, shown: dir, folder: resolve(dir), program, goOn };
   const files = made(built).map((file) => [file.name, file.bytes] as const);
   return { ...Object.fromEntries(files), "wish.json": JSON.stringify(wish) };
 }
 
-const flagsOf = ({ flags }: Io) =>
-  (["json", "quiet", "verbose"] as const).flatMap((name) => (flags[name] ? [`--${name}`] : []));
-
 /** Builds and tries the folder once; what came of it is told. @returns the exit code */
-export async function testOnce(dir: string, { clang, io, signal }: TestOptions): Promise<ExitCode> {
+export async function testOnce(
+  dir: string,
+  { clang, io, signal, goOn = false }: TestOptions,
+): Promise<ExitCode> {
   const said = (lines: readonly string[]) => io.quote(lines);
-  const given = givenOf(dir, await buildAny(dir, { clang, said }));
+  const given = givenOf(dir, await buildAny(dir, { clang, said }), goOn);
   signal.throwIfAborted();
   return onPrivateHost(["internal-ext-test", ...flagsOf(io)], given, resolve(dir), signal);
 }
