@@ -106,7 +106,8 @@ int tcpx_link_info(int fd, struct tcpx_link_info *out)
 		out->cgroup_id = info.cgroup.cgroup_id;
 		out->attach_type = info.cgroup.attach_type;
 	}
-	/* uapi headers of 6.1 do not have it yet; the map's id is the first that a link says of itself */
+	/* uapi headers of 6.1 do not have it yet; the map's id is the first that a link says of
+	 * itself */
 	if (info.type == LINK_TYPE_STRUCT_OPS)
 		memcpy(&out->prog_id, &info.raw_tracepoint, sizeof(out->prog_id));
 	return 0;

@@ -37,7 +37,7 @@ struct tcpx_map_info {
 
 struct tcpx_link_info {
 	uint32_t link_id;
-	uint32_t prog_id; /* of a congestion control: its map's id */
+	uint32_t prog_id;   /* of a congestion control: its map's id */
 	uint64_t cgroup_id; /* this and attach_type: 0 unless it is a cgroup link */
 	uint32_t type;
 	uint32_t attach_type;
@@ -81,15 +81,16 @@ TCPX_API int tcpx_object_prog_fd(void *o, const char *prog);
 TCPX_API void tcpx_object_close(void *o); /* NULL is fine */
 
 /* --- whole programs of others (program.c) ------------------------------------------- */
-/* Is this an object that libbpf may be given? -EINVAL: no, and `why` says why, as one line with a NUL.
+/* Is this an object that libbpf may be given? -EINVAL: no, and `why` says why, as one line with a
+ * NUL.
  */
 TCPX_API int tcpx_program_check(const void *bytes, size_t n, char *why, int cap);
 /* How many of its maps libbpf would pin by their names, beside those of everybody. */
 TCPX_API int tcpx_program_pinned(void *o);
 /* Before the load: what the struct_ops map says is put into force by a link (since 6.4). */
 TCPX_API int tcpx_ops_linked(void *o, const char *map);
-/* After it: puts it into force, or makes it ready for a link where there is to be one. It stays when
- * the object is closed: tcpx_map_delete() takes back what no link holds.
+/* After it: puts it into force, or makes it ready for a link where there is to be one. It stays
+ * when the object is closed: tcpx_map_delete() takes back what no link holds.
  */
 TCPX_API int tcpx_ops_set(void *o, const char *map);
 /* How far it has come, of a struct_ops map by its fd: enum bpf_struct_ops_state. */

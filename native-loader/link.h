@@ -46,8 +46,8 @@ struct link_sections {
 /* link-elf.c: what stands in an object, or why it is none that can be linked; `why` has
  * LINK_WHY_MOST bytes. */
 int link_read(const struct link_object *o, bool user, struct link_sections *s, char *why);
-/* link-btf.c: is the type information sound? libbpf 1.1 takes it as it is. `functions`: of the kernel
- * may be called; its linker does not know that. */
+/* link-btf.c: is the type information sound? libbpf 1.1 takes it as it is. `functions`: of the
+ * kernel may be called; its linker does not know that. */
 bool link_btf_is_sound(const struct link_sections *s, bool functions);
 
 #endif

@@ -12,8 +12,8 @@
 #include "link.h"
 #include "object.h"
 
-#define PROGRAM_MOST (4 << 20)	/* bytes of an object */
-#define F_LINK (1U << 13)	/* BPF_F_LINK, since 6.4 */
+#define PROGRAM_MOST (4 << 20) /* bytes of an object */
+#define F_LINK (1U << 13)      /* BPF_F_LINK, since 6.4 */
 #define OPS_MOST 65536
 
 int tcpx_program_check(const void *bytes, size_t n, char *why, int cap)

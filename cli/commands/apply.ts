@@ -2,12 +2,14 @@
 
 import { type Args, changeArgs, flagArg, globalArgs, type ScopeFlags, textArg } from "../base/args.ts";
 import { LONGEST_WAIT_MS, parseDuration } from "../base/duration.ts";
-import { Exit, TcpxError } from "../base/errors.ts";
+import { Exit, TcpxError, usageError } from "../base/errors.ts";
 import { type Bridge, bridge, unwrap } from "../bridge/bridge.ts";
 import { applyJson, applyLines } from "../change/apply-report.ts";
 import { netnsFor } from "../change/one-scope.ts";
+import { ProgramsPlan, type ProgramTarget } from "../change/programs.ts";
 import { changeScopes, type Target } from "../change/scopes.ts";
 import { isOutdated, slotsInUse } from "../change/site-needs.ts";
+import { slotsOf } from "../extensions/index.ts";
 import { openHost } from "../flags/host-access.ts";
 import { patienceOf } from "../flags/patience.ts";
 import { resolveScope } from "../loader/named-scope.ts";
@@ -20,13 +22,15 @@ import { exactRules, isWork, type RuleMap, setRules } from "../policy/change.ts"
 import type { Netns, Rule } from "../policy/rule.ts";
 import { type Policy, parsePolicy } from "../policy-file/parse.ts";
 import { Fitting, placeScope } from "../policy-file/place.ts";
+import type { ProgramEntry } from "../policy-file/programs.ts";
 import { type PlacedScope, resolveScopes } from "../policy-file/resolve.ts";
 import { settle } from "../policy-file/site-tables.ts";
+import type { LoadedProgram } from "../programs/state.ts";
 import { collectAfter } from "../system/garbage.ts";
 import { currentNetns, type Scope } from "../system/host.ts";
 import { readText } from "../system/read-text.ts";
-import { Problems } from "../toml/problem.ts";
-import { type Site, sameSite } from "../wire/site.ts";
+import { Problems, problemAt } from "../toml/problem.ts";
+import { type Site, sameSite, siteAlgorithms } from "../wire/site.ts";
 import { leaf } from "./types.ts";
 
 /** Room for several 100,000 rules; what is longer is no policy. */
@@ -65,6 +69,7 @@ interface Wanted {
 
 interface Wish {
   scopes: Wanted[];
+  programs: ProgramTarget[];
   site: Site;
   notices: string[];
 }
@@ -145,7 +150,53 @@ async function wantedRules(
   collectAfter(policy.scopes.reduce((sum, { entries }) => sum + entries.length, 0));
   const placed = await resolveScopes(policy, resolver(lib, args, io, missed), patience, waiting);
   const scopes = placeAll(lib, policy, placed, fitting, io);
-  return { scopes, site: policy.site, notices: policy.notices };
+  return { scopes, programs: programTargets(policy, placed), site: policy.site, notices: policy.notices };
+}
+
+/** The programs of a file, at their places. */
+function programTargets(policy: Policy, placed: readonly PlacedScope[]): ProgramTarget[] {
+  const target = ({ wish, path }: ProgramEntry, scope?: Scope): ProgramTarget => ({
+    ...{ wish, scope },
+    placed: (error) => problemAt(policy.source, path, error),
+  });
+  return [
+    ...policy.congestion.map((entry) => target(entry)),
+    ...placed.flatMap(({ wanted, scope }) => wanted.programs.map((entry) => target(entry, scope))),
+  ];
+}
+
+/**
+ * What the file does not name goes, where a rule that does not name it would. While the system starts, a program that
+ * cannot be loaded stops nothing.
+ */
+function planPrograms(
+  lib: Bridge,
+  { programs }: Wish,
+  args: Args,
+  io: Io,
+  missed: string[],
+): Promise<ProgramsPlan> {
+  const isOurs = ({ kind, cgroup }: LoadedProgram) =>
+    !flagArg(args, "keep") && (kind === "congestion" || (cgroup !== undefined && !isTemporary(cgroup)));
+  const tell = ({ message }: TcpxError) => {
+    io.messages.warn(`${message}: the program is left out`);
+    missed.push(message);
+  };
+  return ProgramsPlan.of(lib, programs, isOurs, flagArg(args, "prepare-units") ? tell : undefined);
+}
+
+/** @throws TcpxError (usage): a rule of the file names a congestion control that would go */
+function requireControls(plan: ProgramsPlan, { scopes, site }: Wish): void {
+  for (const name of plan.goingAlgorithms) {
+    if (!siteAlgorithms(site).some((algorithm) => algorithm.name === name)) continue;
+    const slot = site.algorithms.findIndex((algorithm) => algorithm?.name === name);
+    const isNamed = scopes.some(({ rules }) =>
+      [...rules.values()].some((rule) => slotsOf(rule).includes(slot)),
+    );
+    if (!isNamed) continue;
+    const hint = "add it as [[congestion]], or leave the rules out";
+    throw usageError(`rules of the file need congestion control ${name}, which is not in it`, name, hint);
+  }
 }
 
 async function run(args: Args, io: Io) {
@@ -155,6 +206,7 @@ async function run(args: Args, io: Io) {
   const lib = await bridge();
   const fitting = new Fitting({ tickUs: unwrap("tick", lib.tcpx_jiffy_us()) });
   const missed: ScopeFlags[] = [];
+  const leftOut: string[] = [];
   const wanted = await wantedRules(lib, fitting, args, progress, io, missed);
   const host = await openHost();
   lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
@@ -163,6 +215,9 @@ async function run(args: Args, io: Io) {
   for (const notice of notices) io.messages.warn(notice);
   tellUnseen(lib, io);
   collectAfter(wanted.scopes.reduce((sum, { rules }) => sum + rules.size, 0));
+  using programs = await planPrograms(lib, wanted, args, io, leftOut);
+  requireControls(programs, wanted);
+  await programs.loadControls(dryRun, patience);
   const { changes, site, agent, warnings, live } = await changeScopes(io, host, {
     dryRun,
     patience,
@@ -172,18 +227,21 @@ async function run(args: Args, io: Io) {
     everywhere: ({ rules }) => rules.some(({ netns }) => netns === null),
     tick: (done, total) => progress.step(() => `changing scope ${done + 1} of ${total}`),
   });
+  if (!dryRun) await programs.finish(patience);
   progress.clear();
-  const changed = changes.some(isWork) || !sameSite(site.present, site.wanted);
-  await io.document(
-    applyJson(changes, { dryRun, changed, site, agent, live, warnings: [...notices, ...warnings] }),
-  );
+  const changed = changes.some(isWork) || !sameSite(site.present, site.wanted) || programs.changes;
+  await io.document({
+    ...applyJson(changes, { dryRun, changed, site, agent, live, warnings: [...notices, ...warnings] }),
+    ...programs.json(),
+  });
   const full = dryRun || io.flags.verbose;
   await io.rows(applyLines(changes, site, host.netns(), full));
+  for (const line of programs.lines()) io.print(line);
   for (const line of live.flatMap(({ lines }) => lines)) io.print(line);
   if (!changed) io.print("no change");
   else if (dryRun) io.print("nothing was changed (--dry-run)");
   if (agent?.failed) return agent.code;
-  return missed.length > 0 ? Exit.FAILED : Exit.DONE;
+  return missed.length + leftOut.length > 0 ? Exit.FAILED : Exit.DONE;
 }
 
 export const apply = leaf({
@@ -218,6 +276,8 @@ export const apply = leaf({
       "name is the root. `tcpx export` prints a policy, `tcpx export --schema` its JSON schema.",
     "[exid] and [algorithms] set experiment identifiers and give numbers to other congestion controls, for the " +
       "whole host; what is not in the file is as documented.",
+    "[[congestion]] and [[scope.program]] load whole programs of others, as `tcpx ext load` does; those that the file " +
+      "does not name are unloaded.",
     "Left alone are rules of the root scope that are for other network namespaces than the caller's, those of " +
       "cgroups that are not visible from here (a container's host's, say), and what `tcpx run` has set for the " +
       "commands that it runs.",

@@ -8,6 +8,7 @@ import { facilityChecks } from "../doctor/facilities.ts";
 import { filterCheck } from "../doctor/filter-check.ts";
 import { hostChecks } from "../doctor/host-checks.ts";
 import { liveCheck } from "../doctor/live-check.ts";
+import { structOpsCheck } from "../doctor/struct-ops-check.ts";
 import type { Check } from "../doctor/types.ts";
 import { extensions } from "../extensions/index.ts";
 import { patienceOf } from "../flags/patience.ts";
@@ -74,7 +75,7 @@ async function tryAll(lib: Bridge, patience: Patience): Promise<Check[]> {
   const withBtf = host.filter(({ name }) => name === "BTF");
   const kernel = await facilityChecks(lib, obstacleIn(withBtf, missing));
   const filter = await filterCheck(missing.includes("CAP_NET_ADMIN") ? obstacleIn([], missing) : undefined);
-  const checks = [...host, filter, ...kernel];
+  const checks = [...host, filter, ...kernel, structOpsCheck()];
   return [...checks, await liveCheck(lib, obstacleIn(checks, missing), patience)];
 }
 

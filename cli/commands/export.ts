@@ -10,11 +10,13 @@ import { damagedError, type ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
 import type { Netns } from "../policy/rule.ts";
 import { type PrintedScope, printPolicy } from "../policy-file/print.ts";
+import type { PrintedProgram } from "../policy-file/programs.ts";
+import { isLeft, type LoadedProgram, readPrograms } from "../programs/state.ts";
 import { unitOf } from "../system/unit-name.ts";
 import { leaf } from "./types.ts";
 
 /** By its unit where that name leads back to it, else by its path. */
-function namesOf(lib: Bridge, { name, id }: ScopeState): PrintedScope["names"] {
+function namesOf(lib: Bridge, { name, id }: Pick<ScopeState, "name" | "id">): PrintedScope["names"] {
   const unit = unitOf(name);
   if (!unit) return { cgroup: name };
   const names = { unit: unit.name, ...(unit.uid !== null && { user: String(unit.uid) }) };
@@ -54,6 +56,30 @@ function printed(lib: Bridge, state: ScopeState, own: Netns | null, io: Io): Pri
   return here.length === 0 ? [] : [{ names: namesOf(lib, state), rules: here }];
 }
 
+/** What of a program a file can say. */
+function printedProgram({ name, about, isInForce }: LoadedProgram, io: Io): PrintedProgram[] {
+  if (about && isInForce) return [{ name, file: about.file, sha256: about.sha256, set: about.set }];
+  io.messages.warn(`program ${name} is not in force, or nobody knows its file: it is left out`);
+  return [];
+}
+
+/** Programs of others, put to the scopes that they are in. */
+function withPrograms(lib: Bridge, scopes: Map<bigint, PrintedScope>, io: Io): PrintedProgram[] {
+  const congestion: PrintedProgram[] = [];
+  for (const program of readPrograms(lib)) {
+    const { where, cgroup } = program;
+    if (isLeft(program) || (where !== undefined && (cgroup === undefined || isTemporary(cgroup)))) continue;
+    const printed = printedProgram(program, io);
+    if (where === undefined) {
+      congestion.push(...printed);
+      continue;
+    }
+    const held = scopes.get(where) ?? { names: namesOf(lib, { name: cgroup!, id: where }), rules: [] };
+    scopes.set(where, { ...held, programs: [...(held.programs ?? []), ...printed] });
+  }
+  return congestion;
+}
+
 async function run(args: Args, io: Io): Promise<ExitCode> {
   if (flagArg(args, "schema")) {
     const { policySchema, schemaText } = await import("../policy-file/schema.ts");
@@ -63,8 +89,13 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
   }
   const host = await openHost({}, "read");
   const own = host.netns();
-  const scopes = host.states().flatMap((state) => printed(host.lib, state, own, io));
-  const texts = printPolicy(scopes, { tickUs: unwrap("tick", host.lib.tcpx_jiffy_us()) }, host.site());
+  const found = host
+    .states()
+    .flatMap((state) => printed(host.lib, state, own, io).map((one) => [state.id, one] as const));
+  const scopes = new Map<bigint, PrintedScope>(found);
+  const congestion = withPrograms(host.lib, scopes, io);
+  const facts = { tickUs: unwrap("tick", host.lib.tcpx_jiffy_us()) };
+  const texts = printPolicy([...scopes.values()], facts, host.site(), congestion);
   if (io.flags.json) io.json({ policy: [...texts].join("") });
   else await io.parts(texts);
   return Exit.DONE;

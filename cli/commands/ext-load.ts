@@ -29,7 +29,8 @@ import { leaf } from "./types.ts";
 
 function wishOf(args: Args): ProgramWish {
   const file = absolutePath(textArg(args, "file")!);
-  if (file === undefined) throw usageError("the working directory has no name", textArg(args, "file"), "give an absolute path");
+  if (file === undefined)
+    throw usageError("the working directory has no name", textArg(args, "file"), "give an absolute path");
   const set = textArg(args, "set");
   return { file, name: textArg(args, "name"), set: set === undefined ? {} : parseSettings(set) };
 }
@@ -42,7 +43,11 @@ function checkFlags(args: Args, { object, scope }: WantedProgram): void {
     throw usageError(what, `--${flag}`, `leave --${flag} out: rules say which connections use it`);
   }
   if (!object.ops && args.number !== undefined)
-    throw usageError("--number is for congestion controls", "--number", `${object.file} is a sock_ops program`);
+    throw usageError(
+      "--number is for congestion controls",
+      "--number",
+      `${object.file} is a sock_ops program`,
+    );
   if (scope?.waiting) throw doesNotRun(scope.name);
 }
 
@@ -56,7 +61,11 @@ function numbered(host: Host, args: Args, { name, object }: WantedProgram): Numb
   const before = host.site();
   if (!object.ops) return { site: before, number: null, isChange: false };
   const chosen = textArg(args, "number");
-  const { site, number } = withAlgorithm(before, name, chosen === undefined ? undefined : parseNumber(chosen));
+  const { site, number } = withAlgorithm(
+    before,
+    name,
+    chosen === undefined ? undefined : parseNumber(chosen),
+  );
   return { site, number, isChange: !sameSite(before, site) };
 }
 
@@ -127,7 +136,11 @@ export const extLoad = leaf({
     "Load a whole program of somebody else: a sock_ops program for a scope, or a congestion control (struct_ops) " +
     "for the host. Loaded again under its name, it is replaced in one step.",
   args: {
-    file: { type: "positional", valueHint: "FILE.bpf.o", description: "The object, as clang makes it; root's own" },
+    file: {
+      type: "positional",
+      valueHint: "FILE.bpf.o",
+      description: "The object, as clang makes it; root's own",
+    },
     name: {
       type: "string",
       valueHint: "NAME",
@@ -141,15 +154,22 @@ export const extLoad = leaf({
     number: {
       type: "string",
       valueHint: "N",
-      description: "Number that requests name the congestion control by, 0x8000 to 0xfffe; default: the first free one",
+      description:
+        "Number that requests name the congestion control by, 0x8000 to 0xfffe; default: the first free one",
     },
     ...scopeArgs,
     ...changeArgs,
     ...globalArgs,
   },
   examples: [
-    ["tcpx ext load /etc/tcpx/programs/tune.bpf.o --unit nginx", "Attach its sock_ops program to a service's cgroup"],
-    ["tcpx ext load tune.bpf.o --set limit=10,verbose=true --dry-run", "Have the kernel verify it, and no more"],
+    [
+      "tcpx ext load /etc/tcpx/programs/tune.bpf.o --unit nginx",
+      "Attach its sock_ops program to a service's cgroup",
+    ],
+    [
+      "tcpx ext load tune.bpf.o --set limit=10,verbose=true --dry-run",
+      "Have the kernel verify it, and no more",
+    ],
     ["tcpx ext load mycc.bpf.o", "A congestion control, at once usable"],
     ["tcpx cc-request set mycc --local --port 443", "Use it"],
   ],

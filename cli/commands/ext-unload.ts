@@ -86,7 +86,8 @@ async function unload(host: Host, program: LoadedProgram, args: Args, io: Io): P
   });
   io.print(unloadedLine(program));
   if (number !== null) io.print(`- algorithm ${program.name} ${hex(number)}`);
-  if (isHeld) io.print(`connections that use ${program.name} keep it until they close; new ones cannot have it`);
+  if (isHeld)
+    io.print(`connections that use ${program.name} keep it until they close; new ones cannot have it`);
   if (dryRun) io.print("nothing was changed (--dry-run)");
 }
 
@@ -112,7 +113,11 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
 export const extUnload = leaf({
   summary: "Take away a program that `tcpx ext load` has loaded, and nothing else.",
   args: {
-    name: { type: "positional", valueHint: "NAME", description: "What it is called, as `tcpx status` shows it" },
+    name: {
+      type: "positional",
+      valueHint: "NAME",
+      description: "What it is called, as `tcpx status` shows it",
+    },
     force: {
       type: "boolean",
       description: "Also a congestion control that rules name: they stay, and have no effect",

@@ -20,6 +20,9 @@ import { lock } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
 import { enumerated } from "../output/wrap.ts";
 import type { Rule } from "../policy/rule.ts";
+import { unloadedJson, unloadedLine } from "../programs/report.ts";
+import { isLeft, type LoadedProgram, readPrograms } from "../programs/state.ts";
+import { removePrograms } from "../programs/store.ts";
 import { findBpffs, unmountOwnBpffs } from "../system/host.ts";
 import type { Patience } from "../system/lock.ts";
 import { anyHooks, syncHooks } from "../system/unit-hook.ts";
@@ -39,19 +42,25 @@ function readable(scope: ScopeState): Rule[] | undefined {
   }
 }
 
-async function dryRun(io: Io, states: ScopeState[], site: Site): Promise<void> {
+/** Programs of others that we have loaded. */
+function loadedPrograms(lib: Bridge): LoadedProgram[] {
+  return readPrograms(lib).filter((program) => !isLeft(program));
+}
+
+async function dryRun(io: Io, states: ScopeState[], site: Site, loaded: LoadedProgram[]): Promise<void> {
   const read = states.map((scope) => ({ scope, rules: readable(scope) }));
   const rules = read.flatMap(({ scope, rules }) => (rules ?? []).map((rule) => ({ scope, rule })));
   const agent = await agentPid();
   const watchers = await leftWatchers();
   const nothing =
-    states.length === 0 && agent === undefined && siteText(site) === "" && watchers.length === 0;
+    states.length + loaded.length + watchers.length === 0 && agent === undefined && siteText(site) === "";
   io.json({
     changed: !nothing,
     dry_run: true,
     scopes: states.map(scopeJson),
     rule_count: ruleCount(states),
     site: siteJson(site),
+    unloaded_programs: loaded.map(unloadedJson),
     agent_pid: agent ?? null,
     run_watchers: watchers,
   });
@@ -65,6 +74,7 @@ async function dryRun(io: Io, states: ScopeState[], site: Site): Promise<void> {
       io.print(
         `would remove ${scope.count} rule(s) of another tcpx (${scope.version}) in cgroup ${labelOf(scope)}`,
       );
+  if (loaded.length > 0) io.print(["would unload:", ...loaded.map(unloadedLine)].join("\n"));
   if (siteText(site)) io.print(`would remove ${siteText(site)}`);
   if (watchers.length > 0) io.print(`would end ${watchersText(watchers)}`);
   if (nothing) io.print("tcpx has nothing on this host");
@@ -77,6 +87,7 @@ interface Removed {
   present: boolean;
   rules: number;
   site: Site;
+  loaded: LoadedProgram[];
   agent: Awaited<ReturnType<typeof stopAgent>>;
   leftovers: string[];
   watchers: number[];
@@ -105,7 +116,11 @@ async function removeLocked(lib: Bridge, patience: Patience) {
   const leftovers = await removeLeftovers();
   const watchers = await endLeftWatchers(lib);
   const restored = held && (await restoredIfKnown(lib));
-  const stuck = held?.removeEverything() ?? [];
+  const named = held ? await removePrograms(lib, held.bpffs) : [];
+  const stuck = [
+    ...named.map((name) => `congestion control ${name} (the kernel still has it)`),
+    ...(held?.removeEverything() ?? []),
+  ];
   return { present, agent, leftovers, watchers, restored, stuck };
 }
 
@@ -116,13 +131,14 @@ async function removeAll(
   patience: Patience,
 ): Promise<Removed> {
   const rules = ruleCount(states);
+  const loaded = loadedPrograms(lib);
   const removed = await removeLocked(lib, patience);
   if (anyHooks()) syncHooks([]); // somebody has removed the pins by hand
-  return { ...removed, states, rules, site, unmounted: unmountOwnBpffs(lib) };
+  return { ...removed, states, rules, site, loaded, unmounted: unmountOwnBpffs(lib) };
 }
 
 function resetJson(removed: Removed, proof: Proof): Record<string, unknown> {
-  const { states, present, rules, site, agent, leftovers, watchers, restored, unmounted } = removed;
+  const { states, present, rules, site, loaded, agent, leftovers, watchers, restored, unmounted } = removed;
   const { routes } = proof;
   const ended = watchers.length > 0 || agent !== undefined;
   return {
@@ -131,6 +147,7 @@ function resetJson(removed: Removed, proof: Proof): Record<string, unknown> {
     scopes: states.map(scopeJson),
     rule_count: rules,
     site: siteJson(site),
+    unloaded_programs: loaded.map(unloadedJson),
     agent_pid: agent?.pid ?? null,
     routes_removed: routes.removed,
     run_watchers: watchers,
@@ -151,12 +168,13 @@ function resetJson(removed: Removed, proof: Proof): Record<string, unknown> {
 }
 
 function* resetLines({ states, ...removed }: Removed, { routes }: Proof, newer?: string): Generator<string> {
-  const { present, rules, site, agent, leftovers, watchers, restored, unmounted } = removed;
+  const { present, rules, site, loaded, agent, leftovers, watchers, restored, unmounted } = removed;
   if (agent) yield `ended the agent, pid ${agent.pid}${agent.killed ? ", which had to be killed" : ""}`;
   const what = newer === undefined ? `${rules} rule(s)` : `what tcpx ${newer} had`;
   const unseen = states.filter(({ alive, visible }) => alive && !visible).length;
   const also = unseen > 0 ? `, ${unseen} of them not visible from here` : "";
   yield present ? `removed ${what} in ${states.length} scope(s)${also}` : "there were no rules";
+  for (const program of loaded) yield unloadedLine(program);
   if (siteText(site)) yield "removed the site's table: experiment identifiers, algorithms";
   if (restored) yield* restoredLines(restored);
   for (const name of leftovers) yield `removed ${name}, left by a killed command`;
@@ -182,7 +200,7 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
   const { states, newer } = readRemains(lib);
   const site = siteIfAny(host, newer);
   if (flagArg(args, "dry-run")) {
-    await dryRun(io, states, site);
+    await dryRun(io, states, site, loadedPrograms(lib));
     return Exit.DONE;
   }
   const own = ownPrograms(lib);
@@ -200,7 +218,7 @@ const capitalized = (text: string) => text.charAt(0).toUpperCase() + text.slice(
 export const reset = leaf({
   summary:
     "Remove everything that tcpx has put into the running system, and prove it: rules of all scopes and network " +
-    "namespaces, attached programs, pins, leftovers of killed commands, and the bpffs mount if tcpx made it.",
+    "namespaces, attached programs, programs of others that it has loaded, pins, leftovers of killed commands, and the bpffs mount if tcpx made it.",
   args: { ...changeArgs, ...globalArgs },
   examples: [
     ["tcpx reset", "Undo everything but tcpx persist"],

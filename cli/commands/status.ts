@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 
 import { agentSection } from "../agent/section.ts";
-import { globalArgs, scopeArgs, scopeFlags } from "../base/args.ts";
+import { type Args, globalArgs, scopeArgs, scopeFlags } from "../base/args.ts";
 import { Exit } from "../base/errors.ts";
 import { isOutdated } from "../change/site-needs.ts";
 import { ruleJson, ruleRows, unitNameOf } from "../describe/rules.ts";
 import { siteJson, siteText } from "../describe/site-text.ts";
 import { helpOf, isOnSyn } from "../extensions/index.ts";
-import { openHost } from "../flags/host-access.ts";
+import { type Host, openHost } from "../flags/host-access.ts";
 import { LAYOUT_VERSION } from "../layout/layout.generated.ts";
 import { type Counters, readCounters } from "../loader/counters.ts";
 import { holdsResets } from "../loader/reset-link.ts";
@@ -19,6 +19,8 @@ import { isWatched } from "../observe/watching.ts";
 import { each, listOf } from "../output/document.ts";
 import { wrapped } from "../output/wrap.ts";
 import type { Netns } from "../policy/rule.ts";
+import { programJson, programRows } from "../programs/report.ts";
+import { isLeft, type LoadedProgram, readPrograms } from "../programs/state.ts";
 import { unitText } from "../system/unit-name.ts";
 import type { Site } from "../wire/site.ts";
 import { leaf } from "./types.ts";
@@ -135,10 +137,19 @@ function* allRows(
   }
 }
 
+/** Programs of others: those of the scope that was named, or all of them, but what a killed command has left. */
+function loadedPrograms(host: Host, args: Args): LoadedProgram[] {
+  const isNamed = Object.values(scopeFlags(args)).some((value) => value !== undefined);
+  const id = isNamed ? host.scope().id : undefined;
+  return readPrograms(host.lib).filter(
+    (one) => (one.isGone || !isLeft(one)) && (id === undefined || one.where === id),
+  );
+}
+
 const OWN = ownCounters();
 
 export const status = leaf({
-  summary: "Scopes, rules, what is attached, counters, and the ACK agent.",
+  summary: "Scopes, rules, what is attached, counters, programs of others, and the ACK agent.",
   args: { ...scopeArgs, ...globalArgs },
   examples: [
     ["tcpx status", "All scopes"],
@@ -152,6 +163,8 @@ export const status = leaf({
       "the path; path = of these, because of the path: a reset, an ICMP error or silence was the answer to a SYN with " +
       "options; withheld = left out because TCP-AO signs the options; errors = refused by the kernel" +
       `${OWN.map(({ title, meaning }) => `; ${title} = ${meaning}`).join("")}.`,
+    "Runs of programs of others are counted while kernel.bpf_stats_enabled is 1. That costs every program of the host " +
+      "a little, so it is yours to set.",
     ...helpOf("status").notes,
   ],
   async run(args, io) {
@@ -167,18 +180,24 @@ export const status = leaf({
     const watched = isWatched(host.lib);
     const left = await leftWatchers();
     const site = host.site();
+    const loaded = loadedPrograms(host, args);
     await io.document({
       active: reports.length > 0,
       watched,
       site: siteJson(site),
       scopes: listOf(reports, (report) => scopeJson(report, site)),
+      loaded_programs: loaded.map((program) => programJson(host.lib, program, site)),
       run_watchers: left,
       ...agent.json,
     });
-    const nothing = agent.text || left.length > 0 ? "there are no rules" : "tcpx has nothing on this host";
+    const nothing =
+      agent.text || left.length > 0 || loaded.length > 0
+        ? "there are no rules"
+        : "tcpx has nothing on this host";
     const watch = watched ? "a `tcpx watch` is open" : "";
     const unended = left.length > 0 ? `${watchersText(left)}: \`tcpx reset\` ends them` : "";
-    const more = [reports.length === 0 ? nothing : "", siteText(site), watch, agent.text, unended];
+    const others = programRows(host.lib, loaded, site);
+    const more = [reports.length === 0 ? nothing : "", siteText(site), others, watch, agent.text, unended];
     await io.rows(allRows(reports, host.netns(), site, more));
     return Exit.DONE;
   },

@@ -21,7 +21,7 @@ export const RULE_KEYS = [
 ];
 
 /** Keys of the file itself. */
-export const DOCUMENT_KEYS = ["schema", "exid", "algorithms", "scope"];
+export const DOCUMENT_KEYS = ["schema", "exid", "algorithms", "congestion", "scope"];
 
 /** What the value of a key has to be. */
 export type Shape = "text" | "list" | "flag";

@@ -17,6 +17,7 @@ import { type Entry, EntryReader } from "./entry.ts";
 import { entryProblems } from "./entry-problems.ts";
 import { DOCUMENT_KEYS, extensionNames, FORMAT, SCOPE_KEYS } from "./keys.ts";
 import { duplicates } from "./place.ts";
+import { CONGESTION_KEY, PROGRAM_KEY, type ProgramEntry, programEntries } from "./programs.ts";
 import { NOTHING_PRESENT, readTables, type SiteTables, settle } from "./site-tables.ts";
 
 export interface PolicyScope {
@@ -24,6 +25,7 @@ export interface PolicyScope {
   flags: ScopeFlags;
   path: Path;
   entries: Entry[];
+  programs: ProgramEntry[];
 }
 
 export interface Policy {
@@ -31,6 +33,7 @@ export interface Policy {
   tables: SiteTables;
   /** The table that its rules were read with. */
   site: Site;
+  congestion: ProgramEntry[];
   scopes: PolicyScope[];
   /** What may not be meant as it stands. */
   notices: string[];
@@ -72,9 +75,21 @@ class PolicyReader {
       throw problem(this.source, [key], "is not a version of this format", hint, String(value));
     }
     if (DOCUMENT_KEYS.includes(key)) return;
-    const hint = meant(key, DOCUMENT_KEYS, "accepted is [[scope]], [exid], [algorithms] and schema");
+    const hint = meant(
+      key,
+      DOCUMENT_KEYS,
+      "accepted is [[scope]], [exid], [algorithms], [[congestion]] and schema",
+    );
     throw problem(this.source, [key], "unknown key", hint, key);
   }
+
+  /** Whole programs of others, at this key. */
+  private programs(value: TomlValue | undefined, path: Path): ProgramEntry[] {
+    const tables = (given: TomlValue, at: Path) => this.tables(given, at);
+    return programEntries(this.source, value, path, tables, this.problems);
+  }
+
+  readonly congestion = (document: TomlTable) => this.programs(document[CONGESTION_KEY], [CONGESTION_KEY]);
 
   private scopesOf(document: TomlTable): TomlTable[] {
     if (document.scope !== undefined) return this.tables(document.scope, ["scope"]);
@@ -98,12 +113,13 @@ class PolicyReader {
   private scope(table: TomlTable, path: Path): PolicyScope {
     const names: Record<string, string> = {};
     for (const [key, value] of Object.entries(table)) {
-      if (extensionNames().includes(key)) continue;
+      if (extensionNames.includes(key) || key === PROGRAM_KEY) continue;
       const name = this.problems.try(() => this.name(key, value, [...path, key]));
       if (name !== undefined) names[key] = name;
     }
     const flags = this.problems.try(() => this.flags(names, path)) ?? {};
-    return { flags, path, entries: this.rules(table, path) };
+    const programs = this.programs(table[PROGRAM_KEY], [...path, PROGRAM_KEY]);
+    return { flags, path, entries: this.rules(table, path), programs };
   }
 
   /** What a key of a scope says. */
@@ -113,8 +129,9 @@ class PolicyReader {
       throw problem(this.source, at, "a process does not last as long as a policy", hint, key);
     }
     if (!(SCOPE_KEYS as readonly string[]).includes(key)) {
-      const accepted = [...SCOPE_KEYS, ...extensionNames().map((name) => `[[scope.${name}]]`)].join(", ");
-      const hint = meant(key, [...SCOPE_KEYS, ...extensionNames()], `accepted is ${accepted}`);
+      const lists = [...extensionNames, PROGRAM_KEY];
+      const accepted = [...SCOPE_KEYS, ...lists.map((name) => `[[scope.${name}]]`)].join(", ");
+      const hint = meant(key, [...SCOPE_KEYS, ...lists], `accepted is ${accepted}`);
       throw problem(this.source, at, "unknown key", hint, key);
     }
     if (typeof value === "string" && value !== "") return value;
@@ -202,7 +219,8 @@ export async function parsePolicy(
   const site = problems.try(() => siteOf(tables)) ?? DEFAULT_SITE;
   const reader = new PolicyReader(source, site, tick, problems);
   const scopes = reader.read(document);
+  const congestion = reader.congestion(document);
   if (problems.any) for (const scope of scopes) duplicates(source, scope, problems);
   problems.end();
-  return { source: given, tables, site, scopes, notices: reader.notices() };
+  return { source: given, tables, site, congestion, scopes, notices: reader.notices() };
 }

@@ -8,12 +8,15 @@ import { placeKey, type Rule, sameEffect } from "../policy/rule.ts";
 import { formatCidr } from "../policy/selector.ts";
 import { DEFAULT_SITE, type Site } from "../wire/site.ts";
 import { FORMAT, flagsOf, wordOf } from "./keys.ts";
+import { CONGESTION_KEY, PROGRAM_KEY, type PrintedProgram, programText } from "./programs.ts";
 import { printSite } from "./site-tables.ts";
 
 export interface PrintedScope {
   /** As the file is to name it. */
   names: { cgroup: string } | { unit: string; user?: string };
   rules: Rule[];
+  /** Whole programs of others. */
+  programs?: PrintedProgram[];
 }
 
 const MOST_REMEMBERED = 4096;
@@ -129,21 +132,24 @@ function* ruleTexts(rules: Rule[], isRoot: boolean, drafts: Drafts): Generator<s
   }
 }
 
-/** The file, in parts. Scopes without rules are left out: that is what their absence says. */
+/** The file, in parts. Scopes without rules and programs are left out: that is what their absence says. */
 export function* printPolicy(
   scopes: PrintedScope[],
   host: HostFacts,
   site: Site = DEFAULT_SITE,
+  congestion: readonly PrintedProgram[] = [],
 ): Generator<string> {
   const drafts = new Drafts(host, site);
   yield `${HEADER.join("\n")}\n\nschema = ${FORMAT}\n`;
-  const filled = scopes.filter(({ rules }) => rules.length > 0);
+  const filled = scopes.filter(({ rules, programs = [] }) => rules.length + programs.length > 0);
   if (filled.length === 0) yield "scope = []\n"; // before the first table, or it would be in there
   const tables = printSite(site);
   if (tables !== "") yield tables;
-  for (const { names, rules } of filled) {
+  for (const one of congestion) yield programText(CONGESTION_KEY, one);
+  for (const { names, rules, programs = [] } of filled) {
     const lines = Object.entries(names).map(([key, value]) => `${key} = ${quoted(value)}\n`);
     yield `\n[[scope]]\n${lines.join("")}`;
     yield* ruleTexts(rules, "cgroup" in names && names.cgroup === "/", drafts);
+    for (const one of programs) yield programText(`scope.${PROGRAM_KEY}`, one);
   }
 }

@@ -9,6 +9,7 @@ import type { Extension, RuleVerb } from "../extensions/types.ts";
 import type { Kind } from "../policy/rule.ts";
 import { hex, SITE_ALGORITHMS, SITE_FIRST, SITE_LAST } from "../wire/site.ts";
 import { FORMAT, flagsOf, SCOPE_KEYS, scopeText, shapeOf, standsAlone, wordOf } from "./keys.ts";
+import { programSchema } from "./programs.ts";
 import { ALGORITHM_NAME, ALGORITHMS_TEXT, EXID_TEXT } from "./site-tables.ts";
 
 type Schema = Record<string, unknown>;
@@ -106,13 +107,18 @@ export function policySchema(): Schema {
         propertyNames: { pattern: ALGORITHM_NAME },
         additionalProperties: { type: "integer", minimum: SITE_FIRST, maximum: SITE_LAST },
       },
+      congestion: programSchema("congestion"),
       scope: {
         description: "Cgroups and their rules; a scope without a name is the root",
         type: "array",
         items: {
           type: "object",
           additionalProperties: false,
-          properties: { ...Object.fromEntries(names), ...Object.fromEntries(rules) },
+          properties: {
+            ...Object.fromEntries(names),
+            ...Object.fromEntries(rules),
+            program: programSchema("program"),
+          },
           allOf: [{ not: { required: ["cgroup", "unit"] } }],
           dependencies: { user: ["unit"] },
         },

@@ -5,7 +5,15 @@
 import { Exit, TcpxError } from "../base/errors.ts";
 import { type Bridge, fromCstr } from "../bridge/bridge.ts";
 import { type Btf, BtfKind, btfOf, IntEncoding } from "../objects/btf.ts";
-import { type ElfObject, ObjectError, readElf, STB_LOCAL, STT_FUNC, type Section, sectionOf } from "../objects/elf.ts";
+import {
+  type ElfObject,
+  ObjectError,
+  readElf,
+  type Section,
+  STB_LOCAL,
+  STT_FUNC,
+  sectionOf,
+} from "../objects/elf.ts";
 import { guarded } from "../packages/guard.ts";
 import type { Variable } from "./variables.ts";
 
@@ -88,7 +96,8 @@ function variablesOf(elf: ElfObject, btf: Btf): Variable[] {
     // a plain const is folded by the compiler: its place in memory is read by nobody
     if (type === undefined || !btf.isVolatile(type)) return [];
     const { kind, sizeOrType: bytes, encoding } = btf.type(type);
-    if (kind !== BtfKind.INT || ![1, 2, 4, 8].includes(bytes) || offset + bytes > section!.bytes.length) return [];
+    if (kind !== BtfKind.INT || ![1, 2, 4, 8].includes(bytes) || offset + bytes > section!.bytes.length)
+      return [];
     const isSigned = (encoding & IntEncoding.SIGNED) !== 0;
     return [{ name, offset, bytes, isSigned, isBool: (encoding & IntEncoding.BOOL) !== 0 }];
   });
@@ -96,7 +105,9 @@ function variablesOf(elf: ElfObject, btf: Btf): Variable[] {
 
 function opsOf(file: string, elf: ElfObject, btf: Btf): NonNullable<ProgramObject["ops"]> {
   const all = [OPS, OPS_LINK].flatMap((section) =>
-    btf.variables(section).map(({ name, type }) => ({ section: sectionOf(elf, section), name, type: btf.type(type) })),
+    btf
+      .variables(section)
+      .map(({ name, type }) => ({ section: sectionOf(elf, section), name, type: btf.type(type) })),
   );
   const [first, second] = all;
   if (!first?.section) {
@@ -104,7 +115,11 @@ function opsOf(file: string, elf: ElfObject, btf: Btf): NonNullable<ProgramObjec
     throw refusal(file, "has struct_ops programs, and no struct that names them", hint);
   }
   if (second)
-    throw refusal(file, `has ${all.length} structs of operations (${first.name}, ${second.name})`, "accepted is one in an object");
+    throw refusal(
+      file,
+      `has ${all.length} structs of operations (${first.name}, ${second.name})`,
+      "accepted is one in an object",
+    );
   if (first.type.name !== "tcp_congestion_ops") {
     const what = `has operations of another kind, struct ${first.type.name || "?"}`;
     throw refusal(file, what, "accepted is struct tcp_congestion_ops");
@@ -127,7 +142,10 @@ function algorithmOf(elf: ElfObject, btf: Btf, { index, bytes }: Section, variab
 /** libbpf 1.1 does not know the section of links, which is the other one in all else: it is renamed. */
 function withoutLinkSection(bytes: Uint8Array): Uint8Array {
   const copy = Buffer.from(bytes);
-  const [name, to] = [Buffer.from(`${OPS_LINK}\0`), Buffer.from(`${OPS}\0`.padEnd(OPS_LINK.length + 1, "\0"))];
+  const [name, to] = [
+    Buffer.from(`${OPS_LINK}\0`),
+    Buffer.from(`${OPS}\0`.padEnd(OPS_LINK.length + 1, "\0")),
+  ];
   for (let at = copy.indexOf(name); at >= 0; at = copy.indexOf(name, at + 1)) to.copy(copy, at);
   return new Uint8Array(copy);
 }

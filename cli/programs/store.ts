@@ -45,11 +45,15 @@ function attachSockOps(lib: Bridge, { fd }: Prepared, scope: Scope, home: string
 }
 
 const inUse = (name: string, cause: unknown) =>
-  new TcpxError(Exit.FAILED, `the kernel did not take congestion control '${name}' (${(cause as Errno).code})`, {
-    value: name,
-    hint: "it may have one of that name, or miss one of the functions that it needs: ssthresh, undo_cwnd, cong_avoid or cong_control",
-    cause,
-  });
+  new TcpxError(
+    Exit.FAILED,
+    `the kernel did not take congestion control '${name}' (${(cause as Errno).code})`,
+    {
+      value: name,
+      hint: "it may have one of that name, or miss one of the functions that it needs: ssthresh, undo_cwnd, cong_avoid or cong_control",
+      cause,
+    },
+  );
 
 /** What no link holds: pinned first, since nothing would hold it, should we be killed in between. */
 function register(lib: Bridge, prepared: Prepared, home: string): void {
@@ -174,7 +178,9 @@ export async function tidy(lib: Bridge, held: Lock): Promise<LoadedProgram[]> {
 /** Directories with nothing in them. */
 export function sweep(bpffs: string): void {
   const top = programsDir(bpffs);
-  const left = new Set(places(bpffs).map(({ where }) => (where === undefined ? "congestion" : String(where))));
+  const left = new Set(
+    places(bpffs).map(({ where }) => (where === undefined ? "congestion" : String(where))),
+  );
   for (const name of listPins(top)) if (!left.has(name)) removeTree(join(top, name));
   if (left.size === 0) removeTree(top);
 }
@@ -189,7 +195,9 @@ export async function removePrograms(lib: Bridge, bpffs: string): Promise<string
       // what is in the way there is found by whoever removes the rest
     }
   }
-  const names = all.filter(({ kind, isInForce }) => kind === "congestion" && isInForce).map(({ name }) => name);
+  const names = all
+    .filter(({ kind, isInForce }) => kind === "congestion" && isInForce)
+    .map(({ name }) => name);
   return names.filter((name) => availableAlgorithms().includes(name));
 }
 

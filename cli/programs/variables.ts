@@ -26,7 +26,11 @@ export function parseSettings(text: string): Settings {
     const at = part.indexOf("=");
     const [name, value] = [part.slice(0, at).trim(), part.slice(at + 1).trim()];
     if (at < 0 || !NAME.test(name) || value === "")
-      throw usageError(`--set '${part}' is no NAME=VALUE`, part, "accepted is such as --set limit=10,verbose=true");
+      throw usageError(
+        `--set '${part}' is no NAME=VALUE`,
+        part,
+        "accepted is such as --set limit=10,verbose=true",
+      );
     if (Object.hasOwn(found, name)) throw usageError(`--set names ${name} twice`, name, "give it once");
     found[name] = value;
   }

@@ -43,12 +43,19 @@ const NAME_HINT = "accepted are up to 32 letters, digits, _ and -";
 const wrongName = (name: string) => usageError(`'${name}' is no name of a program`, name, NAME_HINT);
 
 /** What a file's name says. */
-const stem = (file: string) => basename(file).replace(/\.o$/, "").replace(/\.bpf$/, "");
+const stem = (file: string) =>
+  basename(file)
+    .replace(/\.o$/, "")
+    .replace(/\.bpf$/, "");
 
 function nameOf({ file, name }: ProgramWish, { ops }: ProgramObject): string {
   if (ops && name !== undefined && name !== ops.algorithm) {
     const hint = "leave --name out, or change the member 'name' in its source";
-    throw usageError(`the congestion control of ${file} is called '${ops.algorithm}', not '${name}'`, name, hint);
+    throw usageError(
+      `the congestion control of ${file} is called '${ops.algorithm}', not '${name}'`,
+      name,
+      hint,
+    );
   }
   const found = ops?.algorithm ?? name ?? stem(file);
   if (PROGRAM_NAME.test(found)) return found;
@@ -79,14 +86,17 @@ function requireFree(name: string, present: LoadedProgram | undefined): void {
     usageError(`'${name}' is in use: ${why}`, name, "give the congestion control of the object another name");
   if (ALGORITHMS.includes(name)) throw taken("a congestion control of the kernel's own is called so");
   if (!present?.isInForce && availableAlgorithms().includes(name))
-    throw taken("the kernel has a congestion control of this name, and it is not one that `tcpx ext load` has loaded");
+    throw taken(
+      "the kernel has a congestion control of this name, and it is not one that `tcpx ext load` has loaded",
+    );
 }
 
 /** What a program of the other kind is called need not be asked twice. */
 function requireOneKind({ name, object }: WantedProgram, all: readonly LoadedProgram[]): void {
   const other = all.find((one) => one.name === name && one.kind !== object.kind);
   if (!other) return;
-  const what = other.kind === CONGESTION ? "a congestion control" : `a program of cgroup ${other.cgroup ?? other.where}`;
+  const what =
+    other.kind === CONGESTION ? "a congestion control" : `a program of cgroup ${other.cgroup ?? other.where}`;
   throw usageError(`'${name}' is in use: ${what} is called so`, name, "give another --name");
 }
 
