@@ -13,10 +13,12 @@ const SERIES = "6.12";
 /**
  * Lets `use` boot guests, and returns what it returns. A guest's console is what it has printed.
  * @param programs of this host that they have, too
+ * @param more puts what else they need below their root
  */
 export async function withGuests<T>(
   use: (start: (guest: Guest) => Promise<string>) => Promise<T>,
   programs: readonly string[] = [],
+  more?: (root: string) => Promise<void>,
 ): Promise<T> {
   const absent = programs.find((name) => Bun.which(name) === null);
   const missing = missingTool() ?? (absent && `the program ${absent}`);
@@ -26,7 +28,7 @@ export async function withGuests<T>(
   const { path, cleanUp } = vmFolder();
   try {
     const initrd = join(path, "initrd");
-    await buildInitrd(tcpxPath(), initrd, [], programs);
+    await buildInitrd(tcpxPath(), initrd, [], programs, more);
     return await use(async (guest) => {
       const { problem, console } = await boot(kernel, initrd, guest);
       if (!problem) return console;

@@ -8,6 +8,7 @@ import { growthRows } from "./agent-growth.ts";
 import { commandRows } from "./commands.ts";
 import { connectionRows } from "./connections.ts";
 import { listRows } from "./connections-list.ts";
+import { addingRows, extensionCostRows } from "./extensions.ts";
 import { instructionRows } from "./instructions.ts";
 import { mergingRows } from "./merging.ts";
 import { policyConnectionRows, policyRows } from "./policy.ts";
@@ -66,6 +67,13 @@ if (only === "instructions") {
   console.log("\nThese loops in QEMU, where the clock counts instructions: 500 of them are a microsecond\n");
   const head = ["LOOP", "RULES", "us/CONN", "RANGE", "RATIO"];
   console.log(table(head, await instructionRows(LOOPS), [2, 4]));
+}
+if (only === "extensions") {
+  console.log("\nWall time of adding an extension, ms: median and quartiles of 20 runs, in turn\n");
+  console.log(table(["COMMAND", "MEDIAN", "QUARTILES", "RATIO TO version", "GOAL"], await addingRows(), [1]));
+  console.log("\nBare sockets in QEMU, where the clock counts instructions (goals: 1.005 and 1.0000)\n");
+  const head = ["RULES", "us/CONN", "RANGE", "TO NO TCPX", "RATIO", "TO"];
+  console.log(table(head, await extensionCostRows(), [1, 3, 4]));
 }
 if (only === "growth") {
   console.log(
