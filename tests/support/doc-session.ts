@@ -76,8 +76,9 @@ export class DocSession implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.shell.kill("SIGTERM");
-    this.send("exit");
+    await this.shell.stdin.end();
+    const late = setTimeout(() => this.shell.kill("SIGKILL"), 2000);
     await this.shell.exited;
+    clearTimeout(late);
   }
 }
