@@ -33,7 +33,7 @@ const TAKEN: ReadonlySet<string> = new Set([
 ]);
 
 /** Hints of values that have none. */
-const HINTS: Record<ValueType, string> = {
+export const HINTS: Record<ValueType, string> = {
   integer: "N",
   duration: "DURATION",
   rate: "RATE",

@@ -12,11 +12,14 @@ const BITS_16 = 0xffff;
 export const OPTION_KEYS = ["kind", "exid", "length", "syn-ack", "value"];
 export const REQUEST_KEYS = ["ask", "answer", "refused", "any-time", "value"];
 export const DIRECTION_KEYS = ["ask", "local", "accept"];
+/** undefined: some are wrong. */
+type Values = readonly ValueSpec[] | undefined;
+
 const SYN_ACK = ["reply", "always"] as const;
 
 /** The name of a value, such as what a request carries. */
-function carried(fields: Fields, values: readonly ValueSpec[], most: number): string | undefined {
-  if (!fields.has("value")) return undefined;
+function carried(fields: Fields, values: Values, most: number): string | undefined {
+  if (!values || !fields.has("value")) return undefined;
   const names = values.filter(({ type }) => type !== "switch").map(({ name }) => name);
   const name = fields.oneOf("value", names);
   const value = values.find((one) => one.name === name)!;
@@ -34,7 +37,7 @@ function lengthOf(fields: Fields): Pick<OptionSpec, "least" | "most"> {
   return { least, most };
 }
 
-export function readOption(fields: Fields, values: readonly ValueSpec[]): OptionSpec {
+export function readOption(fields: Fields, values: Values): OptionSpec {
   const number = (key: "kind" | "exid") => (fields.has(key) ? fields.integer(key, 0, BITS_16) : undefined);
   const [kind, exid] = [number("kind"), number("exid")];
   const onSynAck = fields.has("syn-ack") ? fields.oneOf("syn-ack", SYN_ACK) : undefined;
@@ -50,7 +53,7 @@ export function readOption(fields: Fields, values: readonly ValueSpec[]): Option
   return value === undefined ? option : { ...option, value };
 }
 
-export function readRequest(fields: Fields, values: readonly ValueSpec[]): RequestSpec {
+export function readRequest(fields: Fields, values: Values): RequestSpec {
   const value = carried(fields, values, BITS_16);
   return {
     askExid: fields.integer("ask", 1, BITS_16),

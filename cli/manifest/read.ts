@@ -7,6 +7,7 @@ import { FIRST_SLOT, slotProblem } from "../extensions/slots.ts";
 import type { Kind } from "../policy/rule.ts";
 import { Problems, problem, type Source } from "../toml/problem.ts";
 import { parseToml } from "../toml/syntax.ts";
+import { checkExamples } from "./examples.ts";
 import { Fields, type TextRule } from "./fields.ts";
 import { checkValues, readValue, VALUE_KEYS } from "./read-values.ts";
 import { readVerb, VERB_KEYS, VERBS } from "./read-verbs.ts";
@@ -138,10 +139,10 @@ class Reader {
     const maybe = (key: string, rule: TextRule) => this.try(() => root.maybeText(key, rule));
     const speaks = root.has("option") || root.has("request");
     const values = this.values(root);
-    const isBroken = this.problems.any;
-    const option = this.part(root, "option", OPTION_KEYS, (fields) => readOption(fields, values));
-    const request = this.part(root, "request", REQUEST_KEYS, (fields) => readRequest(fields, values));
-    const test = this.part(root, "test", TEST_KEYS, readTest);
+    const isBroken = this.problems.any; // then nobody can say which names of values there are
+    const known = isBroken ? undefined : values;
+    const option = this.part(root, "option", OPTION_KEYS, (fields) => readOption(fields, known));
+    const request = this.part(root, "request", REQUEST_KEYS, (fields) => readRequest(fields, known));
     const verbs = isBroken ? [] : this.verbs(root, values, speaks);
     const kinds = verbs.flatMap(({ kind, orLocal }): Kind[] => (orLocal ? [kind, "local"] : [kind]));
     const directions = this.try(() =>
@@ -172,8 +173,7 @@ class Reader {
   read(document: TomlTable): Manifest {
     this.versions(new Fields(this.source, document, [], Object.keys(document)));
     this.problems.end(); // another version has other keys
-    this.try(() => new Fields(this.source, document, [], KEYS));
-    const root = new Fields(this.source, document, [], Object.keys(document));
+    const root = new Fields(this.source, document, [], KEYS);
     const manifest = this.together(root);
     this.problems.end();
     const wrong = slotProblem(describeSlot(manifest, FIRST_SLOT));
@@ -182,6 +182,7 @@ class Reader {
       requestProblem(root, manifest) ??
       unusedProblem(root, manifest);
     if (late) throw late;
+    checkExamples(this.source, manifest);
     return manifest;
   }
 

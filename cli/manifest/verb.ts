@@ -6,6 +6,7 @@ import { usageError } from "../base/errors.ts";
 import { exemption, noLiveExemption, noneWord, orNone } from "../extensions/exemption.ts";
 import type { Drafted, RuleDraft, RuleVerb } from "../extensions/types.ts";
 import type { Value } from "../policy/rule.ts";
+import { HINTS } from "./read-values.ts";
 import { wordsOf } from "./slot.ts";
 import type { Manifest, ValueSpec, VerbSpec } from "./types.ts";
 import { acceptedOf, parseValue, textOf } from "./values.ts";
@@ -31,6 +32,9 @@ function flagDef(value: ValueSpec): ValueDef {
   return { type: "string", valueHint: value.hint, description, ...known(value) };
 }
 
+/** What stands for it behind the verb: a hint that its author has chosen, or its name. */
+const wordName = ({ name, type, hint }: ValueSpec) => (hint === HINTS[type] ? name.toUpperCase() : hint);
+
 function argsDef(spec: VerbSpec, values: readonly ValueSpec[]): ValuesDef {
   const word = values.find(({ name }) => name === spec.word);
   const flags = values.filter(({ name }) => name !== spec.word);
@@ -40,7 +44,7 @@ function argsDef(spec: VerbSpec, values: readonly ValueSpec[]): ValuesDef {
       ? {
           [word.name]: {
             ...orNone(describedAs(word)),
-            valueHint: word.hint,
+            valueHint: wordName(word),
             ...known(word),
           },
         }
@@ -88,8 +92,14 @@ function draftFrom(manifest: Manifest, spec: VerbSpec, values: readonly ValueSpe
     );
   }
   const words = Array<number>(wordsOf(manifest)).fill(0);
-  if (word) words[word.word] = parseValue(word, text ?? "", word.name.toUpperCase(), ", or none");
   for (const value of flags) words[value.word] = flagWord(value, args);
+  if (word)
+    words[word.word] = parseValue(
+      word,
+      text ?? "",
+      word.type === "choice" ? word.name.toUpperCase() : wordName(word),
+      ", or none",
+    );
   const force = spec.force && flagArg(args, "force");
   const draft: RuleDraft = { kind, none: false, force, value: words as unknown as Value };
   return { drafts: [draft], notices: [] };

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: MIT
-// What every extension of the registry says of itself, tried: values, kinds, examples, demo, doctor and run.
+// What every extension of the registry says of itself, tried: values, kinds, examples, demo, doctor and run. And the
+// same of some that come from manifests.
 import { describe, expect, test } from "bun:test";
 import { parseArgs } from "citty";
 import { checkArguments, type ValueDef } from "../../cli/base/args.ts";
 import { extensionCommand } from "../../cli/commands/extension.ts";
 import { exemption } from "../../cli/extensions/exemption.ts";
-import { extensions, kindsOf } from "../../cli/extensions/index.ts";
+import { addExtension, extensions, kindsOf } from "../../cli/extensions/index.ts";
 import { rulesOfLine } from "../../cli/extensions/line.ts";
 import { hasOwnKind, ownOption } from "../../cli/extensions/options.ts";
 import { placeRules } from "../../cli/extensions/place.ts";
 import { draftRun, runArgs } from "../../cli/extensions/run-flags.ts";
+import { FIRST_SLOT } from "../../cli/extensions/slots.ts";
 import type { Extension, RuleVerb } from "../../cli/extensions/types.ts";
 import { Counter, structs } from "../../cli/layout/layout.generated.ts";
 import { COUNTER_NAMES } from "../../cli/loader/counters.ts";
+import { extensionFrom } from "../../cli/manifest/extension.ts";
+import { readManifest } from "../../cli/manifest/read.ts";
 import { ownCounters } from "../../cli/observe/counted.ts";
 import type { Netns, Rule } from "../../cli/policy/rule.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
@@ -20,7 +24,11 @@ import { parsePolicy } from "../../cli/policy-file/parse.ts";
 import { Fitting, placeScope } from "../../cli/policy-file/place.ts";
 import { printPolicy } from "../../cli/policy-file/print.ts";
 import { DEFAULT_SITE } from "../../cli/wire/site.ts";
+import { EVERY, GRADE, PACE } from "../support/manifests.ts";
 import { refusal } from "../support/refusal.ts";
+
+for (const [i, text] of [EVERY, GRADE, PACE].entries())
+  addExtension(extensionFrom(readManifest(text, "extension.toml"), FIRST_SLOT + i));
 
 const HOST = { tickUs: 4000 };
 const NETNS: Netns = { cookie: 7n, inode: 4026531840 };
@@ -71,7 +79,7 @@ test("kinds and counters of their own: as many as there is room for, and no two 
 test("names, numbers and files are each one's own", async () => {
   for (const part of ["name", "id", "title", "summary"] as const)
     expect(new Set(extensions.map((extension) => extension[part])).size).toBe(extensions.length);
-  for (const { name } of extensions) {
+  for (const { name } of extensions.filter(({ id }) => id < FIRST_SLOT)) {
     expect(name).toMatch(/^[a-z][a-z0-9-]*$/);
     expect(await Bun.file(`${import.meta.dir}/../../cli/extensions/${name}.ts`).exists()).toBe(true);
   }
