@@ -2,9 +2,11 @@
 
 import { globalArgs, textArg } from "../base/args.ts";
 import { Exit } from "../base/errors.ts";
-import { buildAny } from "../sdk/build.ts";
+import { buildAny, isExtension } from "../sdk/build.ts";
+import { requireFree } from "../sdk/collide.ts";
 import { clangArgs } from "../sdk/flags.ts";
 import { made, writeMade } from "../sdk/made.ts";
+import { commands } from "./index.ts";
 import { leaf } from "./types.ts";
 
 export const extBuild = leaf({
@@ -28,7 +30,9 @@ export const extBuild = leaf({
   async run(args, io) {
     const dir = textArg(args, "dir") ?? ".";
     const said = (lines: readonly string[]) => io.quote(lines);
-    const files = made(await buildAny(dir, { clang: textArg(args, "clang"), said }));
+    const built = await buildAny(dir, { clang: textArg(args, "clang"), said });
+    if (isExtension(built)) await requireFree(built.manifest, Object.keys(commands));
+    const files = made(built);
     writeMade(dir, files);
     io.json({
       folder: dir,

@@ -5,6 +5,7 @@ import { interruption } from "../lab/stage.ts";
 import { develop } from "../sdk/dev.ts";
 import { clangArgs } from "../sdk/flags.ts";
 import { requireRoot } from "../sdk/test.ts";
+import { commands } from "./index.ts";
 import { leaf } from "./types.ts";
 
 export const extDev = leaf({
@@ -26,6 +27,11 @@ export const extDev = leaf({
     const dir = textArg(args, "dir") ?? ".";
     requireRoot();
     using interrupted = interruption();
-    return await develop(dir, { clang: textArg(args, "clang"), io, signal: interrupted.signal });
+    return await develop(dir, {
+      clang: textArg(args, "clang"),
+      commands: Object.keys(commands),
+      io,
+      signal: interrupted.signal,
+    });
   },
 });

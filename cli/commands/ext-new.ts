@@ -5,6 +5,7 @@ import { Exit, usageError } from "../base/errors.ts";
 import { requireNew } from "../sdk/collide.ts";
 import { writeNew } from "../sdk/new.ts";
 import { filesOf, KINDS, requireName, type TemplateKind } from "../sdk/templates.ts";
+import { commands } from "./index.ts";
 import { leaf } from "./types.ts";
 
 const isKind = (word: string): word is TemplateKind => (KINDS as readonly string[]).includes(word);
@@ -40,7 +41,7 @@ export const extNew = leaf({
     if (!isKind(kind)) throw usageError(`--kind ${kind} is none`, kind, `accepted are ${KINDS.join(", ")}`);
     requireName(name, kind);
     const files = filesOf(name, kind);
-    await requireNew(name, files);
+    await requireNew(name, files, Object.keys(commands));
     const path = writeNew(textArg(args, "dir") ?? ".", name, files);
     io.json({ name, kind, folder: path, files: files.map((file) => file.name) });
     io.print(`${path}: ${files.map((file) => file.name).join(", ")}`);

@@ -4,6 +4,7 @@ import { globalArgs, textArg } from "../base/args.ts";
 import { interruption } from "../lab/stage.ts";
 import { clangArgs } from "../sdk/flags.ts";
 import { requireOwn, requireRoot, testOnce } from "../sdk/test.ts";
+import { commands } from "./index.ts";
 import { leaf } from "./types.ts";
 
 export const extTest = leaf({
@@ -32,6 +33,11 @@ export const extTest = leaf({
     requireRoot();
     requireOwn(dir);
     using interrupted = interruption();
-    return await testOnce(dir, { clang: textArg(args, "clang"), io, signal: interrupted.signal });
+    return await testOnce(dir, {
+      clang: textArg(args, "clang"),
+      commands: Object.keys(commands),
+      io,
+      signal: interrupted.signal,
+    });
   },
 });

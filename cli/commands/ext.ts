@@ -3,8 +3,14 @@
 
 import { extBuild } from "./ext-build.ts";
 import { extDev } from "./ext-dev.ts";
+import { extList } from "./ext-list.ts";
+import { extLoad } from "./ext-load.ts";
 import { extNew } from "./ext-new.ts";
+import { extRemove } from "./ext-remove.ts";
+import { extShow } from "./ext-show.ts";
 import { extTest } from "./ext-test.ts";
+import { extUnload } from "./ext-unload.ts";
+import { extVerify } from "./ext-verify.ts";
 import type { Group } from "./types.ts";
 
 export const ext: Group = {

@@ -25,8 +25,7 @@ import {
   socketTable,
 } from "./seen.ts";
 import { converse, countedOf, type Here, look, setRules, transfer } from "./trial.ts";
-import { withSourceLine } from "./verifier.ts";
-import { loadControl } from "./whole.ts";
+import { loadProgram } from "./whole.ts";
 
 /** The number that it has there: nobody else has one. */
 const ID = 8;
@@ -68,7 +67,7 @@ async function addedHere({
   const file = `${wish.name}.tcpx`;
   const candidate = await examine(new Uint8Array(readFileSync(join(work, file))), file);
   provide(candidate, ID, () => undefined);
-  await withSourceLine(() => tryLoading(stage.lib, candidate, ID));
+  await tryLoading(stage.lib, candidate, ID);
   return { candidate, extension: extensionFrom(candidate.manifest, ID) };
 }
 
@@ -100,7 +99,7 @@ async function tryExtension(stand: Stand, progress: Progress): Promise<Result> {
   for (const end of ENDS) {
     const line = rules[end];
     if (line === undefined) continue;
-    await withSourceLine(() => setRules(stage, end, rulesFor(extension, line), endless(io, stage.signal)));
+    await setRules(stage, end, rulesFor(extension, line), endless(io, stage.signal));
     io.print(`${end}$ tcpx ${extension.name} ${line}`);
   }
   const capture = await stage.start("capture", "client", "listening", "eth0");
@@ -123,12 +122,16 @@ async function tryExtension(stand: Stand, progress: Progress): Promise<Result> {
   };
 }
 
-async function tryControl(stand: Stand): Promise<Result> {
+async function tryProgram(stand: Stand): Promise<Result> {
   const { io, stage, work, wish } = stand;
-  const control = await loadControl(join(work, `${wish.name}.bpf.o`));
-  io.print(`tcpx ext load ${wish.name}.bpf.o: congestion control ${control}`);
+  const { name, kind } = await loadProgram(join(work, `${wish.name}.bpf.o`));
+  const isControl = kind === "congestion";
+  io.print(`tcpx ext load ${wish.name}.bpf.o: ${isControl ? "congestion control" : "program"} ${name}`);
   const capture = await stage.start("capture", "client", "listening", "eth0");
-  const connections = look(stage.lib, await transfer(stage, control), capture);
+  const pairs = await (isControl ? transfer(stage, name) : converse(stage));
+  const connections = look(stage.lib, pairs, capture);
+  const wire = optionTable(connections, []);
+  if (wire !== "") io.print(`\n${wire}`);
   io.print(`\n${socketTable(connections)}\n`);
   const tested = await script(stand, seenLines(connections, undefined));
   return { ok: (tested?.exit_code ?? 0) === 0, rules: {}, connections, counted: null, script: tested };
@@ -153,7 +156,7 @@ export async function perform(stand: Stand): Promise<ExitCode> {
   progress.step(() => "two hosts are made ...");
   await stage.sandbox.create();
   stage.check();
-  const result = await (wish.program ? tryControl(stand) : tryExtension(stand, progress));
+  const result = await (wish.program ? tryProgram(stand) : tryExtension(stand, progress));
   progress.clear();
   io.json(documentOf(stand, result));
   io.print(scriptText(result.script));

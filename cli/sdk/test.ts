@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
 import type { Io } from "../output/io.ts";
 import { type BuiltExtension, type BuiltProgram, buildAny, isExtension } from "./build.ts";
+import { requireFree } from "./collide.ts";
 import { flagsOf } from "./flags.ts";
 import { readFolder } from "./folder.ts";
 import { made } from "./made.ts";
@@ -50,6 +51,8 @@ export function requireOwn(dir: string): void {
 
 export interface TestOptions {
   clang?: string | undefined;
+  /** Of tcpx. */
+  commands: readonly string[];
   io: Io;
   signal: AbortSignal;
   /** The trial is followed by connections and their events, until the signal. */
@@ -67,10 +70,12 @@ function givenOf(dir: string, built: BuiltExtension | BuiltProgram, goOn: boolea
 /** Builds and tries the folder once; what came of it is told. @returns the exit code */
 export async function testOnce(
   dir: string,
-  { clang, io, signal, goOn = false }: TestOptions,
+  { clang, commands, io, signal, goOn = false }: TestOptions,
 ): Promise<ExitCode> {
   const said = (lines: readonly string[]) => io.quote(lines);
-  const given = givenOf(dir, await buildAny(dir, { clang, said }), goOn);
+  const built = await buildAny(dir, { clang, said });
+  if (isExtension(built)) await requireFree(built.manifest, commands);
+  const given = givenOf(dir, built, goOn);
   signal.throwIfAborted();
   return onPrivateHost(["internal-ext-test", ...flagsOf(io)], given, resolve(dir), signal);
 }

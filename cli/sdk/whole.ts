@@ -1,17 +1,33 @@
 // SPDX-License-Identifier: MIT
 // A whole program, loaded on the host of the trial as `tcpx ext load` does.
 
-import { Exit, TcpxError } from "../base/errors.ts";
+import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
 import { childEnvironment } from "../system/child.ts";
 import { self } from "../system/self.ts";
 
-/** Loads a congestion control; its name in the kernel. @throws TcpxError with what `ext load` has said */
-export async function loadControl(object: string): Promise<string> {
+export interface Loaded {
+  /** As it is called there: a congestion control's name in the kernel. */
+  name: string;
+  kind: string;
+}
+
+interface Said {
+  error?: { code: number; what: string; hint: string | null };
+  program?: Loaded;
+}
+
+/** Loads an object for all of that host. @throws TcpxError with what `ext load` has said */
+export async function loadProgram(object: string): Promise<Loaded> {
   const argv = [...self(), "ext", "load", object, "--json"];
-  const child = Bun.spawn(argv, { env: childEnvironment(), stdin: "ignore", stdout: "pipe", stderr: "pipe" });
-  const [out, code] = await Promise.all([child.stdout.text(), child.exited]);
-  const said = JSON.parse(out || "{}") as { error?: { what: string; hint?: string }; control?: string };
-  if (code === 0 && said.control !== undefined) return said.control;
-  const { what = "it was not loaded", hint } = said.error ?? {};
-  throw new TcpxError(Exit.FAILED, what, hint ? { hint } : {});
+  const child = Bun.spawn(argv, {
+    env: childEnvironment(),
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "ignore",
+  });
+  const [out] = await Promise.all([child.stdout.text(), child.exited]);
+  const { program, error } = JSON.parse(out || "{}") as Said;
+  if (program) return program;
+  const { code = Exit.FAILED, what = "it was not loaded", hint } = error ?? {};
+  throw new TcpxError(code as ExitCode, what, hint ? { hint } : {});
 }
