@@ -144,10 +144,7 @@ export const extAdd = leaf({
     ["tcpx ext add tag.tcpx", "It is a command from now on: tcpx tag --help"],
     ["tcpx ext add ./tag", "The same from its folder, which is built first"],
     ["tcpx ext add tag.tcpx --dry-run", "Would this kernel and this host take it?"],
-    [
-      `tcpx ext add https://example.org/tag.tcpx --sha256 ${"0123456789abcdef".repeat(4)}`,
-      "From elsewhere: that file, and no other",
-    ],
+    ["tcpx ext add https://example.org/tag.tcpx --sha256 $SUM", "From elsewhere: that file, and no other"],
   ],
   notes: [
     "The file or folder, and all folders above it, are root's own, and neither links nor writable by others (but for " +

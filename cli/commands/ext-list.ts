@@ -3,6 +3,8 @@
 import { globalArgs } from "../base/args.ts";
 import { Exit } from "../base/errors.ts";
 import { type Bridge, bridge } from "../bridge/bridge.ts";
+import { extensions } from "../extensions/index.ts";
+import { FIRST_SLOT } from "../extensions/slots.ts";
 import { readScopes, type ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
 import { tableRows } from "../output/table.ts";
@@ -11,6 +13,10 @@ import { EXTENSIONS } from "../packages/folder.ts";
 import { heldHere, rulesOf, unknownIds, usedBy } from "../packages/here.ts";
 import { missingCapabilities } from "../system/host.ts";
 import { leaf } from "./types.ts";
+
+/** Names that were added, for completion. */
+export const addedNames = (): string[] =>
+  extensions.filter(({ id }) => id >= FIRST_SLOT).map(({ name }) => name);
 
 /** undefined: we may not look, which is said. */
 export function scopesIfAllowed(lib: Bridge, io: Io): ScopeState[] | undefined {

@@ -13,6 +13,7 @@ import { clear } from "../packages/clear.ts";
 import { type Held, heldHere, rulesOf, unknownIds, usedBy } from "../packages/here.ts";
 import { unsetRules } from "../policy/change.ts";
 import type { Patience } from "../system/lock.ts";
+import { addedNames } from "./ext-list.ts";
 import { noSuch } from "./ext-show.ts";
 import { leaf } from "./types.ts";
 
@@ -79,7 +80,12 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
 export const extRemove = leaf({
   summary: "Remove an extension from this host, after its rules in all scopes.",
   args: {
-    name: { type: "positional", valueHint: "NAME", description: "As `tcpx ext list` has it" },
+    name: {
+      type: "positional",
+      valueHint: "NAME",
+      words: addedNames(),
+      description: "As `tcpx ext list` has it",
+    },
     ...changeArgs,
     ...globalArgs,
   },

@@ -9,7 +9,7 @@ import type { Io } from "../output/io.ts";
 import { type Candidate, examine } from "../packages/candidate.ts";
 import { type Entry, entryJson, entryOf, onWire } from "../packages/entry.ts";
 import { heldHere } from "../packages/here.ts";
-import { entriesHere } from "./ext-list.ts";
+import { addedNames, entriesHere } from "./ext-list.ts";
 import { readPackage } from "./ext-source.ts";
 import { signatureText } from "./ext-verify.ts";
 import { leaf } from "./types.ts";
@@ -64,6 +64,7 @@ export const extShow = leaf({
     what: {
       type: "positional",
       valueHint: "NAME|FILE",
+      words: addedNames(),
       description: "An extension's name, or a package's file",
     },
     ...globalArgs,

@@ -33,7 +33,7 @@ export const extVerify = leaf({
   },
   examples: [
     ["tcpx ext verify tag.tcpx", "Is it whole, and who has signed it?"],
-    [`tcpx ext verify tag.tcpx --sha256 ${"0123456789abcdef".repeat(4)}`, "Is it that one?"],
+    ["tcpx ext verify tag.tcpx --sha256 $SUM", "Is it that one?"],
   ],
   notes: [
     `Keys are files of minisign below ${KEYS}, NAME.pub. A wrong signature by one of them is an error; one by another ` +

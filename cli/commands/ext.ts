@@ -16,7 +16,10 @@ import type { Group } from "./types.ts";
 export const ext: Group = {
   kind: "group",
   summary: "TCP extensions of your own, and of others",
-  examples: [],
+  examples: [
+    ["tcpx ext add tag.tcpx", "Add one: it is a command from now on"],
+    ["tcpx ext list", "Those of this host"],
+  ],
   commands: {
     new: extNew,
     build: extBuild,

@@ -235,6 +235,7 @@ export const reset = leaf({
       "are, as far as that can be seen from here, and ends with 0.",
     "The unit and the policy of `tcpx persist on` stay, and bring rules back with the next start of the system: " +
       "`tcpx persist off` ends that.",
+    "Extensions that `tcpx ext add` has added stay, without rules, as other installed software does: `tcpx ext remove`.",
   ],
   run,
 });

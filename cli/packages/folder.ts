@@ -5,7 +5,7 @@ import { lstatSync, readdirSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, TcpxError } from "../base/errors.ts";
 import { FIRST_SLOT, SLOTS } from "../extensions/slots.ts";
-import { makeDirectories, removeFile, replaceFile } from "../system/files.ts";
+import { makeDirectories, removeFile, replaceFile, sweepDrafts } from "../system/files.ts";
 import { requireOwnedFolders } from "../system/owned-file.ts";
 import { EXTENSIONS } from "./present.ts";
 
@@ -39,6 +39,14 @@ export function stored(): Stored[] {
     .sort((a, b) => a.id - b.id || (a.name < b.name ? -1 : 1));
 }
 
+/** Removes what writers that were killed have left, of whichever package. */
+function sweep(): void {
+  for (const file of readdirSync(EXTENSIONS)) {
+    const [, of] = /^\.([^/]+\.tcpx)\.tcpx-/.exec(file) ?? [];
+    if (of !== undefined) sweepDrafts(join(EXTENSIONS, of));
+  }
+}
+
 function failed(path: string, what: string, error: unknown): TcpxError {
   if (error instanceof TcpxError) return error;
   const { code = error } = error as NodeJS.ErrnoException;
@@ -51,6 +59,7 @@ export function store(id: number, name: string, bytes: Uint8Array): void {
   try {
     makeDirectories(EXTENSIONS, 0o755);
     requireOwnedFolders(EXTENSIONS); // what is there is loaded while the system starts
+    sweep();
     replaceFile(path, bytes, 0o644);
   } catch (error) {
     throw failed(path, "written", error);
@@ -62,6 +71,7 @@ export function unstore({ path }: Stored): void {
   try {
     requireOwnedFolders(EXTENSIONS);
     removeFile(path);
+    sweep();
   } catch (error) {
     throw failed(path, "removed", error);
   }

@@ -149,6 +149,5 @@ function syncDirectory(path: string): void {
 /** Removes a file, once and for all; that it is not there is no error. */
 export function removeFile(path: string): void {
   rmSync(path, { force: true });
-  sweepDrafts(path);
   syncDirectory(dirname(path));
 }
