@@ -97,7 +97,7 @@ static __always_inline void ask_stop(struct bpf_sock_ops *ctx, struct tcpx_conn 
 	if (why != TCPX_SILENT)
 		ask_cut_all_short(conn, why);
 	TCPX_EACH(ASK_STOP, conn)
-	TCPX_SLOTS_DO(slot_stop, ctx)
+	TCPX_SLOTS_DO(SLOT_TRAVELS, slot_stop, ctx)
 	callback_flags(ctx, conn, 0, ask_done(ctx, conn) | (any_listens(conn) ? 0 : TCPX_PARSE));
 	watch_tell(ctx, conn);
 }

@@ -133,7 +133,7 @@ static __always_inline bool attempt_is_new(struct bpf_sock_ops *ctx, struct tcpx
 		return false;
 	__builtin_memset(conn, 0, __builtin_offsetof(struct tcpx_conn, states));
 	TCPX_EACH(RENEW, conn)
-	TCPX_SLOTS_DO(slot_renew, ctx)
+	TCPX_SLOTS_DO(SLOT_ANY, slot_renew, ctx)
 	conn->flags_ours = flags_ours;
 	return true;
 }

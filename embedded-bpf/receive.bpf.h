@@ -116,7 +116,7 @@ __noinline int receive_header(struct bpf_sock_ops *ctx, int syn, int asks)
 	conn->header.flags = receive_flags(ctx, conn, asks);
 	barrier();
 	TCPX_CALL(judge, conn)
-	TCPX_SLOTS_DO(slot_judge, ctx)
+	TCPX_SLOTS_DO(SLOT_TRAVELS, slot_judge, ctx)
 	if (conn->header.flags & TCPX_HEADER_SYN) {
 		TCPX_EACH(RECEIVE_ROOM, conn, used)
 		TCPX_EACH_SLOT(SLOT_ROOM, ctx, used)

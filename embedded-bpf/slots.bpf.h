@@ -32,9 +32,12 @@ enum slot_ext { TCPX_EACH_SLOT(SLOT_ID) };
 /* Has it the hook, in a scope that uses it? A constant, where n is one. */
 #define SLOT_CALLS(n, HOOK) (SLOT_USED(n) && SLOT_HAS(n, HOOK))
 
-#define SLOT_DO(n, of, ...)                                                                        \
-	if (SLOT_USED(n))                                                                          \
+#define SLOT_DO(n, IS, of, ...)                                                                    \
+	if (SLOT_USED(n) && IS(n))                                                                 \
 		of(__VA_ARGS__, n);
+#define SLOT_CALL(n, ctx, HOOK)                                                                    \
+	if (SLOT_CALLS(n, HOOK))                                                                   \
+		slot_called(ctx, TCPX_HOOK_##HOOK, n);
 /* The same as a statement of its own. */
 #define TCPX_SLOTS(DO, ...)                                                                        \
 	{                                                                                          \
@@ -42,15 +45,34 @@ enum slot_ext { TCPX_EACH_SLOT(SLOT_ID) };
                                                                                                    \
 		TCPX_EACH_SLOT(DO, __VA_ARGS__)                                                    \
 	}
-/* of(..., n) for each that is used. */
-#define TCPX_SLOTS_DO(of, ...) TCPX_SLOTS(SLOT_DO, of, __VA_ARGS__)
+/* of(..., n) for each that is used, and of which IS(n) says yes: constants, so that what a slot
+ * does not need costs no connection a look at its state. */
+#define TCPX_SLOTS_DO(IS, of, ...) TCPX_SLOTS(SLOT_DO, IS, of, __VA_ARGS__)
+/* Its hook, where that needs nothing of us. */
+#define TCPX_SLOTS_CALL(ctx, HOOK) TCPX_SLOTS(SLOT_CALL, ctx, HOOK)
+
+#define SLOT_ANY(n) true
+#define SLOT_ASKS(n) (slots.at[n].flags & TCPX_SLOT_ASKS)
+/* Has it something that travels? */
+#define SLOT_TRAVELS(n) (slots.at[n].flags & (TCPX_SLOT_ASKS | TCPX_SLOT_SAYS))
+#define SLOT_BEGINS(n) (SLOT_TRAVELS(n) || SLOT_HAS(n, START))
+#define SLOT_SETTLES(n) (SLOT_ASKS(n) || SLOT_HAS(n, ESTABLISHED))
+#define SLOT_UNDOES(n) SLOT_HAS(n, AGAIN)
+#define SLOT_WANTS(n) (SLOT_HAS(n, RTT) || SLOT_HAS(n, RTO) || SLOT_HAS(n, STATE))
 
 #define SLOTS_SPEAK(conn) ((conn)->slots_speak)
 #define SLOTS_PENDING(conn) ((conn)->slots_pending)
 #define SLOTS_LOOK(conn) ((conn)->slots_look)
 #define SLOTS_LISTEN(conn) ((conn)->slots_listen || (!(conn)->silent && (conn)->slots_await))
 
-#define TCPX_SLOTS_WANT(ctx) slot_rewant(ctx)
+#define SLOT_OR_WANTS(n) || (SLOT_USED(n) && SLOT_WANTS(n))
+#define TCPX_SLOTS_WANT(ctx)                                                                       \
+	{                                                                                          \
+		const __u32 uses = config.uses;                                                    \
+                                                                                                   \
+		if (false TCPX_EACH_SLOT(SLOT_OR_WANTS))                                           \
+			slot_rewant(ctx);                                                          \
+	}
 
 #define SLOT_KNOWS(n, kind_) || (slots.at[n].kind && slots.at[n].kind == (kind_))
 #define SLOTS_KNOW(kind) (false TCPX_EACH_SLOT(SLOT_KNOWS, kind))
@@ -81,7 +103,8 @@ int slot_rewant(struct bpf_sock_ops *ctx);
 
 #define TCPX_EACH_SLOT(DO, ...)
 #define TCPX_SLOTS(DO, ...)
-#define TCPX_SLOTS_DO(of, ...)
+#define TCPX_SLOTS_DO(IS, of, ...)
+#define TCPX_SLOTS_CALL(ctx, HOOK)
 #define SLOTS_SPEAK(conn) false
 #define SLOTS_PENDING(conn) false
 #define SLOTS_LOOK(conn) false

@@ -44,7 +44,7 @@ __noinline int again(struct bpf_sock_ops *ctx)
 	if (!conn || !tp || attempt_is_known(ctx, conn))
 		return 0;
 	TCPX_EACH(AGAIN, ctx, conn, tp)
-	TCPX_SLOTS_DO(slot_undo, ctx)
+	TCPX_SLOTS_DO(SLOT_UNDOES, slot_undo, ctx)
 	return 0;
 }
 
@@ -58,7 +58,7 @@ __noinline int on_connect(struct bpf_sock_ops *ctx)
 	if (!conn)
 		return 0;
 	TCPX_CALL(start, ctx, conn)
-	TCPX_SLOTS_DO(slot_begin, ctx)
+	TCPX_SLOTS_DO(SLOT_BEGINS, slot_begin, ctx)
 	if (any_speaks(conn))
 		path_choose(ctx, conn);
 	return 0;
@@ -69,7 +69,7 @@ __noinline int on_listen(struct bpf_sock_ops *ctx)
 	if (config.use_from)
 		listen_arm(ctx);
 	TCPX_CALL(listen, ctx)
-	TCPX_SLOTS_DO(slot_called, ctx, TCPX_HOOK_LISTEN)
+	TCPX_SLOTS_CALL(ctx, LISTEN)
 	return 0;
 }
 
@@ -107,7 +107,7 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 		return 0;
 	TCPX_CALL(first, ctx, conn, false)
 	TCPX_CALL(established, ctx, conn, false)
-	TCPX_SLOTS_DO(slot_settle, ctx, false)
+	TCPX_SLOTS_DO(SLOT_SETTLES, slot_settle, ctx, false)
 	if (ctx->op == BPF_SOCK_OPS_PARSE_HDR_OPT_CB && any_answers(conn))
 		ask_again(ctx, conn);
 	ask = any_speaks(conn) && !conn->silent;
@@ -122,7 +122,7 @@ __noinline int settle(struct bpf_sock_ops *ctx)
 	 * know */
 	callback_flags(ctx, conn, (ask ? TCPX_WRITE : 0) | (any_listens(conn) ? TCPX_PARSE : 0),
 		       conn->scope == config.scope ? TCPX_STATE | (ask ? 0 : TCPX_WRITE) : 0);
-	TCPX_SLOTS_WANT(ctx);
+	TCPX_SLOTS_WANT(ctx)
 	return 0;
 }
 
@@ -138,7 +138,7 @@ __noinline int settle_local(struct bpf_sock_ops *ctx)
 		return 0;
 	TCPX_CALL(first, ctx, conn, true)
 	TCPX_CALL(established, ctx, conn, true)
-	TCPX_SLOTS_DO(slot_settle, ctx, true)
+	TCPX_SLOTS_DO(SLOT_SETTLES, slot_settle, ctx, true)
 	return 0;
 }
 
@@ -166,12 +166,12 @@ __noinline int on_received(struct bpf_sock_ops *ctx)
 	}
 	if (passive(ctx)) {
 		TCPX_CALL(start, ctx, conn)
-		TCPX_SLOTS_DO(slot_begin, ctx)
+		TCPX_SLOTS_DO(SLOT_BEGINS, slot_begin, ctx)
 	}
 	receive(ctx, conn);
 	ask_settled(conn, ctx->rcv_nxt != conn->received);
 	TCPX_CALL(adopt, ctx, conn)
-	TCPX_SLOTS_DO(slot_adopt, ctx)
+	TCPX_SLOTS_DO(SLOT_ASKS, slot_adopt, ctx)
 	if (conn->fast_open && passive(ctx)) { /* the third ACK is still to come */
 		settle_local(ctx);
 		waits = !ask_done(ctx, conn);
@@ -208,7 +208,7 @@ __noinline int on_state(struct bpf_sock_ops *ctx)
 
 	if (conn) {
 		TCPX_CALL(state, ctx, conn)
-		TCPX_SLOTS_DO(slot_called, ctx, TCPX_HOOK_STATE)
+		TCPX_SLOTS_CALL(ctx, STATE)
 	}
 	if (conn && ctx->args[0] == BPF_TCP_SYN_SENT)
 		return path_failed(ctx);
@@ -226,7 +226,7 @@ __noinline int on_rtt(struct bpf_sock_ops *ctx)
 
 	if (conn) {
 		TCPX_CALL(rtt, ctx, conn)
-		TCPX_SLOTS_DO(slot_called, ctx, TCPX_HOOK_RTT)
+		TCPX_SLOTS_CALL(ctx, RTT)
 	}
 	return 0;
 }
@@ -237,7 +237,7 @@ __noinline int on_rto(struct bpf_sock_ops *ctx)
 
 	if (conn) {
 		TCPX_CALL(rto, ctx, conn)
-		TCPX_SLOTS_DO(slot_called, ctx, TCPX_HOOK_RTO)
+		TCPX_SLOTS_CALL(ctx, RTO)
 	}
 	return 0;
 }

@@ -12,10 +12,10 @@ __noinline int tcpx1_speak(struct bpf_sock_ops *ctx, __u32 slot, __u32 on)
 	struct tcpx_slot_conn *s = slot_state(ctx, slot);
 	struct tcpx_conn *conn = conn_of(ctx);
 
-	if (!s || !conn)
+	if (!s || !conn || !slot_flag(slot, TCPX_SLOT_SAYS))
 		return -1;
 	s->says = on != 0;
-	slot_note(conn, slot & 7, s);
+	slot_note(conn, slot & 7, s, slot_of(slot)->flags);
 	return 0;
 }
 
@@ -25,17 +25,17 @@ __noinline int tcpx1_listen(struct bpf_sock_ops *ctx, __u32 slot, __u32 on)
 	struct tcpx_slot_conn *s = slot_state(ctx, slot);
 	struct tcpx_conn *conn = conn_of(ctx);
 
-	if (!s || !conn)
+	if (!s || !conn || !slot_flag(slot, TCPX_SLOT_SAYS | TCPX_SLOT_ASKS))
 		return -1;
 	s->listens = on != 0;
-	slot_note(conn, slot & 7, s);
+	slot_note(conn, slot & 7, s, slot_of(slot)->flags);
 	return 0;
 }
 
 #define SLOT_WANTABLE (BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_RTO_CB_FLAG | TCPX_STATE)
 
 #define SLOT_WANTED(n, ctx, wanted)                                                                \
-	if (SLOT_USED(n)) {                                                                        \
+	if (SLOT_USED(n) && SLOT_WANTS(n)) {                                                       \
 		struct tcpx_slot_conn *s = slot_state(ctx, n);                                     \
                                                                                                    \
 		if (s)                                                                             \

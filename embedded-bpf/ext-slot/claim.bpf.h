@@ -38,14 +38,15 @@ slot_rule_of(const struct tcpx_hits *hits, enum tcpx_direction direction, __u32 
 		if (ask || local || accept)                                                        \
 			s = bpf_sk_storage_get(&slot##n, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);   \
 		if (s && s->owner != slots.at[n].owner) {                                          \
-			__builtin_memset(s, 0, sizeof(*s));                                        \
+			if (s->owner) /* else it is new, and empty */                              \
+				__builtin_memset(s, 0, sizeof(*s));                                \
 			s->owner = slots.at[n].owner;                                              \
 		}                                                                                  \
 		if (s) {                                                                           \
 			(claimed) |= slot_take(s, TCPX_KIND_ASK, ask);                             \
 			(claimed) |= slot_take(s, TCPX_KIND_LOCAL, local);                         \
 			(claimed) |= slot_take(s, TCPX_KIND_ACCEPT, accept);                       \
-			slot_note(conn, n, s);                                                     \
+			slot_note(conn, n, s, slots.at[n].flags);                                  \
 		}                                                                                  \
 	}
 
@@ -84,7 +85,7 @@ __noinline int slot_begin(struct bpf_sock_ops *ctx, __u32 n)
 	if (slot_flag(n, TCPX_SLOT_SAYS) && rules_active(&s->rules, TCPX_KIND_ASK))
 		s->says = 1;
 	slot_hook_start(ctx, n, 0);
-	slot_note(conn, n, s);
+	slot_note(conn, n, s, slot_of(n)->flags);
 	return 0;
 }
 

@@ -155,7 +155,7 @@ static __always_inline int slot_live_ask(struct tcp_sock *tp, struct tcpx_conn *
 		s->says = says;
 		live_take_back(&s->rules, TCPX_KIND_ASK, &rules);
 	}
-	slot_note(conn, slot.number, s);
+	slot_note(conn, slot.number, s, slot.flags);
 	return target->said == TCPX_LIVE_SAID ? TCPX_LIVE_CHANGED : TCPX_LIVE_FAILED;
 }
 

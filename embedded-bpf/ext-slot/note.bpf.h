@@ -11,9 +11,10 @@ static __always_inline void slot_bit(__u8 *bits, __u32 n, bool set)
 	*bits = (*bits & ~(1 << n)) | (set ? 1 << n : 0);
 }
 
-/* Puts down what the core asks of it. After whatever may have changed that. */
+/* Puts down what the core asks of it. After whatever may have changed that. `flags`: enum
+ * tcpx_slot_flag; of what does not travel, nothing is looked for. */
 static __always_inline void slot_note(struct tcpx_conn *conn, __u32 n,
-				      const struct tcpx_slot_conn *s)
+				      const struct tcpx_slot_conn *s, __u8 flags)
 {
 	const struct tcpx_exchange *ours = &s->ours, *peers = &s->peers;
 
@@ -22,9 +23,10 @@ static __always_inline void slot_note(struct tcpx_conn *conn, __u32 n,
 	slot_bit(&conn->slots_listen, n, s->listens);
 	slot_bit(&conn->slots_await, n, exchange_listens(ours));
 	slot_bit(&conn->slots_look, n,
-		 rules_active(&s->rules, TCPX_KIND_ASK) ||
-			 rules_active(&s->rules, TCPX_KIND_LOCAL) ||
-			 rules_active(&s->rules, TCPX_KIND_ACCEPT));
+		 flags & (TCPX_SLOT_ASKS | TCPX_SLOT_SAYS) &&
+			 (rules_active(&s->rules, TCPX_KIND_ASK) ||
+			  rules_active(&s->rules, TCPX_KIND_LOCAL) ||
+			  rules_active(&s->rules, TCPX_KIND_ACCEPT)));
 }
 
 #endif

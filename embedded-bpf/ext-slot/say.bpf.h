@@ -93,7 +93,7 @@ __noinline int slot_stop(struct bpf_sock_ops *ctx, __u32 n)
 		return 0;
 	exchange_stop(conn, SLOT_EXT(n), &s->ours);
 	s->says = 0;
-	slot_note(conn, n, s);
+	slot_note(conn, n, s, slot_of(n)->flags);
 	return 0;
 }
 

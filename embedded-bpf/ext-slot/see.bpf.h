@@ -84,7 +84,7 @@ __noinline int slot_judge(struct bpf_sock_ops *ctx, __u32 n)
 	else if (s->seen)
 		slot_hook_see(ctx, n, s->seen_len - slot_head(n));
 	s->seen = s->seen_len = 0; /* the bytes will be others' in a moment */
-	slot_note(conn, n, s);
+	slot_note(conn, n, s, slot_of(n)->flags);
 	return 0;
 }
 
@@ -142,12 +142,12 @@ __noinline int slot_settle(struct bpf_sock_ops *ctx, __u32 local, __u32 n)
 	if (!local && s->peers.state == TCPX_REQUEST_PENDING)
 		slot_decide(ctx, n, conn, s);
 	slot_hook_established(ctx, n, local);
-	slot_note(conn, n, s);
+	slot_note(conn, n, s, slot_of(n)->flags);
 	return 0;
 }
 
 #define SLOT_ROOM(n, ctx, used)                                                                    \
-	if (SLOT_USED(n))                                                                          \
+	if (SLOT_USED(n) && SLOT_TRAVELS(n))                                                       \
 		(used) = slot_room(ctx, used, n);
 
 #endif

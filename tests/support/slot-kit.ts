@@ -16,10 +16,12 @@ import { LAYOUT_VERSION } from "../../cli/layout/layout.generated.ts";
 import { encode } from "../../cli/layout/struct.ts";
 import { encodeProfiles, kindsOf, planProfiles, usesOf } from "../../cli/loader/profiles.ts";
 import { encodeExids, encodeKeys, encodeSite } from "../../cli/loader/records.ts";
-import { slotted } from "../../cli/loader/slots.ts";
+import { type SlotObject, slotted } from "../../cli/loader/slots.ts";
+import { packExtension } from "../../cli/packages/package.ts";
 import { flatten } from "../../cli/policy/flatten.ts";
 import { valueWords } from "../../cli/policy/rule.ts";
 import { DEFAULT_SITE } from "../../cli/wire/site.ts";
+import { GRADE, PACE } from "./manifests.ts";
 import { haveSlots, ruleOf, type Wanted } from "./slot-lab.ts";
 import { compileSlot, DESCRIPTIONS, slotSource } from "./slot-objects.ts";
 
@@ -49,6 +51,17 @@ function others(): SlotDescription[] {
       ? { id, name: `every-${id}`, option: { exid: 0x7e00 + id, least: 5, most: 12, onSynAck: "always" } }
       : { id, name: `every-${id}`, exchange: { askExid: 0x7e10 + id, answerExid: 0x7e20 + id, refused: 9 } },
   );
+}
+
+/** What a host's folder of extensions has of two of them. */
+async function writePackages(to: string, objects: readonly SlotObject[]): Promise<void> {
+  await mkdir(to, { recursive: true });
+  for (const manifest of [PACE.replace("force = true", "live = true"), GRADE]) {
+    const name = /^name = "(.*)"$/m.exec(manifest)![1]!;
+    const { id, bytes } = objects.find((object) => object.name === name)!;
+    const file = packExtension({ manifest, name, object: bytes });
+    await writeFile(join(to, `${id}-${name}.tcpx`), file, { mode: 0o644 });
+  }
 }
 
 /** The files of it, in `to`. */
@@ -99,5 +112,6 @@ export async function writeKit(to: string): Promise<void> {
     keys: hex(encodeKeys(table.entries)),
     numbers: [...plan.numbers],
   };
+  await writePackages(join(to, "packages"), objects);
   await writeFile(join(to, "kit.json"), JSON.stringify(kit));
 }

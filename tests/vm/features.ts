@@ -19,6 +19,7 @@ import { bbrWindow, lateRequests, requests, siteRequests } from "./requests.ts";
 import { rootScope } from "./root-scope.ts";
 import { signedSegments } from "./signed.ts";
 import { slots } from "./slots.ts";
+import { slotsSeen } from "./slots-seen.ts";
 import { check, Pair, tcpxOk, Unsupported } from "./support.ts";
 import { watch } from "./watch.ts";
 
@@ -148,6 +149,7 @@ export const features: Feature[] = [
   { name: "doctor", run: doctor },
   { name: "load", run: load },
   { name: "slots", run: slots },
+  { name: "slots seen", run: slotsSeen },
   { name: "uto IPv4", run: uto("v4") },
   { name: "uto IPv6", run: uto("v6") },
   { name: "keep-alive", run: keepalive },

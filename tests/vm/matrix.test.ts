@@ -25,6 +25,7 @@ const DOCUMENTED: Record<string, Record<string, [Outcome, RegExp]>> = {
     "root scope": ["degrades", /^all network namespaces, with the warning$/],
     "old listener": ["degrades", /^not armed, learns from the third ACK$/],
     live: ["degrades", /^new connections only, with exit 3$/],
+    "slots seen": ["degrades", /^told, new connections only$/],
     hardened: ["degrades", /^without connections, --live$/],
     // its bpffs forgets who mounted it
     reset: ["degrades", /^the empty bpffs stays mounted$/],

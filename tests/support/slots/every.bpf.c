@@ -117,3 +117,21 @@ TCPX_HOOK(reply)
 	USES_STACK
 	return -1;
 }
+
+TCPX_HOOK(live_set)
+{
+	int present = 0;
+
+	USES_STACK
+	if (!tcpx_getsockopt(SOL_SOCKET, SO_PRIORITY, &present))
+		tcpx_set_word(0, present);
+	if (tcpx_opened() && tcpx_exchange(TCPX_OUR_REQUEST) && tcpx_active(TCPX_LOCAL))
+		tcpx_count(TCPX_COUNT_KEPT);
+	return tcpx_has_outcome() ?: tcpx_apply(SOL_SOCKET, SO_PRIORITY, tcpx_value(TCPX_LOCAL, 0));
+}
+
+TCPX_HOOK(live_undo)
+{
+	USES_STACK
+	return tcpx_setsockopt(SOL_SOCKET, SO_PRIORITY, tcpx_word(0));
+}
