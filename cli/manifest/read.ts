@@ -182,7 +182,6 @@ class Reader {
       requestProblem(root, manifest) ??
       unusedProblem(root, manifest);
     if (late) throw late;
-    checkExamples(this.source, manifest);
     return manifest;
   }
 
@@ -194,11 +193,18 @@ class Reader {
 }
 
 /**
- * Reads a manifest.
+ * Reads a manifest that has been added to this host: its examples have been tried then.
  * @param name what the file is called in messages
  * @throws TcpxError (usage) with file, line and key of all that is wrong
  */
-export function readManifest(text: string, name: string): Manifest {
+export function readAdded(text: string, name: string): Manifest {
   const reader = new Reader({ name, text, printer: "tcpx ext new" });
   return reader.read(reader.document());
+}
+
+/** The same, and examples that are no commands are mistakes, too. */
+export function readManifest(text: string, name: string): Manifest {
+  const manifest = readAdded(text, name);
+  checkExamples({ name, text }, manifest);
+  return manifest;
 }

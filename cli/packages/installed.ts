@@ -9,7 +9,7 @@ import { FIRST_SLOT, SLOTS } from "../extensions/slots.ts";
 import { provideSlots, type SlotObject } from "../loader/slots.ts";
 import { collisionOf, type Present } from "../manifest/collision.ts";
 import { extensionFrom } from "../manifest/extension.ts";
-import { readManifest } from "../manifest/read.ts";
+import { readAdded } from "../manifest/read.ts";
 import { describeSlot } from "../manifest/slot.ts";
 import type { Manifest } from "../manifest/types.ts";
 import { readOwnedFile } from "../system/owned-file.ts";
@@ -76,7 +76,7 @@ function look(file: string, before: readonly Known[], present: Present): Install
     if (twin)
       throw refused(path, `has the ${twin.id === id ? `number ${id}` : `name ${name}`} of ${twin.path}`);
     const manifestText = manifestTextOf(path);
-    const manifest = readManifest(manifestText, `${path}: extension.toml`);
+    const manifest = readAdded(manifestText, `${path}: extension.toml`);
     if (manifest.name !== name) throw refused(path, `has the manifest of ${manifest.name}`);
     const collision = collisionOf(manifest, present);
     if (collision !== undefined) throw refused(path, `cannot be used: ${collision}`);
