@@ -2,7 +2,7 @@
 // Runs inside the guest, in virtual time: what an extension of the host costs a connection.
 
 import { loop } from "../bench/connections.ts";
-import { EXTENSION_CASES, PACKAGES } from "../bench/extensions.ts";
+import { EXTENSION_CASES, PACKAGES } from "../bench/extension-cases.ts";
 import { buildSupport } from "../support/build.ts";
 import { Lab } from "../support/lab.ts";
 import { tcpxOk } from "./support.ts";
