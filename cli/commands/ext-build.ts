@@ -36,7 +36,7 @@ export const extBuild = leaf({
     writeMade(dir, files);
     io.json({
       folder: dir,
-      files: files.map(({ name, bytes, sha256 }) => ({ name, bytes: bytes.length, sha256 })),
+      made: files.map(({ name, bytes, sha256 }) => ({ name, size_bytes: bytes.length, sha256 })),
     });
     for (const { name, bytes, sha256 } of files) io.print(`${name}  ${bytes.length} bytes  sha256 ${sha256}`);
     return Exit.DONE;

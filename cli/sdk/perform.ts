@@ -13,13 +13,14 @@ import { type Candidate, examine } from "../packages/candidate.ts";
 import { provide, tryLoading } from "../packages/trial.ts";
 import { flagsOf } from "./flags.ts";
 import { goOn, watchEvents } from "./hold.ts";
-import { ENDS, type End, PORT } from "./network.ts";
+import { ENDS, type End } from "./network.ts";
 import { linesOf, rulesFor } from "./rules.ts";
 import { runScript, type ScriptResult } from "./script.ts";
 import {
   type ConnectionSeen,
   type Counted,
   countedLines,
+  nameOf,
   optionTable,
   seenLines,
   socketTable,
@@ -74,7 +75,7 @@ async function addedHere({
 /** Tells what came of the folder's own test. */
 function scriptText(script: ScriptResult | null): string {
   if (!script) return "test.sh: there is none";
-  const time = `${script.seconds.toFixed(1)} s`;
+  const time = `${script.took_s.toFixed(1)} s`;
   if (script.timed_out) return `test.sh: ended after ${time}, as it went on and on`;
   return script.exit_code === 0
     ? `test.sh: ok (${time})`
@@ -141,11 +142,16 @@ function documentOf({ wish }: Stand, { ok, rules, connections, counted, script }
   return {
     ok,
     name: wish.name,
-    port: PORT,
-    rules,
-    connections,
-    counted: counted && ENDS.map((end) => ({ end, ...counted[end] })),
-    script,
+    ends: ENDS.map((end) => {
+      const { counters, error } = counted?.[end] ?? { counters: {}, error: null };
+      return {
+        ...{ end, rule: rules[end] ?? null, counters },
+        refused_line: error?.line ?? null,
+        errno: error && nameOf(error.code),
+      };
+    }),
+    tried: connections,
+    test: script,
   };
 }
 

@@ -3,15 +3,7 @@
 // /etc/tcpx has it, and nothing is the machine's. All of it is gone with its last process; the machine has one cgroup
 // of it, and /etc/tcpx as a place to mount over.
 
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
@@ -56,8 +48,27 @@ exec 3<&-
 wait $!`;
 
 const FLAGS = ["--mount", "--pid", "--net", "--cgroup", "--fork", "--kill-child"];
-/** $0: the cgroup that it lives in. */
-const ENTER = 'echo $$ >"$0/cgroup.procs" && exec "$@"';
+/**
+ * Around it, outside: $0: the cgroup that it lives in; $1: a folder of ours; $2: what was made for it to mount over, or "".
+ * It takes all of that away, also when whoever has started it was killed.
+ */
+const AROUND = `trap '' INT TERM HUP
+cgroup=$0 work=$1 etc=$2
+shift 2
+exec 3<&0
+sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$cgroup" "$@" <&3 3<&- &
+exec 3<&- </dev/null
+wait $!
+code=$?
+[ $code -ne ${NO_PLACE} ] || tail -n 1 "$work/why" >&2
+for n in 1 2 3 4 5 6 7 8 9; do
+  find "$cgroup" -depth -type d -exec rmdir {} \\; 2>/dev/null
+  [ -d "$cgroup" ] || break
+  sleep 0.1
+done
+rm -rf "$work"
+[ -z "$etc" ] || [ -n "$(find "\${cgroup%/*}" -maxdepth 1 -name 'tcpx-ext-*')" ] || rmdir "$etc" 2>/dev/null
+exit $code`;
 
 function program(name: string): string {
   const path = programOf(name);
@@ -68,21 +79,11 @@ function program(name: string): string {
   });
 }
 
-/** Something to mount over. Others that run now may need it, too. */
-function etcPlace(): Disposable {
-  const isOurs = !existsSync(ETC);
-  if (isOurs) makeDirectory(ETC, 0o755);
-  return {
-    [Symbol.dispose]() {
-      const others = readdirSync(cgroupRoot()).some((name) => name.startsWith("tcpx-ext-"));
-      if (!isOurs || others) return;
-      try {
-        rmdirSync(ETC);
-      } catch {
-        // somebody has put something there
-      }
-    },
-  };
+/** Makes something to mount over, unless it is there. @returns its path, or "" */
+function makeEtc(): string {
+  if (existsSync(ETC)) return "";
+  makeDirectory(ETC, 0o755);
+  return ETC;
 }
 
 /** What the host gets, by name. */
@@ -94,16 +95,19 @@ interface Running {
   done: Promise<ExitCode>;
 }
 
-function whyOf(work: string): string {
-  const lines = readFileSync(join(work, "why"), "utf8").trim().split("\n");
-  return lines.at(-1) || "no reason is known";
+interface Place {
+  cgroup: string;
+  root: string;
+  work: string;
+  /** What was made to mount over, or "". */
+  etc: string;
 }
 
-function start(work: string, cgroup: string, root: string, words: readonly string[], dir: string): Running {
-  const inside = [...self(), ...words];
-  const host = [program("unshare"), ...FLAGS, program("sh"), "-c", SETUP, work, root, BPFFS, ...inside];
+function start({ cgroup, root, work, etc }: Place, words: readonly string[], dir: string): Running {
+  const inside = [program("sh"), "-c", SETUP, work, root, BPFFS, ...self(), ...words, work];
+  const host = [program("unshare"), ...FLAGS, ...inside];
   const { TERM, NO_COLOR } = process.env;
-  const child = Bun.spawn([program("sh"), "-c", ENTER, cgroup, ...host], {
+  const child = Bun.spawn([program("sh"), "-c", AROUND, cgroup, work, etc, ...host], {
     cwd: dir,
     env: { ...childEnvironment(), ...(TERM && { TERM }), ...(NO_COLOR && { NO_COLOR }) },
     stdin: "pipe",
@@ -111,16 +115,11 @@ function start(work: string, cgroup: string, root: string, words: readonly strin
     stderr: "inherit",
     detached: true, // Ctrl-C is ours
   });
-  let timer: Timer | undefined;
   return {
-    end() {
-      void child.stdin.end();
-      timer ??= setTimeout(() => child.kill("SIGKILL"), GRACE_MS);
-    },
+    end: () => void child.stdin.end(),
     done: child.exited.then((code) => {
-      clearTimeout(timer);
       if (code !== NO_PLACE) return code as ExitCode;
-      throw new TcpxError(Exit.UNSUPPORTED, `no host of its own can be made here: ${whyOf(work)}`, {
+      throw new TcpxError(Exit.UNSUPPORTED, "no host of its own can be made here", {
         hint: "it needs namespaces of mounts, processes, networks and cgroups, and a bpffs in them",
       });
     }),
@@ -142,20 +141,23 @@ export async function onPrivateHost(
   for (const name of ["unshare", "mount", "ip"]) program(name);
   const [root, name] = [cgroupRoot(), privateName()];
   const work = mkdtempSync(join(tmpdir(), "tcpx-ext-"));
-  const place = etcPlace();
   try {
     for (const [file, content] of Object.entries(given)) writeFileSync(join(work, file), content);
     makeDirectory(join(root, name), 0o755);
-    const running = start(work, join(root, name), root, [...words, work], dir);
-    const end = () => running.end();
+    const running = start({ cgroup: join(root, name), root, work, etc: makeEtc() }, words, dir);
+    const end = () => {
+      running.end();
+      late ??= setTimeout(() => void removeOne(name), GRACE_MS);
+    };
+    let late: Timer | undefined;
     signal.addEventListener("abort", end);
     if (signal.aborted) end();
     const code = await running.done.finally(() => signal.removeEventListener("abort", end));
+    clearTimeout(late);
     signal.throwIfAborted();
     return code;
   } finally {
-    await removeOne(name);
+    await removeOne(name); // it has gone, unless what is around it was killed
     rmSync(work, { recursive: true, force: true });
-    place[Symbol.dispose]();
   }
 }

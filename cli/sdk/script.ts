@@ -13,7 +13,7 @@ const PATIENCE_MS = 60_000;
 
 export interface ScriptResult {
   exit_code: number;
-  seconds: number;
+  took_s: number;
   timed_out: boolean;
 }
 
@@ -75,5 +75,5 @@ export async function runScript(
   const code = await child.exited;
   clearTimeout(timer);
   signal.removeEventListener("abort", end);
-  return { exit_code: code, seconds: (performance.now() - begun) / 1000, timed_out: timedOut };
+  return { exit_code: code, took_s: Math.round(performance.now() - begun) / 1000, timed_out: timedOut };
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What a trial has seen, as a document, as text, and as the lines that test.sh reads. Pure.
 
+import { Errno } from "../bridge/bridge.ts";
 import { table } from "../output/table.ts";
 import type { WireOption } from "../wire/request.ts";
 import type { End, Family } from "./network.ts";
@@ -61,7 +62,7 @@ export function optionTable(connections: readonly ConnectionSeen[], options: rea
 function socketWords(view: SocketView): [string, string | number][] {
   return [
     ["congestion", view.congestion_control],
-    ["pacing", view.pacing ?? "unlimited"],
+    ["pacing", view.pacing_bytes_per_second ?? "unlimited"],
     ["priority", view.priority],
     ["mark", view.mark],
     ["user-timeout", view.user_timeout_ms],
@@ -90,6 +91,9 @@ export interface EndCounted {
 
 export type Counted = Record<End, EndCounted>;
 
+/** "EPERM". @param code of the kernel, below 0 */
+export const nameOf = (code: number): string => new Errno("", -code).code;
+
 /** "client: applied 2", and what was refused at which line. */
 export function countedLines(counted: Counted, source: string): string[] {
   return ENDS.flatMap((end) => {
@@ -97,7 +101,9 @@ export function countedLines(counted: Counted, source: string): string[] {
     const all = Object.entries(counters).map(([name, n]) => `${name} ${n}`);
     return [
       ...(all.length > 0 ? [`${end}: ${all.join(", ")}`] : []),
-      ...(error ? [`${end}: ${source}:${error.line}: the kernel has refused it (errno ${-error.code})`] : []),
+      ...(error
+        ? [`${end}: ${source}:${error.line}: the kernel has refused it (${nameOf(error.code)})`]
+        : []),
     ];
   });
 }

@@ -14,7 +14,7 @@ const AT = { rto: 8, sndCwnd: 80, end: 104 } as const;
 export interface SocketView {
   congestion_control: string;
   /** Bytes per second; null: without limit. */
-  pacing: number | null;
+  pacing_bytes_per_second: number | null;
   priority: number;
   mark: number;
   user_timeout_ms: number;
@@ -52,7 +52,7 @@ class Socket {
     const info = this.read(IPPROTO_TCP, TCP_INFO, AT.end);
     return {
       congestion_control: name ? fromCstr(new Uint8Array(name.buffer)) : "",
-      pacing: this.pacing(),
+      pacing_bytes_per_second: this.pacing(),
       priority: this.number(SOL_SOCKET, SO_PRIORITY),
       mark: this.number(SOL_SOCKET, SO_MARK),
       user_timeout_ms: this.number(IPPROTO_TCP, TCP_USER_TIMEOUT),
