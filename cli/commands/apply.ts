@@ -2,14 +2,13 @@
 
 import { type Args, changeArgs, flagArg, globalArgs, type ScopeFlags, textArg } from "../base/args.ts";
 import { LONGEST_WAIT_MS, parseDuration } from "../base/duration.ts";
-import { Exit, TcpxError, usageError } from "../base/errors.ts";
+import { Exit, TcpxError } from "../base/errors.ts";
 import { type Bridge, bridge, unwrap } from "../bridge/bridge.ts";
 import { applyJson, applyLines } from "../change/apply-report.ts";
 import { netnsFor } from "../change/one-scope.ts";
-import { ProgramsPlan, type ProgramTarget } from "../change/programs.ts";
+import type { ProgramTarget } from "../change/programs.ts";
 import { changeScopes, type Target } from "../change/scopes.ts";
 import { isOutdated, slotsInUse } from "../change/site-needs.ts";
-import { slotsOf } from "../extensions/index.ts";
 import { openHost } from "../flags/host-access.ts";
 import { patienceOf } from "../flags/patience.ts";
 import { resolveScope } from "../loader/named-scope.ts";
@@ -22,15 +21,14 @@ import { exactRules, isWork, type RuleMap, setRules } from "../policy/change.ts"
 import type { Netns, Rule } from "../policy/rule.ts";
 import { type Policy, parsePolicy } from "../policy-file/parse.ts";
 import { Fitting, placeScope } from "../policy-file/place.ts";
-import type { ProgramEntry } from "../policy-file/programs.ts";
 import { type PlacedScope, resolveScopes } from "../policy-file/resolve.ts";
 import { settle } from "../policy-file/site-tables.ts";
-import type { LoadedProgram } from "../programs/state.ts";
 import { collectAfter } from "../system/garbage.ts";
 import { currentNetns, type Scope } from "../system/host.ts";
 import { readText } from "../system/read-text.ts";
-import { Problems, problemAt } from "../toml/problem.ts";
-import { type Site, sameSite, siteAlgorithms } from "../wire/site.ts";
+import { Problems } from "../toml/problem.ts";
+import { type Site, sameSite } from "../wire/site.ts";
+import { planPrograms, programTargets, requireControls } from "./apply-programs.ts";
 import { leaf } from "./types.ts";
 
 /** Room for several 100,000 rules; what is longer is no policy. */
@@ -153,52 +151,6 @@ async function wantedRules(
   return { scopes, programs: programTargets(policy, placed), site: policy.site, notices: policy.notices };
 }
 
-/** The programs of a file, at their places. */
-function programTargets(policy: Policy, placed: readonly PlacedScope[]): ProgramTarget[] {
-  const target = ({ wish, path }: ProgramEntry, scope?: Scope): ProgramTarget => ({
-    ...{ wish, scope },
-    placed: (error) => problemAt(policy.source, path, error),
-  });
-  return [
-    ...policy.congestion.map((entry) => target(entry)),
-    ...placed.flatMap(({ wanted, scope }) => wanted.programs.map((entry) => target(entry, scope))),
-  ];
-}
-
-/**
- * What the file does not name goes, where a rule that does not name it would. While the system starts, a program that
- * cannot be loaded stops nothing.
- */
-function planPrograms(
-  lib: Bridge,
-  { programs }: Wish,
-  args: Args,
-  io: Io,
-  missed: string[],
-): Promise<ProgramsPlan> {
-  const isOurs = ({ kind, cgroup }: LoadedProgram) =>
-    !flagArg(args, "keep") && (kind === "congestion" || (cgroup !== undefined && !isTemporary(cgroup)));
-  const tell = ({ message }: TcpxError) => {
-    io.messages.warn(`${message}: the program is left out`);
-    missed.push(message);
-  };
-  return ProgramsPlan.of(lib, programs, isOurs, flagArg(args, "prepare-units") ? tell : undefined);
-}
-
-/** @throws TcpxError (usage): a rule of the file names a congestion control that would go */
-function requireControls(plan: ProgramsPlan, { scopes, site }: Wish): void {
-  for (const name of plan.goingAlgorithms) {
-    if (!siteAlgorithms(site).some((algorithm) => algorithm.name === name)) continue;
-    const slot = site.algorithms.findIndex((algorithm) => algorithm?.name === name);
-    const isNamed = scopes.some(({ rules }) =>
-      [...rules.values()].some((rule) => slotsOf(rule).includes(slot)),
-    );
-    if (!isNamed) continue;
-    const hint = "add it as [[congestion]], or leave the rules out";
-    throw usageError(`rules of the file need congestion control ${name}, which is not in it`, name, hint);
-  }
-}
-
 async function run(args: Args, io: Io) {
   using progress = new Progress(io);
   const dryRun = flagArg(args, "dry-run");
@@ -215,7 +167,7 @@ async function run(args: Args, io: Io) {
   for (const notice of notices) io.messages.warn(notice);
   tellUnseen(lib, io);
   collectAfter(wanted.scopes.reduce((sum, { rules }) => sum + rules.size, 0));
-  using programs = await planPrograms(lib, wanted, args, io, leftOut);
+  using programs = await planPrograms(lib, wanted.programs, args, io, leftOut);
   requireControls(programs, wanted);
   await programs.loadControls(dryRun, patience);
   const { changes, site, agent, warnings, live } = await changeScopes(io, host, {

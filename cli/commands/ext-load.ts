@@ -98,8 +98,8 @@ function tell(io: Io, plan: PlannedProgram, table: Numbered, dryRun: boolean): v
     command: "ext load",
     changed,
     dry_run: dryRun,
-    program: wantedJson(wanted),
-    replaced: isChange && present?.isInForce === true,
+    loaded: wantedJson(wanted),
+    in_place: isChange && present?.isInForce === true,
     number: table.number,
     warnings,
   });

@@ -80,7 +80,7 @@ async function unload(host: Host, program: LoadedProgram, args: Args, io: Io): P
     command: "ext unload",
     changed: true,
     dry_run: dryRun,
-    program: unloadedJson(program),
+    unloaded: unloadedJson(program),
     number,
     still_used: isHeld,
   });
@@ -104,7 +104,7 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
     return Exit.DONE;
   }
   io.messages.info(missingText(all, name, host.scope().name));
-  const nothing = { program: null, number: null, still_used: false };
+  const nothing = { unloaded: null, number: null, still_used: false };
   io.json({ command: "ext unload", changed: false, dry_run: flagArg(args, "dry-run"), ...nothing });
   io.print("no change");
   return Exit.DONE;

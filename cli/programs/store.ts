@@ -68,7 +68,10 @@ function register(lib: Bridge, prepared: Prepared, home: string): void {
 
 function attachControl(lib: Bridge, prepared: Prepared, name: string, home: string): void {
   try {
-    if (!prepared.isLinked) return register(lib, prepared, home);
+    if (!prepared.isLinked) {
+      register(lib, prepared, home);
+      return;
+    }
     prepared.set();
     using link = new Fd(lib, unwrap("register", lib.tcpx_link_create(prepared.fd, 0, STRUCT_OPS)));
     pinAnew(lib, link.fd, join(home, "link"));

@@ -49,7 +49,7 @@ function numberOf(text: string): bigint | undefined {
   return text.startsWith("-") ? -BigInt(text.slice(1)) : BigInt(text);
 }
 
-function valueOf(variable: Variable, text: string): bigint {
+function numberIn(variable: Variable, text: string): bigint {
   const { name, isBool } = variable;
   const [least, most] = rangeOf(variable);
   const words = isBool ? ["false", "true"].indexOf(text) : -1;
@@ -75,7 +75,7 @@ export function settled(variables: readonly Variable[], settings: Settings): Set
       const names = variables.map((one) => one.name);
       throw usageError(`there is no variable '${name}'`, name, meant(name, names, namesText(variables)));
     }
-    const value = valueOf(variable, text);
+    const value = numberIn(variable, text);
     return [name, variable.isBool ? String(value !== 0n) : String(value)];
   });
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
@@ -90,7 +90,7 @@ export function writeSettings(rodata: Uint8Array, variables: readonly Variable[]
   for (const [name, text] of Object.entries(settled(variables, settings))) {
     const variable = variables.find((one) => one.name === name)!;
     const { offset, bytes } = variable;
-    const value = BigInt.asUintN(64, valueOf(variable, text));
+    const value = BigInt.asUintN(64, numberIn(variable, text));
     for (let i = 0; i < bytes; i++) view.setUint8(offset + i, Number((value >> BigInt(8 * i)) & 0xffn));
   }
 }
