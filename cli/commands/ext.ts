@@ -17,8 +17,10 @@ export const ext: Group = {
   kind: "group",
   summary: "TCP extensions of your own, and of others",
   examples: [
-    ["tcpx ext add tag.tcpx", "Add one: it is a command from now on"],
-    ["tcpx ext list", "Those of this host"],
+    ["tcpx ext new pace", "Begin one of your own"],
+    ["sudo tcpx ext test pace", "Try it between two hosts of its own"],
+    ["tcpx ext add pace.tcpx", "Give it to this host"],
+    ["tcpx ext list", "What this host has been given"],
   ],
   commands: {
     new: extNew,

@@ -145,12 +145,12 @@ function documentOf({ wish }: Stand, { ok, rules, connections, counted, script }
     ends: ENDS.map((end) => {
       const { counters, error } = counted?.[end] ?? { counters: {}, error: null };
       return {
-        ...{ end, rule: rules[end] ?? null, counters },
+        ...{ end, command: rules[end] ?? null, counters },
         refused_line: error?.line ?? null,
         errno: error && nameOf(error.code),
       };
     }),
-    tried: connections,
+    tried: connections.map(({ family, ...seen }) => ({ family: family === "v4" ? 4 : 6, ...seen })),
     test: script,
   };
 }
