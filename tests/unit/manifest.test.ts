@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // extension.toml: what it has to be, key by key, and the line that is named where it is not.
 import { describe, expect, test } from "bun:test";
-import type { TcpxError } from "../../cli/base/errors.ts";
+import fc from "fast-check";
+import { TcpxError } from "../../cli/base/errors.ts";
 import { FIRST_SLOT, slotProblem } from "../../cli/extensions/slots.ts";
 import { readManifest } from "../../cli/manifest/read.ts";
 import { describeSlot } from "../../cli/manifest/slot.ts";
@@ -440,4 +441,75 @@ test("seventeen values are one too many", () => {
   const values = Array.from({ length: 17 }, (_, i) => `[values.v${i}]\ntype = "switch"\ntext = "x"\n`);
   const error = refusal(() => read(`${PACE}${values.join("")}`));
   expect(lines(error)[0]).toContain("values: has 18 values; accepted is up to 16");
+});
+
+describe("whatever stands there, it is a manifest or refused with the place", () => {
+  const outcome = (text: string) => {
+    try {
+      return describeSlot(read(text), FIRST_SLOT).name.length > 0;
+    } catch (error) {
+      return error instanceof TcpxError && error.message.startsWith("extension.toml:");
+    }
+  };
+  const junk = fc.constantFrom(
+    ...[
+      "",
+      "0",
+      "-1",
+      "1e400",
+      "99999999999999999999",
+      "nan",
+      "true",
+      '""',
+      '"\\u0000"',
+      "[]",
+      "[[]]",
+      "{}",
+      "{ a = 1 }",
+    ],
+    ...[
+      "1979-05-27",
+      '"none"',
+      '["set", "set"]',
+      '"{}"',
+      '"__proto__"',
+      '["constructor"]',
+      '"toString"',
+      "'''x'''",
+    ],
+  );
+
+  test("a value that is anything", () => {
+    const lines = EVERY.split("\n");
+    const places = lines.flatMap((line, i) => (line.includes(" = ") ? [i] : []));
+    fc.assert(
+      fc.property(fc.constantFrom(...places), junk, (at, value) => {
+        const text = lines.with(at, `${lines[at]!.split(" = ")[0]} = ${value}`).join("\n");
+        expect(outcome(text)).toBe(true);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("lines in another order, twice, or not at all", () => {
+    const line = fc.constantFrom(
+      ...EVERY.split("\n"),
+      ...GRADE.split("\n"),
+      "[__proto__]",
+      "[values.constructor]",
+    );
+    fc.assert(
+      fc.property(fc.array(line, { maxLength: 40 }), (some) => {
+        expect(outcome(some.join("\n"))).toBe(true);
+        expect(outcome(`${EVERY}\n${some.join("\n")}`)).toBe(true);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("any bytes", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary", maxLength: 200 }), (text) => expect(outcome(text)).toBe(true)),
+    );
+  });
 });
