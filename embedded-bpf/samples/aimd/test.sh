@@ -8,10 +8,10 @@ expect() {
   grep -qxF "$1" "$TCPX_SEEN" || { echo "not seen: $1" && exit 1; }
 }
 
-# both ends use it, and it lets the window grow
+# both ends use it, and it lets the window of the end that sends grow
 for family in v4 v6; do
   expect "$family client congestion aimd"
   expect "$family server congestion aimd"
-  cwnd=$(sed -n "s/^$family client cwnd //p" "$TCPX_SEEN")
+  cwnd=$(sed -n "s/^$family server cwnd //p" "$TCPX_SEEN")
   [ "$cwnd" -gt 10 ] || { echo "$family: the window is still $cwnd" && exit 1; }
 done

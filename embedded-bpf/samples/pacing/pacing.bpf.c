@@ -20,6 +20,22 @@ TCPX_HOOK(established)
 	return 0;
 }
 
+/* With --live: a connection that exists gets the rule, or loses it. */
+TCPX_HOOK(live_set)
+{
+	if (tcpx_apply(SOL_SOCKET, SO_MAX_PACING_RATE, tcpx_value(TCPX_LOCAL, 0)) == 0)
+		tcpx_set_word(WE_HAVE_SET, 1);
+	return 0;
+}
+
+TCPX_HOOK(live_undo)
+{
+	if (tcpx_word(WE_HAVE_SET))
+		tcpx_setsockopt(SOL_SOCKET, SO_MAX_PACING_RATE, UNLIMITED);
+	tcpx_set_word(WE_HAVE_SET, 0);
+	return 0;
+}
+
 /* The socket connects once more, and the next connection need not have the rule. */
 TCPX_HOOK(again)
 {
