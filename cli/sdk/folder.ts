@@ -27,20 +27,20 @@ export interface Folder {
 /** The text of a file; undefined: there is none. @throws TcpxError (usage) */
 function textOf(folder: { shown: string; path: string }, file: string): string | undefined {
   const shown = join(folder.shown, file);
+  let bytes: Uint8Array | undefined;
   try {
-    const bytes = readPlain(join(folder.path, file), MOST);
-    if (!bytes) throw usageError(`${shown} has more than ${MOST >> 10} KiB`, shown);
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    bytes = readPlain(join(folder.path, file), MOST);
   } catch (error) {
-    if (error instanceof TcpxError) throw error;
-    if (error instanceof NoPlainFile)
-      throw usageError(`${shown} ${error.message}`, shown, "accepted is a file");
-    const code = (error as NodeJS.ErrnoException).code;
+    const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") return undefined;
-    throw usageError(
-      code?.startsWith("E") ? `${shown} cannot be read (${code})` : `${shown} is not UTF-8`,
-      shown,
-    );
+    const what = error instanceof NoPlainFile ? error.message : `cannot be read (${code})`;
+    throw usageError(`${shown} ${what}`, shown, "accepted is a file that you may read");
+  }
+  if (!bytes) throw usageError(`${shown} has more than ${MOST >> 10} KiB`, shown);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw usageError(`${shown} is not UTF-8`, shown);
   }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A new extension's folder: there whole, or not at all.
 
-import { chmodSync, existsSync, lstatSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, lstatSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, TcpxError, usageError } from "../base/errors.ts";
 import type { NewFile } from "./templates.ts";
@@ -20,8 +20,12 @@ function cannotWrite(dir: string, error: unknown): TcpxError {
  */
 export function writeNew(parent: string, name: string, files: readonly NewFile[]): string {
   const to = join(parent, name);
-  if (!lstatSync(parent, { throwIfNoEntry: false }) || !existsSync(parent))
-    throw usageError(`${parent} is not there`, parent, "--dir names the folder that the new one will be in");
+  if (!statSync(parent, { throwIfNoEntry: false })?.isDirectory())
+    throw usageError(
+      `there is no folder ${parent}`,
+      parent,
+      "--dir names the folder that the new one will be in",
+    );
   if (lstatSync(to, { throwIfNoEntry: false })) throw usageError(`${to} is there already`, to, HINT);
   let draft: string | undefined;
   try {

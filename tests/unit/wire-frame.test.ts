@@ -125,6 +125,28 @@ describe("parseFrame", () => {
     }
   });
 
+  test("IPv6: the same segment behind a header of 40 bytes, and nothing behind another one", () => {
+    const plain = frame({ options: OPTIONS, flags: 18 });
+    const six = (next: number) =>
+      new Uint8Array([
+        ...plain.subarray(0, 14),
+        0x60,
+        0,
+        0,
+        0,
+        0,
+        0,
+        next,
+        64,
+        ...new Uint8Array(32),
+        ...plain.subarray(34),
+      ]);
+    expect(parseFrame(six(6))).toEqual({ ...parseFrame(plain)!, family: "v6" });
+    expect(parseFrame(six(0))).toBeUndefined();
+    for (let length = 0; length < 74; length++)
+      expect(parseFrame(six(6).subarray(0, length))).toBeUndefined();
+  });
+
   test("a view into a longer buffer, as a capture hands it out", () => {
     const bytes = frame({ options: OPTIONS });
     const ring = new Uint8Array([...new Uint8Array(7).fill(255), ...bytes, 255]);
