@@ -15,7 +15,7 @@ import { type Held, heldHere, rulesOf } from "../packages/here.ts";
 import { KEYS } from "../packages/minisign.ts";
 import { objectsOf, type Place, placeFor, scopesWith, settle } from "../packages/place.ts";
 import { successionProblem } from "../packages/successor.ts";
-import { provide, tryLoading } from "../packages/trial.ts";
+import { provide, slotObject, tryLoading } from "../packages/trial.ts";
 import { given } from "./ext-source.ts";
 import { sha256Args, signatureText } from "./ext-verify.ts";
 import { commands } from "./index.ts";
@@ -63,7 +63,15 @@ async function planned(candidate: Candidate, host: Host): Promise<Plan> {
   }
   provide(candidate, id, objectsOf(held));
   await tryLoading(lib, candidate, id);
+  if (candidate.manifest.verbs.some(({ live }) => live)) await tryOnConnections(candidate, id, host);
   return plan;
+}
+
+/** The programs of --live, where this kernel has them at all. */
+async function tryOnConnections(candidate: Candidate, id: number, { lib }: Host): Promise<void> {
+  const { requireSlot, tryLive } = await import("../live/probe.ts");
+  if (await tryLive(lib, "list", "change")) return;
+  await requireSlot(lib, slotObject(candidate, id), false);
 }
 
 const isThere = ({ candidate, place: { before } }: Plan): boolean =>

@@ -36,8 +36,11 @@ export function canAnnounce(): boolean {
   }
 }
 
-/** Does the verifier take the hooks of an extension that tcpx does not ship? @throws TcpxError */
-async function requireSlot(lib: Bridge, slot: SlotObject, announce: boolean): Promise<void> {
+/**
+ * Does the verifier take the hooks of an extension that tcpx does not ship?
+ * @throws TcpxError; also where the kernel cannot do it for any
+ */
+export async function requireSlot(lib: Bridge, slot: SlotObject, announce: boolean): Promise<void> {
   if (!announce) await requireHooks(lib, slot);
   const cause = await tryPrograms(lib, ["list", "change"], slot);
   if (!cause) return;

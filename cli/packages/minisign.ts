@@ -35,7 +35,12 @@ export interface Signature {
 }
 
 /** As minisign prints it: the number, which is stored with its least byte first. */
-const idOf = (bytes: Uint8Array) => Buffer.from(bytes).reverse().toString("hex").toUpperCase();
+const idOf = (bytes: Uint8Array) =>
+  Buffer.from(bytes)
+    .reverse()
+    .toString("hex")
+    .toUpperCase()
+    .replace(/^0+(?=.)/, "");
 
 /** Strict: what an encoder would not have made is none. */
 function base64(text: string, length: number): Uint8Array | undefined {

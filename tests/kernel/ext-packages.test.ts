@@ -69,7 +69,7 @@ describeIf(needs.ok, needs.reason)("packages of extensions", () => {
     expect([await files(), await host.pins()]).toEqual([[], []]);
     expect((await host.ok(["ext", "add", pace], { json: true })).json).toMatchObject({
       ...{ command: "ext add", changed: true },
-      package: { number: 8, hooks: ["established", "again"], rule_count: 0 },
+      package: { number: 8, hooks: expect.arrayContaining(["established", "again"]), rule_count: 0 },
       file: `${FOLDER}/8-pace.tcpx`,
     });
     expect((await host.ok(["ext", "add", pace])).stdout).toBe("pace 1.0.0 is already there\n");
@@ -129,7 +129,7 @@ describeIf(needs.ok, needs.reason)("packages of extensions", () => {
     });
     expect([await files(), await rules("pace")]).toEqual([[`${FOLDER}/8-pace.tcpx`], 1]);
     expect(await program()).not.toBe(before);
-    const other = manifestOf("pace", { version: "2.0.0" }).replace('"64k"', '"20M"');
+    const other = manifestOf("pace", { version: "2.0.0" }).replace('"64k"', '"20M"').replace("10M", "30M");
     const [code, why] = await refused(await writePackage(dir, "pace", object, other, "other.tcpx"));
     expect(code).toBe(1);
     expect(why).toContain("1 rule(s) of the present version cannot go on: a rule has 1500000 for rate");
