@@ -16,7 +16,7 @@ import { c, childArgv, clang, dir, EINVAL, so, z } from "./bridge.ts";
 
 const withClang = testIf(clang !== null, "clang");
 const HOOKS =
-  "listen start say say_syn_ack see promise decide answered established again rtt rto state reply";
+  "listen start say say_syn_ack see promise decide answered established again rtt rto state reply live_set live_undo";
 const ROOM = 4 << 20;
 
 describe("the linker", () => {
@@ -82,9 +82,16 @@ describe("the linker", () => {
     return out.split("\n").flatMap((line) => /g\s+F? .*?(tcpx1_slot\d\w+)$/.exec(line)?.[1] ?? []);
   }
 
+  /** Where a constant begins in .rodata, and its bytes. */
+  async function placeOf(object: string, name: string): Promise<[number, number]> {
+    const out = await run(["llvm-objdump", "-t", object]);
+    const [, offset, size] = new RegExp(`^(\\w+) g +O \\.rodata\\s+(\\w+) ${name}$`, "m").exec(out)!;
+    return [Number.parseInt(offset!, 16), Number.parseInt(size!, 16)];
+  }
+
   withClang("links objects, each in its slot, and says which hooks they have", async () => {
     begin();
-    expect([add(good[0]!, 0, "pace"), has[0]]).toEqual([0, (1 << 8) | (1 << 9)]);
+    expect([add(good[0]!, 0, "pace"), has[0]]).toEqual([0, (1 << 8) | (1 << 9) | (1 << 14) | (1 << 15)]);
     expect([add(good[1]!, 7, "grade"), has[0]]).toEqual([0, (1 << 5) | (1 << 6) | (1 << 7)]);
     expect(add(good[0]!, 3, "pace again")).toBe(0);
     const names = await symbols(link());
@@ -109,20 +116,23 @@ describe("the linker", () => {
       await Bun.write(linked, link());
       c.tcpx_linker_close(linker);
       for (const of of [path, linked]) {
-        const out = await run(["llvm-objdump", "-t", of]);
-        const at = (name: string) => {
-          const [, offset, size] = new RegExp(
-            `^([0-9a-f]{16}) g.*\\.rodata\\s+([0-9a-f]+) ${name}$`,
-            "m",
-          ).exec(out)!;
-          return [Number.parseInt(offset!, 16), Number.parseInt(size!, 16)];
-        };
-        const [config, slots] = [at("config"), at("slots")];
+        const [config, slots] = [await placeOf(of, "config"), await placeOf(of, "slots")];
         expect(config[0]).toBe(0);
         expect(slots[0]).toBe(config[1]!);
       }
     },
   );
+
+  withClang("so they do for the listing, and for connections that exist", async () => {
+    for (const [object, behind] of [
+      ["list-slots", "slots"],
+      ["live-slots", "slot"],
+    ]) {
+      const path = join(await buildObjects(), `${object}.bpf.o`);
+      const [config, next] = [await placeOf(path, "config"), await placeOf(path, behind!)];
+      expect([config[0], next[0]]).toEqual([0, config[1]!]);
+    }
+  });
 
   withClang("all hooks and all names that version 1 has, which may never go", async () => {
     begin();

@@ -5,6 +5,7 @@
 import { copyFileSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { SOL_SOCKET } from "../support/constants.ts";
+import { page } from "../support/json-page.ts";
 import { tcpx } from "../support/tcpx.ts";
 import { degrades, type Result, works } from "./report.ts";
 import { check, Pair, tcpxOk } from "./support.ts";
@@ -53,6 +54,7 @@ async function changed(pair: Pair): Promise<boolean> {
 }
 
 export async function slotsSeen(): Promise<Result> {
+  page.added("rate_bytes_per_second", "priority");
   mkdirSync(FOLDER, { recursive: true });
   for (const file of readdirSync(PACKAGES)) copyFileSync(join(PACKAGES, file), join(FOLDER, file));
   try {
