@@ -10,11 +10,19 @@ export interface Step {
   wanted: string[];
 }
 
-/** The steps of a page; those in the language of another block are for the eye alone. */
-export function stepsOf(page: string): Step[] {
+/**
+ * The steps of a page; those in the language of another block are for the eye alone.
+ * @param heading of the section that they are in, to the next heading; all when left out
+ */
+export function stepsOf(page: string, heading?: string): Step[] {
   const steps: Step[] = [];
   let isConsole = false;
+  let isBlock = false;
+  let isHere = heading === undefined;
   for (const [i, text] of page.split("\n").entries()) {
+    if (text.startsWith("```")) isBlock = !isBlock;
+    if (!isBlock && heading !== undefined && /^##+ /.test(text)) isHere = text === heading;
+    if (!isHere) continue;
     if (text.startsWith("```")) {
       isConsole = text === "```console";
     } else if (isConsole && text.startsWith("$ ")) {

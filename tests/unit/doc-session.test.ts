@@ -11,6 +11,15 @@ test("steps are the commands of console blocks, with what stands below them", ()
   ]);
 });
 
+test("those of one section", () => {
+  const block = (command: string) => `\`\`\`console\n$ ${command}\n# ${command}\n## x\n\`\`\`\n`;
+  const page = `## a\n${block("one")}### b\n${block("two")}${block("three")}## c\n${block("four")}`;
+  expect(stepsOf(page, "### b").map(({ command, wanted }) => [command, wanted.length])).toEqual([
+    ["two", 2],
+    ["three", 2],
+  ]);
+});
+
 test.each([
   ["a\nb\n", ["a", "b"], true],
   ["a\nb", ["a", "b"], true],
