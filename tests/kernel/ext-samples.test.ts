@@ -33,7 +33,7 @@ describeIf(needs.ok, needs.reason)("samples", () => {
   let wire: Wire;
 
   beforeAll(async () => {
-    r = await RequestLab.create(async (lab) => {
+    r = await RequestLab.on(async (lab) => {
       host = await extensionHost(lab, "pacing", "tag", "rto-hint");
       return host;
     });

@@ -2,7 +2,6 @@
 // How large a window a server grants, and when the window stays small: by the built-in extension, and by one of
 // the same kind that the host has added (tests/support/packages/first-window).
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { extensionHost } from "../support/extension-host.ts";
 import type { Wire } from "../support/lab.ts";
 import { DEFAULT, RequestLab, requestsIn, requestsOf, WINDOWS } from "../support/request-lab.ts";
 import {
@@ -20,12 +19,13 @@ const DROP_FIRST_SYN = `tcp flags syn / fin,syn,rst,ack ${FIRST}`;
 const DROP_FIRST_SYN_ACK = `tcp flags syn,ack / fin,syn,rst,ack ${FIRST}`;
 
 describeIf(needs.ok, needs.reason)("a first window", () =>
-  describe.each(WINDOWS)("tcpx $name", ({ name, ask, answer }) => {
+  describe.each(WINDOWS)("tcpx $name", (window) => {
+    const { name, ask, answer } = window;
     let r: RequestLab;
     let wire: Wire;
 
     beforeAll(async () => {
-      r = await RequestLab.create(name === "iw" ? undefined : (lab) => extensionHost(lab, name));
+      r = await RequestLab.create(window);
       wire = await r.lab.wire(r.server.netns);
     });
     afterEach(async () => {

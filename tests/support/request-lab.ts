@@ -2,6 +2,7 @@
 // Two hosts for the tests of `tcpx cc-request` and `tcpx iw`: those of the uto tests, where reno is the
 // default congestion control (every kernel allows it in a namespace), so that cubic is what is asked for.
 import { readFileSync } from "node:fs";
+import { extensionHost } from "./extension-host.ts";
 import {
   type Capture,
   type Connection,
@@ -44,6 +45,10 @@ export const WINDOWS: readonly WindowExtension[] = [
   { name: "first-window", ask: option("7d10"), answer: option("7d11") },
 ];
 
+/** What is said to iw, as it is said to another one. */
+export const ownHex = ({ ask, answer }: WindowExtension, hex: string): string =>
+  hex.replaceAll("7c10", ask(0).slice(4, 8)).replaceAll("7c11", answer(0).slice(4, 8));
+
 /** What usual() makes of a connection: on the SYN, on the SYN-ACK, and what is in force. */
 export const ASKS = `${ccAsk(CUBIC)},${iwAsk(40)}`;
 export const ANSWERS = `${ccAnswer(CUBIC)},${iwAnswer(32)}`;
@@ -82,15 +87,25 @@ export class RequestLab implements AsyncDisposable {
   private constructor(
     readonly u: UtoLab,
     private readonly tcpx: typeof tcpxOk,
+    /** Its counters are those of "iw". */
+    private readonly window: string,
   ) {}
 
+  /** @param window one that is not built in is added to a host of the lab's own, and all commands are given there */
+  static create(window = WINDOWS[0]!): Promise<RequestLab> {
+    return RequestLab.on(
+      window.name === WINDOWS[0]!.name ? undefined : (lab) => extensionHost(lab, window.name),
+      window.name,
+    );
+  }
+
   /** @param host where its commands are given; the machine when left out */
-  static async create(host?: (lab: Lab) => Promise<PrivateHost>): Promise<RequestLab> {
+  static async on(host?: (lab: Lab) => Promise<PrivateHost>, window = "iw"): Promise<RequestLab> {
     const u = await UtoLab.create();
     const own = await host?.(u.lab);
     // what rules of added extensions have in JSON is in their manifests, not in docs/json.md
     const added = { program: tcpxPath() };
-    const r = new RequestLab(u, own ? (args, how) => own.ok(args, { ...added, ...how }) : tcpxOk);
+    const r = new RequestLab(u, own ? (args, how) => own.ok(args, { ...added, ...how }) : tcpxOk, window);
     for (const side of [r.client, r.server]) {
       await r.lab.sysctl(side.netns, "net.ipv4.tcp_congestion_control", DEFAULT.cc);
     }
@@ -171,7 +186,7 @@ export class RequestLab implements AsyncDisposable {
 
   /** Both requests' counters of a side. */
   async counted(where: Side | string) {
-    return { cc: await this.counters(where, "cc-request"), iw: await this.counters(where, "iw") };
+    return { cc: await this.counters(where, "cc-request"), iw: await this.counters(where, this.window) };
   }
 
   /** Starts counting; what it returns tells what both requests' counters of a side have gone up by. */
