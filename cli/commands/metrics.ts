@@ -13,9 +13,11 @@ import { type Family, familiesJson, openMetrics } from "../observe/openmetrics.t
 import { serveMetrics } from "../observe/serve.ts";
 import { writeTextfile } from "../observe/textfile.ts";
 import type { Io } from "../output/io.ts";
+import { refresher } from "../packages/refresh.ts";
 import { becomeConfined } from "../system/confine.ts";
 import { type Capability, capabilities } from "../system/host.ts";
 import { absolutePath } from "../system/working-directory.ts";
+import { commands } from "./index.ts";
 import { leaf } from "./types.ts";
 
 const command = "metrics";
@@ -44,7 +46,9 @@ const WAYS_MS = 5000;
 function reader(host: Host, io: Io): () => Promise<Family[]> {
   let known: Pick<AgentAnswer, "ways"> = {};
   let until = 0;
+  const refresh = refresher(Object.keys(commands));
   return async () => {
+    await refresh();
     const now = performance.now();
     const answer = await answerOfAgent(io, now >= until);
     if (answer?.ways) {

@@ -24,8 +24,10 @@ import type { Watched } from "../observe/watched.ts";
 import { RING, Watcher, type Wish } from "../observe/watching.ts";
 import type { Io } from "../output/io.ts";
 import { Outlet, Pause } from "../output/outlet.ts";
+import { refresher } from "../packages/refresh.ts";
 import type { Selector } from "../policy/rule.ts";
 import { ownNamespace } from "../system/netns.ts";
+import { commands } from "./index.ts";
 import { leaf } from "./types.ts";
 
 /** Milliseconds between two looks: at least, and at most. */
@@ -80,19 +82,21 @@ class Pace {
   }
 }
 
-/** Looks from time to time whether numbers have other names. */
+/** Looks from time to time whether numbers have other names, and whether extensions have been added. */
 class Names {
   private next = 0;
+  private readonly added = refresher(Object.keys(commands));
 
   constructor(
     private readonly lib: Bridge,
     private readonly report: Report,
   ) {}
 
-  refresh(): void {
+  async refresh(): Promise<void> {
     const now = performance.now();
     if (now < this.next) return;
     this.next = now + AGAIN;
+    await this.added();
     this.report.nameBy(readSite(this.lib));
   }
 }
@@ -111,7 +115,7 @@ async function follow(
     if (pause.ended) watcher.stop();
     const { events, notes, turned } = watcher.poll();
     if (turned) io.messages.info(watcher.active ? "there are rules now" : GONE);
-    if (events) names.refresh();
+    if (events) await names.refresh();
     const text = notes.map((note) => report.note(note)).join("") + (events ? report.events(events) : "");
     if (text !== "" && !(await outlet.write(text, pause))) return false;
     if (watcher.stopped && !events) return true; // what there was has been shown

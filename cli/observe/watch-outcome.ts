@@ -75,20 +75,26 @@ export class Outcomes {
   /** By extension, event and reason: the last one of each, and all of them by their values. */
   private readonly last = new Map<number, Outcome>();
   private readonly made = new Map<string, Outcome>();
-  private readonly byId: ReadonlyMap<number, Extension>;
+  private byId: ReadonlyMap<number, Extension> = new Map();
   /** Of the longest name. */
-  private readonly width: number;
+  private width = 0;
 
-  /** @param among whose events these can be */
-  constructor(among: readonly Extension[] = extensions) {
-    this.byId = new Map(among.map((extension) => [extension.id, extension]));
-    this.width = Math.max(...among.map(({ name }) => name.length));
+  /** @param among whose events these can be; more may come */
+  constructor(private readonly among: readonly Extension[] = extensions) {
+    this.know();
   }
 
-  /** From now on numbers have this table's names. */
+  private know(): void {
+    this.byId = new Map(this.among.map((extension) => [extension.id, extension]));
+    this.width = Math.max(...this.among.map(({ name }) => name.length));
+  }
+
+  /** From now on numbers have this table's names, and extensions that have been added theirs. */
   nameBy(table: Site): void {
-    if (sameSite(this.site, table)) return;
+    const isNew = this.among.some((extension) => this.byId.get(extension.id) !== extension);
+    if (!isNew && sameSite(this.site, table)) return;
     this.site = table;
+    this.know();
     this.last.clear();
     this.made.clear();
   }

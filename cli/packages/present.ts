@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Does this host have extensions of its own? Every command asks that first, so it imports nothing of ours.
 
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 
 /** The host's folder of extensions. */
 export const EXTENSIONS = "/etc/tcpx/extensions";
@@ -14,4 +14,10 @@ export function packageFiles(): string[] | null {
   } catch {
     return null;
   }
+}
+
+/** Another one, when a package has come, gone or been replaced. */
+export function folderStamp(): string {
+  const info = statSync(EXTENSIONS, { bigint: true, throwIfNoEntry: false });
+  return info ? `${info.ino} ${info.mtimeNs}` : "";
 }

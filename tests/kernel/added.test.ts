@@ -6,14 +6,15 @@ import { chownSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFile
 import { join } from "node:path";
 import { SOL_SOCKET } from "../support/constants.ts";
 import { page } from "../support/json-page.ts";
-import { type Connection, connectPeers, processesOf, sockoptOf, until } from "../support/lab.ts";
+import { type Connection, connectPeers, processesOf, run, sockoptOf, until } from "../support/lab.ts";
 import { GRADE, PACE } from "../support/manifests.ts";
 import { Folder, OWN_ETC, packed } from "../support/packed.ts";
 import { PrivateHost } from "../support/private-host.ts";
 import { describeIf, every, hasTool, labRequirement } from "../support/requires.ts";
 import { commOf } from "../support/run-lab.ts";
 import { type TcpxOptions, tcpxPath } from "../support/tcpx.ts";
-import { type Side, UtoLab } from "../support/uto-lab.ts";
+import { type Side, trace, UtoLab } from "../support/uto-lab.ts";
+import { Watch } from "../support/watch-lab.ts";
 
 const needs = every("all", labRequirement, hasTool("clang"));
 const SO_PRIORITY = 12;
@@ -71,7 +72,7 @@ describeIf(needs.ok, needs.reason)("extensions that a host has added", () => {
     expect(await pacing(await connection())).toBe(RATE);
     const how = { json: true, netns: u.client.netns };
     const listed = (await host.ok(["connections", "--to", u.server.v4], how)).json.connections[0];
-    expect(listed.extensions.pace.ours).toMatchObject({ status: "none" });
+    expect(listed.extensions.pace.local).toMatchObject({ status: "applied" });
     await in_(u.client, `pace unset ${to}`);
     expect(await pacing(await connection())).toBe(UNLIMITED);
   });
@@ -154,6 +155,28 @@ describeIf(needs.ok, needs.reason)("extensions that a host has added", () => {
     expect(await shown()).toEqual([]);
     const { code, stderr } = await host.tcpx(["run", "--pace", "1X", "--", "true"]);
     expect([code, stderr]).toEqual([125, expect.stringContaining("--pace '1X': RATE '1X' is not a rate")]);
+  });
+
+  test("what was running before it was added tells of it by name: metrics and watch", async () => {
+    folder.clear();
+    await in_(u.server, "uto accept");
+    const server = u.lab.spawn([...host.wrap, tcpxPath(), "metrics", "--listen", "9101"], {
+      netns: u.client.netns,
+    });
+    await server.stdout.getReader().read();
+    const where = { human: true, wrap: host.wrap, netns: u.client.netns };
+    const watch = await Watch.start(u.lab, ["--count", "1"], where);
+    const pull = () => run(["curl", "-sS", "http://127.0.0.1:9101/metrics"], { netns: u.client.netns });
+    expect(await pull()).not.toContain('extension="grade"');
+    putAll();
+    await in_(u.client, "grade set 6");
+    await in_(u.server, "grade accept --priority 4");
+    expect(await pull()).toMatch(/^tcpx_rules\{cgroup="[^"]+",extension="grade",kind="ask"\} 1$/m);
+    await u.exchange(await connection());
+    expect(await watch.ended()).toBe(0);
+    expect(watch.stdout).toMatch(/ grade +granted 4 \(asked 6\)\n$/);
+    server.kill("SIGKILL");
+    await server.exited;
   });
 
   describe("for everybody", () => {
