@@ -186,6 +186,52 @@ describeIf(needs.ok, needs.reason)("packages of extensions", () => {
     expect(await files()).toEqual([]);
   });
 
+  test("files that are called otherwise, or have what another one has, are listed with the reason", async () => {
+    await host.ok(["ext", "add", pace]);
+    await host.sh(
+      `cd ${FOLDER} && cp 8-pace.tcpx pace.tcpx && cp 8-pace.tcpx 9-pace.tcpx && cp 8-pace.tcpx 10-other.tcpx`,
+    );
+    const said = (await listed()).map(({ name, number, problem }: Record<string, unknown>) => [
+      name,
+      number,
+      problem,
+    ]);
+    expect(said).toEqual([
+      ["pace", 8, null],
+      ["pace", 9, expect.stringContaining("has the name pace of")],
+      ["other", 10, expect.stringContaining("has the extension pace")],
+      ["pace.tcpx", null, expect.stringContaining("is not called ID-NAME.tcpx")],
+    ]);
+  });
+
+  test("a folder is built and added, and not when others can change what is in it", async () => {
+    const folder = join(dir, "made");
+    await host.ok(["ext", "new", "made", "--kind", "local"], { wrap: ["env", "-C", dir] });
+    await host.ok(["ext", "add", folder]);
+    expect(await listed()).toMatchObject([{ name: "made", problem: null }]);
+    await host.ok(["ext", "remove", "made"]);
+    chmodSync(join(folder, "made.bpf.c"), 0o666);
+    expect(await refused(folder)).toEqual([
+      4,
+      expect.stringContaining("made.bpf.c can be written to by others"),
+    ]);
+    chmodSync(join(folder, "made.bpf.c"), 0o644);
+    symlinkSync("made.bpf.c", join(folder, "other.h"));
+    expect(await refused(folder)).toEqual([4, expect.stringContaining("other.h is a symbolic link")]);
+    symlinkSync("made", join(dir, "made-link"));
+    expect(await refused(join(dir, "made-link"))).toEqual([4, expect.stringContaining("is a symbolic link")]);
+  });
+
+  test("an object that is newer than its sources is taken as it is, without a compiler", async () => {
+    const folder = join(dir, "ready");
+    await host.ok(["ext", "new", "ready", "--kind", "local"], { wrap: ["env", "-C", dir] });
+    await host.ok(["ext", "build", folder]);
+    const none = ["env", "PATH=/nowhere"];
+    expect((await host.ok(["ext", "add", folder], { wrap: none })).stderr).toContain("not compiled again");
+    await host.sh(`touch -d '1 minute' ${folder}/ready.bpf.c`);
+    expect((await host.ok(["ext", "add", folder])).stderr).not.toContain("not compiled again");
+  });
+
   describe("refused", () => {
     test("what is no package, or not whole", async () => {
       const file = join(dir, "bad.tcpx");
