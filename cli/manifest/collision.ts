@@ -23,7 +23,10 @@ export interface Present {
 
 /** Flags of `run`, and keys of a scope in a policy file. */
 const FLAGS = Object.keys({ ...placeArgs, ...liveArgs, ...globalArgs, ...rootArgs });
-const SCOPE_KEYS = [...Object.keys(scopeArgs), "schema", "exid", "algorithms", "scope", "only"];
+const SCOPE_KEYS = [
+  ...Object.keys(scopeArgs),
+  ...["schema", "exid", "algorithms", "congestion", "scope", "program", "only"],
+];
 
 function nameCollision(name: string, { commands, extensions }: Present): string | undefined {
   if (extensions.some((one) => one.name === name)) return `there is an extension ${name} already`;
