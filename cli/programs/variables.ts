@@ -21,7 +21,7 @@ const NUMBER = /^-?(?:0[xX][0-9a-fA-F]{1,16}|\d{1,20})$/;
 
 /** @throws TcpxError (usage) */
 export function parseSettings(text: string): Settings {
-  const found: Record<string, string> = {};
+  const found = new Map<string, string>();
   for (const part of text.split(",")) {
     const at = part.indexOf("=");
     const [name, value] = [part.slice(0, at).trim(), part.slice(at + 1).trim()];
@@ -31,10 +31,10 @@ export function parseSettings(text: string): Settings {
         part,
         "accepted is such as --set limit=10,verbose=true",
       );
-    if (Object.hasOwn(found, name)) throw usageError(`--set names ${name} twice`, name, "give it once");
-    found[name] = value;
+    if (found.has(name)) throw usageError(`--set names ${name} twice`, name, "give it once");
+    found.set(name, value);
   }
-  return found;
+  return Object.fromEntries(found);
 }
 
 /** Least and most. */
