@@ -14,7 +14,7 @@ import { pathOf } from "../packages/folder.ts";
 import { type Held, heldHere, rulesOf } from "../packages/here.ts";
 import { KEYS } from "../packages/minisign.ts";
 import { objectsOf, type Place, placeFor, scopesWith, settle } from "../packages/place.ts";
-import { successionProblem } from "../packages/successor.ts";
+import { isOlder, successionProblem } from "../packages/successor.ts";
 import { provide, slotObject, tryLoading } from "../packages/trial.ts";
 import { given } from "./ext-source.ts";
 import { sha256Args, signatureText } from "./ext-verify.ts";
@@ -94,8 +94,11 @@ function* lines(plan: Plan, entry: Entry, dryRun: boolean): Generator<string> {
   else yield `see \`tcpx ${entry.name} --help\``;
 }
 
-/** What is there to be said of who answers for it. */
-function tellDoubts({ unknownKey, where }: Candidate, io: Io): void {
+/** What may not be what its user wants, and is no error. */
+function tellDoubts({ candidate: { unknownKey, where, manifest }, place }: Plan, io: Io): void {
+  const old = versionOf(place.before);
+  if (old !== undefined && isOlder(manifest.version, old))
+    io.messages.warn(`${where} has version ${manifest.version}, which is older than ${old}, that is here`);
   if (unknownKey !== null)
     io.messages.warn(
       `${where} is signed by key ${unknownKey}, which is not below ${KEYS}: nobody has checked it`,
@@ -126,8 +129,8 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
   host.lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
   const { bytes, isForeign } = await given(what, sha256 !== undefined, io);
   const candidate = await examine(bytes, what, { sha256, isForeign });
-  tellDoubts(candidate, io);
   const plan = await planned(candidate, host);
+  tellDoubts(plan, io);
   if (!dryRun && !isThere(plan)) {
     const { place, held } = plan;
     plan.scopes = await settle(host.lib, candidate, place, held, patience);

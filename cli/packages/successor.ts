@@ -50,3 +50,10 @@ export function successionProblem(
   }
   return undefined;
 }
+
+/** Is a version lower than another one? What stands behind the three numbers is not looked at. */
+export function isOlder(version: string, than: string): boolean {
+  const [a, b] = [version, than].map((text) => text.split(/[.-]/, 3).map(Number));
+  const at = a!.findIndex((part, i) => part !== b![i]);
+  return at >= 0 && a![at]! < b![at]!;
+}

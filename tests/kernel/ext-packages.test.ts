@@ -129,6 +129,8 @@ describeIf(needs.ok, needs.reason)("packages of extensions", () => {
     });
     expect([await files(), await rules("pace")]).toEqual([[`${FOLDER}/8-pace.tcpx`], 1]);
     expect(await program()).not.toBe(before);
+    const back = await host.ok(["ext", "add", pace, "--dry-run"]);
+    expect(back.stderr).toContain("has version 1.0.0, which is older than 1.1.0, that is here");
     const other = manifestOf("pace", { version: "2.0.0" }).replace('"64k"', '"20M"').replace("10M", "30M");
     const [code, why] = await refused(await writePackage(dir, "pace", object, other, "other.tcpx"));
     expect(code).toBe(1);

@@ -2,7 +2,7 @@
 // A version in the place of another: when rules may go on.
 import { expect, test } from "bun:test";
 import { readManifest } from "../../cli/manifest/read.ts";
-import { successionProblem } from "../../cli/packages/successor.ts";
+import { isOlder, successionProblem } from "../../cli/packages/successor.ts";
 import type { Rule } from "../../cli/policy/rule.ts";
 
 const TEXT = `schema = 1
@@ -63,4 +63,14 @@ test("nor where a rule is out of its range, or of a kind that it does not have",
 
 test("without rules any version may come", () => {
   expect(successionProblem(before, changed('type = "rate"', 'type = "bytes"'), [])).toBeUndefined();
+});
+
+test("versions are compared by their numbers", () => {
+  const pairs = [
+    ["1.0.0", "1.0.1"],
+    ["1.9.0", "1.10.0"],
+    ["1.2.3", "2.0.0"],
+  ] as const;
+  for (const [old, now] of pairs) expect([isOlder(old, now), isOlder(now, old)]).toEqual([true, false]);
+  expect([isOlder("1.0.0", "1.0.0"), isOlder("1.0.0-rc.1", "1.0.0")]).toEqual([false, false]);
 });
