@@ -49,6 +49,7 @@
  * promise: what a SYN-ACK answers to the request `arg`, from the accept rule's value alone; -1:
  * nothing; TCPX_MALFORMED: nobody may ask for that. It is called once more for the connection
  * decide: the peer's request `arg`; returns the answer when it is applied, or TCPX_REFUSE_... (set)
+ * judge: the peer's answer `arg` to our request, before it counts. TCPX_MALFORMED: it can be none
  * answered: the peer has answered our request: `arg` (set)
  * established: the handshake is complete, or a request has come later. `arg` 1: Fast Open before
  * the third ACK. Scopes in one another may all call it (set)
@@ -89,7 +90,8 @@
 #define TCPX_REFUSE_LATE -5	   /* data was sent before */
 #define TCPX_REFUSE_KERNEL -6	   /* it did not take it */
 
-/* And promise(): it is no request, and decide() is not called for it. */
+/* What promise() and judge() return of what can be no request, or no answer: it is counted, and
+ * nothing comes of it. */
 #define TCPX_MALFORMED -2
 
 /* tcpx_count() */

@@ -114,9 +114,10 @@ export const Hook = {
   RTO: 11,
   STATE: 12,
   REPLY: 13,
-  LIVE_SET: 14,
-  LIVE_UNDO: 15,
-  COUNT: 16,
+  JUDGE: 14,
+  LIVE_SET: 15,
+  LIVE_UNDO: 16,
+  COUNT: 17,
 } as const;
 
 export const Keepalive = {

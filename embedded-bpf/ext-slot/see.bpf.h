@@ -47,7 +47,7 @@ static __always_inline void slot_look(struct tcpx_slot_conn *s, __u32 n, struct 
 	}
 }
 
-/* What promise() returns of what nobody may ask for: TCPX_MALFORMED of tcpx_ext.h. */
+/* Of promise() and judge(): TCPX_MALFORMED of tcpx_ext.h. */
 #define SLOT_MALFORMED -2
 
 /* All options of a header were noted: see receive_judge(). */
@@ -58,7 +58,7 @@ __noinline int slot_judge(struct bpf_sock_ops *ctx, __u32 n)
 	__u32 ext = SLOT_EXT(n);
 	enum exchange_when when = EXCHANGE_OPENING;
 	__u8 state;
-	bool refuses;
+	bool refuses, sound;
 
 	if (!s || !conn)
 		return 0;
@@ -75,7 +75,8 @@ __noinline int slot_judge(struct bpf_sock_ops *ctx, __u32 n)
 	if (s->ours.answer_seen) {
 		refuses = s->ours.answer_bits == slot_of(n)->refused;
 		state = s->ours.state;
-		exchange_take_answer(conn, ext, &s->ours, !refuses, refuses);
+		sound = slot_hook_judge(ctx, n, s->ours.answer_bits) != SLOT_MALFORMED;
+		exchange_take_answer(conn, ext, &s->ours, sound && !refuses, sound && refuses);
 		if (s->ours.state != state)
 			s->answered = 1;
 	}

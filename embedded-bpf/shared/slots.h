@@ -27,7 +27,8 @@ _Static_assert(TCPX_SLOT_FIRST + TCPX_SLOT_COUNT == TCPX_EXTENSIONS, "ids of slo
 	DO(RTT, rtt, ##__VA_ARGS__)                                                                \
 	DO(RTO, rto, ##__VA_ARGS__)                                                                \
 	DO(STATE, state, ##__VA_ARGS__)                                                            \
-	DO(REPLY, reply, ##__VA_ARGS__)
+	DO(REPLY, reply, ##__VA_ARGS__)                                                            \
+	DO(JUDGE, judge, ##__VA_ARGS__)
 
 /* And for connections that exist, in another object: ext-slot/live.bpf.h. */
 #define TCPX_LIVE_HOOKS(DO, ...)                                                                   \

@@ -16,7 +16,7 @@ import { c, childArgv, clang, dir, EINVAL, so, z } from "./bridge.ts";
 
 const withClang = testIf(clang !== null, "clang");
 const HOOKS =
-  "listen start say say_syn_ack see promise decide answered established again rtt rto state reply live_set live_undo";
+  "listen start say say_syn_ack see promise decide answered established again rtt rto state reply judge live_set live_undo";
 const ROOM = 4 << 20;
 
 describe("the linker", () => {

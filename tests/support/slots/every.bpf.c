@@ -72,6 +72,12 @@ TCPX_HOOK(decide)
 	return tcpx_word(1) > 9 ? TCPX_REFUSE_RULE : limited(ctx, slot, arg);
 }
 
+TCPX_HOOK(judge)
+{
+	USES_STACK
+	return arg > tcpx_value(TCPX_ASK, 0) ? TCPX_MALFORMED : 0;
+}
+
 TCPX_HOOK(answered)
 {
 	USES_STACK

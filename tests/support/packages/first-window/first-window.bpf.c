@@ -26,6 +26,12 @@ TCPX_HOOK(promise)
 	return arg >= 1 && arg <= MOST ? (int)bounded(ctx, slot, arg) : TCPX_MALFORMED;
 }
 
+/* Nobody grants more than was asked for. */
+TCPX_HOOK(judge)
+{
+	return arg > tcpx_value(TCPX_ASK, SEGMENTS) ? TCPX_MALFORMED : 0;
+}
+
 /* After a lost SYN or SYN-ACK the window stays small: RFC 5681 3.1, RFC 6928. 0: it is set. */
 static __always_inline int apply(struct bpf_sock_ops *ctx, __u32 slot, __u32 segments)
 {
