@@ -31,7 +31,7 @@ export interface Code {
 export const keyOf = ({ section, at }: Pick<Code, "section" | "at">): string => `${section.index}:${at}`;
 
 /** Steps of all functions together, and of ways that are told apart at a place. */
-const [STEPS_MOST, WAYS_MOST] = [1_000_000, 8];
+const [STEPS_MOST, WAYS_MOST] = [400_000, 8];
 const Class = { LD: 0, LDX: 1, STX: 3, ALU32: 4, JMP: 5, JMP32: 6, ALU64: 7 };
 const [LDDW, LDX_WORD, CALL, EXIT, JA, JA_LONG] = [0x18, 0x61, 0x85, 0x95, 0x05, 0x06];
 const [FUNCTION, PSEUDO_CALL] = [4, 1];

@@ -206,7 +206,7 @@ static __attribute__((noinline)) int shallow(struct bpf_sock_ops *ctx) { return 
   withClang("code that is looked at without an end is given up", () => {
     // each symbol is a function in one long chain of branches
     const bytes = Buffer.from(program);
-    const size = 2 << 20;
+    const size = 1 << 20;
     const grown = Buffer.concat([bytes, Buffer.alloc(size, Buffer.from([0x55, 2, 2, 0, 7, 0, 0, 0]))]);
     const sections = Number(grown.readBigUInt64LE(40));
     const headers = Array.from({ length: grown.readUInt16LE(60) }, (_, i) => sections + i * 64);
@@ -222,8 +222,8 @@ static __attribute__((noinline)) int shallow(struct bpf_sock_ops *ctx) { return 
       grown.writeUInt16LE(code, symbols + i * 24 + 6);
       grown.writeBigUInt64LE(BigInt(i * 8), symbols + i * 24 + 8);
     }
-    const begin = performance.now();
+    const begin = process.cpuUsage();
     expect(guardProblems(grown)).toEqual(["it has more code than can be looked at"]);
-    expect(performance.now() - begin).toBeLessThan(10_000);
+    expect(process.cpuUsage(begin).user / 1000).toBeLessThan(10_000);
   });
 });
