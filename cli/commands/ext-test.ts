@@ -26,7 +26,7 @@ export const extTest = leaf({
       "written in the one that `tcpx ext new` makes. A whole program, such as a congestion control, is loaded there, and " +
       "transfers use it.",
     "On that host /etc/tcpx, /run, bpffs and the root of cgroups are its own. Nothing is added to this host, and nothing " +
-      "is left, also when the command is killed. A congestion control's name is the whole kernel's as long as the test runs.",
+      "is left, also when the command is killed. A congestion control's name is the whole kernel's as long as the test runs, and programs of others at the root of cgroups see its connections, too.",
   ],
   async run(args, io) {
     const dir = textArg(args, "dir") ?? ".";

@@ -2,12 +2,12 @@
 // clang: which one, and one run of it. Whoever builds may be root, so it is a program that nobody else can replace,
 // and it gets nothing of the caller's environment: CPATH and the like would change what is built.
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { Exit, TcpxError, usageError } from "../base/errors.ts";
 import { asset } from "../bridge/assets.ts";
 import { childEnvironment, othersMayReplace, programOf } from "../system/child.ts";
+import { workFolder } from "./work.ts";
 
 /** Distributions may have one by its version only. */
 const VERSIONS = Array.from({ length: 16 }, (_, i) => `clang-${27 - i}`);
@@ -109,7 +109,7 @@ async function runIn(dir: string, argv: string[]): Promise<{ text: string; code:
  * @throws CompileError
  */
 export async function compile(clang: string, dir: string, source: string): Promise<Compiled> {
-  const work = mkdtempSync(join(tmpdir(), "tcpx-build-"));
+  const work = workFolder("tcpx-build-");
   try {
     const [include, object] = [join(work, "include"), join(work, "object.o")];
     await writeHeaders(include);

@@ -3,8 +3,7 @@
 // /etc/tcpx has it, and nothing is the machine's. All of it is gone with its last process; the machine has one cgroup
 // of it, and /etc/tcpx as a place to mount over.
 
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
 import { privateName, removeOne } from "../lab/sandbox.ts";
@@ -12,6 +11,7 @@ import { childEnvironment, programOf } from "../system/child.ts";
 import { makeDirectory } from "../system/files.ts";
 import { BPFFS, cgroupRoot } from "../system/host.ts";
 import { self } from "../system/self.ts";
+import { workFolder } from "./work.ts";
 
 const ETC = "/etc/tcpx";
 /** Says that it is this script that has failed. */
@@ -40,6 +40,7 @@ while read -r _ path type _; do
   [ "$type" != cgroup2 ] || umount -l "$path" || true
 done </proc/mounts
 mount -t cgroup2 cgroup2 "$1"
+: >"$0/begun"
 trap - EXIT
 exec 3<&0 2>&4 4>&-
 shift 2
@@ -60,7 +61,7 @@ sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$cgroup" "$@" <&3 3<&- &
 exec 3<&- </dev/null
 wait $!
 code=$?
-[ $code -ne ${NO_PLACE} ] || tail -n 1 "$work/why" >&2
+[ -e "$work/begun" ] || { code=${NO_PLACE} && [ ! -e "$work/why" ] || tail -n 1 "$work/why" >&2; }
 for n in 1 2 3 4 5 6 7 8 9; do
   find "$cgroup" -depth -type d -exec rmdir {} \\; 2>/dev/null
   [ -d "$cgroup" ] || break
@@ -140,7 +141,7 @@ export async function onPrivateHost(
 ): Promise<ExitCode> {
   for (const name of ["unshare", "mount", "ip"]) program(name);
   const [root, name] = [cgroupRoot(), privateName()];
-  const work = mkdtempSync(join(tmpdir(), "tcpx-ext-"));
+  const work = workFolder("tcpx-ext-");
   try {
     for (const [file, content] of Object.entries(given)) writeFileSync(join(work, file), content);
     makeDirectory(join(root, name), 0o755);

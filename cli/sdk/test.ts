@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // From a folder to its trial: who may have it run, what is built, what the private host gets.
 
-import { lstatSync, type Stats, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { lstatSync, realpathSync, type Stats, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
 import type { Io } from "../output/io.ts";
 import { type BuiltExtension, type BuiltProgram, buildAny, isExtension } from "./build.ts";
@@ -30,21 +30,31 @@ function isTrusted({ uid, gid, mode }: Stats): boolean {
   return owner && group && (mode & 0o002) === 0;
 }
 
+/** In it nobody else can put another folder in the place of one that is there. */
+const isSafeAbove = (info: Stats): boolean =>
+  isTrusted(info) || (info.uid === 0 && (info.mode & 0o1000) !== 0);
+
+/** What of a folder others could change, or put something else in the place of; undefined: nothing. */
+function weakSpot(dir: string): string | undefined {
+  const path = realpathSync(dir);
+  const script = lstatSync(join(path, "test.sh"), { throwIfNoEntry: false });
+  if (!isTrusted(statSync(path))) return dir;
+  if (script && (!script.isFile() || !isTrusted(script))) return join(dir, "test.sh");
+  for (let above = dirname(path); ; above = dirname(above)) {
+    if (!isSafeAbove(statSync(above))) return above;
+    if (above === "/") return undefined;
+  }
+}
+
 /**
  * Root runs the folder's test.sh: it has to be root's, or of whoever has called sudo.
  * @throws TcpxError: usage for no folder, permission for one that others may write to
  */
 export function requireOwn(dir: string): void {
-  const { path } = readFolder(dir);
-  const script = join(path, "test.sh");
-  const all = [
-    [dir, statSync(path)],
-    [join(dir, "test.sh"), lstatSync(script, { throwIfNoEntry: false })],
-  ] as const;
-  const bad = all.find(([, info]) => info && (info.isSymbolicLink() || !isTrusted(info)))?.[0];
-  if (bad === undefined) return;
-  throw new TcpxError(Exit.PERMISSION, `${bad} can be changed by others, and root would run test.sh of it`, {
-    value: bad,
+  const weak = weakSpot(readFolder(dir).path);
+  if (weak === undefined) return;
+  throw new TcpxError(Exit.PERMISSION, `${weak} can be changed by others, and root would run test.sh of it`, {
+    value: weak,
     hint: "look at it, then: chown and chmod go-w, or copy the folder",
   });
 }

@@ -110,6 +110,10 @@ describe("a new folder", () => {
     chmodSync(path, 0o755);
     chmodSync(join(path, "test.sh"), 0o757);
     expect(() => requireOwn(path)).toThrow("test.sh can be changed by others");
+    chmodSync(join(path, "test.sh"), 0o755);
+    chmodSync(dir, 0o777);
+    expect(() => requireOwn(path)).toThrow(`${dir} can be changed by others`);
+    chmodSync(dir, 0o700);
     rmSync(join(path, "test.sh"));
     symlinkSync("/bin/true", join(path, "test.sh"));
     expect(() => requireOwn(path)).toThrow("test.sh can be changed by others");
