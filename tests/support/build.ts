@@ -14,6 +14,8 @@ const FLAGS = ["-O1", "-Wall", "-Wextra", "-Werror", "-static", "-pthread"];
 const LIBRARIES: Partial<Record<string, string[]>> = { congestion: ["-lbpf", "-lelf", "-lz"] };
 /** A congestion control that `congestion` loads. */
 const CONTROL = "fixed.bpf";
+/** A sock_ops program of somebody else. */
+const COUNT = "programs/count.bpf";
 const CLANG = ["clang", "-g", "-O2", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror"];
 
 /** Where <asm/types.h> is. */
@@ -36,7 +38,8 @@ export async function buildSupport(): Promise<Support> {
 }
 
 async function build(): Promise<string> {
-  const files = PROGRAMS.flatMap((name) => sources(name, /\.[ch]$/)).map((path) => `file:${path}`);
+  const own = [...PROGRAMS.flatMap((name) => sources(name, /\.[ch]$/)), join(import.meta.dir, `${COUNT}.c`)];
+  const files = own.map((path) => `file:${path}`);
   return cached("test-support", [...FLAGS, ...CLANG, ...PROGRAMS, CONTROL, ...files], async (out) => {
     const compile = (name: string) => {
       const units = sources(name, /^[^.]+\.c$/);
@@ -50,7 +53,11 @@ async function build(): Promise<string> {
       ]);
     };
     const control = [join(import.meta.dir, "congestion", `${CONTROL}.c`), "-o", join(out, `${CONTROL}.o`)];
-    await Promise.all([...PROGRAMS.map(compile), run([...CLANG, await bpfInclude(), "-c", ...control])]);
+    const count = [join(import.meta.dir, `${COUNT}.c`), "-o", join(out, "count.bpf.o")];
+    const objects = [control, count].map(async (which) =>
+      run([...CLANG, await bpfInclude(), "-c", ...which]),
+    );
+    await Promise.all([...PROGRAMS.map(compile), ...objects]);
   });
 }
 
@@ -97,6 +104,9 @@ export async function fieldsObject(): Promise<string> {
   });
   return join(folder, "fields.bpf.o");
 }
+
+/** That of tests/support/programs, with a sock_ops program. */
+export const countObject = async () => join(await supportFolder(), "count.bpf.o");
 
 /** The object of tests/support/congestion. */
 export const controlObject = async () => join(await supportFolder(), `${CONTROL}.o`);

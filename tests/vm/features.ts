@@ -13,6 +13,7 @@ import { connections } from "./connections.ts";
 import { hardened } from "./hardened.ts";
 import { keepalive } from "./keepalive.ts";
 import { live, oldListener } from "./live.ts";
+import { others } from "./others.ts";
 import { pathRefused } from "./path-refused.ts";
 import { degrades, type Result, works } from "./report.ts";
 import { bbrWindow, lateRequests, requests, siteRequests } from "./requests.ts";
@@ -168,6 +169,7 @@ export const features: Feature[] = [
   { name: "policy file", run: apply },
   { name: "old listener", run: oldListener },
   { name: "live", run: live },
+  { name: "programs of others", run: others },
   { name: "demo", run: demo },
   { name: "reset", run: reset },
   { name: "hardened", run: hardened },

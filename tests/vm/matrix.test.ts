@@ -26,6 +26,7 @@ const DOCUMENTED: Record<string, Record<string, [Outcome, RegExp]>> = {
     "old listener": ["degrades", /^not armed, learns from the third ACK$/],
     live: ["degrades", /^new connections only, with exit 3$/],
     "slots seen": ["degrades", /^told, new connections only$/],
+    "programs of others": ["degrades", /^congestion controls are not replaced, with exit 3$/],
     hardened: ["degrades", /^without connections, --live$/],
     // its bpffs forgets who mounted it
     reset: ["degrades", /^the empty bpffs stays mounted$/],
@@ -35,6 +36,7 @@ const DOCUMENTED: Record<string, Record<string, [Outcome, RegExp]>> = {
     "signed segments": ["degrades", /^TCP MD5 only$/],
     "old listener": ["degrades", /^reads the SYN$/],
     live: ["degrades", /^changed and given back, not announced$/],
+    "programs of others": ["degrades", /^congestion controls are not replaced, with exit 3$/],
   },
   "6.12": { "signed segments": ["degrades", /^TCP MD5 only$/] },
   "7.x": { requests: ["works", /, with AccECN too$/] },
