@@ -25,13 +25,20 @@ export interface Present {
 const FLAGS = Object.keys({ ...placeArgs, ...liveArgs, ...globalArgs, ...rootArgs });
 const SCOPE_KEYS = [
   ...Object.keys(scopeArgs),
-  ...["schema", "exid", "algorithms", "congestion", "scope", "program", "only"],
+  "schema",
+  "exid",
+  "algorithms",
+  "congestion",
+  "scope",
+  "program",
+  "only",
 ];
 
 function nameCollision(name: string, { commands, extensions }: Present): string | undefined {
   if (extensions.some((one) => one.name === name)) return `there is an extension ${name} already`;
   if (commands.includes(name)) return `${name} is a command of tcpx`;
   if (ANNOUNCED.includes(name)) return `${name} is a word that tcpx keeps for itself`;
+  if (name.length === 1) return `${name} is one letter, as short flags are`;
   if (name.startsWith("internal-")) return "internal-... are commands of tcpx";
   if (/^ext-\d+$/.test(name)) return "ext-N is what tcpx calls extensions that are not there";
   if (SCOPE_KEYS.includes(name)) return `${name} is a key of policy files`;

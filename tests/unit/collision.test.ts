@@ -9,6 +9,7 @@ import { collisionOf, type Present } from "../../cli/manifest/collision.ts";
 import { extensionFrom } from "../../cli/manifest/extension.ts";
 import { readManifest } from "../../cli/manifest/read.ts";
 import { DOCUMENT_KEYS, SCOPE_KEYS } from "../../cli/policy-file/keys.ts";
+import { PROGRAM_KEY } from "../../cli/policy-file/programs.ts";
 import { DEFAULT_SITE } from "../../cli/wire/site.ts";
 import { EVERY, GRADE, PACE } from "../support/manifests.ts";
 
@@ -28,9 +29,20 @@ test("no command, extension, flag of run or key of a policy may have its name, a
   const taken = [
     ...Object.keys(await allCommands()),
     ...Object.keys(runArgs()),
-    ...[...SCOPE_KEYS, ...DOCUMENT_KEYS, "to", "from", "port", "json", "quiet", "help", "cgroup"],
+    ...[
+      ...SCOPE_KEYS,
+      ...DOCUMENT_KEYS,
+      PROGRAM_KEY,
+      "to",
+      "from",
+      "port",
+      "json",
+      "quiet",
+      "help",
+      "cgroup",
+    ],
     ...["tune", "toa", "option", "explain", "compare", "confirm", "history", "undo", "diff", "ext"],
-    ...["internal-agent", "ext-9", "no-advertise", "advertise", "live"],
+    ...["q", "x", "internal-agent", "ext-9", "no-advertise", "advertise", "live"],
   ];
   for (const name of taken)
     expect([name, typeof collisionOf(named(name), present())]).toEqual([name, "string"]);
