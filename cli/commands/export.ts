@@ -12,6 +12,7 @@ import type { Netns } from "../policy/rule.ts";
 import { type PrintedScope, printPolicy } from "../policy-file/print.ts";
 import type { PrintedProgram } from "../policy-file/programs.ts";
 import { isLeft, type LoadedProgram, readPrograms } from "../programs/state.ts";
+import { serviceOf } from "../system/unit-hook.ts";
 import { unitOf } from "../system/unit-name.ts";
 import { leaf } from "./types.ts";
 
@@ -57,8 +58,9 @@ function printed(lib: Bridge, state: ScopeState, own: Netns | null, io: Io): Pri
 }
 
 /** What of a program a file can say. */
-function printedProgram({ name, about, isInForce }: LoadedProgram, io: Io): PrintedProgram[] {
-  if (about && isInForce) return [{ name, file: about.file, sha256: about.sha256, set: about.set }];
+function printedProgram({ name, about, isInForce, isWaiting }: LoadedProgram, io: Io): PrintedProgram[] {
+  if (about && (isInForce || isWaiting))
+    return [{ name, file: about.file, sha256: about.sha256, set: about.set }];
   io.messages.warn(`program ${name} is not in force, or nobody knows its file: it is left out`);
   return [];
 }
@@ -74,7 +76,9 @@ function withPrograms(lib: Bridge, scopes: Map<bigint, PrintedScope>, io: Io): P
       congestion.push(...printed);
       continue;
     }
-    const held = scopes.get(where) ?? { names: namesOf(lib, { name: cgroup!, id: where }), rules: [] };
+    const service = program.isWaiting ? serviceOf(cgroup!) : undefined;
+    const names = service === undefined ? namesOf(lib, { name: cgroup!, id: where }) : { unit: service };
+    const held = scopes.get(where) ?? { names, rules: [] };
     scopes.set(where, { ...held, programs: [...(held.programs ?? []), ...printed] });
   }
   return congestion;

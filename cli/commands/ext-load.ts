@@ -8,6 +8,7 @@ import { type Host, openHost } from "../flags/host-access.ts";
 import { patienceOf } from "../flags/patience.ts";
 import { lock } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
+import { adoptPrograms } from "../programs/adopt.ts";
 import { parseNumber, withAlgorithm } from "../programs/number.ts";
 import type { Prepared } from "../programs/prepared.ts";
 import { plannedLine, wantedJson } from "../programs/report.ts";
@@ -22,7 +23,7 @@ import {
   readWanted,
   type WantedProgram,
 } from "../programs/wanted.ts";
-import { doesNotRun, serviceOf } from "../system/unit-hook.ts";
+import { doesNotRun, notKept } from "../system/unit-hook.ts";
 import { absolutePath } from "../system/working-directory.ts";
 import { hex, type Site, sameSite } from "../wire/site.ts";
 import { leaf } from "./types.ts";
@@ -80,6 +81,7 @@ async function commit(
   const { lib } = host;
   using held = await lock(lib, patienceOf(args, io));
   for (const gone of await tidy(lib, held)) io.messages.info(`program ${gone.name} went with its cgroup`);
+  if (wanted.scope) adoptPrograms(lib, held, wanted.scope);
   const { present } = planProgram(wanted, readPrograms(lib, held.bpffs)); // nobody has taken its name meanwhile
   const { name, object, scope, sha256, set } = wanted;
   const given = isGiven ? number : (present?.about?.number ?? null);
@@ -90,9 +92,8 @@ function tell(io: Io, plan: PlannedProgram, table: Numbered, dryRun: boolean): v
   const { wanted, present, isChange } = plan;
   const { name, object, scope } = wanted;
   const changed = isChange || table.isChange;
-  const service = scope && serviceOf(scope.name);
-  const warning = `program ${name} goes with this run of ${service}: the next one begins without it`;
-  const warnings = isChange && service !== undefined ? [warning] : [];
+  const lost = isChange && !dryRun && scope ? notKept(scope.name, "the program") : undefined;
+  const warnings = lost === undefined ? [] : [lost];
   for (const text of warnings) io.messages.warn(text);
   io.json({
     command: "ext load",

@@ -8,6 +8,7 @@ import { openHost } from "../flags/host-access.ts";
 import { endless } from "../flags/patience.ts";
 import { lock } from "../loader/store.ts";
 import { adopt } from "../loader/waiting.ts";
+import { adoptPrograms } from "../programs/adopt.ts";
 import { leaf } from "./types.ts";
 
 export const internalUnitStart = leaf({
@@ -17,11 +18,11 @@ export const internalUnitStart = leaf({
     const host = await openHost({ unit: textArg(args, "unit") });
     const { lib } = host;
     const scope = host.scope();
-    const adopted = await (async () => {
+    const [programs, adopted] = await (async () => {
       using held = await lock(lib, endless(io));
-      return await adopt(lib, held, scope);
+      return [adoptPrograms(lib, held, scope), await adopt(lib, held, scope)];
     })();
-    io.print(`${adopted.length} rule(s) for cgroup ${scope.name}`);
+    io.print(`${adopted.length} rule(s), ${programs.length} program(s) of others for cgroup ${scope.name}`);
     if (adopted.some(needsAgent)) {
       const { notifyAgent } = await import("../agent/notify.ts");
       await notifyAgent(lib);

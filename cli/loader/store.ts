@@ -36,6 +36,7 @@ import { type Generation, loadGeneration, type SharedMaps } from "./generation.t
 import { unaware, usesAround } from "./nested.ts";
 import * as pins from "./pins.ts";
 import { usesOf } from "./profiles.ts";
+import { programServices } from "./program-services.ts";
 import { attachReset, hasResetLink } from "./reset-link.ts";
 import { readSite } from "./site-map.ts";
 import { slotMap, slotsIn } from "./slots.ts";
@@ -63,10 +64,15 @@ export class Lock implements Disposable {
     return pins.removeEverything(this.lib, this.bpffs);
   }
 
+  /** Those whose next cgroup is to get something. */
+  private services(): string[] {
+    return [...new Set([...servicesOf(readHeads(this.lib)), ...programServices(this.bpffs)])];
+  }
+
   [Symbol.dispose](): void {
     try {
       if (!this.gone) pins.prune(this.bpffs); // else it may be somebody else's directory by now
-      if (this.concernsUnits) syncHooks(this.gone ? [] : servicesOf(readHeads(this.lib)));
+      if (this.concernsUnits) syncHooks(this.gone ? [] : this.services());
     } finally {
       this.fd[Symbol.dispose]();
       // who leaves nothing takes the mount back, whichever tcpx has made it

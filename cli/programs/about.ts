@@ -15,6 +15,8 @@ const schema = v.object({
   /** An absolute path. */
   file: v.string(),
   sha256: v.string(),
+  /** Path of its cgroup; null: a congestion control. */
+  cgroup: v.nullable(v.string()),
   set: v.record(v.string(), v.string()),
   /** Its programs, by their numbers in the kernel. */
   programs: v.array(v.object({ name: v.string(), id: v.number() })),

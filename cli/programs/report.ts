@@ -55,6 +55,7 @@ const runJson = ({ name, id, runs, runNs }: Runs) => ({ name, program_id: id, ru
 export const programJson = (lib: Bridge, program: LoadedProgram, site: Site): Record<string, unknown> => ({
   ...unloadedJson(program),
   in_force: program.isInForce,
+  waiting: program.isWaiting,
   link_id: program.linkId || null,
   number: numberOf(program.name, site) ?? null,
   programs: runsOf(lib, program).map(runJson),
@@ -84,8 +85,12 @@ function runsText(runs: readonly Runs[]): string {
   return String(counted.reduce((sum, { runs }) => sum + (runs ?? 0), 0));
 }
 
-function scopeCell({ kind, cgroup, isGone, where }: LoadedProgram, number: number | undefined): string {
+function scopeCell(
+  { kind, cgroup, isGone, isWaiting, where }: LoadedProgram,
+  number: number | undefined,
+): string {
   if (kind === "congestion") return number === undefined ? "host" : `host, number ${hex(number)}`;
+  if (isWaiting) return `${cgroup} (waiting)`;
   return isGone ? `id ${where} (removed)` : (cgroup ?? `id ${where} (not visible)`);
 }
 

@@ -6,7 +6,9 @@ import { type Bridge, isErrno, unwrap } from "../bridge/bridge.ts";
 import { Fd, linkInfo, mapId, openPin, progInfo } from "../bridge/maps.ts";
 import { placeOf } from "../loader/cgroup-place.ts";
 import { topDir } from "../loader/pins.ts";
+import { serviceIn } from "../loader/program-services.ts";
 import { findBpffs, requireOwn } from "../system/host.ts";
+import { isHooked } from "../system/unit-hook.ts";
 import { readOrEmpty } from "../system/viewpoint.ts";
 import { type About, readAbout } from "./about.ts";
 import type { ProgramKind } from "./object.ts";
@@ -21,10 +23,12 @@ export interface LoadedProgram {
   where: Where;
   /** Its directory in bpffs. */
   home: string;
-  /** Path of its cgroup; undefined: a congestion control, or the cgroup is gone or cannot be seen from here. */
+  /** Path of its cgroup; undefined: a congestion control, or the cgroup is gone for good, or not seen from here. */
   cgroup: string | undefined;
   /** The kernel has no such cgroup any more. */
   isGone: boolean;
+  /** It was of a service, whose next cgroup gets the program. */
+  isWaiting: boolean;
   /** False: somebody has detached it, or a command was killed before it was attached. */
   isInForce: boolean;
   /** 0: without a link. */
@@ -57,12 +61,14 @@ function stateOf(lib: Bridge, bpffs: string, { where, name }: { where: Where; na
   const home = homeOf(bpffs, where, name);
   const held = heldBy(lib, home, where);
   const place = where === undefined ? {} : placeOf(lib, where);
+  const about = readAbout(lib, aboutPath(home, held.id));
+  const isGone = place === "gone";
+  const isWaiting =
+    isGone && typeof about?.cgroup === "string" && serviceIn(home) !== undefined && isHooked(about.cgroup);
   return {
-    ...{ name, where, home, ...held },
+    ...{ name, where, home, about, isGone, isWaiting, ...held },
     kind: where === undefined ? "congestion" : "sock_ops",
-    cgroup: place === "gone" ? undefined : place.name,
-    isGone: place === "gone",
-    about: readAbout(lib, aboutPath(home, held.id)),
+    cgroup: isWaiting ? (about?.cgroup ?? undefined) : isGone ? undefined : place.name,
   };
 }
 
@@ -78,8 +84,8 @@ export function readPrograms(lib: Bridge, bpffs = findBpffs(lib)): LoadedProgram
 }
 
 /** Is this a leftover: of a killed command, or of a cgroup that has gone? */
-export const isLeft = ({ isGone, isInForce, linkId, id }: LoadedProgram): boolean =>
-  isGone || id === 0 || (linkId === 0 && !isInForce);
+export const isLeft = ({ isGone, isWaiting, isInForce, linkId, id }: LoadedProgram): boolean =>
+  (isGone && !isWaiting) || id === 0 || (linkId === 0 && !isInForce);
 
 /** What a program has done; null: the kernel does not count. */
 export interface Runs {

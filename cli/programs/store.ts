@@ -11,12 +11,14 @@ import { type Bridge, Errno, unwrap } from "../bridge/bridge.ts";
 import { Fd, linkInfo, listPins, openPin, pin, SOCK_OPS } from "../bridge/maps.ts";
 import { attachError } from "../loader/attach-error.ts";
 import { inCgroup } from "../loader/cgroup-open.ts";
-import { removePin, removeTree } from "../loader/pins.ts";
+import { ensureDir, removePin, removeTree } from "../loader/pins.ts";
+import { programsDir, servicePin } from "../loader/program-services.ts";
 import type { Lock } from "../loader/store.ts";
 import { availableAlgorithms } from "../system/algorithms.ts";
 import type { Scope } from "../system/host.ts";
+import { serviceOf } from "../system/unit-hook.ts";
 import { type About, writeAbout } from "./about.ts";
-import { aboutPath, homeOf, places, programsDir } from "./place.ts";
+import { aboutPath, homeOf, places } from "./place.ts";
 import type { Prepared } from "./prepared.ts";
 import { isLeft, type LoadedProgram, readPrograms } from "./state.ts";
 
@@ -105,13 +107,17 @@ export function install(
   name: string,
   target: Target,
   prepared: Prepared,
-  about: Omit<About, "v" | "programs">,
+  about: Omit<About, "v" | "programs" | "cgroup">,
 ): void {
   const home = homeOf(held.bpffs, target?.id, name);
   const present = readPrograms(lib, held.bpffs).find((one) => one.home === home);
   const generation = aboutPath(home, prepared.id);
+  const cgroup = target?.name ?? null;
+  const service = cgroup === null ? undefined : serviceOf(cgroup);
   try {
-    writeAbout(lib, generation, { v: 1, programs: prepared.programs, ...about });
+    writeAbout(lib, generation, { v: 1, programs: prepared.programs, cgroup, ...about });
+    if (service !== undefined) ensureDir(join(home, servicePin(service)));
+    held.concernsUnits ||= service !== undefined;
     if (!replaced(lib, prepared, present)) {
       if (target) attachSockOps(lib, prepared, target, home);
       else attachControl(lib, prepared, name, home);

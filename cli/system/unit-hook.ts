@@ -147,11 +147,11 @@ export function syncHooks(services: readonly string[]): string[] {
   return changed;
 }
 
-/** Why rules of this unit do not come back when it starts again; undefined: they do. */
-export function notKept(cgroup: string): string | undefined {
+/** Why rules of this unit do not come back when it starts again; undefined: they do. @param what of it is meant */
+export function notKept(cgroup: string, what = "the rule"): string | undefined {
   const unit = unitOf(cgroup);
   if (!unit || isHooked(cgroup)) return undefined;
-  const again = "the rule ends with it and has to be set again";
+  const again = `${what} ends with it and has to be ${what === "the rule" ? "set" : "loaded"} again`;
   if (unit.name.endsWith(".slice")) return `when the last unit in ${unit.name} stops, ${again}`;
   if (unit.uid !== null) return `${unit.name} is of a user's systemd: when it stops, ${again}`;
   if (!unit.name.endsWith(".service")) return `when ${unit.name} stops, ${again}`;
