@@ -11,7 +11,7 @@ import { type Manifest, type OptionSpec, type RequestSpec, type ValueSpec, WORD_
 const BITS_16 = 0xffff;
 export const OPTION_KEYS = ["kind", "exid", "length", "syn-ack", "value"];
 export const REQUEST_KEYS = ["ask", "answer", "refused", "any-time", "value"];
-export const DIRECTION_KEYS = ["ask", "local", "accept"];
+export const DIRECTION_KEYS = ["ask", "local", "accept"] as const;
 /** undefined: some are wrong. */
 type Values = readonly ValueSpec[] | undefined;
 
@@ -64,21 +64,38 @@ export function readRequest(fields: Fields, values: Values): RequestSpec {
   };
 }
 
-/** Where rules stand that say nothing else: who asks opens the connection, and who grants has accepted it. */
+/**
+ * Where rules stand that say nothing else: who asks opens the connection, and who grants has accepted it. "both" is what
+ * kinds without an entry are for.
+ */
 export function readDirections(
   fields: Fields | undefined,
   kinds: readonly Kind[],
   speaks: boolean,
 ): Manifest["directions"] {
-  const usual: Manifest["directions"] = speaks ? { ask: "to", accept: "from" } : {};
-  const there = Object.entries(usual).filter(([kind]) => kinds.includes(kind));
-  const given = DIRECTION_KEYS.flatMap((kind) => {
-    if (!fields?.has(kind)) return [];
-    const direction = fields.oneOf(kind, ["to", "from"]);
-    if (kinds.includes(kind)) return [[kind, direction]];
-    throw fields.wrong(kind, kinds.join(", "), `no verb has rules of kind ${kind}`);
-  });
-  return Object.fromEntries([...there, ...given]);
+  const found: { -readonly [K in Kind]?: "to" | "from" } = speaks ? { ask: "to", accept: "from" } : {};
+  for (const kind of Object.keys(found) as Kind[]) if (!kinds.includes(kind)) delete found[kind];
+  for (const kind of DIRECTION_KEYS) {
+    if (!fields?.has(kind)) continue;
+    const direction = fields.oneOf(kind, ["to", "from", "both"]);
+    if (!kinds.includes(kind))
+      throw fields.wrong(kind, kinds.join(", "), `no verb has rules of kind ${kind}`);
+    if (direction === "both") delete found[kind];
+    else found[kind] = direction;
+  }
+  return found;
+}
+
+/** A SYN-ACK is of a connection that was accepted: there has to be an ask rule for it. */
+export function synAckProblem(fields: Fields, { option, directions }: Manifest): TcpxError | undefined {
+  if (option?.onSynAck !== "always" || directions.ask !== "to") return undefined;
+  const what = '"always" is said by ask rules, and these are for connections that are opened';
+  return problem(
+    fields.source,
+    ["option", "syn-ack"],
+    what,
+    'accepted is it with [directions] ask = "both", or "from"',
+  );
 }
 
 /** A request travels in 16 bits, and what it asks for is the first word of the rule. */

@@ -19,6 +19,7 @@ import {
   readOption,
   readRequest,
   requestProblem,
+  synAckProblem,
   unusedProblem,
 } from "./read-wire.ts";
 import { describeSlot } from "./slot.ts";
@@ -180,6 +181,7 @@ class Reader {
     const late =
       (wrong === undefined ? undefined : problem(this.source, ["request"], wrong)) ??
       requestProblem(root, manifest) ??
+      synAckProblem(root, manifest) ??
       unusedProblem(root, manifest);
     if (late) throw late;
     return manifest;

@@ -117,6 +117,15 @@ describeIf(needs.ok, needs.reason)("samples", () => {
     expect(await r.counters(r.server, "rto-hint")).toMatchObject({ received: 1, applied: 1, errors: 0 });
   });
 
+  test("rto-hint: a server tells on its SYN-ACK", async () => {
+    await r.rule(r.server, "rto-hint set 20ms");
+    await r.rule(r.client, "rto-hint accept");
+    const { syn, synAck } = await connection("v6");
+    expect([syn, synAck]).toEqual([[""], ["fe067d210014"]]);
+    expect(await r.counters(r.client, "rto-hint")).toMatchObject({ received: 1, applied: 1, errors: 0 });
+    expect(await r.counters(r.server, "rto-hint")).toMatchObject({ applied: 1, errors: 0 });
+  });
+
   test("rto-hint: a delay that nobody has is malformed, and one that helps nobody is kept", async () => {
     await r.rule(r.server, "rto-hint accept --margin 10ms");
     for (const delay of ["0000", "ffff"]) await r.fromWire(wire, { syn: `fe067d21${delay}` });

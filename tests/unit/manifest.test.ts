@@ -52,6 +52,15 @@ describe("what it says", () => {
     ]);
   });
 
+  test("of directions: an option that is on every SYN-ACK wants ask rules of connections that are accepted", () => {
+    const told = `${GRADE.replace(/\[request\][^[]*/, '[option]\nexid = 5\nlength = 6\nsyn-ack = "always"\n\n')}\n`;
+    expect(() => read(told)).toThrow(
+      expect.objectContaining({ place: expect.objectContaining({ key: "option.syn-ack" }) }),
+    );
+    expect(read(`${told}[directions]\nask = "both"\naccept = "both"\n`).directions).toEqual({});
+    expect(read(`${told}[directions]\nask = "both"\n`).directions).toEqual({ accept: "from" });
+  });
+
   test("of directions: a request is for who opens, an answer for who accepts, unless it says otherwise", () => {
     expect(read(GRADE).directions).toEqual({ ask: "to", accept: "from" });
     expect(read(PACE).directions).toEqual({});
@@ -321,8 +330,8 @@ describe("one thing wrong is one line, with file, line, key, and what is accepte
     ],
     [
       "[option]",
-      '[directions]\nlocal = "both"\n[option]',
-      '10: directions.local: is "both"; accepted is to, from',
+      '[directions]\nlocal = "all"\n[option]',
+      '10: directions.local: is "all"; accepted is to, from, both',
     ],
     [
       "[option]",

@@ -23,7 +23,13 @@ TCPX_HOOK(say)
 	return tcpx_put16(0, tcpx_value(TCPX_ASK, DELAY));
 }
 
-/* The SYN, and segments that repeat what stands there. */
+/* The server's SYN-ACK, whether the SYN has the option or not. */
+TCPX_HOOK(say_syn_ack)
+{
+	return tcpx_put16(0, tcpx_value(TCPX_ASK, DELAY));
+}
+
+/* SYN or SYN-ACK, and segments that repeat what stands there. */
 TCPX_HOOK(see)
 {
 	__u32 delay = tcpx_get16(0);
