@@ -7,7 +7,7 @@ import { bridge } from "../../cli/bridge/bridge.ts";
 import { addExtension } from "../../cli/extensions/index.ts";
 import { slotExtension } from "../../cli/extensions/slots.ts";
 import { askLive, type Job, State, setLive, undoLive } from "../../cli/live/effects.ts";
-import { canAnnounce, requireLive } from "../../cli/live/probe.ts";
+import { requireLive } from "../../cli/live/probe.ts";
 import { restoreConnections } from "../../cli/live/restore.ts";
 import { findScope } from "../../cli/loader/cgroup-place.ts";
 import type { SlotObject } from "../../cli/loader/slots.ts";
@@ -16,14 +16,7 @@ import { type Rule, ruleId } from "../../cli/policy/rule.ts";
 import { SOL_SOCKET } from "../support/constants.ts";
 import { type Connection, connectPeers, sockoptOf } from "../support/lab.ts";
 import { optionsOf } from "../support/request-lab.ts";
-import {
-  captureRequirement,
-  describeIf,
-  every,
-  hasTool,
-  labRequirement,
-  testIf,
-} from "../support/requires.ts";
+import { captureRequirement, describeIf, every, hasTool, labRequirement } from "../support/requires.ts";
 import { addRules, haveSlots, ruleOf, type Wanted } from "../support/slot-lab.ts";
 import { compileSlot, DESCRIPTIONS, SLOT_NAMES, slotSource } from "../support/slot-objects.ts";
 import { type Side, trace, UtoLab } from "../support/uto-lab.ts";
@@ -174,24 +167,21 @@ describeIf(needs.ok, needs.reason)("extensions in slots, on connections that exi
     expect([await pacing(c.client), (await u.timeouts(c)).client]).toEqual([UNLIMITED, 0]);
   });
 
-  testIf(canAnnounce(), "this kernel sets no callback flags on connections that exist (before 6.12)")(
-    "a request is made, and an option said, on a connection that exists",
-    async () => {
-      const GRADE: Wanted = { ext: "grade", kind: "ask", value: [6] };
-      const SAYS: Wanted = { ext: "note", kind: "ask", value: [0x01020304] };
-      for (const object of objects) addExtension({ ...slotExtension(object), live: { asks: true } });
-      const c = await open();
-      await addRules(u.client, [GRADE, SAYS]);
-      const capture = await u.capture();
-      for (const wanted of [GRADE, SAYS]) {
-        expect(await ask(wanted)).toMatchObject({ changed: 1, said: 1 });
-        expect(await ask(wanted)).toMatchObject({ changed: 0, same: 1 });
-        await u.exchange(c);
-      }
-      await capture.stop();
-      const { all } = await trace(capture, c.port);
-      const said = new Set(all.map((packet) => optionsOf(packet, 77, 254)).filter(Boolean));
-      expect([...said]).toEqual(["fe067d000006", "4d0601020304"]);
-    },
-  );
+  test("a request is made, and an option said, on a connection that exists", async () => {
+    const GRADE: Wanted = { ext: "grade", kind: "ask", value: [6] };
+    const SAYS: Wanted = { ext: "note", kind: "ask", value: [0x01020304] };
+    for (const object of objects) addExtension({ ...slotExtension(object), live: { asks: true } });
+    const c = await open();
+    await addRules(u.client, [GRADE, SAYS]);
+    const capture = await u.capture();
+    for (const wanted of [GRADE, SAYS]) {
+      expect(await ask(wanted)).toMatchObject({ changed: 1, said: 1 });
+      expect(await ask(wanted)).toMatchObject({ changed: 0, same: 1 });
+      await u.exchange(c);
+    }
+    await capture.stop();
+    const { all } = await trace(capture, c.port);
+    const said = new Set(all.map((packet) => optionsOf(packet, 77, 254)).filter(Boolean));
+    expect([...said]).toEqual(["fe067d000006", "4d0601020304"]);
+  });
 });
