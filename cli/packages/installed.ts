@@ -6,6 +6,7 @@ import { lstatSync } from "node:fs";
 import { Exit, TcpxError } from "../base/errors.ts";
 import { addExtension, extensions } from "../extensions/index.ts";
 import { FIRST_SLOT, SLOTS } from "../extensions/slots.ts";
+import type { Extension } from "../extensions/types.ts";
 import { provideSlots, type SlotObject } from "../loader/slots.ts";
 import { collisionOf, type Present } from "../manifest/collision.ts";
 import { extensionFrom } from "../manifest/extension.ts";
@@ -27,12 +28,12 @@ export interface Installed {
   /** Of one that is in use. */
   manifest?: Manifest;
   manifestText?: string;
+  extension?: Extension;
   /** Why it is not. */
   problem?: TcpxError;
 }
 
-type Known = Installed &
-  Required<Pick<Installed, "manifest" | "manifestText">> & { id: number; name: string };
+type Known = Required<Omit<Installed, "problem">> & { id: number; name: string };
 
 const isKnown = (one: Installed): one is Known => one.manifest !== undefined;
 
@@ -80,7 +81,7 @@ function look(file: string, before: readonly Known[], present: Present): Install
     if (manifest.name !== name) throw refused(path, `has the manifest of ${manifest.name}`);
     const collision = collisionOf(manifest, present);
     if (collision !== undefined) throw refused(path, `cannot be used: ${collision}`);
-    return { ...one, manifest, manifestText };
+    return { ...one, manifest, manifestText, extension: extensionFrom(manifest, id) };
   } catch (error) {
     const problem = error instanceof TcpxError ? error : refused(path, `cannot be read (${error})`);
     return { ...one, problem };
@@ -106,7 +107,7 @@ export function installed(commands: readonly string[], files = packageFiles()): 
     found.push(one);
     if (!isKnown(one)) continue;
     known.push(one);
-    present.extensions.push(extensionFrom(one.manifest, one.id));
+    present.extensions.push(one.extension);
   }
   return found;
 }
@@ -146,7 +147,7 @@ function leftOut(found: readonly Installed[]): string | undefined {
 export function registerInstalled(commands: readonly string[], files = packageFiles()): string | undefined {
   const found = installed(commands, files);
   const known = found.filter(isKnown);
-  for (const { manifest, id } of known) addExtension(extensionFrom(manifest, id));
+  for (const { extension } of known) addExtension(extension);
   const knownAs = (id: number) => known.find((other) => other.id === id);
   provideSlots(
     (id) => {

@@ -4,6 +4,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { chownSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { packExtension } from "../../cli/packages/package.ts";
 import { SOL_SOCKET } from "../support/constants.ts";
 import { page } from "../support/json-page.ts";
 import { type Connection, connectPeers, processesOf, run, sockoptOf, until } from "../support/lab.ts";
@@ -210,6 +211,8 @@ describeIf(needs.ok, needs.reason)("extensions that a host has added", () => {
       return stderr;
     };
     const broken = (text: string) => () => folder.put("9-grade.tcpx", text);
+    const putManifest = (file: string, name: string, manifest: string) =>
+      folder.put(file, packExtension({ manifest, name, object: new Uint8Array(8) }));
     const of = (file: string) => join(folder.path, file);
 
     test.each<[string, () => unknown, string]>([
@@ -256,6 +259,26 @@ describeIf(needs.ok, needs.reason)("extensions that a host has added", () => {
         "of a name that another one has",
         () => folder.put("10-pace.tcpx", files["8-pace.tcpx"]),
         "10-pace.tcpx has the name pace of /etc/tcpx/extensions/8-pace.tcpx",
+      ],
+      [
+        "of a newer tcpx",
+        () => putManifest("9-grade.tcpx", "grade", GRADE.replace("api = 1", "api = 2")),
+        "9-grade.tcpx: extension.toml:2: api: is version 2 of tcpx_ext.h, and this tcpx knows 1; ",
+      ],
+      [
+        "with a manifest that has a mistake",
+        () => putManifest("9-grade.tcpx", "grade", GRADE.replace("refused", "refusde")),
+        "9-grade.tcpx: extension.toml:11: request.refusde: unknown key; did you mean refused? ",
+      ],
+      [
+        "of the name of a built-in one",
+        () => putManifest("10-uto.tcpx", "uto", PACE.replace('"pace"', '"uto"')),
+        "10-uto.tcpx cannot be used: there is an extension uto already",
+      ],
+      [
+        "with another one's identifiers",
+        () => putManifest("10-other.tcpx", "other", GRADE.replace('"grade"', '"other"')),
+        "10-other.tcpx cannot be used: identifier 0x7d00 is grade-ask, that of grade",
       ],
       [
         "called anything",
