@@ -50,7 +50,7 @@ __noinline int ask_crowded_out(struct bpf_sock_ops *ctx)
 		return 0;
 	conn->unasked = 0;
 	TCPX_EACH(ASK_CROWDED_OUT, conn)
-	TCPX_EACH_SLOT(SLOT_CROWDED_OUT, conn)
+	TCPX_SLOTS(SLOT_CROWDED_OUT, conn)
 	return 0;
 }
 
@@ -80,7 +80,7 @@ static __always_inline void ask_cut_all_short(struct tcpx_conn *conn, enum tcpx_
 	const __u32 uses = config.uses;
 
 	TCPX_EACH(ASK_CUT_SHORT, conn, why)
-	TCPX_EACH_SLOT(SLOT_CUT_SHORT, conn, why)
+	TCPX_SLOTS(SLOT_CUT_SHORT, conn, why)
 }
 
 #define ASK_STOP(ID, name, conn)                                                                   \
@@ -188,7 +188,7 @@ __noinline int ask_segment(struct bpf_sock_ops *ctx)
 	if (!own)
 		return 0;
 	TCPX_EACH(ASK_RESERVE, ctx, conn, reserved)
-	TCPX_EACH_SLOT(SLOT_RESERVE, ctx, conn, reserved)
+	TCPX_SLOTS(SLOT_RESERVE, ctx, conn, reserved)
 	/* those without options as well: a listener's flags have to go, too */
 	if (conn->since_ns && ctx->args[0] != BPF_WRITE_HDR_TCP_CURRENT_MSS)
 		conn->segments++;
@@ -220,7 +220,7 @@ __noinline int ask_segment_write(struct bpf_sock_ops *ctx)
 	if (!conn || conn->scope != config.scope)
 		return 0;
 	TCPX_EACH(ASK_WRITE, ctx, conn, written)
-	TCPX_EACH_SLOT(SLOT_WRITE, ctx, conn, written)
+	TCPX_SLOTS(SLOT_WRITE, ctx, conn, written)
 	TCPX_EACH(ASK_SAID, conn, written)
 	conn->written |= written;
 	watch_tell(ctx, conn);

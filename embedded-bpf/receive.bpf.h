@@ -119,7 +119,7 @@ __noinline int receive_header(struct bpf_sock_ops *ctx, int syn, int asks)
 	TCPX_SLOTS_DO(SLOT_TRAVELS, slot_judge, ctx)
 	if (conn->header.flags & TCPX_HEADER_SYN) {
 		TCPX_EACH(RECEIVE_ROOM, conn, used)
-		TCPX_EACH_SLOT(SLOT_ROOM, ctx, used)
+		TCPX_SLOTS(SLOT_ROOM, ctx, used)
 	}
 	return 0;
 }

@@ -38,13 +38,21 @@ enum slot_ext { TCPX_EACH_SLOT(SLOT_ID) };
 #define SLOT_CALL(n, ctx, HOOK)                                                                    \
 	if (SLOT_CALLS(n, HOOK))                                                                   \
 		slot_called(ctx, TCPX_HOOK_##HOOK, n);
-/* The same as a statement of its own. */
-#define TCPX_SLOTS(DO, ...)                                                                        \
-	{                                                                                          \
-		const __u32 uses = config.uses;                                                    \
-                                                                                                   \
-		TCPX_EACH_SLOT(DO, __VA_ARGS__)                                                    \
-	}
+/*
+ * The same as a statement of its own. Nested, so that slots behind the last one that is used are
+ * one piece of dead code: verifiers take each piece out by itself, and move all that follows.
+ */
+/* clang-format off */
+#define TCPX_SLOTS(DO, ...) \
+	{ const __u32 uses = config.uses; DO(0, ##__VA_ARGS__) \
+	if (uses >> SLOT_EXT(1)) { DO(1, ##__VA_ARGS__) \
+	if (uses >> SLOT_EXT(2)) { DO(2, ##__VA_ARGS__) \
+	if (uses >> SLOT_EXT(3)) { DO(3, ##__VA_ARGS__) \
+	if (uses >> SLOT_EXT(4)) { DO(4, ##__VA_ARGS__) \
+	if (uses >> SLOT_EXT(5)) { DO(5, ##__VA_ARGS__) \
+	if (uses >> SLOT_EXT(6)) { DO(6, ##__VA_ARGS__) \
+	if (uses >> SLOT_EXT(7)) { DO(7, ##__VA_ARGS__) }}}}}}} }
+/* clang-format on */
 /* of(..., n) for each that is used, and of which IS(n) says yes: constants, so that what a slot
  * does not need costs no connection a look at its state. */
 #define TCPX_SLOTS_DO(IS, of, ...) TCPX_SLOTS(SLOT_DO, IS, of, __VA_ARGS__)

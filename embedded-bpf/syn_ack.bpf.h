@@ -78,13 +78,13 @@ __noinline int syn_ack_look(struct bpf_sock_ops *ctx)
 		if (exid) {
 			TCPX_EACH(SYN_ACK_SEE, h, option, len, exid)
 		}
-		TCPX_EACH_SLOT(SLOT_SEE_SYN, h, h->syn.experiment_at[i])
+		TCPX_SLOTS(SLOT_SEE_SYN, h, h->syn.experiment_at[i])
 	}
 	for (int i = 0; i < TCPX_OTHERS_MAX && i < h->syn.others; i++) {
 		const __u8 *option = header_option(&h->syn, h->syn.other_at[i]);
 
 		TCPX_EACH(SYN_ACK_SEE_OTHER, h, option)
-		TCPX_EACH_SLOT(SLOT_SEE_SYN, h, h->syn.other_at[i])
+		TCPX_SLOTS(SLOT_SEE_SYN, h, h->syn.other_at[i])
 	}
 	return 0;
 }
@@ -150,14 +150,14 @@ static __always_inline void syn_ack_decide(struct bpf_sock_ops *ctx, struct tcpx
 	    signed_syn(ctx)) /* the connection has a socket, and knows more */
 		return;
 	TCPX_EACH(SYN_ACK_SLOT, &hits, found)
-	TCPX_EACH_SLOT(SLOT_SYN_ACK_SLOT, &hits, found)
+	TCPX_SLOTS(SLOT_SYN_ACK_SLOT, &hits, found)
 	decided = handover_slots(ctx, h, found);
 	barrier();
 	found = h->slots & ~decided; /* in memory verifiers do not follow them: see passive() */
 	if (found & asked)
 		syn_ack_look(ctx);
 	TCPX_EACH(SYN_ACK_DECIDE, ctx, h, &hits, found)
-	TCPX_EACH_SLOT(SLOT_SYN_ACK_DECIDE, ctx, h, &hits, found)
+	TCPX_SLOTS(SLOT_SYN_ACK_DECIDE, ctx, h, &hits, found)
 }
 
 #define SYN_ACK_WRITE(ID, name, ctx, h)                                                            \
@@ -187,7 +187,7 @@ __noinline int syn_ack(struct bpf_sock_ops *ctx)
 		if (ctx->op == BPF_SOCK_OPS_WRITE_HDR_OPT_CB && handover_is_ours(ctx, h)) {
 			h->op = 0; /* said now: the next may be to the same address and port */
 			TCPX_EACH(SYN_ACK_WRITE, ctx, h)
-			TCPX_EACH_SLOT(SLOT_SYN_ACK_WRITE, ctx, h)
+			TCPX_SLOTS(SLOT_SYN_ACK_WRITE, ctx, h)
 		} else {
 			syn_ack_decide(ctx, h);
 		}

@@ -258,7 +258,7 @@ __noinline int on_question(struct bpf_sock_ops *ctx)
 	int answer = -1;
 
 	TCPX_EACH(REPLY, ctx, conn, answer)
-	TCPX_EACH_SLOT(SLOT_REPLY, ctx, answer)
+	TCPX_SLOTS(SLOT_REPLY, ctx, answer)
 	if (answer >= 0)
 		ctx->reply = answer;
 	return 0;

@@ -142,7 +142,7 @@ __noinline int watch_news(struct bpf_sock_ops *ctx)
 		return 0;
 	wish = wanted->news;
 	TCPX_EACH(WATCH_OF, ctx, conn, wish, count)
-	TCPX_EACH_SLOT(SLOT_WATCH_OF, ctx, conn, wish, count)
+	TCPX_SLOTS(SLOT_WATCH_OF, ctx, conn, wish, count)
 	if (count)
 		watch_send(ctx, count);
 	return 0;

@@ -46,13 +46,12 @@ __noinline int tcpx1_listen(struct bpf_sock_ops *ctx, __u32 slot, __u32 on)
  * too. */
 __noinline int slot_rewant(struct bpf_sock_ops *ctx)
 {
-	const __u32 uses = config.uses;
 	struct tcpx_conn *conn = conn_of(ctx);
 	__u32 wanted = 0;
 
 	if (!conn)
 		return 0;
-	TCPX_EACH_SLOT(SLOT_WANTED, ctx, wanted)
+	TCPX_SLOTS(SLOT_WANTED, ctx, wanted)
 	wanted &= SLOT_WANTABLE;
 	if (wanted & ~ctx->bpf_sock_ops_cb_flags)
 		callback_flags(ctx, conn, wanted, 0);

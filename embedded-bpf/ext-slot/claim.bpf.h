@@ -5,17 +5,25 @@
 
 #include "state.bpf.h"
 
-/* A rule, and its value: as many words as the scope's rules have. True: it is the connection's now.
- */
+/* As many words as the scope's rules have. Not inlined: it would be there for each slot and kind, and
+ * what a program does not use takes verifiers long to leave out. */
+static __noinline void slot_copy(__u32 *to, const struct tcpx_rule *rule)
+{
+#pragma clang loop unroll(full)
+	for (__u32 i = 0; i < TCPX_VALUE_WORDS; i++) {
+		if (i >= slots.words)
+			break;
+		to[i] = rule->value[i];
+	}
+}
+
+/* A rule, and its value. True: it is the connection's now. */
 static __always_inline bool slot_take(struct tcpx_slot_conn *s, __u32 kind,
 				      const struct tcpx_rule *rule)
 {
 	if (!rule || !rules_take(&s->rules, kind, rule))
 		return false;
-#pragma clang loop unroll(full)
-	for (__u32 i = 0; i < TCPX_VALUE_WORDS; i++)
-		if (i < slots.words)
-			s->value[kind][i] = rule->value[i];
+	slot_copy(s->value[kind], rule);
 	return true;
 }
 

@@ -83,10 +83,7 @@ static __always_inline bool slot_keep(struct slot_rule *kept, __u32 n, __u32 kin
 	kept->slot = n;
 	kept->kind = kind;
 	kept->flags = rule->flags;
-#pragma clang loop unroll(full)
-	for (__u32 i = 0; i < TCPX_VALUE_WORDS; i++)
-		if (i < slots.words)
-			kept->value[i] = rule->value[i];
+	slot_copy(kept->value, rule);
 	return true;
 }
 
