@@ -72,6 +72,18 @@ describeIf(needs.ok, needs.reason)("samples", () => {
     expect(await r.counters(r.client, "pacing")).toMatchObject({ applied: 1, errors: 0 });
   });
 
+  test("pacing: a connection that exists gets the rate with --live, and gives it back", async () => {
+    const c = await r.open();
+    const rate = async () => (await read("client", c.client, SO_MAX_PACING_RATE)) >>> 0;
+    // connections are looked for in namespaces whose processes are seen, and in the caller's own
+    const live = (words: string) =>
+      host.ok([...words.split(" "), "--live", "--cgroup", r.client.cgroup], { netns: r.client.netns });
+    await live("pacing set 8M");
+    expect(await rate()).toBe(RATE);
+    await live("pacing unset");
+    expect(await rate()).toBe(UNLIMITED);
+  });
+
   test.each(FAMILIES)("tag, %s: said, answered, and the mark of the server's socket", async (family) => {
     await r.rule(r.client, "tag set 7");
     await r.rule(r.server, "tag accept --max 99");
