@@ -10,7 +10,7 @@ import { collisionOf } from "../manifest/collision.ts";
 import type { Io } from "../output/io.ts";
 import { type Candidate, examine, sumOf } from "../packages/candidate.ts";
 import { type Entry, entryJson, entryOf, onWire } from "../packages/entry.ts";
-import { pathOf } from "../packages/folder.ts";
+import { pathOf, requireOwnFolder } from "../packages/folder.ts";
 import { type Held, heldHere, rulesOf } from "../packages/here.ts";
 import { KEYS } from "../packages/minisign.ts";
 import { objectsOf, type Place, placeFor, scopesWith, settle } from "../packages/place.ts";
@@ -48,6 +48,7 @@ function requireRoom(candidate: Candidate, { before }: Place, host: Host): void 
 /** Looks at all that can be wrong, and loads it once; nothing is changed. */
 async function planned(candidate: Candidate, host: Host): Promise<Plan> {
   const { lib } = host;
+  requireOwnFolder();
   const held = await heldHere();
   const states = host.states();
   const place = placeFor(candidate, held, states);

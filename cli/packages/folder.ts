@@ -2,7 +2,7 @@
 // The host's folder of extensions: a file for each, which is there by one rename and gone with one unlink.
 
 import { lstatSync, readdirSync, rmdirSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Exit, TcpxError } from "../base/errors.ts";
 import { FIRST_SLOT, SLOTS } from "../extensions/slots.ts";
 import { makeDirectories, removeFile, replaceFile, sweepDrafts } from "../system/files.ts";
@@ -51,6 +51,12 @@ function failed(path: string, what: string, error: unknown): TcpxError {
   if (error instanceof TcpxError) return error;
   const { code = error } = error as NodeJS.ErrnoException;
   return new TcpxError(Exit.FAILED, `${path} cannot be ${what} (${code})`, { value: path, cause: error });
+}
+
+/** Before anything is changed. @throws TcpxError (permission) when others than root can write there */
+export function requireOwnFolder(): void {
+  const there = [EXTENSIONS, dirname(EXTENSIONS)].find((path) => lstatSync(path, { throwIfNoEntry: false }));
+  requireOwnedFolders(there ?? "/etc");
 }
 
 /** Puts a package there, in place of the one that is. @throws TcpxError; the old one is there then */

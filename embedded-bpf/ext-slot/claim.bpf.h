@@ -5,8 +5,10 @@
 
 #include "state.bpf.h"
 
-/* As many words as the scope's rules have. Not inlined: it would be there for each slot and kind, and
- * what a program does not use takes verifiers long to leave out. */
+/*
+ * As many words as the scope's rules have. Not inlined: it would be there for each slot and kind,
+ * and what a program does not use takes verifiers long to leave out.
+ */
 static __noinline void slot_copy(__u32 *to, const struct tcpx_rule *rule)
 {
 #pragma clang loop unroll(full)

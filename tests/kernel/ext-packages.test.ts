@@ -359,6 +359,13 @@ describeIf(needs.ok, needs.reason)("packages of extensions", () => {
       ]);
     });
 
+    test("where others can write to the folder that it would be kept in", async () => {
+      const said = expect.stringContaining("/etc/tcpx can be written to by others than root");
+      await host.sh("chmod 777 /etc/tcpx");
+      expect(await refused(pace)).toEqual([4, said]);
+      await host.sh("chmod 755 /etc/tcpx");
+    });
+
     test("to all but root", async () => {
       const { code, stderr } = await host.tcpx(["ext", "add", pace], {
         wrap: ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"],
