@@ -2,12 +2,13 @@
 // Extensions that tcpx does not ship, linked into the program of a scope: what they set, what they say, what they are
 // told. Judged by captures, and by sockets as another process reads them.
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { statSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { bridge } from "../../cli/bridge/bridge.ts";
 import { Counter } from "../../cli/layout/layout.generated.ts";
 import { readCounters } from "../../cli/loader/counters.ts";
 import type { SlotObject } from "../../cli/loader/slots.ts";
+import { readHeads } from "../../cli/loader/state.ts";
 import { SO_MARK, SOL_SOCKET } from "../support/constants.ts";
 import {
   type Connection,
@@ -249,6 +250,30 @@ describeIf(needs.ok, needs.reason)("extensions in slots", () => {
         const { c } = await connection("v4");
         expect(await pacing(u.client, c.client)).toBe(RATE);
       }
+    } finally {
+      haveSlots(objects);
+    }
+  });
+
+  test("a host that has extensions, and no rules for them, runs the very program of one that has none", async () => {
+    const program = async () => {
+      const lib = await bridge();
+      const scope = readHeads(lib).find(({ path }) => path === u.client.cgroup)!;
+      const fd = lib.tcpx_prog_open(scope.progId);
+      const [, tag] = /^prog_tag:\s+(\w+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))!;
+      lib.tcpx_close(fd);
+      return tag;
+    };
+    haveSlots([]);
+    try {
+      await addRules(u.client, [TIMEOUT]);
+      const without = await program();
+      await addRules(u.client, []);
+      haveSlots(objects);
+      await addRules(u.client, [TIMEOUT]);
+      expect(await program()).toBe(without);
+      await addRules(u.client, [PACE]);
+      expect(await program()).not.toBe(without);
     } finally {
       haveSlots(objects);
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
-/* A sock_ops program of somebody else: adds `step` to a counter for each connection that is opened. */
+/* A sock_ops program of somebody else: adds `step` to a counter for each connection that is opened.
+ */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
