@@ -81,7 +81,7 @@ const DSCP = { dscp: 46 };
 
 const SAMPLES: Sample[] = [
   {
-    name: "pacing",
+    name: "throttle",
     client: "set 1000000",
     shown: ["local", RATE],
     other: "set 2000000",
@@ -99,7 +99,7 @@ const SAMPLES: Sample[] = [
     read: async ({ peer }, fd) => (await sockoptOf(peer.pid, fd, SOL_SOCKET, SO_MAX_PACING_RATE)) >>> 0,
     told: {
       client: [
-        "pacing set 1000000 B/s",
+        "throttle set 1000000 B/s",
         {
           ours: NOTHING,
           peers: NOTHING,
@@ -446,7 +446,7 @@ describeIf(needs.ok, needs.reason)("a sample in a copy of the tree", () => {
       return connections[0].extensions[name];
     };
 
-    if (name === "pacing") {
+    if (name === "throttle") {
       test("--live: connections that exist get it, and give it back", async () => {
         const c = await connectPeers(u.client.peer, u.server.peer, u.server.v6);
         const netns = { netns: u.client.netns }; // its processes are not this host's

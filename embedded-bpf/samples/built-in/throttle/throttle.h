@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * A sample, to be copied: a local setting. What the pacing rate keeps of a connection. A rule's
+ * A sample, to be copied: a local setting. What the throttle rate keeps of a connection. A rule's
  * value: local: bytes per second.
  *
- * In embedded-bpf/extensions.def: TCPX_EXTENSION(PACING, pacing, 4)
+ * In embedded-bpf/extensions.def: TCPX_EXTENSION(THROTTLE, throttle, 4)
  */
-#ifndef TCPX_PACING_H
-#define TCPX_PACING_H
+#ifndef TCPX_THROTTLE_H
+#define TCPX_THROTTLE_H
 
-struct tcpx_pacing_conn {
+struct tcpx_throttle_conn {
 	struct tcpx_rules rules;
 	/* the rule's value: `tcpx connections` finds it by its name */
 	__u32 local;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// `tcpx pacing`: connections send with this rate at most. A sample, to be copied: a local setting.
-// In cli/extensions/registry.ts: export { pacing } from "./pacing.ts";
+// `tcpx throttle`: connections send with this rate at most. A sample, to be copied: a local setting.
+// In cli/extensions/registry.ts: export { throttle } from "./throttle.ts";
 
 import { textArg } from "../base/args.ts";
 import { type Range, rangeText } from "../base/duration.ts";
@@ -17,8 +17,8 @@ const set: RuleVerb = {
   kinds: ["local"],
   args: { rate: { ...orNone(`Bytes per second, ${rangeText(RATE)}`), range: RATE } },
   examples: [
-    ["tcpx pacing set 1000000 --to 192.0.2.0/24", "1 MB/s at most to there"],
-    ["tcpx pacing set 1000000 --port 443 --live", "Also on connections that exist already"],
+    ["tcpx throttle set 1000000 --to 192.0.2.0/24", "1 MB/s at most to there"],
+    ["tcpx throttle set 1000000 --port 443 --live", "Also on connections that exist already"],
   ],
   draft(args) {
     const text = textArg(args, "rate") ?? "";
@@ -31,15 +31,15 @@ const set: RuleVerb = {
   checkLive: noLiveExemption,
 };
 
-export const pacing: Extension = {
-  name: "pacing",
-  id: Ext.PACING,
-  title: "Pacing rate (SO_MAX_PACING_RATE)",
+export const throttle: Extension = {
+  name: "throttle",
+  id: Ext.THROTTLE,
+  title: "Throttle rate (SO_MAX_PACING_RATE)",
   summary: "How fast a connection sends at most",
   verbs: { set },
   examples: [
-    ["tcpx pacing set 1000000", "Every connection sends 1 MB/s at most"],
-    ["tcpx pacing unset --all", "Take it back"],
+    ["tcpx throttle set 1000000", "Every connection sends 1 MB/s at most"],
+    ["tcpx throttle unset --all", "Take it back"],
   ],
   describe: ({ none, value: [rate] }) => (none ? "none" : `${rate} B/s`),
   json: ({ none, value: [rate] }) => (none ? {} : { bytes_per_second: rate }),
@@ -47,7 +47,7 @@ export const pacing: Extension = {
   run: { valueHint: "RATE", description: "Send with this rate at most, in bytes per second" },
   trial: {
     rules: ["set 1000000"],
-    shortfall: (_, count) => (count(Counter.APPLIED) ? undefined : "the pacing rate was not set"),
+    shortfall: (_, count) => (count(Counter.APPLIED) ? undefined : "the throttle rate was not set"),
   },
   seen: {
     // the application may have chosen since
