@@ -20,6 +20,8 @@ const schema = v.object({
   set: v.record(v.string(), v.string()),
   /** Its programs, by their numbers in the kernel. */
   programs: v.array(v.object({ name: v.string(), id: v.number() })),
+  /** Maps of congestion controls that it has replaced, which connections may still have. */
+  before: v.array(v.number()),
   /** Of a congestion control: the number that it was given when it was loaded; null: it had one, or has none. */
   number: v.nullable(v.number()),
 });

@@ -28,6 +28,9 @@ const KEY = new Uint8Array(4);
 /** The kernel takes a name away within milliseconds after its last pin. */
 const PATIENCE_MS = 2000;
 
+/** So many are remembered. */
+const EARLIER_MOST = 64;
+
 /** Where a program goes; undefined: it is a congestion control. */
 export type Target = Scope | undefined;
 
@@ -107,7 +110,7 @@ export function install(
   name: string,
   target: Target,
   prepared: Prepared,
-  about: Omit<About, "v" | "programs" | "cgroup">,
+  about: Omit<About, "v" | "programs" | "cgroup" | "before">,
 ): void {
   const home = homeOf(held.bpffs, target?.id, name);
   const present = readPrograms(lib, held.bpffs).find((one) => one.home === home);
@@ -115,7 +118,8 @@ export function install(
   const cgroup = target?.name ?? null;
   const service = cgroup === null ? undefined : serviceOf(cgroup);
   try {
-    writeAbout(lib, generation, { v: 1, programs: prepared.programs, cgroup, ...about });
+    const before = target ? [] : earlier(lib, present);
+    writeAbout(lib, generation, { v: 1, programs: prepared.programs, cgroup, before, ...about });
     if (service !== undefined) ensureDir(join(home, servicePin(service)));
     held.concernsUnits ||= service !== undefined;
     if (!replaced(lib, prepared, present)) {
@@ -136,13 +140,22 @@ async function untilUnnamed(name: string): Promise<void> {
     if (!availableAlgorithms().includes(name)) return;
 }
 
-/** Do sockets still hold a congestion control that has no name any more? */
-async function isHeld(lib: Bridge, id: number): Promise<boolean> {
-  for (let attempt = 0; attempt < 20; attempt++, await Bun.sleep(5)) {
-    const fd = lib.tcpx_map_open(id);
-    if (fd < 0) return false;
-    lib.tcpx_close(fd);
-  }
+function isMap(lib: Bridge, id: number): boolean {
+  const fd = lib.tcpx_map_open(id);
+  if (fd >= 0) lib.tcpx_close(fd);
+  return fd >= 0;
+}
+
+/** What a congestion control has replaced, and connections still have, once it is replaced itself. */
+function earlier(lib: Bridge, present: LoadedProgram | undefined): number[] {
+  const all = present ? [present.id, ...(present.about?.before ?? [])] : [];
+  return all.filter((id) => isMap(lib, id)).slice(0, EARLIER_MOST);
+}
+
+/** Do sockets still hold a congestion control that has no name any more, or one that it had replaced? */
+async function isHeld(lib: Bridge, ids: readonly number[]): Promise<boolean> {
+  for (let attempt = 0; attempt < 20; attempt++, await Bun.sleep(5))
+    if (!ids.some((id) => isMap(lib, id))) return false;
   return true;
 }
 
@@ -160,7 +173,7 @@ function detach(lib: Bridge, { home }: LoadedProgram): void {
  * @returns whether sockets still use it, which keep it until they close
  */
 export async function uninstall(lib: Bridge, program: LoadedProgram): Promise<boolean> {
-  const { home, kind, isInForce, name, id } = program;
+  const { home, kind, isInForce, name, id, about } = program;
   try {
     detach(lib, program);
   } finally {
@@ -168,7 +181,7 @@ export async function uninstall(lib: Bridge, program: LoadedProgram): Promise<bo
   }
   if (kind !== "congestion" || !isInForce) return false;
   await untilUnnamed(name);
-  return isHeld(lib, id);
+  return isHeld(lib, [id, ...(about?.before ?? [])]);
 }
 
 /** Removes what killed commands and removed cgroups have left. @returns programs that went with their cgroups */

@@ -73,7 +73,11 @@ describeIf(programRequirement.ok, programRequirement.reason)("congestion control
       expect(await p.loaded()).toMatchObject([{ file: linked, set: { every: "1" }, in_force: true }]);
       const d = await connect();
       expect([await used(c.client), await used(d.client)]).toEqual([p.control, p.control]);
+      await p.u.client.peer.reset(d.client);
       await Promise.all([p.u.client.peer.send(c.client, 100_000), p.u.server.peer.recv(c.server, 100_000)]);
+      await p.okAt("cc-request unset --all");
+      expect((await p.ok(`ext unload ${p.control}`)).json.still_used).toBe(true); // by the older connection
+      await p.u.client.peer.reset(c.client);
     },
   );
 

@@ -28,6 +28,7 @@ const ELSEWHERE: [field: RegExp, where: string][] = [
   [/^tcpx EXT set\.reloaded$/, "tests/kernel/site.test.ts"],
   [/^Connection\.keepalive\./, "tests/kernel/uto-keepalive.test.ts"],
   [/^tcpx doctor\.checks\.filters\./, "tests/kernel/doctor-filters.test.ts"],
+  [/^tcpx ext (un)?load\.|^(Loaded)?Program\./, "tests/kernel/ext-load.test.ts"],
   [/^Value\.bits$/, "a newer tcpx"],
 ];
 
