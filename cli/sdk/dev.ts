@@ -4,6 +4,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import { resolve } from "node:path";
 import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
+import { programName, readFolder } from "./folder.ts";
 import { requireOwn, type TestOptions, testOnce } from "./test.ts";
 
 /** Editors save in several steps. */
@@ -74,6 +75,8 @@ async function round(dir: string, options: TestOptions, changes: Changes): Promi
 export async function develop(dir: string, options: TestOptions): Promise<ExitCode> {
   const { signal, io } = options;
   requireOwn(dir);
+  const folder = readFolder(dir);
+  if (folder.manifestText === undefined) programName(folder); // in another one there is nothing to wait for
   using changes = new Changes(resolve(dir));
   for (let n = 1; !signal.aborted; n++) {
     if (n > 1) io.print(`\n--- ${new Date().toTimeString().slice(0, 8)}: changed ---\n`);

@@ -97,6 +97,8 @@ async function tryExtension(stand: Stand, progress: Progress): Promise<Result> {
   progress.step(() => "the verifier looks at it ...");
   const { candidate, extension } = await addedHere(stand);
   const rules = linesOf(candidate.manifest);
+  if (Object.keys(rules).length === 0)
+    io.messages.warn("there is no rule to try: [test] of extension.toml has them, or examples of its verbs");
   for (const end of ENDS) {
     const line = rules[end];
     if (line === undefined) continue;
