@@ -2,7 +2,7 @@
 // docs/extend.md, gone through word by word: in an empty folder, with the executable and clang, by somebody who has nothing
 // else of tcpx. The host's root is a cgroup of the lab's, as a container sees it.
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, readFileSync, symlinkSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { DocSession, says, stepsOf } from "../support/doc-session.ts";
 import { OWN_ETC } from "../support/extension-host.ts";
@@ -23,6 +23,8 @@ import { container } from "../support/views.ts";
 const PAGE = resolve(import.meta.dir, "../../docs/extend.md");
 const needs = every("all", labRequirement, captureRequirement, hasTool("clang"), hasTool("bash"));
 const minisign = hasTool("minisign");
+/** Whose folder it is, as sudo tells it. */
+const USER = 1000;
 /** What a page of documentation may take of its reader's time, as far as it is the machine's. */
 const PATIENCE_MS = 60_000;
 
@@ -40,8 +42,9 @@ describeIf(needs.ok, needs.reason)("docs/extend.md", () => {
     const netns = await lab.netns(name);
     const [bin, folder] = [join(lab.dir, `${name}-bin`), join(lab.dir, name)];
     for (const dir of [bin, folder]) mkdirSync(dir);
+    chownSync(folder, USER, USER);
     symlinkSync(resolve(tcpxPath()), join(bin, "tcpx"));
-    writeFileSync(join(bin, "sudo"), '#!/bin/sh\nexec "$@"\n', { mode: 0o755 }); // they are root already
+    writeFileSync(join(bin, "sudo"), `#!/bin/sh\nSUDO_UID=${USER} exec "$@"\n`, { mode: 0o755 }); // they are root already
     const wrap = [...enter(host.wrap, { netns }), ...container(lab.cgroup(name))];
     return { host, session: new DocSession(wrap, folder, `${bin}:${process.env.PATH}`) };
   }
