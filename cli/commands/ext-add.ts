@@ -53,7 +53,7 @@ async function planned(candidate: Candidate, host: Host): Promise<Plan> {
   const states = host.states();
   const place = placeFor(candidate, held, states);
   const { id, before } = place;
-  const rules = before ? rulesOf(states, before.name) : [];
+  const rules = before ? rulesOf(states, before) : [];
   const plan = { candidate, place, held, rules: rules.length, scopes: scopesWith(states, id).length };
   if (isThere(plan)) return plan;
   requireRoom(candidate, place, host);

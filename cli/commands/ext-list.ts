@@ -27,13 +27,19 @@ export function scopesIfAllowed(lib: Bridge, io: Io): ScopeState[] | undefined {
 }
 
 /** What this host has, and what rules are left of. */
-export async function entriesHere(lib: Bridge, io: Io): Promise<Entry[]> {
-  const held = await heldHere();
-  const states = scopesIfAllowed(lib, io);
-  const count = (name: string) => (states ? rulesOf(states, name).length : null);
-  const here = await Promise.all(held.map((one) => heldEntry(lib, one, count(one.name))));
-  const stray = unknownIds(held, usedBy(states ?? [])).map((id) => strayEntry(id, count(`ext-${id}`)));
-  return [...here, ...stray];
+export async function entriesHere(io: Io, held: readonly Held[]): Promise<Entry[]> {
+  const left = installed(Object.keys(commands)).filter(({ problem }) => problem);
+  const why = (path: string) => left.find((one) => one.path === path)?.problem?.message;
+  const states = await scopesIfAllowed(io);
+  const count = (of: Pick<Held, "id" | "name">) => (states ? rulesOf(states, of).length : null);
+  const here = held.map((one) => heldEntry(one, count(one), one.problem?.message ?? why(one.path)));
+  const stray = unknownIds(held, usedBy(states ?? [])).map((id) =>
+    strayEntry(id, count({ id, name: `ext-${id}` })),
+  );
+  const strange = left
+    .filter(({ path }) => !held.some((one) => one.path === path))
+    .map(({ path }) => strangeEntry(basename(path), why(path)!));
+  return [...here, ...stray, ...strange];
 }
 
 export const extList = leaf({

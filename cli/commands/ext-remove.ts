@@ -10,8 +10,9 @@ import { readScope, scopeOf } from "../loader/state.ts";
 import { listOf } from "../output/document.ts";
 import type { Io } from "../output/io.ts";
 import { clear } from "../packages/clear.ts";
-import { type Held, heldHere, rulesOf, unknownIds, usedBy } from "../packages/here.ts";
+import { type Held, heldHere, isRuleOf, rulesOf, unknownIds, usedBy } from "../packages/here.ts";
 import { unsetRules } from "../policy/change.ts";
+import type { Rule } from "../policy/rule.ts";
 import type { Patience } from "../system/lock.ts";
 import { addedNames } from "./ext-list.ts";
 import { noSuch } from "./ext-show.ts";
@@ -34,14 +35,17 @@ function find(name: string, held: readonly Held[], uses: number): Goes {
 }
 
 /** Takes its rules back, of all scopes, as `unset --all` of each does. */
-function takeBack(io: Io, host: Host, name: string, dryRun: boolean, patience: Patience) {
+function takeBack(io: Io, host: Host, goes: Goes, dryRun: boolean, patience: Patience) {
   const targets = () =>
     host
       .states()
-      .filter((state) => rulesOf([state], name).length > 0)
+      .filter((state) => rulesOf([state], goes).length > 0)
       .map((state) => ({
         scope: scopeOf(readScope(host.lib, state.id) ?? state),
-        plan: (present: Parameters<typeof unsetRules>[0]) => unsetRules(present, { ext: name, netns: null }),
+        plan: (present: Rule[]) => {
+          const ext = present.find((rule) => isRuleOf(goes, rule))?.ext ?? goes.name;
+          return unsetRules(present, { ext, netns: null });
+        },
       }));
   return changeScopes(io, host, { dryRun, patience, targets, everywhere: () => true });
 }
@@ -51,7 +55,7 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
   const host = await openHost();
   const held = await heldHere();
   const goes = find(textArg(args, "name")!, held, usedBy(host.states()));
-  const { changes, site } = await takeBack(io, host, goes.name, dryRun, patience);
+  const { changes, site } = await takeBack(io, host, goes, dryRun, patience);
   const concerned = changes.filter(({ change }) => change.removed.length > 0);
   const removed = concerned.flatMap(({ change }) => change.removed);
   if (!dryRun) await clear(host.lib, goes, held, patience);

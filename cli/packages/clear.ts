@@ -23,7 +23,7 @@ export async function clear(
   patience: Patience,
 ): Promise<void> {
   using locked = await lock(lib, patience);
-  if (rulesOf(readScopes(lib), name).length > 0)
+  if (rulesOf(readScopes(lib), { id, name }).length > 0)
     throw new TcpxError(Exit.BUSY, `another tcpx has set rules of ${name} meanwhile`, { hint: "try again" });
   provideSlots(objectsOf(all, id));
   for (const head of scopesWith(readHeads(lib), id)) await reload(lib, locked, head);

@@ -4,6 +4,7 @@
 
 import { TcpxError } from "../base/errors.ts";
 import type { ScopeHead, ScopeState } from "../loader/state.ts";
+import type { Rule } from "../policy/rule.ts";
 import { readOwnedFile } from "../system/owned-file.ts";
 import { type Candidate, examine } from "./candidate.ts";
 import { IDS, type Stored, stored } from "./folder.ts";
@@ -56,6 +57,10 @@ export const unknownIds = (held: readonly Stored[], uses: number): number[] =>
 export const freeId = (held: readonly Stored[], uses: number): number | undefined =>
   IDS.find((id) => !held.some((one) => one.id === id) && !((uses >>> id) & 1));
 
+/** Is it a rule of this one? Of one that is damaged it is told as of ext-N. */
+export const isRuleOf = ({ id, name }: Pick<Stored, "id" | "name">, { ext }: Pick<Rule, "ext">): boolean =>
+  ext === name || ext === `ext-${id}`;
+
 /** Rules of an extension, over all scopes. */
-export const rulesOf = (states: readonly ScopeState[], name: string) =>
-  states.flatMap((state) => state.rules.filter(({ ext }) => ext === name));
+export const rulesOf = (states: readonly ScopeState[], of: Pick<Stored, "id" | "name">): Rule[] =>
+  states.flatMap((state) => state.rules.filter((rule) => isRuleOf(of, rule)));

@@ -173,19 +173,21 @@ describeIf(needs.ok, needs.reason)("packages of extensions", () => {
     expect((await listed())[0]).toMatchObject({ rule_count: 0, problem: null });
   });
 
-  test("a file that is damaged there is listed with the reason, replaced, and removed", async () => {
+  test("a file that is damaged there is listed with the reason, replaced, and removed, with its rules", async () => {
+    const damage = () => host.sh(`truncate -s 700 ${FOLDER}/8-pace.tcpx`);
     await host.ok(["ext", "add", pace]);
-    await host.sh(`truncate -s 700 ${FOLDER}/8-pace.tcpx`);
-    expect((await listed())[0]).toMatchObject({
-      name: "pace",
-      version: null,
-      problem: expect.stringContaining("cut off"),
-    });
+    await set();
+    await damage();
+    const problem = expect.stringContaining("cut off");
+    expect(await listed()).toMatchObject([{ name: "pace", version: null, rule_count: 1, problem }]);
     await host.ok(["ext", "add", pace]);
-    expect((await listed())[0]).toMatchObject({ version: "1.0.0", problem: null });
-    await host.sh(`truncate -s 700 ${FOLDER}/8-pace.tcpx`);
-    await host.ok(["ext", "remove", "pace"]);
-    expect(await files()).toEqual([]);
+    expect(await listed()).toMatchObject([{ version: "1.0.0", rule_count: 1, problem: null }]);
+    expect(await rules("pace")).toBe(1);
+    await damage();
+    expect((await host.ok(["ext", "remove", "pace"])).stdout).toContain(
+      "removed pace, with 1 rule(s) of 1 scope(s)",
+    );
+    expect([await files(), await host.pins()]).toEqual([[], []]);
   });
 
   test("files that are called otherwise, or have what another one has, are listed with the reason", async () => {
