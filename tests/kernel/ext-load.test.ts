@@ -169,7 +169,7 @@ describeIf(programRequirement.ok, programRequirement.reason)("sock_ops programs 
       "one that reads elsewhere",
       () => p.object("count", "k", "-DOUTSIDE"),
       3,
-      "count.bpf.c:31: invalid bpf_context access",
+      "count.bpf.c:32: invalid bpf_context access",
     ],
     ["a name that is none", () => p.object("count", "l.m"), 2, "give it one with --name"],
     ["nothing", () => Promise.resolve("/nowhere/x.bpf.o"), 2, "is not there"],
