@@ -48,6 +48,8 @@ const state = (name: string, malformed: number) => ({
 describeIf(needs.ok, needs.reason)("answers to a client", () =>
   describe.each(WINDOWS)("$name", (window) => {
     const own = (hex: string) => ownHex(window, hex);
+    /** Once is enough for what is said to the congestion control alone. */
+    const isFor = ([, hex]: (typeof ANSWERS)[number]) => window === WINDOWS[0] || /7c1[01]/.test(hex);
     let r: RequestLab;
     let wire: Wire;
 
@@ -75,7 +77,7 @@ describeIf(needs.ok, needs.reason)("answers to a client", () =>
       beforeAll(ask);
       afterAll(() => r.clear());
 
-      test.each(ANSWERS)("%s", async (_, hex, cc, ccMalformed, iw, iwMalformed) => {
+      test.each(ANSWERS.filter(isFor))("%s", async (_, hex, cc, ccMalformed, iw, iwMalformed) => {
         const counted = await r.counting(r.client);
         const c = await r.toWire(wire, own(hex));
         expect(requestsIn(c.syn)).toBe(own(ASKS));

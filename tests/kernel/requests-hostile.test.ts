@@ -57,6 +57,9 @@ const FOREIGN = [
 describeIf(needs.ok, needs.reason)("hostile clients", () =>
   describe.each(WINDOWS)("$name", (window) => {
     const own = (hex: string) => ownHex(window, hex);
+    const isBuiltIn = window === WINDOWS[0];
+    /** Once is enough for what is said to the congestion control alone. */
+    const isFor = ([, , , iw]: (typeof BAD_ASKS)[number]) => isBuiltIn || iw > 0;
     let r: RequestLab;
     let wire: Wire;
 
@@ -87,7 +90,7 @@ describeIf(needs.ok, needs.reason)("hostile clients", () =>
       beforeAll(accept);
       afterAll(() => r.clear());
 
-      test.each(BAD_ASKS)("%s, on the SYN and on the third ACK", async (_, hex, cc, iw) => {
+      test.each(BAD_ASKS.filter(isFor))("%s, on the SYN and on the third ACK", async (_, hex, cc, iw) => {
         const counted = await r.counting(r.server);
         for (const [n, where] of ["syn", "ack"].entries()) {
           const c = await r.fromWire(wire, { [where]: own(hex), family: n ? "v6" : "v4" });
@@ -100,7 +103,7 @@ describeIf(needs.ok, needs.reason)("hostile clients", () =>
         }
       });
 
-      test.each(BAD_ASKS.filter(([what]) => /twice|a good one/.test(what)))(
+      test.each(BAD_ASKS.filter((row) => isFor(row) && /twice|a good one/.test(row[0])))(
         "%s: the SYN-ACK does not answer it",
         async (_, hex) => {
           expect(requestsIn((await r.fromWire(wire, { syn: own(hex) })).synAck)).toBe("");
@@ -120,7 +123,7 @@ describeIf(needs.ok, needs.reason)("hostile clients", () =>
         }
       });
 
-      test.each(FOREIGN)("%s: not ours, not counted", async (_, hex) => {
+      test.each(FOREIGN.slice(0, isBuiltIn ? undefined : 2))("%s: not ours, not counted", async (_, hex) => {
         const counted = await r.counting(r.server);
         const c = await r.fromWire(wire, { syn: hex, ack: hex });
         expect(requestsIn(c.synAck)).toBe("");
