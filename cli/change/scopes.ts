@@ -7,10 +7,12 @@ import type { AgentReport, ScopeChange } from "../agent/told.ts";
 import { needsAgent } from "../agent/wish.ts";
 import { Exit, TcpxError } from "../base/errors.ts";
 import type { Bridge } from "../bridge/bridge.ts";
+import { listPins } from "../bridge/maps.ts";
 import { slotsOf } from "../extensions/index.ts";
 import type { Host } from "../flags/host-access.ts";
 import type { LiveReport, LiveWish } from "../live/hook.ts";
 import type { State } from "../live/iterators.ts";
+import { programsDir } from "../loader/program-services.ts";
 import { readSite, writeSite } from "../loader/site-map.ts";
 import { lacksLinks } from "../loader/sock-links.ts";
 import { hasStale, removeStale } from "../loader/stale.ts";
@@ -104,6 +106,9 @@ async function cleanUp(host: Host, held: Lock, io: Io): Promise<void> {
   for (const gone of removeStale(host.lib, held)) {
     io.messages.info(`cgroup ${gone.name} is gone: removed its ${gone.count} rule(s)`);
   }
+  if (listPins(programsDir(held.bpffs)).length === 0) return;
+  const { tidy } = await import("../programs/store.ts");
+  for (const { name } of await tidy(host.lib, held)) io.messages.info(`program ${name} went with its cgroup`);
 }
 
 /** Says how far it came when there is more than one scope. */

@@ -139,7 +139,7 @@ export const extLoad = leaf({
   args: {
     file: {
       type: "positional",
-      valueHint: "FILE.bpf.o",
+      valueHint: "FILE",
       description: "The object, as clang makes it; root's own",
     },
     name: {

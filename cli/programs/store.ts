@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import { Exit, TcpxError } from "../base/errors.ts";
 import { type Bridge, Errno, unwrap } from "../bridge/bridge.ts";
-import { Fd, linkInfo, listPins, openPin, pin, SOCK_OPS } from "../bridge/maps.ts";
+import { Fd, listPins, openPin, pin, SOCK_OPS } from "../bridge/maps.ts";
 import { attachError } from "../loader/attach-error.ts";
 import { inCgroup } from "../loader/cgroup-open.ts";
 import { ensureDir, removePin, removeTree } from "../loader/pins.ts";
@@ -222,10 +222,3 @@ export async function removePrograms(lib: Bridge, bpffs: string): Promise<string
     .map(({ name }) => name);
   return names.filter((name) => availableAlgorithms().includes(name));
 }
-
-/** Numbers of programs whose links are pinned here. */
-export const programIds = (lib: Bridge, programs: readonly LoadedProgram[]): number[] =>
-  programs.flatMap(({ home, where }) => {
-    using link = where === undefined ? undefined : openPin(lib, join(home, "link"));
-    return link ? linkInfo(lib, link.fd).progId : [];
-  });

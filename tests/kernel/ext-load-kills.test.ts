@@ -67,4 +67,38 @@ describeIf(needs.ok, needs.reason)("programs of others, killed on the way", () =
     test(`${what}: replaced`, () => everywhere(() => p.ok(`${load()}1`), `${load()}2`, "1", "2"), TIMEOUT);
     test(`${what}: unloaded`, () => everywhere(() => p.ok(`${load()}1`), unload(), "1", ""), TIMEOUT);
   }
+
+  test(
+    "a policy file with both: each is the old or the new one",
+    async () => {
+      const policy = (n: number) => `
+[algorithms]
+${p.control} = 0x8000
+[[congestion]]
+file = "${control}"
+set = { every = ${n} }
+[[scope]]
+cgroup = "${p.scope}"
+[[scope.program]]
+file = "${count}"
+set = { step = ${n} }
+`;
+      const [old, next] = [1, 2].map((n) => p.u.lab.file(`policy${n}.toml`, policy(n))) as [string, string];
+      const command = `${tcpxPath()} apply ${next}`;
+      await p.ok(`apply ${old}`);
+      const calls = await lastingCalls(p.u.lab, p.host, command);
+      expect(await inForce()).toBe("2 2");
+      const seen = new Set<string>();
+      for (const call of calls) {
+        await p.ok(`apply ${old}`);
+        await killedAt(p.host, call, command);
+        seen.add(await inForce());
+        await p.ok(`apply ${next}`);
+        expect(await inForce()).toBe("2 2");
+      }
+      expect(["1 1", "2 1", "2 2"]).toEqual(expect.arrayContaining([...seen]));
+      expect(seen.size).toBeGreaterThan(1);
+    },
+    TIMEOUT,
+  );
 });
