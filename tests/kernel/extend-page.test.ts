@@ -5,8 +5,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chownSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { DocSession, says, stepsOf } from "../support/doc-session.ts";
-import { OWN_ETC } from "../support/extension-host.ts";
 import { Lab } from "../support/lab.ts";
+import { OWN_ETC } from "../support/packed.ts";
 import { PrivateHost } from "../support/private-host.ts";
 import { enter } from "../support/process.ts";
 import {

@@ -4,14 +4,12 @@ import { existsSync } from "node:fs";
 import { cp } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Lab } from "./lab.ts";
+import { OWN_ETC } from "./packed.ts";
 import { PrivateHost } from "./private-host.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 /** Where the folders are: samples for readers, and packages for tests alone. */
 const PLACES = ["embedded-bpf/samples", "tests/support/packages"];
-
-/** /etc/tcpx is its own, too. */
-export const OWN_ETC = "mkdir -p /etc/tcpx && mount -t tmpfs -o mode=755 tmpfs /etc/tcpx";
 
 /** A copy of an extension's folder, which is nobody's but ours; its path. */
 export async function copyExtension(dir: string, name: string): Promise<string> {
