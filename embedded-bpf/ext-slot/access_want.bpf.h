@@ -12,7 +12,8 @@ __noinline int tcpx1_speak(struct bpf_sock_ops *ctx, __u32 slot, __u32 on)
 	struct tcpx_slot_conn *s = slot_state(ctx, slot);
 	struct tcpx_conn *conn = conn_of(ctx);
 
-	if (!s || !conn || !slot_flag(slot, TCPX_SLOT_SAYS))
+	/* with a request alone it may want to see what leaves */
+	if (!s || !conn || !slot_flag(slot, TCPX_SLOT_SAYS | TCPX_SLOT_ASKS))
 		return -1;
 	s->says = on != 0;
 	slot_note(conn, slot & 7, s, slot_of(slot)->flags);

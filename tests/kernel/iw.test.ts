@@ -81,14 +81,14 @@ describeIf(needs.ok, needs.reason)("a first window", () =>
 
     test("a pause before the first data leaves the window, granted or our own; a later one does not", async () => {
       await r.rule(r.server, `${name} accept --max 32`);
-      const granted = await r.fromWire(wire, { syn: ask(32) });
       await r.rule(r.server, `${name} set 32 --local`);
+      const granted = await r.fromWire(wire, { syn: ask(32) });
       const [ours, later] = [await r.fromWire(wire), await r.fromWire(wire)];
       await wire.data(ours.flow, 100); // a request; its ACK is no data
       await r.server.peer.send(later.fd, 20);
       await wire.expect(later.flow);
       await wire.ack(later.flow);
-      await Bun.sleep(1500); // some retransmission timeouts
+      await Bun.sleep(800); // some retransmission timeouts, and less than the 3 s for which a package can wait
       for (const c of [granted, ours]) expect(await flight(c)).toBeWithin(32, 34);
       expect(await flight(later)).toBeWithin(DEFAULT.cwnd, DEFAULT.cwnd + 2);
       expect(await r.counters(r.server, name)).toMatchObject({ applied: 3, errors: 0 });
