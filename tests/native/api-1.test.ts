@@ -13,7 +13,7 @@ import { hasTool, testIf } from "../support/requires.ts";
 import { API_1_OBJECT, compileSlot } from "../support/slot-objects.ts";
 import { dir } from "./bridge.ts";
 
-const HISTORY = resolve(import.meta.dir, "../support/history");
+const FROZEN = resolve(import.meta.dir, "../support/api-1");
 const HOOKS =
   "listen start say say_syn_ack see promise decide answered established again rtt rto state reply".split(" ");
 const CALLS =
@@ -61,15 +61,15 @@ describe("version 1 of tcpx_ext.h", () => {
   });
 
   test("what its constants and declarations were, they are", async () => {
-    const then = await promised(join(HISTORY, "tcpx_ext-1.h"));
-    const now = await promised(resolve(HISTORY, "../../../embedded-bpf/tcpx_ext.h"));
+    const then = await promised(join(FROZEN, "tcpx_ext-1.h"));
+    const now = await promised(resolve(FROZEN, "../../../embedded-bpf/tcpx_ext.h"));
     expect(then.length).toBeGreaterThan(35);
     for (const line of then) expect(now).toContain(line);
     expect(API).toBe(1);
   });
 
   withClang("its header of then still compiles, into what is linked", async () => {
-    const compiled = await compileSlot(dir, join(HISTORY, "every-1.bpf.c"));
+    const compiled = await compileSlot(dir, join(FROZEN, "every-1.bpf.c"));
     const { hooks } = await linkObjects(await bridge(), [{ name: "old", slot: 3, bytes: compiled }]);
     expect(hooks.get(3)).toBeGreaterThanOrEqual(2 ** HOOKS.length - 1);
   });

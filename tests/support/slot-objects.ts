@@ -39,4 +39,4 @@ export async function compileSlot(dir: string, source: string, ...flags: string[
 export const slotSource = (name: string) => join(import.meta.dir, "slots", `${name}.bpf.c`);
 
 /** every-1.bpf.c there, as it was compiled when version 1 of tcpx_ext.h came to be; only `llvm-strip -g` came after it. */
-export const API_1_OBJECT = join(import.meta.dir, "history/every-1.bpf.o");
+export const API_1_OBJECT = join(import.meta.dir, "api-1/every-1.bpf.o");
