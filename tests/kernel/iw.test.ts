@@ -88,7 +88,7 @@ describeIf(needs.ok, needs.reason)("a first window", () =>
       await r.server.peer.send(later.fd, 20);
       await wire.expect(later.flow);
       await wire.ack(later.flow);
-      await Bun.sleep(800); // some retransmission timeouts, and less than the 3 s for which a package can wait
+      await Bun.sleep(1000); // some retransmission timeouts, and less than the 3 s for which a package can wait
       for (const c of [granted, ours]) expect(await flight(c)).toBeWithin(32, 34);
       expect(await flight(later)).toBeWithin(DEFAULT.cwnd, DEFAULT.cwnd + 2);
       expect(await r.counters(r.server, name)).toMatchObject({ applied: 3, errors: 0 });
