@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The kernel's events: what is read from them, chosen, and printed.
 import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import ipaddr from "ipaddr.js";
+import { FIRST_SLOT } from "../../cli/extensions/slots.ts";
 import {
   Direction,
   Ext,
@@ -14,7 +16,10 @@ import {
   WatchReason,
 } from "../../cli/layout/layout.generated.ts";
 import { encode, type Struct } from "../../cli/layout/struct.ts";
+import { extensionFrom } from "../../cli/manifest/extension.ts";
+import { readManifest } from "../../cli/manifest/read.ts";
 import { Clock, JsonLines, TextLines } from "../../cli/observe/watch-lines.ts";
+import { Outcomes } from "../../cli/observe/watch-outcome.ts";
 import { parseCount, parseExtensions, Report, type Wanted } from "../../cli/observe/watch-report.ts";
 import { Watched } from "../../cli/observe/watched.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
@@ -134,6 +139,15 @@ describe("one event", () => {
       ],
     ];
     for (const [fields, words] of cases) expect(said(fields)).toBe(words);
+  });
+
+  test("an option of an extension from outside has no number to show: its bytes are its own", () => {
+    const manifest = "embedded-bpf/samples/tag/extension.toml";
+    const tag = extensionFrom(readManifest(readFileSync(manifest, "utf8"), manifest), FIRST_SLOT);
+    const list = listOf({ ext: FIRST_SLOT, event: WatchEvent.ASKED, asked: 0 });
+    expect(new TextLines(80, new Outcomes([tag])).record(list, 0, 1)).toMatch(/ tag asked\n$/);
+    const text = new JsonLines(() => null, new Outcomes([tag])).record(list, 0, 1);
+    expect(JSON.parse(text)).toMatchObject({ event: "asked", side: "ours", asked: null, granted: null });
   });
 
   test("as a document", () => {
