@@ -106,10 +106,12 @@ function readAll(fd: number, size: number): Uint8Array {
 export function readOwnedFile(path: string, most: number): Uint8Array {
   requireOwnedFolders(dirname(path));
   const before = statOf(path);
-  requireTrusted(path, before);
   const wrong = (what: string, hint: string) =>
     new TcpxError(Exit.USAGE, `${path} ${what}`, { value: path, hint });
-  if (!before.isFile()) throw wrong(before.isDirectory() ? "is a directory" : "is no file", "name a file");
+  // First, so that nobody is told to change the mode of /dev/null. A link is refused as one, below.
+  if (before.isDirectory()) throw wrong("is a directory", "name a file");
+  if (!before.isFile() && !before.isSymbolicLink()) throw wrong("is no regular file", "name a file");
+  requireTrusted(path, before);
   if (before.size > most) throw wrong(`has ${before.size} bytes`, `accepted are at most ${most}`);
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants;
   const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);

@@ -75,7 +75,8 @@ test("what is no file, is not there, or is too long", () => {
   expect(why(join(dir, "none"))).toEqual([2, "DIR/none is not there"]);
   expect(why(join(file, "x"))).toEqual([2, "DIR/sub/x is not a directory"]);
   Bun.spawnSync(["mkfifo", join(dir, "fifo")]);
-  expect(why(join(dir, "fifo"))).toEqual([2, "DIR/fifo is no file"]);
+  expect(why(join(dir, "fifo"))).toEqual([2, "DIR/fifo is no regular file"]);
+  expect(why("/dev/null")).toEqual([2, "/dev/null is no regular file"]); // and nobody is told to change its mode
   expect(read(file, 4)).toBe("text");
   expect(why(file, 3)[1]).toBe("DIR/sub/x has 4 bytes");
 });
