@@ -129,10 +129,14 @@ class PolicyReader {
       throw problem(this.source, at, "a process does not last as long as a policy", hint, key);
     }
     if (!(SCOPE_KEYS as readonly string[]).includes(key)) {
-      const lists = [...extensionNames, PROGRAM_KEY];
-      const accepted = [...SCOPE_KEYS, ...lists.map((name) => `[[scope.${name}]]`)].join(", ");
-      const hint = meant(key, [...SCOPE_KEYS, ...lists], `accepted is ${accepted}`);
-      throw problem(this.source, at, "unknown key", hint, key);
+      const lists = [...extensionNames(), PROGRAM_KEY];
+      const accepted = `accepted is ${[...SCOPE_KEYS, ...lists.map((name) => `[[scope.${name}]]`)].join(", ")}`;
+      const hint = meant(key, [...SCOPE_KEYS, ...lists], accepted);
+      const isList = Array.isArray(value) && hint === accepted; // a policy of a host that has one more extension
+      const [what, add] = isList
+        ? ["this host has no such extension", "add it with `tcpx ext add`; "]
+        : ["unknown key", ""];
+      throw problem(this.source, at, what, add + hint, key);
     }
     if (typeof value === "string" && value !== "") return value;
     throw problem(this.source, at, "is not a name", `accepted is a text, such as "nginx.service"`);

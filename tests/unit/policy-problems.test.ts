@@ -96,6 +96,18 @@ test("everything that is wrong, in the order of the lines, each once", async () 
   }
 });
 
+test("rules of an extension that this host does not have: what to do comes first", async () => {
+  const text = '[[scope]]\ncgroup = "/a"\n[[scope.pacing]]\nset = "10M"\n';
+  const [said, ...others] = await complaints(text);
+  expect(said).toStartWith(
+    "p:3: scope[0].pacing: this host has no such extension; add it with `tcpx ext add`; accepted is cgroup,",
+  );
+  expect(others).toEqual([]);
+  expect(await complaints(text.replace("[[scope.pacing]]", "[scope.pacing]"))).toEqual([
+    expect.stringContaining("unknown key"),
+  ]);
+});
+
 test("the command: one line for each, and a list for scripts", async () => {
   const run = async (...flags: string[]) => {
     const child = Bun.spawn([process.execPath, MAIN, "apply", "--dry-run", "-", ...flags], {
