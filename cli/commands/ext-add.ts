@@ -9,7 +9,7 @@ import { patienceOf } from "../flags/patience.ts";
 import { collisionOf } from "../manifest/collision.ts";
 import type { Io } from "../output/io.ts";
 import { type Candidate, examine, sumOf } from "../packages/candidate.ts";
-import { type Entry, entryJson, entryOf, onWire } from "../packages/entry.ts";
+import { type Entry, entryJson, entryOf } from "../packages/entry.ts";
 import { pathOf, requireOwnFolder } from "../packages/folder.ts";
 import { type Held, heldHere, rulesOf } from "../packages/here.ts";
 import { KEYS } from "../packages/minisign.ts";
@@ -17,7 +17,7 @@ import { objectsOf, type Place, placeFor, scopesWith, settle } from "../packages
 import { isOlder, successionProblem } from "../packages/successor.ts";
 import { provide, slotObject, tryLoading } from "../packages/trial.ts";
 import { given } from "./ext-source.ts";
-import { sha256Args, signatureText } from "./ext-verify.ts";
+import { hooksText, sha256Args, signatureText } from "./ext-verify.ts";
 import { commands } from "./index.ts";
 import { leaf } from "./types.ts";
 
@@ -89,7 +89,7 @@ function* lines(plan: Plan, entry: Entry, dryRun: boolean): Generator<string> {
   const old = versionOf(before);
   const what = before ? `${title} in the place of ${old ?? "one that is damaged"}` : title;
   yield `${did("added", "add")} ${what}, extension ${place.id}; ${signatureText(candidate)}`;
-  yield `hooks ${entry.hooks.join(", ")}; on the wire: ${onWire(entry)}`;
+  yield hooksText(entry);
   if (scopes > 0) yield `${did("loaded", "load")} ${scopes} scope(s) anew, with ${rules} rule(s)`;
   if (dryRun) yield "nothing was changed (--dry-run); this kernel has loaded it once";
   else yield `see \`tcpx ${entry.name} --help\``;

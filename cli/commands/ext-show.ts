@@ -7,11 +7,11 @@ import { Exit, type TcpxError, usageError } from "../base/errors.ts";
 import { type Bridge, bridge } from "../bridge/bridge.ts";
 import type { Io } from "../output/io.ts";
 import { type Candidate, examine } from "../packages/candidate.ts";
-import { type Entry, entryJson, entryOf, onWire } from "../packages/entry.ts";
+import { type Entry, entryJson, entryOf } from "../packages/entry.ts";
 import { heldHere } from "../packages/here.ts";
 import { addedNames, entriesHere } from "./ext-list.ts";
 import { readPackage } from "./ext-source.ts";
-import { signatureText } from "./ext-verify.ts";
+import { hooksText, signatureText } from "./ext-verify.ts";
 import { leaf } from "./types.ts";
 
 /** The error for a name that is none of these. */
@@ -53,7 +53,7 @@ function* lines({ entry, candidate }: Found): Generator<string> {
   yield title;
   if (author !== undefined || license !== undefined) yield [author, license].filter(Boolean).join(", ");
   yield `number ${entry.id ?? "none yet"}, api ${entry.api}, kinds of rules ${entry.kinds.join(", ")}; rules in force: ${entry.rules ?? "?"}`;
-  yield `hooks ${entry.hooks.join(", ")}; on the wire: ${onWire(entry)}`;
+  yield hooksText(entry);
   yield `sha256 ${sha256}; ${signatureText(candidate)}`;
   if (unpacked.readme !== undefined) yield `\n${unpacked.readme.trimEnd()}`;
 }

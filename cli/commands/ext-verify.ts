@@ -4,7 +4,7 @@ import { globalArgs, textArg } from "../base/args.ts";
 import { Exit } from "../base/errors.ts";
 import { bridge } from "../bridge/bridge.ts";
 import { type Candidate, examine, sumOf } from "../packages/candidate.ts";
-import { entryJson, entryOf, onWire } from "../packages/entry.ts";
+import { type Entry, entryJson, entryOf, onWire } from "../packages/entry.ts";
 import { KEYS } from "../packages/minisign.ts";
 import { readPackage } from "./ext-source.ts";
 import { leaf } from "./types.ts";
@@ -22,6 +22,12 @@ export function signatureText({ signedBy, unknownKey, package: { minisig } }: Ca
   if (signedBy) return `signed by ${signedBy.key}, key ${signedBy.id}`;
   if (minisig === undefined) return "not signed";
   return `signed by key ${unknownKey}, which is not below ${KEYS}: not checked`;
+}
+
+/** "hooks say, see; on the wire: kind 77" */
+export function hooksText(entry: Entry): string {
+  const wire = onWire(entry);
+  return `hooks ${entry.hooks.join(", ")}; ${wire === "-" ? "nothing is put on the wire" : `on the wire: ${wire}`}`;
 }
 
 export const extVerify = leaf({
@@ -47,7 +53,7 @@ export const extVerify = leaf({
     const entry = await entryOf(await bridge(), candidate, null, null);
     io.json({ file, package: entryJson(entry), unknown_key: candidate.unknownKey });
     io.print(`${file}: ${entry.name} ${entry.version}, ${signatureText(candidate)}`);
-    io.print(`sha256 ${candidate.sha256}\nhooks ${entry.hooks.join(", ")}; on the wire: ${onWire(entry)}`);
+    io.print(`sha256 ${candidate.sha256}\n${hooksText(entry)}`);
     return Exit.DONE;
   },
 });
