@@ -177,6 +177,7 @@ export const extLoad = leaf({
   notes: [
     "Nobody else may be able to change what root loads: the file and the folders above it have to be root's own, not " +
       "writable by others, and none of them a link.",
+    "`tcpx ext build DIR` makes the object from DIR/NAME.bpf.c where there is no extension.toml: the headers are inside.",
     "A sock_ops program is attached beside those of tcpx. What its code shows of mistakes that harm connections is " +
       "refused (a heuristic).",
     "`tcpx status` shows what is loaded, and how often it ran while kernel.bpf_stats_enabled is 1. Policy files have " +
