@@ -50,10 +50,10 @@ static bool may_have(const char *name)
 	return false;
 }
 
-/* libbpf's linker goes by types in one place and by names in another: they have to say the same. */
+/* libbpf goes by types in one place and by names in another: they have to say the same. */
 static bool is_as_named(const char *name, Elf64_Word type)
 {
-	if (begins(name, ".rel."))
+	if (begins(name, ".rel")) /* of programs: ".relsockops" */
 		return type == SHT_REL;
 	if (!strcmp(name, ".symtab"))
 		return type == SHT_SYMTAB;
@@ -64,7 +64,7 @@ static bool is_as_named(const char *name, Elf64_Word type)
 	return !strcmp(name, ".llvm_addrsig") ? type >= SHT_LOOS : *name && type == SHT_PROGBITS;
 }
 
-/* And what they have has to be there: the linker looks at it without a look whether it is. */
+/* And what they have has to be there: libbpf looks at it without a look whether it is. */
 static bool is_whole(Elf_Scn *scn, const Elf64_Shdr *h)
 {
 	Elf_Data *data = elf_getdata(scn, NULL);
@@ -203,9 +203,9 @@ static int sections(const struct link_object *o, Elf *elf, bool user, struct lin
 				 name);
 			return -EINVAL;
 		}
-		if (user && !is_as_named(name, h->sh_type))
+		if (!is_as_named(name, h->sh_type))
 			return refuse(why, "has a section of the wrong type");
-		if (user && !is_whole(scn, h))
+		if (!is_whole(scn, h))
 			return refuse(why, "is cut off");
 		err = section(o, elf, scn, name, s, why);
 		if (err)

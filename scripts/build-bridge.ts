@@ -212,6 +212,7 @@ async function compileAndLink(arch: Arch, dirs: Record<Library, string>, so: str
     );
     const link = ["-shared", "-nostdlib", "-Wl,--gc-sections", "-Wl,-z,now", "-Wl,-z,noexecstack"];
     link.push("-Wl,--build-id=none", "-Wl,-soname,libtcpx.so", "-Wl,-s", ...TARGET[arch].link);
+    link.push("-Wl,--wrap=bpf_prog_load"); // load-once.c
     link.push(`-Wl,--version-script=${join(NATIVE, "bridge.map")}`);
     const make = async (to: string, parts: readonly Unit[], dirs: readonly string[]) => {
       await run([tools.cc, ...link, "-o", to, ...parts.map((unit) => unit.object)]);

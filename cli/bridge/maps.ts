@@ -42,6 +42,13 @@ export function mapId(lib: Bridge, fd: number): number {
   return new DataView(bytes.buffer).getUint32(0, true);
 }
 
+/** enum bpf_map_type */
+export function mapType(lib: Bridge, fd: number): number {
+  const bytes = new Uint8Array(40);
+  unwrap("map info", lib.tcpx_map_info(fd, bytes));
+  return new DataView(bytes.buffer).getUint32(4, true);
+}
+
 /** Bytes of one value. */
 export function valueSize(lib: Bridge, fd: number): number {
   const bytes = new Uint8Array(40);
@@ -71,6 +78,8 @@ export interface ProgInfo {
   runs: bigint;
   runNs: bigint;
   name: string;
+  /** The sum of its code. */
+  tag: string;
 }
 
 export function progInfo(lib: Bridge, fd: number): ProgInfo {
@@ -82,6 +91,7 @@ export function progInfo(lib: Bridge, fd: number): ProgInfo {
     runs: view.getBigUint64(8, true),
     runNs: view.getBigUint64(16, true),
     name: fromCstr(bytes.subarray(24, 40)),
+    tag: bytes.subarray(40, 48).toHex(),
   };
 }
 

@@ -45,8 +45,16 @@ function requireRoom(candidate: Candidate, { before }: Place, host: Host): void 
   if (collision !== undefined) refuse(candidate, collision, "see `tcpx ext list`; nothing was changed");
 }
 
+/** A signature of long ago is as good as one of today. @throws TcpxError (failed) */
+function requireNewer(candidate: Candidate, { before }: Place): void {
+  const [old, { version }] = [versionOf(before), candidate.manifest];
+  if (old === undefined || !isOlder(version, old)) return;
+  const hint = "--allow-older takes it nevertheless; nothing was changed";
+  refuse(candidate, `it is version ${version}, which is older than ${old}, that is here`, hint);
+}
+
 /** Looks at all that can be wrong, and loads it once; nothing is changed. */
-async function planned(candidate: Candidate, host: Host): Promise<Plan> {
+async function planned(candidate: Candidate, host: Host, allowsOlder: boolean): Promise<Plan> {
   const { lib } = host;
   requireOwnFolder();
   const held = await heldHere();
@@ -56,6 +64,7 @@ async function planned(candidate: Candidate, host: Host): Promise<Plan> {
   const rules = before ? rulesOf(states, before) : [];
   const plan = { candidate, place, held, rules: rules.length, scopes: scopesWith(states, id).length };
   if (isThere(plan)) return plan;
+  if (!allowsOlder) requireNewer(candidate, place);
   requireRoom(candidate, place, host);
   const problem = successionProblem(before?.candidate?.manifest, candidate.manifest, rules);
   if (problem !== undefined) {
@@ -96,10 +105,7 @@ function* lines(plan: Plan, entry: Entry, dryRun: boolean): Generator<string> {
 }
 
 /** What may not be what its user wants, and is no error. */
-function tellDoubts({ candidate: { unknownKey, where, manifest }, place }: Plan, io: Io): void {
-  const old = versionOf(place.before);
-  if (old !== undefined && isOlder(manifest.version, old))
-    io.messages.warn(`${where} has version ${manifest.version}, which is older than ${old}, that is here`);
+function tellDoubts({ candidate: { unknownKey, where } }: Plan, io: Io): void {
   if (unknownKey !== null)
     io.messages.warn(
       `${where} is signed by key ${unknownKey}, which is not below ${KEYS}: nobody has checked it`,
@@ -130,7 +136,7 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
   host.lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
   const { bytes, isForeign } = await given(what, sha256 !== undefined, io);
   const candidate = await examine(bytes, what, { sha256, isForeign });
-  const plan = await planned(candidate, host);
+  const plan = await planned(candidate, host, flagArg(args, "allow-older"));
   tellDoubts(plan, io);
   if (!dryRun && !isThere(plan)) {
     const { place, held } = plan;
@@ -149,6 +155,10 @@ export const extAdd = leaf({
       description: "A package, a folder, or where one is",
     },
     ...sha256Args,
+    "allow-older": {
+      type: "boolean",
+      description: "Take a version that is older than the one that is here",
+    },
     ...changeArgs,
     ...globalArgs,
   },
@@ -163,6 +173,8 @@ export const extAdd = leaf({
       "those with the sticky bit, as /tmp).",
     `From elsewhere with --sha256, or signed by a key below ${KEYS}, and never otherwise: https://, with --sha256 http://, ` +
       "too. At most 4 MiB in 30 s, through 5 redirects.",
+    "An older version than the one that is here is refused, wherever it is from and whoever has signed it: with " +
+      "--allow-older it is taken.",
     "It is looked at, linked and loaded once before anything changes: a refusal leaves all as it was. The same one " +
       "again is no error. Another version takes the place of the one before: scopes with its rules are loaded with it, each " +
       "in one step, and a command that was killed is finished by the same command. Rules that the new version would " +

@@ -19,7 +19,10 @@ export const sha256Args = {
 
 /** "signed by ours (key 0123...)" */
 export function signatureText({ signedBy, unknownKey, package: { minisig } }: Candidate): string {
-  if (signedBy) return `signed by ${signedBy.key}, key ${signedBy.id}`;
+  if (signedBy) {
+    const { key, id, comment } = signedBy;
+    return `signed by ${key}, key ${id}${comment === "" ? "" : ` (${comment})`}`;
+  }
   if (minisig === undefined) return "not signed";
   return `signed by key ${unknownKey}, which is not below ${KEYS}: not checked`;
 }

@@ -26,6 +26,8 @@ const FIXED: Record<number, number> = {
 export interface BtfType {
   kind: number;
   name: string;
+  /** Among the strings. */
+  nameAt: number;
   /** Bytes, or the number of another type. */
   sizeOrType: number;
   /** Of structs, unions: names, types, where they stand. Of data sections: types. Of arrays: type, elements. */
@@ -56,7 +58,7 @@ function partsOf(bytes: Uint8Array, least: number): { head: Reader; body: Reader
 
 export class Btf {
   private readonly types: BtfType[] = [
-    { kind: 0, name: "", sizeOrType: 0, members: [], elements: 0, encoding: 0 }, // void
+    { kind: 0, name: "", nameAt: 0, sizeOrType: 0, members: [], elements: 0, encoding: 0 }, // void
   ];
 
   private constructor(private readonly strings: Reader) {}
@@ -79,7 +81,7 @@ export class Btf {
       from.slice(at, 12 + size);
       if (kind === 0 || kind > K.ENUM64 || this.types.length >= TYPES_MOST) throw damaged();
       this.types.push({
-        ...{ kind, name: this.text(from.u32(at)), sizeOrType: from.u32(at + 8) },
+        ...{ kind, name: this.text(from.u32(at)), nameAt: from.u32(at), sizeOrType: from.u32(at + 8) },
         ...this.inside(from, at + 12, kind, count),
       });
       at += 12 + size;
@@ -148,10 +150,18 @@ export class Btf {
     return sized.includes(type.kind) ? type.sizeOrType : 0;
   }
 
+  private section = (name: string): BtfType | undefined =>
+    this.types.find((type) => type.kind === BtfKind.DATASEC && type.name === name);
+
+  /** Where the name of a section with data stands, in the memory that the bytes are from. */
+  sectionNameAt(name: string): number | undefined {
+    const found = this.section(name);
+    return found && this.strings.bytes.byteOffset + found.nameAt;
+  }
+
   /** What a section with data has, by name. */
   variables(section: string): { name: string; type: number }[] {
-    const found = this.types.find(({ kind, name }) => kind === BtfKind.DATASEC && name === section);
-    return (found?.members ?? []).map(({ type }) => {
+    return (this.section(section)?.members ?? []).map(({ type }) => {
       const variable = this.type(type);
       if (variable.kind !== BtfKind.VAR) throw damaged();
       return { name: variable.name, type: variable.sizeOrType };

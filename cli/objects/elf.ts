@@ -18,6 +18,8 @@ export const STB_LOCAL = 0;
 export interface Section {
   index: number;
   name: string;
+  /** Where its name stands in the file; 0: it has none. */
+  nameAt: number;
   code: boolean;
   /** With bytes for what is not in the file, too: see `bytes`. */
   size: number;
@@ -127,7 +129,11 @@ function sectionsOf(elf: Reader): Header[] {
     };
   });
   const strings = new Reader(headers[names]!.bytes);
-  return headers.map(({ nameAt, ...header }) => ({ ...header, name: nameAt ? strings.text(nameAt) : "" }));
+  const begin = strings.bytes.byteOffset - elf.bytes.byteOffset;
+  return headers.map((header) => {
+    const { nameAt } = header;
+    return nameAt ? { ...header, name: strings.text(nameAt), nameAt: begin + nameAt } : header;
+  });
 }
 
 function symbolsOf(sections: readonly Header[]): ElfSymbol[] {

@@ -14,6 +14,8 @@ export interface Signed {
   /** The key's file, without its ending. */
   key: string;
   id: string;
+  /** What its signer has said with the signature. */
+  comment: string;
 }
 
 export interface Candidate {
@@ -43,7 +45,8 @@ export function sumOf(text: string | undefined): string | undefined {
   throw usageError(`--sha256 ${text} is no SHA-256`, text, "accepted is what sha256sum(1) prints: 64 digits");
 }
 
-const sha256 = (bytes: Uint8Array) => new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
+export const sumOfBytes = (bytes: Uint8Array): string =>
+  new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
 
 function checkSum(where: string, sum: string, wanted: string | undefined): void {
   if (wanted === undefined || sum === wanted) return;
@@ -65,7 +68,7 @@ async function signed(where: string, { sums, minisig }: Package, wish: Wish) {
     });
   }
   return {
-    signedBy: signer ? { key: signer.name, id: signer.id } : null,
+    signedBy: signer && found ? { key: signer.name, id: signer.id, comment: found.comment } : null,
     unknownKey: signer || !found ? null : found.keyId,
   };
 }
@@ -107,7 +110,7 @@ export function checkObject(where: string, { name, object }: Pick<Package, "name
  * @throws TcpxError (usage) for what is none, (permission) when nobody answers for it, (failed) by the guard
  */
 export async function examine(bytes: Uint8Array, where: string, wish: Wish = {}): Promise<Candidate> {
-  const sum = sha256(bytes);
+  const sum = sumOfBytes(bytes);
   checkSum(where, sum, wish.sha256);
   const unpacked = unpackExtension(bytes, where);
   const by = await signed(where, unpacked, wish);

@@ -12,10 +12,13 @@ import { readHeads, readScopes } from "../loader/state.ts";
 import { lock } from "../loader/store.ts";
 import type { Patience } from "../system/lock.ts";
 import { unstore } from "./folder.ts";
-import { type Held, rulesOf } from "./here.ts";
-import { objectsOf, reload, scopesWith } from "./place.ts";
+import { areAsRead, type Held, rulesOf } from "./here.ts";
+import { changedMeanwhile, objectsOf, reload, scopesWith } from "./place.ts";
 
-/** @throws TcpxError (busy) when there are rules for it again */
+/**
+ * @param all what the host has, as it was looked at
+ * @throws TcpxError (busy) when there are rules for it again, or another package in the place of one of them
+ */
 export async function clear(
   lib: Bridge,
   { id, name, held }: { id: number; name: string; held: Held | undefined },
@@ -23,6 +26,7 @@ export async function clear(
   patience: Patience,
 ): Promise<void> {
   using locked = await lock(lib, patience);
+  if (!areAsRead(all)) throw changedMeanwhile();
   if (rulesOf(readScopes(lib), { id, name }).length > 0)
     throw new TcpxError(Exit.BUSY, `another tcpx has set rules of ${name} meanwhile`, { hint: "try again" });
   provideSlots(objectsOf(all, id));

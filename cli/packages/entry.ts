@@ -77,7 +77,9 @@ export const entryJson = (entry: Entry): Record<string, unknown> => ({
   api: entry.api,
   summary: entry.summary,
   sha256: entry.sha256,
-  signed_by: entry.signedBy && { key: entry.signedBy.key, key_id: entry.signedBy.id },
+  signed_by: entry.signedBy && {
+    ...{ key: entry.signedBy.key, key_id: entry.signedBy.id, trusted_comment: entry.signedBy.comment },
+  },
   hooks: entry.hooks,
   option_kind: entry.optionKind,
   exids: entry.exids,

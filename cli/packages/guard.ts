@@ -24,8 +24,8 @@ const HEADER_OPS = [13, 14, 15];
 const HOOK = "tcpx1_slot0_";
 const PROBLEMS_MOST = 20;
 
-/** Is it linked into a program of ours, or one of its own? */
-export type GuardedAs = "extension" | "program";
+/** Is it linked into a program of ours, or a sock_ops program or a congestion control of its own? */
+export type GuardedAs = "extension" | "program" | "congestion";
 
 /** What a name of an object may be in a message: it is others' text. */
 const named = (name: string) => name.replaceAll(/[^\w.$-]/g, "?").slice(0, 64) || "?";
@@ -117,6 +117,19 @@ class Guard {
     return [...nodelay, ...this.all(this.code, maskProblem)];
   }
 
+  /** The kernel is within a function of it while it is called: what sends from there comes back to it. */
+  control = (): string[] =>
+    this.all(this.code, (call) =>
+      isNodelay(call)
+        ? "sets TCP_NODELAY in a congestion control: TCP sends at once then, which calls it again, without an end; leave it to applications"
+        : undefined,
+    );
+
+  as(kind: GuardedAs): string[] {
+    if (kind === "extension") return this.extension();
+    return kind === "congestion" ? this.control() : this.programs();
+  }
+
   isExtension = (): boolean => this.code.some(({ name }) => name.startsWith(HOOK));
 }
 
@@ -133,8 +146,7 @@ export function guardProblems(
     const elf = readElf(object);
     const btf = btfOf(elf);
     const guard = new Guard(elf, btf);
-    const isExtension = (as ?? (guard.isExtension() ? "extension" : "program")) === "extension";
-    const problems = isExtension ? guard.extension() : guard.programs();
+    const problems = guard.as(as ?? (guard.isExtension() ? "extension" : "program"));
     return [...new Set([...problems, ...mapProblems(elf, btf, cpus, named)])].slice(0, PROBLEMS_MOST);
   } catch (error) {
     if (!(error instanceof ObjectError)) throw error;

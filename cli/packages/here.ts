@@ -6,12 +6,14 @@ import { TcpxError } from "../base/errors.ts";
 import type { ScopeHead, ScopeState } from "../loader/state.ts";
 import type { Rule } from "../policy/rule.ts";
 import { readOwnedFile } from "../system/owned-file.ts";
-import { type Candidate, examine } from "./candidate.ts";
+import { type Candidate, examine, sumOfBytes } from "./candidate.ts";
 import { IDS, type Stored, stored } from "./folder.ts";
 import { hostKeys, type Key } from "./minisign.ts";
 import { MOST } from "./package.ts";
 
 export interface Held extends Stored {
+  /** Of the bytes that were looked at; undefined: they could not be read. */
+  sha256?: string;
   /** undefined: it is damaged. */
   candidate?: Candidate;
   /** Why it is not used. */
@@ -29,14 +31,36 @@ function keysHere(): Key[] {
 }
 
 async function look(at: Stored, keys: readonly Key[]): Promise<Held> {
+  let sha256: string | undefined;
   try {
-    const candidate = await examine(readOwnedFile(at.path, MOST.all), at.path, { keys });
-    if (candidate.manifest.name === at.name) return { ...at, candidate };
+    const bytes = readOwnedFile(at.path, MOST.all);
+    sha256 = sumOfBytes(bytes);
+    const candidate = await examine(bytes, at.path, { keys });
+    if (candidate.manifest.name === at.name) return { ...at, sha256, candidate };
     throw new TcpxError(1, `${at.path} has the extension ${candidate.manifest.name}`, { value: at.path });
   } catch (error) {
-    if (error instanceof TcpxError) return { ...at, problem: error };
+    if (error instanceof TcpxError) return { ...at, ...(sha256 !== undefined && { sha256 }), problem: error };
     throw error;
   }
+}
+
+/** Sum of what stands there now; undefined: it cannot be read. */
+function sumAt(path: string): string | undefined {
+  try {
+    return sumOfBytes(readOwnedFile(path, MOST.all));
+  } catch (error) {
+    if (error instanceof TcpxError) return undefined;
+    throw error;
+  }
+}
+
+/** Are the files there those that were looked at, byte for byte? To be asked with the lock held. */
+export function areAsRead(held: readonly Held[]): boolean {
+  const now = stored();
+  return (
+    now.length === held.length &&
+    held.every(({ path, sha256 }, i) => now[i]!.path === path && sumAt(path) === sha256)
+  );
 }
 
 /** By their ids. */

@@ -15,6 +15,7 @@ import { describeSlot } from "../manifest/slot.ts";
 import type { Manifest } from "../manifest/types.ts";
 import { readOwnedFile } from "../system/owned-file.ts";
 import { DEFAULT_SITE } from "../wire/site.ts";
+import { checkObject } from "./candidate.ts";
 import { MOST, type Package, unpackExtension } from "./package.ts";
 import { EXTENSIONS, packageFiles } from "./present.ts";
 import { readArchive } from "./ustar.ts";
@@ -123,10 +124,22 @@ export function installedPackage({
   throw refused(path, "was replaced meanwhile", "try again");
 }
 
+/** Sums of objects that this process has looked at already. */
+const sound = new Set<string>();
+
+/** What `ext add` looks for: whoever has put the file there may have done it without. @throws TcpxError */
+function requireSound(path: string, unpacked: Package): void {
+  const sum = new Bun.CryptoHasher("sha256").update(unpacked.object).digest("hex");
+  if (sound.has(sum)) return;
+  checkObject(path, unpacked);
+  sound.add(sum);
+}
+
 function objectOf(one: Known): SlotObject | undefined {
   const unpacked = installedPackage(one);
   if (!unpacked) return undefined;
   if (unpacked.name !== one.name) throw refused(one.path, `has the object of ${unpacked.name}`);
+  requireSound(one.path, unpacked);
   return { ...describeSlot(one.manifest, one.id), bytes: unpacked.object };
 }
 

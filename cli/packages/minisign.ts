@@ -138,13 +138,15 @@ export async function signerOf(
   bytes: Uint8Array,
   keys: readonly Key[],
   where: string,
-): Promise<{ signer: Key | undefined; keyId: string }> {
+): Promise<{ signer: Key | undefined; keyId: string; comment: string }> {
   const signature = parseSignature(text);
   if (!signature) throw usageError(`${where}: its signature is none of minisign`, where);
   const { keyId } = signature;
+  const comment = new TextDecoder().decode(signature.comment).replaceAll("\t", " ").trim();
   const known = keys.filter(({ id }) => id === keyId);
-  for (const key of known) if (await isSignedBy(key, signature, bytes)) return { signer: key, keyId };
-  if (known.length === 0) return { signer: undefined, keyId };
+  for (const key of known)
+    if (await isSignedBy(key, signature, bytes)) return { signer: key, keyId, comment };
+  if (known.length === 0) return { signer: undefined, keyId, comment };
   throw usageError(
     `${where}: its signature by key ${keyId} (${known[0]!.name}) is wrong`,
     where,

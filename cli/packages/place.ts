@@ -4,13 +4,14 @@
 
 import { Exit, TcpxError } from "../base/errors.ts";
 import { type Bridge, isErrno } from "../bridge/bridge.ts";
-import { readHead, readHeads, readScope, type ScopeHead, scopeOf } from "../loader/state.ts";
+import { readHead, readHeads, readScope, readScopes, type ScopeHead, scopeOf } from "../loader/state.ts";
 import { type Lock, lock, replaceRules } from "../loader/store.ts";
 import { takeOver } from "../loader/takeover.ts";
 import type { Patience } from "../system/lock.ts";
 import type { Candidate } from "./candidate.ts";
-import { IDS, store, stored } from "./folder.ts";
-import { freeId, type Held, usedBy } from "./here.ts";
+import { IDS, store } from "./folder.ts";
+import { areAsRead, freeId, type Held, rulesOf, usedBy } from "./here.ts";
+import { successionProblem } from "./successor.ts";
 import { provide, slotObject } from "./trial.ts";
 
 /** Where a package is to be. */
@@ -78,13 +79,10 @@ async function reloadAll(
 }
 
 /** The folder is not as it was looked at. */
-const changedMeanwhile = () =>
+export const changedMeanwhile = () =>
   new TcpxError(Exit.BUSY, "another tcpx has changed the extensions of this host meanwhile", {
     hint: "try again",
   });
-
-const sameFiles = (held: readonly Held[]) =>
-  JSON.stringify(held.map(({ path }) => path)) === JSON.stringify(stored().map(({ path }) => path));
 
 /**
  * Puts a package in its place, which provide() has made known already.
@@ -99,10 +97,13 @@ export async function settle(
   patience: Patience,
 ): Promise<number> {
   using locked = await lock(lib, patience);
-  if (!sameFiles(held)) throw changedMeanwhile();
+  if (!areAsRead(held)) throw changedMeanwhile();
   await takeOver(lib, locked);
   const heads = readHeads(lib);
   if (!before && (usedBy(heads) >>> id) & 1) throw changedMeanwhile();
+  // rules that came meanwhile are those of the version before
+  const rules = before ? rulesOf(readScopes(lib), before) : [];
+  if (successionProblem(before?.candidate?.manifest, candidate.manifest, rules)) throw changedMeanwhile();
   const back = () => before?.candidate && provide(before.candidate, id, objectsOf(held));
   const count = await reloadAll(lib, locked, scopesWith(heads, id), back);
   try {

@@ -18,8 +18,8 @@ const schema = v.object({
   /** Path of its cgroup; null: a congestion control. */
   cgroup: v.nullable(v.string()),
   set: v.record(v.string(), v.string()),
-  /** Its programs, by their numbers in the kernel. */
-  programs: v.array(v.object({ name: v.string(), id: v.number() })),
+  /** Its programs, by their numbers in the kernel, and by the sums of their code. */
+  programs: v.array(v.object({ name: v.string(), id: v.number(), tag: v.optional(v.string()) })),
   /** Maps of congestion controls that it has replaced, which connections may still have. */
   before: v.array(v.number()),
   /** Of a congestion control: the number that it was given when it was loaded; null: it had one, or has none. */

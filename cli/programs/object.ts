@@ -38,6 +38,7 @@ export interface ProgramObject {
 
 const OPS = ".struct_ops";
 const OPS_LINK = ".struct_ops.link";
+const REL = ".rel";
 /** As the kernel takes it; a pin has no dots. */
 const ALGORITHM = /^[A-Za-z0-9_][A-Za-z0-9_-]{0,14}$/;
 
@@ -139,15 +140,20 @@ function algorithmOf(elf: ElfObject, btf: Btf, { index, bytes }: Section, variab
   return fromCstr(bytes.subarray(at + member, at + member + 16));
 }
 
-/** libbpf 1.1 does not know the section of links, which is the other one in all else: it is renamed. */
+/**
+ * libbpf 1.1 does not know the section of links, which is the other one in all else: it is renamed, with what it has of
+ * relocations and in the types. Nothing else is touched that happens to have the same letters.
+ */
 function withoutLinkSection(bytes: Uint8Array): Uint8Array {
-  const copy = Buffer.from(bytes);
-  const [name, to] = [
-    Buffer.from(`${OPS_LINK}\0`),
-    Buffer.from(`${OPS}\0`.padEnd(OPS_LINK.length + 1, "\0")),
-  ];
-  for (let at = copy.indexOf(name); at >= 0; at = copy.indexOf(name, at + 1)) to.copy(copy, at);
-  return new Uint8Array(copy);
+  const copy = new Uint8Array(bytes);
+  const elf = readElf(bytes);
+  const inTypes = btfOf(elf).sectionNameAt(OPS_LINK);
+  const places = elf.sections.flatMap(({ name, nameAt }) =>
+    name === OPS_LINK ? nameAt : name === REL + OPS_LINK ? nameAt + REL.length : [],
+  );
+  if (inTypes !== undefined) places.push(inTypes - bytes.byteOffset);
+  for (const at of places) copy.fill(0, at + OPS.length, at + OPS_LINK.length);
+  return copy;
 }
 
 /** What it is, in the words of whoever reads it for us. */
@@ -161,7 +167,13 @@ function described(file: string, bytes: Uint8Array): ProgramObject {
   const all = rodata && rodata.length > 0 ? { ...common, rodata: new Uint8Array(rodata) } : common;
   if (kind === "sock_ops") return { ...all, bytes };
   const ops = opsOf(file, elf, btf);
-  return { ...all, bytes: ops.wantsLink ? withoutLinkSection(bytes) : bytes, ops };
+  return { ...all, bytes, ops };
+}
+
+/** What libbpf gets, which is what is looked at. */
+function adapted(file: string, bytes: Uint8Array): ProgramObject {
+  const object = described(file, bytes);
+  return object.ops?.wantsLink ? described(file, withoutLinkSection(bytes)) : object;
 }
 
 /**
@@ -170,9 +182,9 @@ function described(file: string, bytes: Uint8Array): ProgramObject {
  */
 export function readProgram(lib: Bridge, file: string, bytes: Uint8Array): ProgramObject {
   try {
-    const object = described(file, bytes);
-    check(lib, file, bytes);
-    if (object.kind === "sock_ops") guarded(file, bytes, "program");
+    const object = adapted(file, bytes);
+    check(lib, file, object.bytes);
+    guarded(file, object.bytes, object.kind === "congestion" ? "congestion" : "program");
     return object;
   } catch (error) {
     if (error instanceof ObjectError) throw refusal(file, error.message);

@@ -15,7 +15,7 @@ export interface Prepared extends Disposable {
   /** Of the program, or of a congestion control's map. */
   fd: number;
   id: number;
-  programs: { name: string; id: number }[];
+  programs: { name: string; id: number; tag: string }[];
   /** A congestion control that a link is to hold. */
   isLinked: boolean;
   /** Puts a congestion control into force, or makes it ready for its link. */
@@ -77,7 +77,9 @@ export async function prepare(lib: Bridge, wanted: ProgramObject, settings: Sett
     if (result < 0) throw await refusedBy(lib, wanted, result, logSince(lib, mark));
     const programs = wanted.programs.flatMap((name) => {
       const fd = lib.tcpx_object_prog_fd(object, cstr(name));
-      return fd < 0 ? [] : [{ name, id: progInfo(lib, fd).id }];
+      if (fd < 0) return [];
+      const { id, tag } = progInfo(lib, fd);
+      return [{ name, id, tag }];
     });
     const fd = wanted.ops
       ? unwrap("map", lib.tcpx_object_map_fd(object, variable))

@@ -98,16 +98,24 @@ export interface Runs {
 /** Only while kernel.bpf_stats_enabled is on, which is the administrator's to say: counting costs every program. */
 export const countsRuns = (): boolean => readOrEmpty("/proc/sys/kernel/bpf_stats_enabled").trim() === "1";
 
-export function runsOf(lib: Bridge, { about }: LoadedProgram): Runs[] {
+/** A sock_ops program is that of its link; those of a congestion control are held by its map. */
+const isHeld = ({ kind, id: held, isInForce, linkId }: LoadedProgram, id: number): boolean =>
+  kind === "sock_ops" ? id === held : held !== 0 && (isInForce || linkId !== 0);
+
+/** Numbers are given anew once programs have gone: none counts that is not the one that was loaded. */
+export function runsOf(lib: Bridge, loaded: LoadedProgram): Runs[] {
   const counted = countsRuns();
-  return (about?.programs ?? []).map(({ name, id }) => {
+  return (loaded.about?.programs ?? []).map(({ name, id, tag }) => {
+    const unknown = { name, id, runs: null, runNs: null };
+    if (!isHeld(loaded, id)) return unknown;
     try {
       using program = new Fd(lib, unwrap("open program", lib.tcpx_prog_open(id)));
-      const { runs, runNs } = progInfo(lib, program.fd);
+      const { runs, runNs, tag: own } = progInfo(lib, program.fd);
+      if (tag !== undefined && tag !== own) return unknown;
       const isKnown = counted || runs > 0n;
       return { name, id, runs: isKnown ? Number(runs) : null, runNs: isKnown ? Number(runNs) : null };
     } catch {
-      return { name, id, runs: null, runNs: null }; // it has gone meanwhile
+      return unknown; // it has gone meanwhile
     }
   });
 }

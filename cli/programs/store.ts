@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import { Exit, TcpxError } from "../base/errors.ts";
 import { type Bridge, Errno, unwrap } from "../bridge/bridge.ts";
-import { Fd, listPins, openPin, pin, SOCK_OPS } from "../bridge/maps.ts";
+import { Fd, listPins, mapType, openPin, pin, SOCK_OPS } from "../bridge/maps.ts";
 import { attachError } from "../loader/attach-error.ts";
 import { inCgroup } from "../loader/cgroup-open.ts";
 import { ensureDir, removePin, removeTree } from "../loader/pins.ts";
@@ -140,10 +140,15 @@ async function untilUnnamed(name: string): Promise<void> {
     if (!availableAlgorithms().includes(name)) return;
 }
 
+/** enum bpf_map_type: BPF_MAP_TYPE_STRUCT_OPS */
+const OPS_MAP = 26;
+
+/** Is it there, and not another map that has got its number? */
 function isMap(lib: Bridge, id: number): boolean {
   const fd = lib.tcpx_map_open(id);
-  if (fd >= 0) lib.tcpx_close(fd);
-  return fd >= 0;
+  if (fd < 0) return false;
+  using map = new Fd(lib, fd);
+  return mapType(lib, map.fd) === OPS_MAP;
 }
 
 /** What a congestion control has replaced, and connections still have, once it is replaced itself. */

@@ -5,7 +5,8 @@ import { chmodSync, copyFileSync, readFileSync, symlinkSync, truncateSync, write
 import { join } from "node:path";
 import { connectPeers, run } from "../support/lab.ts";
 import { ProgramLab, programRequirement } from "../support/program-lab.ts";
-import { describeIf } from "../support/requires.ts";
+import { describeIf, straceRequirement as strace, testIf } from "../support/requires.ts";
+import { tcpxPath } from "../support/tcpx.ts";
 
 describeIf(programRequirement.ok, programRequirement.reason)("sock_ops programs of others", () => {
   let p: ProgramLab;
@@ -180,6 +181,37 @@ describeIf(programRequirement.ok, programRequirement.reason)("sock_ops programs 
     expect(stderr.trim().split("\n")).toHaveLength(1);
     expect([await p.host.pins(), await p.attached()]).toEqual([[], []]);
   });
+
+  test("a congestion control that the guard does not like is refused", async () => {
+    const cases = [
+      [
+        "-DNODELAY",
+        /^tcpx: \S*: control\.bpf\.c:\d+: cong_avoid\(\) sets TCP_NODELAY in a congestion control/,
+      ],
+      ["-DLARGE", /^tcpx: \S*: its maps have \d+\.0 MiB .* lower max_entries of large/],
+    ] as const;
+    for (const [flag, text] of cases) {
+      const { code, stderr } = await p.refused(["ext", "load", await p.object("control", "", flag)]);
+      expect([code, stderr]).toEqual([1, expect.stringMatching(text)]);
+    }
+    expect(await p.host.pins()).toEqual([]);
+  });
+
+  testIf(strace.ok, strace.reason)(
+    "what is too much for the verifier is tried once: it takes seconds",
+    async () => {
+      const object = await p.object("count", "much", "-DMUCH");
+      const log = join(p.u.lab.dir, "loads");
+      const command = `${tcpxPath()} ext load ${object} --cgroup ${p.scope}`;
+      const said = await p.host.sh(`strace -f -qq -o ${log} -e trace=bpf ${command} 2>&1 || true`);
+      expect(said).toContain("BPF program is too large");
+      const much = readFileSync(log, "utf8")
+        .split("\n")
+        .filter((line) => line.includes("E2BIG"));
+      expect(much).toHaveLength(1);
+    },
+    60_000,
+  );
 
   test("a file that others could change is refused, in a folder of theirs, too", async () => {
     const refusal = async (path: string) => {

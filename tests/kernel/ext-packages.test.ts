@@ -15,6 +15,7 @@ import { manifestOf, objectFrom, paceObject, writePackage } from "../support/ext
 import { Lab } from "../support/lab.ts";
 import { PrivateHost } from "../support/private-host.ts";
 import { describeIf, every, hasTool, labRequirement } from "../support/requires.ts";
+import { tcpxPath } from "../support/tcpx.ts";
 
 const needs = every("all", labRequirement, hasTool("clang"));
 const FOLDER = "/etc/tcpx/extensions";
@@ -129,8 +130,16 @@ describeIf(needs.ok, needs.reason)("packages of extensions", () => {
     });
     expect([await files(), await rules("pace")]).toEqual([[`${FOLDER}/8-pace.tcpx`], 1]);
     expect(await program()).not.toBe(before);
-    const back = await host.ok(["ext", "add", pace, "--dry-run"]);
-    expect(back.stderr).toContain("has version 1.0.0, which is older than 1.1.0, that is here");
+    for (const more of [[], ["--dry-run"]])
+      expect(await refused(pace, ...more)).toEqual([
+        1,
+        expect.stringMatching(
+          /: it is version 1\.0\.0, which is older than 1\.1\.0, that is here; --allow-older takes it nevertheless/,
+        ),
+      ]);
+    expect((await listed())[0].version).toBe("1.1.0");
+    await host.ok(["ext", "add", pace, "--allow-older"]);
+    expect([(await listed())[0].version, await rules("pace")]).toEqual(["1.0.0", 1]);
     const other = manifestOf("pace", { version: "2.0.0" }).replace('"64k"', '"20M"').replace("10M", "30M");
     const [code, why] = await refused(await writePackage(dir, "pace", object, other, "other.tcpx"));
     expect(code).toBe(1);
@@ -163,6 +172,38 @@ describeIf(needs.ok, needs.reason)("packages of extensions", () => {
     expect((await said("ext", "remove", "ext-8")).rule_count).toBe(1);
     expect(await host.pins()).toEqual([]);
     await host.ok(["ext", "remove", "pace"]);
+  });
+
+  test("one that was put there by hand is looked at before it is loaded, too", async () => {
+    const bad = await objectFrom(dir, "TCPX_HOOK(established)\n{\n\treturn tcpx_setsockopt(6, 1, 1);\n}");
+    const file = await writePackage(dir, "hand", bad);
+    await host.sh(`mkdir -p ${FOLDER} && cp ${file} ${FOLDER}/8-hand.tcpx`);
+    const { code, stderr } = await host.tcpx(["hand", "set", "12M", "--cgroup", scope]);
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringMatching(/8-hand\.tcpx: hand\.bpf\.o: .*hook established sets TCP_NODELAY/),
+    ]);
+    expect(await host.pins()).toEqual([]);
+  });
+
+  describe("a package that is replaced while a command waits is not loaded as it was", () => {
+    test.each(["add", "remove"])("%s", async (verb) => {
+      const made = (name: string, version: string) =>
+        writePackage(dir, name, object, manifestOf(name, { version }), `${name}-${version}.tcpx`);
+      for (const name of ["pace", "pace-b"]) await host.ok(["ext", "add", await made(name, "1.0.0")]);
+      await host.ok(["pace-b", "set", "12M", "--cgroup", scope]);
+      const [newer, other] = [await made("pace", "1.0.1"), await made("pace-b", "1.0.2")];
+      const command = `${tcpxPath()} ext ${verb} ${verb === "add" ? newer : "pace"} --wait --verbose`;
+      const before = await files();
+      // it says whom it waits for, and has read what is there by then
+      const meanwhile = `until grep -q 'waiting' ${dir}/said; do sleep 0.1; done; cp ${other} ${FOLDER}/.x; mv ${FOLDER}/.x ${FOLDER}/9-pace-b.tcpx`;
+      await host.sh(
+        `: >${dir}/said; flock -o /sys/fs/bpf/tcpx sh -c "${meanwhile}" & sleep 0.2; ${command} >/dev/null 2>>${dir}/said; echo $? >>${dir}/said`,
+      );
+      const said = await Bun.file(join(dir, "said")).text();
+      expect(said).toContain("another tcpx has changed the extensions of this host meanwhile");
+      expect(await files()).toEqual(before);
+    });
   });
 
   test("reset takes rules back, and leaves what was added", async () => {

@@ -66,7 +66,8 @@ describeIf(needs.ok, needs.reason)("who answers for a package", () => {
 
     test("from here it need not be signed; from elsewhere it has a sum, or a signature by a key of ours", async () => {
       const theirs = await newKey("theirs");
-      const by = { key: "ours", id: ours.id };
+      const comment = expect.stringMatching(/^timestamp:\d+ file:SUMS/);
+      const by = { key: "ours", id: ours.id, comment };
       expect(await why(plain, { keys: [ours] })).toBeNull();
       expect(await why(signed, { keys: [ours] })).toEqual(by);
       expect(await why(signed, { keys: [theirs] })).toBeNull();
@@ -99,7 +100,12 @@ describeIf(needs.ok, needs.reason)("who answers for a package", () => {
     await trust();
     const known = await host.ok(["ext", "verify", file], { json: true });
     expect(known.json).toMatchObject({
-      ...{ unknown_key: null, package: { signed_by: { key: "ours", key_id: ours.id } } },
+      ...{
+        unknown_key: null,
+        package: {
+          signed_by: { key: "ours", key_id: ours.id, trusted_comment: expect.stringContaining("SUMS") },
+        },
+      },
     });
     expect((await host.ok(["ext", "add", file])).stdout).toContain(`signed by ours, key ${ours.id}`);
     expect((await host.ok(["ext", "list"])).stdout).toMatch(/pace .* ours /);

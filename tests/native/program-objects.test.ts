@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Whole programs of others that are damaged anywhere: each is refused in a line, or one that libbpf can open and close.
 import { afterAll, expect } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { bridge } from "../../cli/bridge/bridge.ts";
+import { readElf } from "../../cli/objects/elf.ts";
+import { readProgram } from "../../cli/programs/object.ts";
 import { run } from "../../scripts/lib/run.ts";
+import { withHeader } from "../support/damaged.ts";
 import { hasTool, testIf } from "../support/requires.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
@@ -40,7 +44,7 @@ const script = (objects: string[]) => `
   import { bridge } from "${ROOT}/cli/bridge/bridge.ts";
   import { openBytes } from "${ROOT}/cli/bridge/open-object.ts";
   import { readProgram } from "${ROOT}/cli/programs/object.ts";
-  import { damagedCopies } from "${ROOT}/tests/support/damaged.ts";
+  import { damagedCopies, damagedHeaders } from "${ROOT}/tests/support/damaged.ts";
   const lib = await bridge();
   lib.tcpx_log_level(-1);
   const whole = ${JSON.stringify(objects)}.map((path) => readFileSync(path));
@@ -61,6 +65,7 @@ const script = (objects: string[]) => `
   for (const one of whole) tried(one);
   if (taken !== whole.length) throw new Error("refused what is sound");
   for (const bytes of damagedCopies(whole, 4000)) tried(bytes);
+  for (const bytes of whole.flatMap((one) => [...damagedHeaders(one)])) tried(bytes);
   console.log(JSON.stringify({ taken, refused }));`;
 
 testIf(clang.ok, clang.reason)(
@@ -78,4 +83,39 @@ testIf(clang.ok, clang.reason)(
     expect(taken).toBeGreaterThan(100);
   },
   60_000,
+);
+
+testIf(clang.ok, clang.reason)("sections are what their names say, and all of them is there", async () => {
+  const lib = await bridge();
+  const [SHT_NOTE, SHT_NOBITS] = [7, 8];
+  const bytes = readFileSync(await compiled("count"));
+  const { sections } = readElf(bytes);
+  const at = (name: string) => sections.findIndex((section) => section.name === name);
+  for (const [name, type] of [
+    ["license", SHT_NOBITS],
+    ["license", SHT_NOTE],
+    [".maps", SHT_NOTE],
+    [".relsockops", SHT_NOTE],
+    [".rodata", SHT_NOTE],
+  ] as const)
+    expect(() => readProgram(lib, "x", withHeader(bytes, at(name), "type", type))).toThrow(
+      "x has a section of the wrong type",
+    );
+  expect(() => readProgram(lib, "x", withHeader(bytes, at("license"), "align", 3))).toThrow("x is cut off");
+});
+
+testIf(clang.ok, clang.reason)(
+  "the section of links is renamed, and nothing else of these letters",
+  async () => {
+    const lib = await bridge();
+    const text = ".struct_ops.link";
+    const bytes = readFileSync(await compiled("control", `-DSECTION="${text}"`, `-DTEXT="${text}"`));
+    const count = (of: Uint8Array) => Buffer.from(of).toString("latin1").split(`${text}\0`).length - 1;
+    const own = readProgram(lib, "x", bytes);
+    expect(readElf(own.bytes).sections.map(({ name }) => name)).toEqual(
+      readElf(bytes).sections.map(({ name }) => name.replace(text, ".struct_ops")),
+    );
+    expect(own.ops).toMatchObject({ variable: "control", algorithm: "tcpx_t_reno" });
+    expect([count(bytes) > 1, count(own.bytes)]).toEqual([true, 1]); // the text of the program
+  },
 );

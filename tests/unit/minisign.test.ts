@@ -44,13 +44,16 @@ describe.each([[["-H"]], [["-l"]], [["-t", "version 1, for tëst"]]])("signed wi
   test("is a signature by that key, of these bytes, with that comment", async () => {
     const text = sign("ours", ...flags);
     expect(parseSignature(text)!.isHashed).toBe(!flags.includes("-l"));
-    expect(await signerOf(text, SUMS, [theirs, ours], "x")).toEqual({ signer: ours, keyId: ours.id });
+    expect(await signerOf(text, SUMS, [theirs, ours], "x")).toEqual({
+      ...{ signer: ours, keyId: ours.id },
+      comment: flags[0] === "-t" ? flags[1]! : expect.stringMatching(/^timestamp:\d+ file:/),
+    });
     expect(await signerOf(text.replaceAll("\n", "\r\n"), SUMS, [ours], "x")).toMatchObject({ signer: ours });
   });
 
   test("is of nobody where its key is unknown, and wrong where anything else was signed", async () => {
     const text = sign("ours", ...flags);
-    expect(await signerOf(text, SUMS, [theirs], "x")).toEqual({ signer: undefined, keyId: ours.id });
+    expect(await signerOf(text, SUMS, [theirs], "x")).toMatchObject({ signer: undefined, keyId: ours.id });
     const other = SUMS.with(0, 0x31);
     expect(await isSignedBy(ours, parseSignature(text)!, other)).toBe(false);
     await expect(signerOf(text, other, [ours], "x")).rejects.toThrow(`by key ${ours.id} (ours) is wrong`);

@@ -27,6 +27,19 @@ struct tcp_congestion_ops {
 
 const volatile __u32 every = 1;
 
+#ifdef TEXT
+const char text[] = TEXT;
+#endif
+
+#ifdef LARGE
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 64 << 20);
+	__type(key, __u32);
+	__type(value, __u64);
+} large SEC(".maps");
+#endif
+
 extern __u32 tcp_reno_ssthresh(struct sock *sk) __ksym;
 extern void tcp_reno_cong_avoid(struct sock *sk, __u32 ack, __u32 acked) __ksym;
 extern __u32 tcp_reno_undo_cwnd(struct sock *sk) __ksym;
@@ -40,6 +53,11 @@ __u32 BPF_PROG(ssthresh, struct sock *sk)
 SEC("struct_ops/cong_avoid")
 void BPF_PROG(cong_avoid, struct sock *sk, __u32 ack, __u32 acked)
 {
+#ifdef NODELAY
+	int one = 1;
+
+	bpf_setsockopt(sk, 6, 1, &one, sizeof(one));
+#endif
 	if (every)
 		tcp_reno_cong_avoid(sk, ack, acked);
 }

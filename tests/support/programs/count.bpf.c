@@ -31,6 +31,10 @@ int count(struct bpf_sock_ops *ctx)
 #ifdef OUTSIDE
 	return ((int *)ctx)[1000];
 #endif
+#ifdef MUCH /* more than verifiers look at */
+	for (int i = 0; n && i < 3000000; i++)
+		*n += wide;
+#endif
 	if (n && !off && least < 100 && ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB)
 		__sync_fetch_and_add(n, step * wide);
 #ifdef MASK
