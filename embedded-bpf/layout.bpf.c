@@ -58,6 +58,8 @@ struct tcpx_slot slot;
 struct tcpx_slot_config slot_config;
 struct tcpx_slot_conn slot_conn;
 enum tcpx_slot_flag slot_flag;
+enum tcpx_slot_counter slot_counter;
+enum tcpx_slot_event slot_event;
 enum tcpx_hook hook;
 struct tcpx_listed_slot listed_slot;
 struct tcpx_list_slots list_slots;

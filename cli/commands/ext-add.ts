@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import { type Args, changeArgs, flagArg, globalArgs, textArg } from "../base/args.ts";
+import { counted } from "../base/count.ts";
 import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { extensions } from "../extensions/index.ts";
@@ -69,7 +70,11 @@ async function planned(candidate: Candidate, host: Host, allowsOlder: boolean): 
   const problem = successionProblem(before?.candidate?.manifest, candidate.manifest, rules);
   if (problem !== undefined) {
     const hint = `\`tcpx ext remove ${before!.name}\` takes them back; then add it`;
-    refuse(candidate, `${rules.length} rule(s) of the present version cannot go on: ${problem}`, hint);
+    refuse(
+      candidate,
+      `${counted(rules.length, "rule")} of the present version cannot go on: ${problem}`,
+      hint,
+    );
   }
   provide(candidate, id, objectsOf(held));
   await tryLoading(lib, candidate, id);
@@ -98,8 +103,9 @@ function* lines(plan: Plan, entry: Entry, dryRun: boolean): Generator<string> {
   const old = versionOf(before);
   const what = before ? `${title} in the place of ${old ?? "one that is damaged"}` : title;
   yield `${did("added", "add")} ${what}, extension ${place.id}; ${signatureText(candidate)}`;
-  yield hooksText(entry);
-  if (scopes > 0) yield `${did("loaded", "load")} ${scopes} scope(s) anew, with ${rules} rule(s)`;
+  yield `hooks ${entry.hooks.join(", ")}; on the wire: ${onWire(entry)}`;
+  if (scopes > 0)
+    yield `${did("loaded", "load")} ${counted(scopes, "scope")} anew, with ${counted(rules, "rule")}`;
   if (dryRun) yield "nothing was changed (--dry-run); this kernel has loaded it once";
   else yield `see \`tcpx ${entry.name} --help\``;
 }

@@ -5,6 +5,7 @@ import { Exit } from "../base/errors.ts";
 import { buildAny, isExtension } from "../sdk/build.ts";
 import { requireFree } from "../sdk/collide.ts";
 import { clangArgs } from "../sdk/flags.ts";
+import { readFolder } from "../sdk/folder.ts";
 import { made, writeMade } from "../sdk/made.ts";
 import { commands } from "./index.ts";
 import { leaf } from "./types.ts";
@@ -30,10 +31,11 @@ export const extBuild = leaf({
   async run(args, io) {
     const dir = textArg(args, "dir") ?? ".";
     const said = (lines: readonly string[]) => io.quote(lines);
-    const built = await buildAny(dir, { clang: textArg(args, "clang"), said });
+    const folder = readFolder(dir);
+    const built = await buildAny(folder, { clang: textArg(args, "clang"), said });
     if (isExtension(built)) await requireFree(built.manifest, Object.keys(commands));
     const files = made(built);
-    writeMade(dir, files);
+    writeMade(folder, files);
     io.json({
       folder: dir,
       made: files.map(({ name, bytes, sha256 }) => ({ name, size_bytes: bytes.length, sha256 })),

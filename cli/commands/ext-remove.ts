@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 
 import { type Args, changeArgs, flagArg, globalArgs, textArg } from "../base/args.ts";
+import { counted } from "../base/count.ts";
 import { Exit, type ExitCode } from "../base/errors.ts";
 import { changeScopes } from "../change/scopes.ts";
 import { eachChangeLine, ruleJson } from "../describe/rules.ts";
@@ -75,7 +76,7 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
       io.print(line);
   const version = goes.held?.candidate?.manifest.version;
   const what = `${goes.name}${version === undefined ? "" : ` ${version}`}`;
-  const rules = `${removed.length} rule(s) of ${concerned.length} scope(s)`;
+  const rules = `${counted(removed.length, "rule")} of ${counted(concerned.length, "scope")}`;
   io.print(`${dryRun ? "would remove" : "removed"} ${what}, with ${rules}`);
   if (dryRun) io.print("nothing was changed (--dry-run)");
   return Exit.DONE;

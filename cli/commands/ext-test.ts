@@ -3,7 +3,7 @@
 import { globalArgs, textArg } from "../base/args.ts";
 import { interruption } from "../lab/stage.ts";
 import { clangArgs } from "../sdk/flags.ts";
-import { requireOwn, requireRoot, testOnce } from "../sdk/test.ts";
+import { requireRoot, testOnce } from "../sdk/test.ts";
 import { commands } from "./index.ts";
 import { leaf } from "./types.ts";
 
@@ -31,7 +31,6 @@ export const extTest = leaf({
   async run(args, io) {
     const dir = textArg(args, "dir") ?? ".";
     requireRoot();
-    requireOwn(dir);
     using interrupted = interruption();
     return await testOnce(dir, {
       clang: textArg(args, "clang"),

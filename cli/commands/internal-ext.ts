@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { globalArgs, textArg } from "../base/args.ts";
+import { Exit } from "../base/errors.ts";
 import { bridge } from "../bridge/bridge.ts";
 import { interruption, Stage } from "../lab/stage.ts";
 import { Network } from "../sdk/network.ts";
@@ -33,6 +34,9 @@ export const internalExtTest = leaf({
     await using stage = new Stage(await bridge(), new Network(), signal);
     try {
       return await perform({ io, stage, wish, work });
+    } catch (error) {
+      if (left.signal.aborted) return Exit.FAILED; // nobody waits for what it has to say
+      throw error;
     } finally {
       process.stdin.destroy(); // it would keep us
     }

@@ -237,6 +237,17 @@ export const Silence = {
   HELD: 5,
 } as const;
 
+export const SlotCounter = {
+  LONG: 14,
+  LONG_BYTES: 15,
+  SHORT: 16,
+  SHORT_BYTES: 17,
+} as const;
+
+export const SlotEvent = {
+  SAID: 32,
+} as const;
+
 export const SlotFlag = {
   ASKS: 1,
   SAYS: 2,

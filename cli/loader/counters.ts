@@ -5,7 +5,8 @@ import { join } from "node:path";
 import type { Bridge } from "../bridge/bridge.ts";
 import { unwrap } from "../bridge/bridge.ts";
 import { lookup, openPin, valueSize } from "../bridge/maps.ts";
-import { Counter, structs } from "../layout/layout.generated.ts";
+import { FIRST_SLOT } from "../extensions/slots.ts";
+import { Counter, SlotCounter, structs } from "../layout/layout.generated.ts";
 import { decode, sizeOf } from "../layout/struct.ts";
 import { findBpffs } from "../system/host.ts";
 import { scopeDir } from "./pins.ts";
@@ -21,6 +22,10 @@ export interface Counters {
   /** The last helper call that the kernel refused. */
   error: { line: number; code: number } | null;
 }
+
+/** Is it no sum, but the most of each CPU? */
+const isMost = (ext: number, counter: number) =>
+  ext >= FIRST_SLOT && (counter === SlotCounter.LONG_BYTES || counter === SlotCounter.SHORT_BYTES);
 
 /** Sums the per-CPU counters of a scope; undefined when it has none, or an older tcpx's that are others. */
 export function readCounters(lib: Bridge, id: bigint, layout?: number): Counters | undefined {
@@ -39,7 +44,9 @@ export function readCounters(lib: Bridge, id: bigint, layout?: number): Counters
   for (let cpu = 0; cpu < cpus; cpu++) {
     const c = decode("tcpx_counters", bytes, cpu * size);
     for (const [ext, row] of c.count.entries()) {
-      for (const [i, n] of row.entries()) result.count[ext]![i]! += Number(n);
+      const sums = result.count[ext]!;
+      for (const [i, n] of row.entries())
+        sums[i] = isMost(ext, i) ? Math.max(sums[i]!, Number(n)) : sums[i]! + Number(n);
     }
     if (c.error_code !== 0) result.error = { line: c.error_line, code: c.error_code };
   }

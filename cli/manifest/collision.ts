@@ -11,7 +11,7 @@ import type { Manifest } from "./types.ts";
 /** Commands that are to come: an extension of such a name would be in their way. */
 const ANNOUNCED = [
   ...["tune", "toa", "option", "explain", "compare", "confirm", "history", "undo", "diff", "ext"],
-  ...["set", "accept", "unset", "list", "log", "test", "trace", "all", "none", "tcpx"],
+  ...["set", "accept", "unset", "list", "log", "test", "trace", "all", "none", "tcpx", "constructor"],
 ];
 
 /** What is there already; of extensions all but the one that is replaced. */

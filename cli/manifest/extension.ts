@@ -2,8 +2,9 @@
 // A manifest as an extension: all that one which is built in says of itself comes from the file.
 
 import type { Example } from "../base/args.ts";
-import type { Shown } from "../extensions/seen.ts";
+import type { EventWords, Shown } from "../extensions/seen.ts";
 import type { Extension, RuleDraft, RunFlag, Spelling } from "../extensions/types.ts";
+import { SlotEvent, WatchEvent } from "../layout/layout.generated.ts";
 import type { Kind } from "../policy/rule.ts";
 import { EXPERIMENT_KIND, experiment, requestHex, type WireOption } from "../wire/request.ts";
 import { DEFAULT_SITE, exidOf, type Identifier } from "../wire/site.ts";
@@ -131,6 +132,14 @@ const examplesOf = (name: string, verbs: readonly Verb[]): Example[] => [
 const announced = ({ option, verbs }: Manifest): Kind[] =>
   option && verbs.some(({ kind, orLocal }) => kind === "local" || orLocal) ? ["local"] : [];
 
+/** What nobody answers has no value there. */
+function ownEvent(event: number, asked: number): EventWords | undefined {
+  const words = { side: "ours", asked: false, granted: false } as const;
+  if (event === SlotEvent.SAID) return { word: "said", event: "said", ...words };
+  const isBare = event === WatchEvent.WITHHELD && asked === 0;
+  return isBare ? { word: "withheld", event: "withheld", ...words } : undefined;
+}
+
 /** What it is to the rest of tcpx. @param id that the host has given it */
 export function extensionFrom(manifest: Manifest, id: number): Extension {
   const { name, title, summary, request, values, directions } = manifest;
@@ -171,6 +180,7 @@ export function extensionFrom(manifest: Manifest, id: number): Extension {
     announces: announced(manifest),
     ...(run && { run }),
     seen: {
+      ...(manifest.option && { event: ownEvent }),
       ...(carried && { value: (bits: number) => shownOf(carried, bits) }),
       ...(request && { refusal: request.refused }),
     },

@@ -34,7 +34,8 @@ export class Fields {
     readonly path: Path,
     known: readonly string[],
   ) {
-    const stray = Object.keys(table).find((key) => !known.includes(key));
+    const accepted = new Set(known); // it may be the keys of the table itself, as many as there are
+    const stray = Object.keys(table).find((key) => !accepted.has(key));
     if (stray === undefined) return;
     const hint = meant(stray, known, `accepted is ${known.join(", ")}`);
     throw problem(source, [...path, stray], "unknown key", hint);
@@ -51,6 +52,13 @@ export class Fields {
   /** The error about a key. @param accepted "a whole number" */
   wrong(key: string, accepted: string, what = said(this.get(key))): TcpxError {
     return problem(this.source, [...this.path, key], what, `accepted is ${accepted}`);
+  }
+
+  /** The error about an element of a list. */
+  wrongAt(key: string, at: number, accepted: string): TcpxError {
+    const list = this.get(key);
+    const value = Array.isArray(list) ? list[at] : undefined;
+    return problem(this.source, [...this.path, key, at], said(value), `accepted is ${accepted}`);
   }
 
   /** A text that is there. */

@@ -30,6 +30,7 @@ const TAKEN: ReadonlySet<string> = new Set([
   ...["local", "force", "only", "none", "value", "set", "accept", "show", "unset", "option", "no"],
   ...["extension", "kind", "direction", "address", "netns", "netns_cookie"],
   ...["scope_id", "alive", "visible", "waiting", "bits", "words", "id", "hits"],
+  "constructor", // every object has that
 ]);
 
 /** Hints of values that have none. */
@@ -100,9 +101,11 @@ function rangeOf(fields: Fields, shape: Shape): Pick<ValueSpec, "least" | "most"
   const accepted = `[LEAST, MOST] from [${shown(none)}, ${shown(all)}]`;
   const range = fields.get("range");
   if (range === undefined) return { least: 0, most: WORD_MOST };
-  const [least, most] = Array.isArray(range) ? range.map((end) => wordFrom(shape, end)) : [];
-  if (!Array.isArray(range) || range.length !== 2 || least === undefined || most === undefined)
-    throw fields.wrong("range", accepted);
+  if (!Array.isArray(range)) throw fields.wrong("range", accepted);
+  if (range.length !== 2) throw fields.wrong("range", accepted, `has ${range.length} elements, not 2`);
+  const [least, most] = range.map((end) => wordFrom(shape, end));
+  if (least === undefined || most === undefined)
+    throw fields.wrongAt("range", least === undefined ? 0 : 1, accepted);
   if (least > most) throw fields.wrong("range", accepted, "has its least value behind its most");
   return { least, most };
 }

@@ -67,18 +67,19 @@ export function readRequest(fields: Fields, values: Values): RequestSpec {
 /**
  * Where rules stand that say nothing else: who asks opens the connection, and who grants has accepted it. "both" is what
  * kinds without an entry are for.
+ * @param kinds of the verbs; undefined: some are wrong
  */
 export function readDirections(
   fields: Fields | undefined,
-  kinds: readonly Kind[],
+  kinds: readonly Kind[] | undefined,
   speaks: boolean,
 ): Manifest["directions"] {
   const found: { -readonly [K in Kind]?: "to" | "from" } = speaks ? { ask: "to", accept: "from" } : {};
-  for (const kind of Object.keys(found) as Kind[]) if (!kinds.includes(kind)) delete found[kind];
+  for (const kind of Object.keys(found) as Kind[]) if (kinds && !kinds.includes(kind)) delete found[kind];
   for (const kind of DIRECTION_KEYS) {
     if (!fields?.has(kind)) continue;
     const direction = fields.oneOf(kind, ["to", "from", "both"]);
-    if (!kinds.includes(kind))
+    if (kinds && !kinds.includes(kind))
       throw fields.wrong(kind, kinds.join(", "), `no verb has rules of kind ${kind}`);
     if (direction === "both") delete found[kind];
     else found[kind] = direction;

@@ -144,10 +144,13 @@ class Reader {
     const known = isBroken ? undefined : values;
     const option = this.part(root, "option", OPTION_KEYS, (fields) => readOption(fields, known));
     const request = this.part(root, "request", REQUEST_KEYS, (fields) => readRequest(fields, known));
+    const test = this.part(root, "test", TEST_KEYS, readTest);
+    const before = this.problems.count;
     const verbs = isBroken ? [] : this.verbs(root, values, speaks);
+    const areVerbs = !isBroken && this.problems.count === before; // or nobody can say which kinds there are
     const kinds = verbs.flatMap(({ kind, orLocal }): Kind[] => (orLocal ? [kind, "local"] : [kind]));
     const directions = this.try(() =>
-      isBroken ? {} : readDirections(root.inner("directions", DIRECTION_KEYS), kinds, speaks),
+      readDirections(root.inner("directions", DIRECTION_KEYS), areVerbs ? kinds : undefined, speaks),
     );
     const [author, license] = [maybe("author", AUTHOR), maybe("license", LICENSE)];
     return {

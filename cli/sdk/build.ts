@@ -37,7 +37,7 @@ export const isExtension = (built: BuiltExtension | BuiltProgram): built is Buil
 
 async function compiled(folder: Folder, source: string, { clang, said }: BuildOptions): Promise<Compiled> {
   try {
-    const done = await compile(findClang(clang), folder.path, source);
+    const done = await compile(findClang(clang), folder, source);
     said?.(done.said);
     return done;
   } catch (error) {
@@ -81,10 +81,9 @@ export function buildFolder(dir: string, options: BuildOptions = {}): Promise<Bu
 
 /** The same, or the whole program that a folder without a manifest has. */
 export async function buildAny(
-  dir: string,
+  folder: Folder,
   options: BuildOptions = {},
 ): Promise<BuiltExtension | BuiltProgram> {
-  const folder = readFolder(dir);
   const { manifestText } = folder;
   if (manifestText !== undefined) return buildExtension({ ...folder, manifestText }, options);
   const name = programName(folder);

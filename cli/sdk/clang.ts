@@ -2,11 +2,14 @@
 // clang: which one, and one run of it. Whoever builds may be root, so it is a program that nobody else can replace,
 // and it gets nothing of the caller's environment: CPATH and the like would change what is built.
 
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { meant } from "../base/did-you-mean.ts";
 import { Exit, TcpxError, usageError } from "../base/errors.ts";
 import { asset } from "../bridge/assets.ts";
 import { childEnvironment, othersMayReplace, programOf } from "../system/child.ts";
+import type { Folder } from "./folder.ts";
+import type { User } from "./own.ts";
 import { workFolder } from "./work.ts";
 
 /** Distributions may have one by its version only. */
@@ -22,6 +25,8 @@ const LINES = ["-fno-color-diagnostics"];
 const PATIENCE_MS = 60_000;
 /** Bytes of what clang says. */
 const MOST_WORDS = 64 << 10;
+/** Bytes of an object: more than a package may have. */
+const MOST_OBJECT = 16 << 20;
 
 /** The program. @param wanted as --clang names it @throws TcpxError */
 export function findClang(wanted?: string): string {
@@ -74,8 +79,12 @@ export class CompileError extends TcpxError {
     source: string,
     why: string,
     readonly said: readonly string[],
+    hint?: string,
   ) {
-    super(Exit.FAILED, `${source} does not compile${why}`, { value: source });
+    super(Exit.FAILED, `${source} does not compile${why}`, {
+      value: source,
+      ...(hint !== undefined && { hint }),
+    });
   }
 }
 
@@ -85,22 +94,59 @@ const linesOf = (text: string, work: string) =>
     .split("\n")
     .filter((line) => line.trim() !== "");
 
-/** Runs it in `dir`; its words and its exit code. */
-async function runIn(dir: string, argv: string[]): Promise<{ text: string; code: number }> {
-  const child = Bun.spawn(argv, {
-    cwd: dir,
+/** What runs a command as somebody else, who gains nothing by it. */
+function as({ uid, gid }: User): string[] {
+  const program = programOf("setpriv");
+  if (program) return [program, `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--no-new-privs", "--"];
+  throw new TcpxError(Exit.UNSUPPORTED, "the program 'setpriv' is missing", {
+    value: "setpriv",
+    hint: "install the package util-linux, or build as yourself: `tcpx ext build` needs no root",
+  });
+}
+
+/** The bytes of a stream; what is behind `most` is dropped. */
+async function atMost(stream: ReadableStream<Uint8Array>, most: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    if (size < most) chunks.push(chunk);
+    size += chunk.length;
+  }
+  return new Uint8Array(Buffer.concat(chunks).subarray(0, most));
+}
+
+interface Ran {
+  object: Uint8Array;
+  text: string;
+  code: number;
+}
+
+/** Runs it in the folder, as its owner: it quotes lines of what it reads, and so reads what that one may. */
+async function runIn({ path, owner }: Pick<Folder, "path" | "owner">, argv: string[]): Promise<Ran> {
+  const child = Bun.spawn([...(owner ? as(owner) : []), ...argv], {
+    cwd: path,
     env: childEnvironment(),
     stdin: "ignore",
-    stdout: "ignore",
+    stdout: "pipe",
     stderr: "pipe",
     timeout: PATIENCE_MS,
     killSignal: "SIGKILL",
   });
-  let text = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of child.stderr)
-    if (text.length < MOST_WORDS) text += decoder.decode(chunk, { stream: true });
-  return { text: text.slice(0, MOST_WORDS), code: await child.exited };
+  const [object, words] = await Promise.all([
+    atMost(child.stdout, MOST_OBJECT),
+    atMost(child.stderr, MOST_WORDS),
+  ]);
+  return { object, text: new TextDecoder().decode(words), code: await child.exited };
+}
+
+const MISSING = /fatal error: '([^']{1,200})' file not found/;
+
+/** What there is instead of a header that is missing. */
+async function headerHint(said: readonly string[]): Promise<string | undefined> {
+  const [missing] = said.flatMap((line) => MISSING.exec(line)?.[1] ?? []);
+  if (missing === undefined) return undefined;
+  const inside = Object.keys(await sdkHeaders()).sort();
+  return meant(missing, inside, `inside are ${inside.join(", ")}; others go into the folder`);
 }
 
 /**
@@ -108,20 +154,25 @@ async function runIn(dir: string, argv: string[]): Promise<{ text: string; code:
  * @param source its name in there
  * @throws CompileError
  */
-export async function compile(clang: string, dir: string, source: string): Promise<Compiled> {
+export async function compile(
+  clang: string,
+  folder: Pick<Folder, "path" | "owner">,
+  source: string,
+): Promise<Compiled> {
   const work = workFolder("tcpx-build-");
   try {
-    const [include, object] = [join(work, "include"), join(work, "object.o")];
+    const include = join(work, "include");
     await writeHeaders(include);
+    chmodSync(work, 0o755); // for whoever clang runs as
     // the same bytes, wherever the folder is and whatever ours is called
-    const maps = [`-ffile-prefix-map=${include}=include`, `-ffile-prefix-map=${resolve(dir)}=.`];
+    const maps = [`-ffile-prefix-map=${include}=include`, `-ffile-prefix-map=${folder.path}=.`];
     const where = [`-fdebug-compilation-dir=.`, "-I.", `-isystem${include}`];
-    const argv = [clang, ...FLAGS, ...WARNINGS, ...LINES, ...maps, ...where, "-c", source, "-o", object];
-    const { text, code } = await runIn(dir, argv);
+    const argv = [clang, ...FLAGS, ...WARNINGS, ...LINES, ...maps, ...where, "-c", source, "-o", "-"];
+    const { object, text, code } = await runIn(folder, argv);
     const said = linesOf(text, include);
-    if (code === 0) return { object: new Uint8Array(readFileSync(object)), said };
+    if (code === 0) return { object, said };
     const why = code > 128 || said.length === 0 ? `: clang ended with ${code}` : "";
-    throw new CompileError(source, why, said);
+    throw new CompileError(source, why, said, await headerHint(said));
   } finally {
     rmSync(work, { recursive: true, force: true });
   }

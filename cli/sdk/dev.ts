@@ -2,13 +2,17 @@
 // `ext dev`: a trial at every change of the folder. What is wrong is told, and the next change is waited for.
 
 import { type FSWatcher, watch } from "node:fs";
-import { resolve } from "node:path";
 import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
+import { bridge } from "../bridge/bridge.ts";
+import type { Io } from "../output/io.ts";
+import { Outlet } from "../output/outlet.ts";
+import { stdout } from "../output/streams.ts";
 import { programName, readFolder } from "./folder.ts";
-import { requireOwn, type TestOptions, testOnce } from "./test.ts";
+import { type TestOptions, testOnce } from "./test.ts";
 
 /** Editors save in several steps. */
 const SETTLE_MS = 150;
+const LOOK_MS = 250;
 /** What editors and builds leave there. */
 const NOT_OURS = /^\.|~$|\.(?:sw[a-z]|tmp|o|tcpx)$|^\d+$/;
 
@@ -60,7 +64,6 @@ async function round(dir: string, options: TestOptions, changes: Changes): Promi
   const both = AbortSignal.any([signal, enough.signal]);
   const hasChanged = changes.next(both).then(() => enough.abort());
   try {
-    requireOwn(dir);
     await testOnce(dir, { ...options, signal: both, goOn: true });
   } catch (error) {
     if (both.aborted) return;
@@ -71,13 +74,25 @@ async function round(dir: string, options: TestOptions, changes: Changes): Promi
   await hasChanged;
 }
 
-/** Goes on until it is interrupted. */
-export async function develop(dir: string, options: TestOptions): Promise<ExitCode> {
-  const { signal, io } = options;
-  requireOwn(dir);
+/** Aborts when nobody reads any more, as behind `| head`: nothing may be written before the next save. */
+async function unread({ flags }: Io): Promise<{ signal: AbortSignal } & Disposable> {
+  const outlet = new Outlet(await bridge(), flags.quiet && !flags.json);
+  const gone = new AbortController();
+  const timer = setInterval(() => {
+    if (stdout.broken || outlet.closed) gone.abort(new Error("nobody reads any more"));
+  }, LOOK_MS);
+  return { signal: gone.signal, [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/** Goes on until it is interrupted, or nobody reads any more. */
+export async function develop(dir: string, given: TestOptions): Promise<ExitCode> {
+  const { io } = given;
+  using gone = await unread(io);
+  const signal = AbortSignal.any([given.signal, gone.signal]);
+  const options = { ...given, signal };
   const folder = readFolder(dir);
   if (folder.manifestText === undefined) programName(folder); // in another one there is nothing to wait for
-  using changes = new Changes(resolve(dir));
+  using changes = new Changes(folder.path);
   for (let n = 1; !signal.aborted; n++) {
     if (n > 1) io.print(`\n--- ${new Date().toTimeString().slice(0, 8)}: changed ---\n`);
     changes.forget();

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // An extension's folder: what is in it, before anything is compiled.
 
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { Exit, TcpxError, usageError } from "../base/errors.ts";
 import { NoPlainFile, readPlain } from "../system/plain-file.ts";
+import { requireOwn, type User } from "./own.ts";
 
 const MANIFEST = "extension.toml";
 const SOURCE = /^([a-z][a-z0-9_-]{0,31})\.bpf\.c$/;
@@ -13,10 +14,13 @@ const MOST = 256 << 10;
 /** Names of a folder that are listed. */
 const MOST_NAMES = 4;
 
-/** As it was named, and where it is. */
 export interface Folder {
+  /** As it was named. */
   shown: string;
+  /** Where it really is. */
   path: string;
+  /** Its owner, where root works with somebody else's. */
+  owner?: User;
   /** Without one it is a whole program of its own. */
   manifestText?: string;
   /** Of its programs NAME.bpf.c. */
@@ -24,12 +28,14 @@ export interface Folder {
   readme?: string;
 }
 
+const isRoot = () => process.geteuid?.() === 0;
+
 /** The text of a file; undefined: there is none. @throws TcpxError (usage) */
 function textOf(folder: { shown: string; path: string }, file: string): string | undefined {
   const shown = join(folder.shown, file);
   let bytes: Uint8Array | undefined;
   try {
-    bytes = readPlain(join(folder.path, file), MOST);
+    bytes = readPlain(join(folder.path, file), MOST, !isRoot());
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") return undefined;
@@ -47,19 +53,31 @@ function textOf(folder: { shown: string; path: string }, file: string): string |
 /** What such a folder has; the mistake is often to be in another one. */
 const HINT = "name a folder with an extension.toml, or make one with `tcpx ext new NAME`";
 
-/** @throws TcpxError (usage) for what is no such folder */
-export function readFolder(dir: string): Folder {
+/** Does a part that reads it. */
+function reading<T>(dir: string, part: () => T): T {
+  try {
+    return part();
+  } catch (error) {
+    if (error instanceof TcpxError) throw error;
+    throw new TcpxError(Exit.PERMISSION, `${dir} cannot be read`, { value: dir, cause: error });
+  }
+}
+
+/** Where it really is: what a link led to is what is looked at and used. */
+function realFolder(dir: string): string {
   const path = resolve(dir);
   const info = statSync(path, { throwIfNoEntry: false });
   if (!info) throw usageError(`there is no folder ${dir}`, dir, HINT);
   if (!info.isDirectory()) throw usageError(`${dir} is no folder`, dir, HINT);
-  let files: string[];
-  try {
-    files = readdirSync(path);
-  } catch (error) {
-    throw new TcpxError(Exit.PERMISSION, `${dir} cannot be read`, { value: dir, cause: error });
-  }
-  const at = { shown: dir, path };
+  return realpathSync(path);
+}
+
+/** @throws TcpxError: usage for what is no such folder, permission for root where others have a hand in it */
+export function readFolder(dir: string): Folder {
+  const path = reading(dir, () => realFolder(dir));
+  const owner = reading(dir, () => (isRoot() ? requireOwn(dir, path) : undefined));
+  const files = reading(dir, () => readdirSync(path));
+  const at = { shown: dir, path, ...(owner && { owner }) };
   const names = files.flatMap((file) => SOURCE.exec(file)?.[1] ?? []).sort();
   const [manifestText, readme] = [textOf(at, MANIFEST), textOf(at, "README.md")];
   return {

@@ -6,6 +6,7 @@ import { Exit, TcpxError } from "../base/errors.ts";
 import { packExtension } from "../packages/package.ts";
 import { replaceFile } from "../system/files.ts";
 import { type BuiltExtension, type BuiltProgram, isExtension } from "./build.ts";
+import type { Folder } from "./folder.ts";
 
 export interface MadeFile {
   name: string;
@@ -34,16 +35,16 @@ export function made(built: BuiltExtension | BuiltProgram): MadeFile[] {
 }
 
 /** @throws TcpxError when the folder cannot be written to */
-export function writeMade(dir: string, files: readonly MadeFile[]): void {
+export function writeMade({ shown, path }: Folder, files: readonly MadeFile[]): void {
   for (const { name, bytes } of files) {
     try {
-      replaceFile(join(dir, name), bytes, 0o644);
+      replaceFile(join(path, name), bytes, 0o644);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? `${error}`;
       const exit = code === "EACCES" || code === "EPERM" ? Exit.PERMISSION : Exit.FAILED;
       const hint = "build in a folder that you may write to";
-      throw new TcpxError(exit, `cannot write ${join(dir, name)} (${code})`, {
-        value: dir,
+      throw new TcpxError(exit, `cannot write ${join(shown, name)} (${code})`, {
+        value: shown,
         hint,
         cause: error,
       });

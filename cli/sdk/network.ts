@@ -65,8 +65,9 @@ export class Network implements Places {
           end,
           "link set lo up",
           `address add ${ADDRESS.v4[end]}/24 dev eth0`,
-          ...(six ? [`address add ${ADDRESS.v6[end]}/64 dev eth0 nodad`] : []),
           "link set eth0 up",
+          // of an address that was there before, the first question where it is gets no answer, for a second
+          ...(six ? [`address add ${ADDRESS.v6[end]}/64 dev eth0 nodad`] : []),
         ),
       ),
     );

@@ -7,10 +7,12 @@ import { Exit, type ExitCode } from "../base/errors.ts";
 import type { Extension } from "../extensions/types.ts";
 import { endless } from "../flags/patience.ts";
 import { extensionFrom } from "../manifest/extension.ts";
+import { readElf } from "../objects/elf.ts";
 import type { Io } from "../output/io.ts";
 import { Progress } from "../output/progress.ts";
 import { type Candidate, examine } from "../packages/candidate.ts";
 import { provide, tryLoading } from "../packages/trial.ts";
+import { doubtsOf, type Means } from "./doubts.ts";
 import { flagsOf } from "./flags.ts";
 import { goOn, watchEvents } from "./hold.ts";
 import { ENDS, type End } from "./network.ts";
@@ -35,8 +37,7 @@ const ID = 8;
 export interface Wish {
   /** Of the extension, or of the program's object. */
   name: string;
-  /** As it was named, and its path. */
-  shown: string;
+  /** Where its folder really is. */
   folder: string;
   program: boolean;
   /** There are connections and events until it is told to end. */
@@ -49,6 +50,7 @@ export interface Result {
   rules: Partial<Record<End, string>>;
   connections: ConnectionSeen[];
   counted: Counted | null;
+  doubts: string[];
   script: ScriptResult | null;
 }
 
@@ -70,6 +72,16 @@ async function addedHere({
   provide(candidate, ID, () => undefined);
   await tryLoading(stage.lib, candidate, ID);
   return { candidate, extension: extensionFrom(candidate.manifest, ID) };
+}
+
+/** What it has for an option of its own. */
+function meansOf({ hooks, manifest, package: { object } }: Candidate): Means {
+  const { symbols } = readElf(object);
+  return {
+    asks: manifest.verbs.some(({ kind }) => kind === "ask"),
+    says: hooks.some((name) => name.startsWith("say")),
+    speaks: symbols.some(({ name, section }) => section === 0 && name === "tcpx1_speak"),
+  };
 }
 
 /** Tells what came of the folder's own test. */
@@ -113,6 +125,8 @@ async function tryExtension(stand: Stand, progress: Progress): Promise<Result> {
   io.print(wire === "" ? "\nNo option on the wire but those of Linux" : `\n${wire}`);
   io.print(`\n${socketTable(connections)}\n`);
   for (const line of countedLines(counted, `${wish.name}.bpf.c`)) io.print(line);
+  const doubts = doubtsOf(candidate.manifest.option, meansOf(candidate), connections, counted);
+  for (const doubt of doubts) io.messages.warn(doubt);
   const tested = await script(stand, seenLines(connections, counted));
   return {
     ok: (tested?.exit_code ?? 0) === 0,
@@ -121,6 +135,7 @@ async function tryExtension(stand: Stand, progress: Progress): Promise<Result> {
     ),
     connections,
     counted,
+    doubts,
     script: tested,
   };
 }
@@ -137,10 +152,17 @@ async function tryProgram(stand: Stand): Promise<Result> {
   if (wire !== "") io.print(`\n${wire}`);
   io.print(`\n${socketTable(connections)}\n`);
   const tested = await script(stand, seenLines(connections, undefined));
-  return { ok: (tested?.exit_code ?? 0) === 0, rules: {}, connections, counted: null, script: tested };
+  return {
+    ok: (tested?.exit_code ?? 0) === 0,
+    rules: {},
+    connections,
+    counted: null,
+    doubts: [],
+    script: tested,
+  };
 }
 
-function documentOf({ wish }: Stand, { ok, rules, connections, counted, script }: Result) {
+function documentOf({ wish }: Stand, { ok, rules, connections, counted, doubts, script }: Result) {
   return {
     ok,
     name: wish.name,
@@ -153,6 +175,7 @@ function documentOf({ wish }: Stand, { ok, rules, connections, counted, script }
       };
     }),
     tried: connections.map(({ family, ...seen }) => ({ family: family === "v4" ? 4 : 6, ...seen })),
+    doubts,
     test: script,
   };
 }
@@ -168,7 +191,7 @@ export async function perform(stand: Stand): Promise<ExitCode> {
   progress.clear();
   io.json(documentOf(stand, result));
   io.print(scriptText(result.script));
-  if (!result.ok) io.messages.error(`${wish.shown}: its test failed`);
+  if (!result.ok) io.messages.error(`${wish.name}: its test failed`);
   if (wish.goOn) {
     io.messages.info("connections go on; save a file to try it again, Ctrl-C ends");
     progress.clear();

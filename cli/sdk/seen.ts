@@ -87,6 +87,15 @@ export interface EndCounted {
   counters: Record<string, number>;
   /** The last that the kernel has refused. */
   error: { line: number; code: number } | null;
+  /** Options that had not the length of the manifest. */
+  tooLong?: Misfit;
+  tooShort?: Misfit;
+}
+
+export interface Misfit {
+  times: number;
+  /** Of the longest one. */
+  bytes: number;
 }
 
 export type Counted = Record<End, EndCounted>;

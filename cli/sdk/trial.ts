@@ -8,7 +8,7 @@ import type { Bridge } from "../bridge/bridge.ts";
 import type { Extension } from "../extensions/types.ts";
 import type { Child } from "../lab/children.ts";
 import { READY_MS, type Stage } from "../lab/stage.ts";
-import { Counter } from "../layout/layout.generated.ts";
+import { Counter, SlotCounter } from "../layout/layout.generated.ts";
 import { findScope } from "../loader/cgroup-place.ts";
 import { COUNTER_NAMES, readCounters } from "../loader/counters.ts";
 import { lock, replaceRules } from "../loader/store.ts";
@@ -117,7 +117,15 @@ function countedAt(lib: Bridge, cgroup: string, id: number): EndCounted {
   const row = found?.count[id] ?? [];
   const counters = COUNTER_NAMES.flatMap((name, i) => (row[i] ? [[name, row[i]]] : []));
   const refused = (row[Counter.ERRORS] ?? 0) > 0;
-  return { counters: Object.fromEntries(counters), error: refused ? (found?.error ?? null) : null };
+  const misfit = (times = 0, bytes = 0) => (times > 0 ? { times, bytes } : undefined);
+  const tooLong = misfit(row[SlotCounter.LONG], row[SlotCounter.LONG_BYTES]);
+  const tooShort = misfit(row[SlotCounter.SHORT], row[SlotCounter.SHORT_BYTES]);
+  return {
+    counters: Object.fromEntries(counters),
+    error: refused ? (found?.error ?? null) : null,
+    ...(tooLong && { tooLong }),
+    ...(tooShort && { tooShort }),
+  };
 }
 
 /** What an extension has counted at both ends. */

@@ -12,7 +12,7 @@ import {
   readSync,
   type Stats,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { Exit, TcpxError, usageError } from "../base/errors.ts";
 
 const OTHERS_WRITE = 0o022;
@@ -30,21 +30,30 @@ function refused(path: string, what: string, hint: string): TcpxError {
   return new TcpxError(Exit.PERMISSION, `${path} ${what}`, { value: path, hint });
 }
 
-/** Why others could change what stands there; undefined: they cannot. */
-function weakness(info: Stats): { what: string; hint: string } | undefined {
+/** A word of a shell. */
+const word = (text: string) =>
+  /^[\w./+:@%-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+
+/** Commands that make a copy which is root's, also where /etc/tcpx is missing. */
+const COPY = {
+  file: (path: string) =>
+    `a copy that is root's: install -D -m 644 ${word(path)} ${word(`/etc/tcpx/${basename(path)}`)}`,
+  folder: (path: string) =>
+    `build it with \`tcpx ext build\`, and name a copy of the package that is root's: ` +
+    `install -D -m 644 -t /etc/tcpx ${word(path)}/*.tcpx`,
+};
+
+/** Why others could change what stands there; undefined: they cannot. @param copy what makes one that is root's */
+function weakness(info: Stats, copy: string): { what: string; hint: string } | undefined {
   if (info.isSymbolicLink()) return { what: "is a symbolic link", hint: "name the file itself" };
-  if (!isTrusted(info.uid))
-    return {
-      what: `belongs to uid ${info.uid}, not to root`,
-      hint: "install(1) makes a copy that is root's: install -m 644 FILE /etc/tcpx/",
-    };
+  if (!isTrusted(info.uid)) return { what: `belongs to uid ${info.uid}, not to root`, hint: copy };
   if (info.mode & OTHERS_WRITE && !(info.isDirectory() && info.mode & STICKY))
     return { what: "can be written to by others than root", hint: "look at it, then: chmod go-w" };
   return undefined;
 }
 
-function requireTrusted(path: string, info: Stats): void {
-  const found = weakness(info);
+function requireTrusted(path: string, info: Stats, copy: string): void {
+  const found = weakness(info, copy);
   if (found) throw refused(path, found.what, found.hint);
 }
 
@@ -57,18 +66,18 @@ function statOf(path: string): Stats {
   }
 }
 
-/** The folder and those above it, the outermost first. @throws TcpxError (permission) */
-export function requireOwnedFolders(folder: string): void {
+/** The folder and those above it, the outermost first. @param copy for who names what is not root's @throws TcpxError (permission) */
+export function requireOwnedFolders(folder: string, copy = "look at it, then: chown root"): void {
   const above = dirname(folder);
-  if (above !== folder) requireOwnedFolders(above);
+  if (above !== folder) requireOwnedFolders(above, copy);
   const info = statOf(folder);
-  requireTrusted(folder, info);
+  requireTrusted(folder, info, copy);
   if (!info.isDirectory()) throw usageError(`${folder} is not a directory`, folder);
 }
 
 /** The folder, those above it, and all that is in it. @throws TcpxError (permission) for the first that is not */
 export function requireOwnedTree(folder: string): void {
-  requireOwnedFolders(folder);
+  requireOwnedFolders(folder, COPY.folder(folder));
   const left = [folder];
   for (let seen = 0; left.length > 0; ) {
     const inside = left.pop()!;
@@ -82,7 +91,7 @@ export function requireOwnedTree(folder: string): void {
         );
       const entry = join(inside, name);
       const info = statOf(entry);
-      requireTrusted(entry, info);
+      requireTrusted(entry, info, COPY.folder(folder));
       if (info.isDirectory()) left.push(entry);
     }
   }
@@ -104,8 +113,10 @@ function readAll(fd: number, size: number): Uint8Array {
  * @throws TcpxError (usage) where there is none, or more than `most` bytes; (permission) where it is not root's own
  */
 export function readOwnedFile(path: string, most: number): Uint8Array {
-  requireOwnedFolders(dirname(path));
+  const copy = COPY.file(path);
+  requireOwnedFolders(dirname(path), copy);
   const before = statOf(path);
+  requireTrusted(path, before, copy);
   const wrong = (what: string, hint: string) =>
     new TcpxError(Exit.USAGE, `${path} ${what}`, { value: path, hint });
   // First, so that nobody is told to change the mode of /dev/null. A link is refused as one, below.

@@ -2,7 +2,16 @@
 // Files that somebody has named, read as files only: opening a FIFO waits for its other end, reading a device may
 // never end, and opening some devices does something.
 
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readSync,
+  type Stats,
+  statSync,
+} from "node:fs";
 
 const CHUNK = 1 << 20;
 
@@ -24,11 +33,13 @@ function descriptorOf(path: string): number | undefined {
   return number === undefined ? undefined : Number(number);
 }
 
-function openPlain(path: string): number {
-  const before = kindOf(statSync(path));
+function openPlain(path: string, links: boolean): number {
+  const found = links ? statSync(path) : lstatSync(path);
+  const before = found.isSymbolicLink() ? "is a link" : kindOf(found);
   if (before) throw new NoPlainFile(before);
   // another thing may stand there by now
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  const { O_RDONLY, O_NONBLOCK, O_NOCTTY, O_NOFOLLOW } = constants;
+  const fd = openSync(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | (links ? 0 : O_NOFOLLOW));
   const kind = kindOf(fstatSync(fd));
   if (kind === undefined) return fd;
   closeSync(fd);
@@ -63,13 +74,14 @@ function readAll(fd: number, most: number, waits: boolean): Uint8Array | undefin
 
 /**
  * The bytes of a file, or of a descriptor that is open already, of whatever kind that is.
+ * @param links false: a link in its place is refused
  * @returns undefined when there are more than `most`
  * @throws NoPlainFile, or what the system call that failed has said
  */
-export function readPlain(path: string, most: number): Uint8Array | undefined {
+export function readPlain(path: string, most: number, links = true): Uint8Array | undefined {
   const given = descriptorOf(path);
   if (given !== undefined) return readAll(given, most, true);
-  const fd = openPlain(path);
+  const fd = openPlain(path, links);
   try {
     return readAll(fd, most, false);
   } finally {

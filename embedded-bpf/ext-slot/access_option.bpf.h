@@ -59,8 +59,10 @@ __noinline int tcpx1_put(struct bpf_sock_ops *ctx, __u32 slot, __u32 at, __u32 s
 	if (slot >= TCPX_SLOT_COUNT || at >= TCPX_HEADER_MAX || size < 1 || size > 4)
 		return -1;
 	at += slot_head(slot);
-	if (at + size > slot_of(slot)->most || at + size > sizeof(union tcpx_option))
+	if (at + size > slot_of(slot)->most || at + size > sizeof(union tcpx_option)) {
+		slot_misfit(slot, TCPX_SLOT_COUNTER_LONG, at + size);
 		return -1;
+	}
 	if (s) {
 		out = (__u8 *)s->out;
 		len = s->out_len;

@@ -8,7 +8,7 @@
 /* enum tcpx_counter: what `tcpx status` counts. */
 __noinline int tcpx1_count(struct bpf_sock_ops *ctx, __u32 slot, __u32 counter)
 {
-	if (slot < TCPX_SLOT_COUNT && counter != TCPX_COUNTER_ERRORS)
+	if (slot < TCPX_SLOT_COUNT && counter < TCPX_COUNTER_ERRORS)
 		count_apart(SLOT_EXT(slot), counter);
 	return 0;
 }

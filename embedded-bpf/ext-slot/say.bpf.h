@@ -4,6 +4,7 @@
 #define TCPX_SLOT_SAY_BPF_H
 
 #include "../put.bpf.h"
+#include "misfit.bpf.h"
 #include "state.bpf.h"
 
 /* Bytes in front of what its hook puts: kind, length, and for experiments the identifier. */
@@ -48,6 +49,8 @@ static __always_inline void slot_option(struct bpf_sock_ops *ctx, __u32 n, struc
 		slot_hook_say(ctx, n, 0);
 	len = s->out_len;
 	if (len) {
+		if (len < slot_of(n)->least)
+			slot_misfit(n, TCPX_SLOT_COUNTER_SHORT, len);
 		slot_seal((__u8 *)s->out, n, len);
 		return;
 	}

@@ -108,10 +108,13 @@ static __always_inline void slot_syn_ack_option(struct bpf_sock_ops *ctx, __u32 
 	}
 	kept->len = 0;
 	slot_hook_say_syn_ack(ctx, n, h->asks[ext] == 1);
-	if (kept->len)
-		slot_seal((__u8 *)out, n, kept->len);
-	else
+	if (!kept->len) {
 		out[0] = 0;
+		return;
+	}
+	if (kept->len < slot_of(n)->least)
+		slot_misfit(n, TCPX_SLOT_COUNTER_SHORT, kept->len);
+	slot_seal((__u8 *)out, n, kept->len);
 }
 
 /* The rule stands in slot_rule(). */

@@ -33,8 +33,11 @@ static __always_inline void slot_told(struct bpf_sock_ops *ctx, const struct tcp
 		return;
 	if (news == TCPX_NEWS_OURS ||
 	    (news == TCPX_NEWS_FALLBACK && conn->silent == TCPX_WITHHELD)) {
-		e->event = TCPX_WATCH_ASKED;
-		watch_request(conn, &s->ours, e);
+		e->event = TCPX_SLOT_EVENT_SAID;
+		if (s->ours.state != TCPX_REQUEST_NONE) {
+			e->event = TCPX_WATCH_ASKED;
+			watch_request(conn, &s->ours, e);
+		}
 		if (watch_withheld(conn, ext)) {
 			e->event = TCPX_WATCH_WITHHELD;
 			e->reason = TCPX_REASON_SIGNED;

@@ -48,6 +48,19 @@ enum tcpx_slot_flag {
 	TCPX_SLOT_ANY_TIME = 8, /* peers may ask again, with another wish */
 };
 
+/* What tcpx counts of extensions in slots alone. */
+enum tcpx_slot_counter {
+	TCPX_SLOT_COUNTER_LONG = TCPX_COUNTER_OWN, /* bytes of its option that did not fit */
+	TCPX_SLOT_COUNTER_LONG_BYTES,		   /* what it would have had: the most */
+	TCPX_SLOT_COUNTER_SHORT,		   /* options that were too short */
+	TCPX_SLOT_COUNTER_SHORT_BYTES,		   /* what they had: the most */
+};
+
+/* Of `tcpx watch`. */
+enum tcpx_slot_event {
+	TCPX_SLOT_EVENT_SAID = TCPX_WATCH_OWN, /* an option of its own, which nobody answers */
+};
+
 /* What is constant of an extension in a slot: .rodata of the loaded program, as its configuration.
  */
 struct tcpx_slot {

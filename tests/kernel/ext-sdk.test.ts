@@ -155,7 +155,7 @@ exit 7
     expect([code, stdout.includes("reached\ntest.sh: failed with 7"), stderr]).toEqual([
       1,
       true,
-      `tcpx: ${folder}: its test failed\n`,
+      `tcpx: probe-it: its test failed\n`,
     ]);
     expect((await host.ok(["uto", "show"], { json: true })).json.rules).toEqual([]);
     expect(existsSync("/etc/tcpx/extensions")).toBe(false);

@@ -4,8 +4,11 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { TcpxError } from "../../cli/base/errors.ts";
 import { FIRST_SLOT, slotProblem } from "../../cli/extensions/slots.ts";
+import { collisionOf } from "../../cli/manifest/collision.ts";
 import { readManifest } from "../../cli/manifest/read.ts";
 import { describeSlot } from "../../cli/manifest/slot.ts";
+import { parseValue, textOf } from "../../cli/manifest/values.ts";
+import { DEFAULT_SITE } from "../../cli/wire/site.ts";
 import { EVERY, GRADE, PACE } from "../support/manifests.ts";
 import { refusal } from "../support/refusal.ts";
 import { DESCRIPTIONS } from "../support/slot-objects.ts";
@@ -71,6 +74,76 @@ describe("what it says", () => {
       ...{ ask: "from", accept: "from", local: "to" },
     });
   });
+});
+
+describe("names that every object has", () => {
+  const nameless = (text: string, from: string, to: string) => text.replaceAll(from, to);
+  test.each(["constructor", "__proto__", "toString", "hasOwnProperty"])(
+    "%s is no name of a value",
+    (name) => {
+      const text = nameless(
+        nameless(PACE, "[values.rate]", `[values.${name}]`),
+        '"rate"\nsays',
+        `"${name}"\nsays`,
+      );
+      expect(lines(refusal(() => read(text)) as TcpxError)).toEqual([
+        expect.stringMatching(
+          /^extension.toml:\d+: values\.\w+: is (?:no name of a value|a name that every rule has);/,
+        ),
+      ]);
+    },
+  );
+
+  test("nor are they verbs, keys or words that were not said", () => {
+    const { values } = read(EVERY);
+    const mode = values.find(({ name }) => name === "mode")!;
+    for (const name of ["constructor", "__proto__", "toString", "valueOf"]) {
+      expect(() => parseValue(mode, name, "--mode")).toThrow("is not one of its words");
+      expect(() => read(PACE.replace("[verbs.set]", `[verbs.${name}]`))).toThrow("unknown key");
+      expect(() => read(`${name} = 1\n${PACE}`)).toThrow("unknown key");
+      expect(() => read(PACE.replace('kind = "local"', `kind = "${name}"`))).toThrow("kind");
+      expect(() => read(PACE.replace('type = "rate"', `type = "${name}"`))).toThrow("type");
+    }
+  });
+
+  test("a choice may be called so", () => {
+    const text = EVERY.replace(/choices = \{[^}]*\}/, "choices = { constructor = 1, slow = 7 }").replaceAll(
+      "fast",
+      "constructor",
+    );
+    const mode = read(text).values.find(({ name }) => name === "mode")!;
+    expect(parseValue(mode, "constructor", "--mode")).toBe(1);
+    expect(textOf(mode, 1)).toBe("constructor");
+  });
+
+  test("an extension may not", () => {
+    const manifest = read(PACE.replace('name = "pace"', 'name = "constructor"'));
+    const present = { commands: [], extensions: [], site: DEFAULT_SITE };
+    expect(collisionOf(manifest, present)).toBe("constructor is a word that tcpx keeps for itself");
+  });
+});
+
+test("a mistake in a verb says nothing of directions, whose own mistakes are told", () => {
+  const text = `${GRADE.replace('flags = ["priority"]\nsays', 'flags = ["priorty"]\nsays')}\n[directions]\naccept = "both"\n`;
+  expect(lines(refusal(() => read(text)) as TcpxError)).toEqual([
+    expect.stringContaining("verbs.accept.flags[0]: is no name of a value"),
+  ]);
+  expect(lines(refusal(() => read(text.replace('accept = "both"', 'accept = "bth"'))) as TcpxError)).toEqual([
+    expect.stringContaining("verbs.accept.flags[0]"),
+    expect.stringContaining('directions.accept: is "bth"'),
+  ]);
+});
+
+test("as many tables as fit into a file are looked at in a moment", () => {
+  const many = (n: number) => {
+    const text = PACE + Array.from({ length: n }, (_, i) => `[a${i}]\n`).join("");
+    const begun = performance.now();
+    expect(() => read(text)).toThrow("unknown key");
+    return performance.now() - begun;
+  };
+  many(1000);
+  const [few, all] = [2500, 25_000].map((n) => Math.min(many(n), many(n), many(n)));
+  expect(all! / few!).toBeLessThan(40); // ten times as many; by their square it is a hundred times
 });
 
 describe("one thing wrong is one line, with file, line, key, and what is accepted", () => {
@@ -187,11 +260,15 @@ describe("one thing wrong is one line, with file, line, key, and what is accepte
       "range = [1024, 1]",
       "19: values.count.range: has its least value behind its most; accepted is [LEAST, MOST] from [0, 4294967295]",
     ],
-    ["range = [1, 1024]", "range = [1]", "19: values.count.range: is a list; accepted is [LEAST, MOST]"],
+    [
+      "range = [1, 1024]",
+      "range = [1]",
+      "19: values.count.range: has 1 elements, not 2; accepted is [LEAST, MOST]",
+    ],
     ["range = [1, 1024]", "range = 5", "19: values.count.range: is 5; accepted is [LEAST, MOST]"],
-    ["range = [1, 1024]", "range = [-1, 5]", "19: values.count.range: is a list; accepted is"],
-    ["range = [1, 1024]", "range = [1, 4294967296]", "19: values.count.range: is a list; accepted is"],
-    ["range = [1, 1024]", "range = [1, 1.5]", "19: values.count.range: is a list; accepted is"],
+    ["range = [1, 1024]", "range = [-1, 5]", "19: values.count.range[0]: is -1; accepted is [LEAST, MOST]"],
+    ["range = [1, 1024]", "range = [1, 4294967296]", "19: values.count.range[1]: is 4294967296; accepted is"],
+    ["range = [1, 1024]", "range = [1, 1.5]", "19: values.count.range[1]: is 1.5; accepted is"],
     ["range = [1, 1024]", "rnage = [1, 1024]", "19: values.count.rnage: unknown key; did you mean range?"],
     [
       "range = [1, 1024]",
@@ -216,7 +293,7 @@ describe("one thing wrong is one line, with file, line, key, and what is accepte
     [
       'range = ["1ms", "24h"]',
       'range = ["1ms", "24 h"]',
-      '24: values.idle.range: is a list; accepted is [LEAST, MOST] from ["0ms", "4294967295ms"]',
+      '24: values.idle.range[1]: is "24 h"; accepted is [LEAST, MOST] from ["0ms", "4294967295ms"]',
     ],
     ['default = "30s"', 'default = "2d"', "25: values.idle.default: default '2d' is not a duration; "],
     [

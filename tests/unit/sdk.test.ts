@@ -3,9 +3,12 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import {
   chmodSync,
+  chownSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  realpathSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -15,14 +18,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { extensionFrom } from "../../cli/manifest/extension.ts";
 import { readManifest } from "../../cli/manifest/read.ts";
+import { doubtsOf } from "../../cli/sdk/doubts.ts";
 import { readFolder } from "../../cli/sdk/folder.ts";
 import { writeNew } from "../../cli/sdk/new.ts";
+import { requireOwn } from "../../cli/sdk/own.ts";
 import { everywhere, linesOf, rulesFor } from "../../cli/sdk/rules.ts";
 import { countedLines, optionTable, seenLines, wordsOf } from "../../cli/sdk/seen.ts";
 import { filesOf, KINDS, pickExid, requireName, type TemplateKind } from "../../cli/sdk/templates.ts";
-import { requireOwn } from "../../cli/sdk/test.ts";
 
 const MANIFEST = "extension.toml";
+const NOBODY = 65_534;
 const dir = mkdtempSync(join(tmpdir(), "tcpx-sdk-"));
 afterAll(() => rmSync(dir, { recursive: true }));
 
@@ -104,19 +109,71 @@ describe("a new folder", () => {
 
   test("a folder that others may write to is not run as root", () => {
     const path = join(dir, "tag");
-    requireOwn(path);
+    const own = () => requireOwn(path, path);
+    own();
     chmodSync(path, 0o777);
-    expect(() => requireOwn(path)).toThrow(`${path} can be changed by others`);
+    expect(own).toThrow(`${path} can be changed by others`);
     chmodSync(path, 0o755);
     chmodSync(join(path, "test.sh"), 0o757);
-    expect(() => requireOwn(path)).toThrow("test.sh can be changed by others");
+    expect(own).toThrow("test.sh can be changed by others");
     chmodSync(join(path, "test.sh"), 0o755);
     chmodSync(dir, 0o777);
-    expect(() => requireOwn(path)).toThrow(`${dir} can be changed by others`);
+    expect(own).toThrow(`${dir} can be changed by others`);
     chmodSync(dir, 0o700);
     rmSync(join(path, "test.sh"));
     symlinkSync("/bin/true", join(path, "test.sh"));
-    expect(() => requireOwn(path)).toThrow("test.sh can be changed by others");
+    expect(own).toThrow("test.sh is a link, and root would read what it leads to");
+    rmSync(join(path, "test.sh"));
+  });
+
+  test.skipIf(process.geteuid?.() !== 0)("root reads nothing of others in it, whatever it is called", () => {
+    const path = writeNew(dir, "all", filesOf("all", "local"));
+    mkdirSync(join(path, "deep"));
+    for (const file of ["README.md", MANIFEST, "all.bpf.c", "test.sh", "own.h", "deep/more.h"]) {
+      const whole = join(path, file);
+      rmSync(whole, { force: true });
+      symlinkSync("/etc/shadow", whole);
+      expect(() => readFolder(path)).toThrow(`${whole} is a link`);
+      rmSync(whole);
+      writeFileSync(whole, "text");
+      chownSync(whole, NOBODY, NOBODY);
+      expect(() => readFolder(path)).toThrow(`${whole} can be changed by others`);
+      chownSync(whole, 0, 0);
+      readFolder(path);
+    }
+    chownSync(join(path, "deep"), NOBODY, NOBODY);
+    expect(() => readFolder(path)).toThrow("deep can be changed by others");
+  });
+
+  test.skipIf(process.geteuid?.() !== 0)(
+    "who has called sudo is trusted, and none of root's files under another name",
+    () => {
+      const path = writeNew(dir, "mine", filesOf("mine", "local"));
+      for (const file of ["", ...readdirSync(path)]) chownSync(join(path, file), 4321, 4321);
+      expect(() => readFolder(path)).toThrow(`${path} can be changed by others`);
+      const { SUDO_UID, SUDO_GID } = process.env;
+      Object.assign(process.env, { SUDO_UID: "4321", SUDO_GID: "4322" });
+      try {
+        expect(readFolder(path).owner).toEqual({ uid: 4321, gid: 4322 });
+        writeFileSync(join(dir, "secret"), "root's", { mode: 0o600 });
+        linkSync(join(dir, "secret"), join(path, "own.h"));
+        expect(() => readFolder(path)).toThrow("own.h is a file of somebody else under one more name");
+      } finally {
+        for (const [name, value] of Object.entries({ SUDO_UID, SUDO_GID })) {
+          if (value === undefined) delete process.env[name];
+          else process.env[name] = value;
+        }
+      }
+    },
+  );
+
+  test("what a link led to is what is used from there on", () => {
+    writeNew(dir, "real", filesOf("real", "local"));
+    symlinkSync("real", join(dir, "by-link"));
+    expect(readFolder(join(dir, "by-link"))).toMatchObject({
+      shown: join(dir, "by-link"),
+      path: realpathSync(join(dir, "real")),
+    });
   });
 
   test("what is no folder of an extension is told in a line", () => {
@@ -187,6 +244,27 @@ describe("what was seen", () => {
     expect(wordsOf("fe0812340000ffff", options)).toBe("experiment 0x1234, none of its own");
     expect(wordsOf("4d0401ff", options)).toBe("kind 77, none of its own");
     expect(optionTable([{ ...seen, syn: [] }], options)).toBe("");
+  });
+
+  test("an option that was not there, or has another length, is doubted", () => {
+    const option = { kind: 77, least: 6, most: 6 };
+    const all = { asks: false, says: true, speaks: true };
+    const doubts = (means = all, client = {}, connections = [{ ...seen, syn: ["fe0812340000ffff"] }]) =>
+      doubtsOf(option, means, connections, { client: { ...none, ...client }, server: none });
+    expect(doubts(all, {}, [{ ...seen, syn: ["4d0600000028"] }])).toEqual([]);
+    expect(doubts({ ...all, says: false })[0]).toContain("no hook say");
+    expect(doubts({ ...all, speaks: false })[0]).toContain("tcpx_speak() is never called");
+    expect(doubts({ ...all, asks: true, speaks: false })[0]).toEndWith(
+      "was not said: the hook say has put nothing",
+    );
+    expect(doubts()[0]).toContain("tcpx_speak(1) was not reached");
+    expect(doubts(all, { tooLong: { times: 2, bytes: 8 } })).toEqual([
+      "client: 2 times something was put that did not fit: it takes an option of 8 bytes with its head, and [option] has length = 6",
+    ]);
+    expect(doubts(all, { tooShort: { times: 1, bytes: 4 } }, [{ ...seen, syn: ["4d040028"] }])).toEqual([
+      "client: once the option was too short for its peers: it had 4 bytes with its head, and [option] has length = 6",
+    ]);
+    expect(doubtsOf(undefined, all, [seen], { client: none, server: none })).toEqual([]);
   });
 
   test("what the kernel has refused is told with its line", () => {

@@ -9,6 +9,7 @@ import {
   Direction,
   Ext,
   Family,
+  SlotEvent,
   structs,
   UtoEvent,
   UtoReason,
@@ -23,6 +24,7 @@ import { Outcomes } from "../../cli/observe/watch-outcome.ts";
 import { parseCount, parseExtensions, Report, type Wanted } from "../../cli/observe/watch-report.ts";
 import { Watched } from "../../cli/observe/watched.ts";
 import { parseSelectors } from "../../cli/policy/selector.ts";
+import { EVERY } from "../support/manifests.ts";
 
 /** A record with one piece of news. */
 type Fields = Partial<Omit<Struct<"tcpx_watched">, "news">> & Partial<News>;
@@ -79,6 +81,23 @@ const jsonLine = (fields: Fields, cgroup: string | null) =>
 const json = (fields: Fields) => JSON.parse(jsonLine(fields, "/a"));
 
 describe("one event", () => {
+  test("of an extension's own option has no value, as nobody answers it", () => {
+    const every = extensionFrom(readManifest(EVERY, "extension.toml"), 8);
+    const outcomes = new Outcomes([every]);
+    const of = (fields: Fields) => {
+      const list = listOf({ ext: 8, asked: 0, granted: 0, ...fields });
+      return outcomes.of(list, list.news(0, 0));
+    };
+    expect(of({ event: SlotEvent.SAID }).text).toBe("every said");
+    expect(JSON.parse(`{${of({ event: SlotEvent.SAID }).json}}`)).toEqual({
+      ...{ extension: "every", event: "said", side: "ours", asked: null, granted: null, reason: null },
+    });
+    expect(of({ event: WatchEvent.WITHHELD, reason: WatchReason.SIGNED }).text).toBe(
+      "every withheld: TCP-AO signs the options",
+    );
+    expect(of({ event: WatchEvent.FALLBACK }).text).toBe("every fallback");
+  });
+
   test("as a line", () => {
     expect(line({})).toMatch(
       /^\d\d:\d\d:01\.500 :40000 > 10\.0\.0\.2:443 {9} iw {9}granted 32 \(asked 40\)\n$/,
