@@ -3,12 +3,13 @@
 import { type Args, flagArg, globalArgs } from "../base/args.ts";
 import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
 import { type Bridge, unwrap } from "../bridge/bridge.ts";
+import { extensions } from "../extensions/index.ts";
 import { openHost } from "../flags/host-access.ts";
 import { resolveScope } from "../loader/named-scope.ts";
 import { isTemporary } from "../loader/run-scopes.ts";
 import { damagedError, type ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
-import type { Netns } from "../policy/rule.ts";
+import type { Netns, Rule } from "../policy/rule.ts";
 import { type PrintedScope, printPolicy } from "../policy-file/print.ts";
 import type { PrintedProgram } from "../policy-file/programs.ts";
 import { isLeft, type LoadedProgram, readPrograms } from "../programs/state.ts";
@@ -29,6 +30,18 @@ function namesOf(lib: Bridge, { name, id }: Pick<ScopeState, "name" | "id">): Pr
   }
 }
 
+/** Those of extensions that this host has. Of the others nobody can say how they are set. */
+function withoutForeign(rules: Rule[], io: Io): Rule[] {
+  const names = new Set(extensions.map(({ name }) => name));
+  const foreign = rules.filter(({ ext }) => !names.has(ext));
+  for (const ext of new Set(foreign.map((rule) => rule.ext))) {
+    const count = foreign.filter((rule) => rule.ext === ext).length;
+    const what = `${count} rule(s) of ${ext}, which this host does not have any more, are left out`;
+    io.messages.warn(`${what}; see \`tcpx ext list\``);
+  }
+  return foreign.length === 0 ? rules : rules.filter(({ ext }) => names.has(ext));
+}
+
 /** What of a scope's rules a file can say; the rest is told. */
 function printed(lib: Bridge, state: ScopeState, own: Netns | null, io: Io): PrintedScope[] {
   const { name, alive, waiting, damaged, rules } = state;
@@ -46,9 +59,12 @@ function printed(lib: Bridge, state: ScopeState, own: Netns | null, io: Io): Pri
     io.messages.info(`cgroup ${name} is there for one command: its ${rules.length} rule(s) are left out`);
     return [];
   }
+  const sayable = withoutForeign(rules, io);
   // those of a container's root, seen from its host, are for a namespace in a scope that is not the root
-  const here = rules.filter(({ netns }) => netns === null || (name === "/" && netns.cookie === own?.cookie));
-  const others = rules.length - here.length;
+  const here = sayable.filter(
+    ({ netns }) => netns === null || (name === "/" && netns.cookie === own?.cookie),
+  );
+  const others = sayable.length - here.length;
   if (others > 0) {
     io.messages.warn(
       `${others} rule(s) of ${name === "/" ? "other network namespaces" : `a network namespace in cgroup ${name}`} are left out, and \`apply\` leaves them alone`,

@@ -68,7 +68,7 @@ function objectsOf(required: number, uses: number): SlotObject[] {
     const object = provider(id);
     if (object || !((required >>> id) & 1)) return object ?? [];
     throw new TcpxError(Exit.FAILED, `there are rules for extension ${id}, which this host does not have`, {
-      hint: "`tcpx reset` removes them with all other rules",
+      hint: "`tcpx ext remove NAME` takes them back, with its name in `tcpx ext list`",
     });
   });
 }

@@ -168,6 +168,11 @@ describeIf(needs.ok, needs.reason)("packages of extensions", () => {
     expect(await listed()).toMatchObject([
       { number: 8, name: "ext-8", rule_count: 1, problem: expect.stringContaining("there are rules for it") },
     ]);
+    const { stdout, stderr } = await host.ok(["export"]);
+    expect(stdout).not.toContain("pace");
+    expect(stderr).toContain("1 rule(s) of ext-8, which this host does not have any more, are left out");
+    const refused = await host.tcpx(["uto", "set", "30s", "--cgroup", scope]);
+    expect(refused.stderr).toContain("`tcpx ext remove NAME` takes them back");
     expect((await host.ok(["ext", "add", pace], { json: true })).json.package.number).toBe(9);
     expect((await said("ext", "remove", "ext-8")).rule_count).toBe(1);
     expect(await host.pins()).toEqual([]);
