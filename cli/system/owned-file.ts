@@ -30,30 +30,25 @@ function refused(path: string, what: string, hint: string): TcpxError {
   return new TcpxError(Exit.PERMISSION, `${path} ${what}`, { value: path, hint });
 }
 
-/** A word of a shell. */
-const word = (text: string) =>
-  /^[\w./+:@%-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+/** What is root's by its place: a copy of it elsewhere is of no use. */
+const HOST = "/etc/tcpx";
 
-/** Commands that make a copy which is root's, also where /etc/tcpx is missing. */
-const COPY = {
-  file: (path: string) =>
-    `a copy that is root's: install -D -m 644 ${word(path)} ${word(`/etc/tcpx/${basename(path)}`)}`,
-  folder: (path: string) =>
-    `build it with \`tcpx ext build\`, and name a copy of the package that is root's: ` +
-    `install -D -m 644 -t /etc/tcpx ${word(path)}/*.tcpx`,
-};
+const ownerHint = (path: string) =>
+  path === HOST || path.startsWith(`${HOST}/`)
+    ? "look at it, then: chown root"
+    : "install(1) makes a copy that is root's: install -m 644 FILE /etc/tcpx/";
 
-/** Why others could change what stands there; undefined: they cannot. @param copy what makes one that is root's */
-function weakness(info: Stats, copy: string): { what: string; hint: string } | undefined {
+/** Why others could change what stands there; undefined: they cannot. */
+function weakness(path: string, info: Stats): { what: string; hint: string } | undefined {
   if (info.isSymbolicLink()) return { what: "is a symbolic link", hint: "name the file itself" };
-  if (!isTrusted(info.uid)) return { what: `belongs to uid ${info.uid}, not to root`, hint: copy };
+  if (!isTrusted(info.uid)) return { what: `belongs to uid ${info.uid}, not to root`, hint: ownerHint(path) };
   if (info.mode & OTHERS_WRITE && !(info.isDirectory() && info.mode & STICKY))
     return { what: "can be written to by others than root", hint: "look at it, then: chmod go-w" };
   return undefined;
 }
 
-function requireTrusted(path: string, info: Stats, copy: string): void {
-  const found = weakness(info, copy);
+function requireTrusted(path: string, info: Stats): void {
+  const found = weakness(path, info);
   if (found) throw refused(path, found.what, found.hint);
 }
 
