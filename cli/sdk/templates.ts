@@ -87,6 +87,10 @@ function wordsFor(name: string): Record<string, string> {
   };
 }
 
+/** Tables without padding: in a template it is as wide as what stands there for the name. */
+const unpadded = (text: string) =>
+  text.replace(/^\|.*$/gm, (row) => row.replace(/ {2,}\|/g, " |").replace(/-{4,}/g, "---"));
+
 export interface NewFile {
   name: string;
   text: string;
@@ -103,6 +107,6 @@ export function filesOf(name: string, kind: TemplateKind): NewFile[] {
     { name: `${name}.bpf.c`, text: filled(program), mode: 0o644 },
     ...(manifest === undefined ? [] : [{ name: "extension.toml", text: filled(manifest), mode: 0o644 }]),
     { name: "test.sh", text: filled(test), mode: 0o755 },
-    { name: "README.md", text: filled(readme), mode: 0o644 },
+    { name: "README.md", text: unpadded(filled(readme)), mode: 0o644 },
   ];
 }

@@ -48,6 +48,12 @@ describe("templates", () => {
     expect(files.map(({ name, mode }) => [name, (mode & 0o111) !== 0])).toContainEqual(["test.sh", true]);
   });
 
+  test.each(KINDS)("%s: the README's table is not padded for another name", (kind) => {
+    const rows = textOf(kind, "README.md").match(/^\|.*$/gm)!;
+    expect(rows.slice(0, 2)).toEqual(["| file | what |", "| --- | --- |"]);
+    for (const row of rows) expect(row).not.toMatch(/ {2}\|/);
+  });
+
   test.each(["local", "option", "request"] as const)(
     "%s: its manifest is one, and its tests are rules",
     (kind) => {
