@@ -2,7 +2,7 @@
 // The whole programs of others that a policy file names, and those that it does not.
 
 import { type Args, flagArg } from "../base/args.ts";
-import { type TcpxError, usageError } from "../base/errors.ts";
+import { Exit, TcpxError, usageError } from "../base/errors.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { ProgramsPlan, type ProgramTarget } from "../change/programs.ts";
 import { slotsOf } from "../extensions/index.ts";
@@ -47,6 +47,18 @@ export function planPrograms(
     missed.push(message);
   };
   return ProgramsPlan.of(lib, programs, isOurs, flagArg(args, "prepare-units") ? tell : undefined);
+}
+
+/** A rule may need what was left out: then that is why. @throws the same error, with what was missed */
+export function becauseOf(missed: readonly string[]): (error: unknown) => never {
+  return (error) => {
+    if (missed.length === 0 || !(error instanceof TcpxError) || error.code !== Exit.UNSUPPORTED) throw error;
+    const hint = `left out was ${missed.join("; ")}`;
+    throw new TcpxError(error.code, error.message, {
+      ...(error.value !== undefined && { value: error.value }),
+      ...{ cause: error, hint: error.hint === undefined ? hint : `${hint}; ${error.hint}` },
+    });
+  };
 }
 
 /** @throws TcpxError (usage): a rule of the file names a congestion control that would go */

@@ -28,7 +28,7 @@ import { currentNetns, type Scope } from "../system/host.ts";
 import { readText } from "../system/read-text.ts";
 import { Problems } from "../toml/problem.ts";
 import { type Site, sameSite } from "../wire/site.ts";
-import { planPrograms, programTargets, requireControls } from "./apply-programs.ts";
+import { becauseOf, planPrograms, programTargets, requireControls } from "./apply-programs.ts";
 import { leaf } from "./types.ts";
 
 /** Room for several 100,000 rules; what is longer is no policy. */
@@ -178,7 +178,7 @@ async function run(args: Args, io: Io) {
     prepare: () => fitting.prepare(dryRun, wanted.site),
     everywhere: ({ rules }) => rules.some(({ netns }) => netns === null),
     tick: (done, total) => progress.step(() => `changing scope ${done + 1} of ${total}`),
-  });
+  }).catch(becauseOf(leftOut));
   if (!dryRun) await programs.finish(patience);
   progress.clear();
   const changed = changes.some(isWork) || !sameSite(site.present, site.wanted) || programs.changes;

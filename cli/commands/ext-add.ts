@@ -85,8 +85,11 @@ async function planned(candidate: Candidate, host: Host, allowsOlder: boolean): 
 /** The programs of --live, where this kernel has them at all. */
 async function tryOnConnections(candidate: Candidate, id: number, { lib }: Host): Promise<void> {
   const { requireSlot, tryLive } = await import("../live/probe.ts");
-  if (await tryLive(lib, "list", "change")) return;
-  await requireSlot(lib, slotObject(candidate, id), false);
+  try {
+    await requireSlot(lib, slotObject(candidate, id), false);
+  } catch (error) {
+    if (!(await tryLive(lib, "list", "change"))) throw error; // it takes ours
+  }
 }
 
 const isThere = ({ candidate, place: { before } }: Plan): boolean =>

@@ -3,7 +3,7 @@
 
 import { Exit, TcpxError } from "../base/errors.ts";
 import type { Bridge } from "../bridge/bridge.ts";
-import { linkObjects } from "../bridge/link.ts";
+import { type Linked, linkObjects } from "../bridge/link.ts";
 import { openBytes } from "../bridge/open-object.ts";
 import { FIRST_SLOT } from "../extensions/slots.ts";
 import type { Extension } from "../extensions/types.ts";
@@ -11,8 +11,14 @@ import { Hook } from "../layout/layout.generated.ts";
 import { type SlotObject, slotObject } from "../loader/slots.ts";
 
 /** Its object stands in slot 0 there, whatever its own is. */
-const link = (lib: Bridge, { name, bytes }: SlotObject) =>
-  linkObjects(lib, [{ name, slot: 0, bytes }], "live-slots");
+function link(lib: Bridge, { name, bytes }: SlotObject): Promise<Linked> {
+  const made = linked.get(bytes) ?? linkObjects(lib, [{ name, slot: 0, bytes }], "live-slots");
+  linked.set(bytes, made);
+  return made;
+}
+
+/** It is needed for each of the programs, and takes milliseconds. */
+const linked = new WeakMap<Uint8Array, Promise<Linked>>();
 
 /** @throws TcpxError when it cannot be linked */
 export async function openSlot(lib: Bridge, slot: SlotObject): Promise<bigint> {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What is pure of programs of others: values of variables, numbers of congestion controls, and policy files.
 import { describe, expect, test } from "bun:test";
+import { Exit, TcpxError } from "../../cli/base/errors.ts";
+import { becauseOf } from "../../cli/commands/apply-programs.ts";
 import { parsePolicy } from "../../cli/policy-file/parse.ts";
 import { printPolicy } from "../../cli/policy-file/print.ts";
 import { parseNumber, withAlgorithm, withoutAlgorithm } from "../../cli/programs/number.ts";
@@ -146,5 +148,30 @@ sha256 = "${SUM}"
     const { message, hint: said = "" } = error as Error & { hint?: string };
     expect(`${message}; ${said}`).toContain(place);
     expect(`${message}; ${said}`).toContain(hint);
+  });
+});
+
+describe("a rule of a file that needs a program which was left out", () => {
+  const missed = ["policy.toml:9: congestion[0]: /etc/x.bpf.o is not there"];
+  const because = (error: unknown, left: string[]) => {
+    try {
+      becauseOf(left)(error);
+    } catch (thrown) {
+      return thrown;
+    }
+  };
+
+  test("is refused with that program", () => {
+    const error = new TcpxError(Exit.UNSUPPORTED, "no 'mine'", { value: "mine", hint: "it has reno" });
+    expect(because(error, missed)).toMatchObject({
+      ...{ code: 3, message: "no 'mine'", value: "mine" },
+      hint: "left out was policy.toml:9: congestion[0]: /etc/x.bpf.o is not there; it has reno",
+    });
+    expect(because(error, [])).toBe(error);
+  });
+
+  test("other errors stay as they are", () => {
+    const error = new TcpxError(Exit.BUSY, "busy");
+    expect([because(error, missed), because(7, missed)]).toEqual([error, 7]);
   });
 });
