@@ -53,6 +53,10 @@ function sumOf(header: Uint8Array): number {
   return header.reduce((sum, byte, i) => sum + (i >= at && i < at + length ? 0x20 : byte), 0);
 }
 
+/** A name of others in a message, which is ASCII. */
+const shown = (name: string) =>
+  JSON.stringify(name).replaceAll(/[\x7f-\xff]/g, (c) => `\\x${c.charCodeAt(0).toString(16)}`);
+
 /** What a header says that stands here. @throws why it says nothing to us */
 function readHeader(header: Uint8Array): { name: string; size: number } {
   if (!MAGICS.includes(latin1(field(header, FIELD.magic)))) throw new Error("it is no tar archive");
@@ -60,7 +64,7 @@ function readHeader(header: Uint8Array): { name: string; size: number } {
     throw new Error("a header of the archive does not have its checksum");
   const [name = "", ...behind] = latin1(field(header, FIELD.name)).split("\0");
   if (!/^[\w.-]+$/.test(name) || behind.some((rest) => rest !== ""))
-    throw new Error(`a member is called ${JSON.stringify(name)}`);
+    throw new Error(`a member is called ${shown(name)}`);
   const type = latin1(field(header, FIELD.type));
   if ((type !== "0" && type !== "\0") || !isZero(field(header, FIELD.link)))
     throw new Error(`member ${name} is no regular file`);

@@ -38,7 +38,7 @@ describeIf(needs.ok, needs.reason)("changes of extensions", () => {
   });
   afterAll(() => lab[Symbol.asyncDispose]());
 
-  const add = (n: number) => host.ok(["ext", "add", versions[n]!, "--wait"]);
+  const add = (n: number) => host.ok(["ext", "add", versions[n]!, "--allow-older", "--wait"]);
   const set = () => host.ok(["pace", "set", "12M", "--cgroup", scope, "--wait"]);
   const rules = async () =>
     JSON.parse((await host.ok(["status", "--json"])).stdout).scopes[0]?.rules.length ?? 0;
@@ -76,7 +76,7 @@ describeIf(needs.ok, needs.reason)("changes of extensions", () => {
       await set();
     };
     await massacre(
-      (n) => `ext add ${versions[(n + 1) % 2]}`,
+      (n) => `ext add ${versions[(n + 1) % 2]} --allow-older`,
       begin,
       async (n) => {
         expect(["1.0.0", "1.1.0"]).toContain(await versionHere());

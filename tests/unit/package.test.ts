@@ -217,6 +217,15 @@ describe("of archives that somebody has changed", () => {
     }
   });
 
+  test("a name that is no ASCII, where the checksum is right, is shown as such", () => {
+    const bytes = whole.slice();
+    bytes[11] = 218;
+    bytes[12] = 2; // together as before
+    expect(refusal(() => unpackExtension(bytes, "x")).message).toBe(
+      'x: a member is called "extension.t\\xda\\u0002l"',
+    );
+  });
+
   test("any with several, and noise", () => {
     const change = fc.tuple(fc.nat(whole.length - 1), fc.nat(255));
     fc.assert(

@@ -155,7 +155,7 @@ describe("a rule of a file that needs a program which was left out", () => {
   const missed = ["policy.toml:9: congestion[0]: /etc/x.bpf.o is not there"];
   const because = (error: unknown, left: string[]) => {
     try {
-      becauseOf(left)(error);
+      return becauseOf(left)(error);
     } catch (thrown) {
       return thrown;
     }
