@@ -26,7 +26,8 @@ export const extBuild = leaf({
       "the folder can be included. The same folder gives the same bytes, wherever it is. A folder without " +
       "extension.toml has a whole program, such as a congestion control: it becomes an object, and no package.",
     "clang is that of a directory of PATH, or of the usual ones, in which nobody but root and you can put programs. It " +
-      "gets no variables of the environment. Needs no root.",
+      "gets no variables of the environment. Needs no root; for root the folder has to be root's, or of whoever has called " +
+      "sudo, as whom clang then runs, and without links.",
   ],
   async run(args, io) {
     const dir = textArg(args, "dir") ?? ".";

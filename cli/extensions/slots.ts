@@ -2,9 +2,10 @@
 // Extensions that tcpx does not ship, as a description says them: what they are to the rest of tcpx, and what programs
 // have to know of them. Their code is an object that is linked in (cli/loader/slots.ts).
 
-import { SlotFlag, structs } from "../layout/layout.generated.ts";
+import { SlotEvent, SlotFlag, structs, WatchEvent } from "../layout/layout.generated.ts";
 import type { Struct } from "../layout/struct.ts";
 import { KINDS } from "../policy/rule.ts";
+import type { EventWords } from "./seen.ts";
 import type { Extension, RuleDraft } from "./types.ts";
 
 /** Ids from here on are the host's to give; those below are built in. */
@@ -138,6 +139,14 @@ export const exidsOf = ({ option, exchange }: SlotDescription): number[] => [
   option?.exid ?? 0,
 ];
 
+/** What nobody answers has no value there. */
+export function ownEvent(event: number, asked: number): EventWords | undefined {
+  const words = { side: "ours", asked: false, granted: false } as const;
+  if (event === SlotEvent.SAID) return { word: "said", event: "said", ...words };
+  const isBare = event === WatchEvent.WITHHELD && asked === 0;
+  return isBare ? { word: "withheld", event: "withheld", ...words } : undefined;
+}
+
 /** Without a description of its values they are words. */
 const valueText = ({ value, none }: RuleDraft) => (none ? "none" : value.join(" "));
 
@@ -158,5 +167,6 @@ export function slotExtension({
     describe: valueText,
     json: ({ value, none }) => (none ? {} : { words: [...value] }),
     spell: () => [],
+    seen: { event: ownEvent },
   };
 }

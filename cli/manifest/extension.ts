@@ -2,9 +2,9 @@
 // A manifest as an extension: all that one which is built in says of itself comes from the file.
 
 import type { Example } from "../base/args.ts";
-import type { EventWords, Shown } from "../extensions/seen.ts";
+import type { Shown } from "../extensions/seen.ts";
+import { ownEvent } from "../extensions/slots.ts";
 import type { Extension, RuleDraft, RunFlag, Spelling } from "../extensions/types.ts";
-import { SlotEvent, WatchEvent } from "../layout/layout.generated.ts";
 import type { Kind } from "../policy/rule.ts";
 import { EXPERIMENT_KIND, experiment, requestHex, type WireOption } from "../wire/request.ts";
 import { DEFAULT_SITE, exidOf, type Identifier } from "../wire/site.ts";
@@ -131,14 +131,6 @@ const examplesOf = (name: string, verbs: readonly Verb[]): Example[] => [
 /** Everything but ask that may put an option on a SYN. */
 const announced = ({ option, verbs }: Manifest): Kind[] =>
   option && verbs.some(({ kind, orLocal }) => kind === "local" || orLocal) ? ["local"] : [];
-
-/** What nobody answers has no value there. */
-function ownEvent(event: number, asked: number): EventWords | undefined {
-  const words = { side: "ours", asked: false, granted: false } as const;
-  if (event === SlotEvent.SAID) return { word: "said", event: "said", ...words };
-  const isBare = event === WatchEvent.WITHHELD && asked === 0;
-  return isBare ? { word: "withheld", event: "withheld", ...words } : undefined;
-}
 
 /** What it is to the rest of tcpx. @param id that the host has given it */
 export function extensionFrom(manifest: Manifest, id: number): Extension {

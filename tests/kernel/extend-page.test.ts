@@ -44,8 +44,9 @@ describeIf(needs.ok, needs.reason)("docs/extend.md", () => {
     for (const dir of [bin, folder]) mkdirSync(dir);
     chownSync(folder, USER, USER);
     symlinkSync(resolve(tcpxPath()), join(bin, "tcpx"));
-    writeFileSync(join(bin, "sudo"), `#!/bin/sh\nSUDO_UID=${USER} exec "$@"\n`, { mode: 0o755 }); // they are root already
-    const wrap = [...enter(host.wrap, { netns }), ...container(lab.cgroup(name))];
+    writeFileSync(join(bin, "sudo"), `#!/bin/sh\nexec "$@"\n`, { mode: 0o755 });
+    const sudo = ["env", `SUDO_UID=${USER}`]; // the reader is root already
+    const wrap = [...enter(host.wrap, { netns }), ...container(lab.cgroup(name)), ...sudo];
     return { host, session: new DocSession(wrap, folder, `${bin}:${process.env.PATH}`) };
   }
 

@@ -47,6 +47,14 @@ describe("what others can change is refused, and named", () => {
     chownSync(file, 0, 0);
     chownSync(join(dir, "sub"), NOBODY, 0);
     expect(why()).toEqual([4, "DIR/sub belongs to uid 65534, not to root"]);
+    // of the file that was named, whichever folder it is that is not root's
+    const hint = `a copy that is root's: install -D -m 644 ${file} /etc/tcpx/x`;
+    expect(refusal(() => readOwnedFile(file, 100)).hint).toBe(hint);
+    const odd = join(dir, "sub", "it's");
+    expect(refusal(() => readOwnedFile(odd, 100)).hint).toEndWith(String.raw`it'\''s' '/etc/tcpx/it'\''s'`);
+    expect(refusal(() => requireOwnedTree(join(dir, "sub"))).hint).toEndWith(
+      `install -D -m 644 -t /etc/tcpx ${dir}/sub/*.tcpx`,
+    );
   });
 
   test("one that a group or all can write to", () => {

@@ -96,6 +96,8 @@ describe("one event", () => {
       "every withheld: TCP-AO signs the options",
     );
     expect(of({ event: WatchEvent.FALLBACK }).text).toBe("every fallback");
+    const list = listOf({ ext: 9, asked: 0, granted: 0, event: SlotEvent.SAID });
+    expect(outcomes.of(list, list.news(0, 0)).text).toBe("ext-9 said"); // this host has none
   });
 
   test("as a line", () => {
