@@ -65,7 +65,7 @@ describeIf(needs.ok, needs.reason)("a first window", () =>
     async function flight({ flow, fd }: { flow: number; fd: number }): Promise<number> {
       const sending = r.server.peer.send(fd, 60_000, 500).catch(() => "blocked"); // nobody acknowledges
       const starts = new Set<number>();
-      for (let p = await wire.maybe(flow); p; p = await wire.maybe(flow, 100))
+      for (let p = await wire.maybe(flow); p; p = await wire.maybe(flow, 250))
         if (p.length > 0) starts.add(p.seq);
       await sending;
       await r.server.peer.reset(fd);

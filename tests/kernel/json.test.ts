@@ -29,6 +29,9 @@ const ELSEWHERE: [field: RegExp, where: string][] = [
   [/^Connection\.keepalive\./, "tests/kernel/uto-keepalive.test.ts"],
   [/^tcpx doctor\.checks\.filters\./, "tests/kernel/doctor-filters.test.ts"],
   [/^tcpx ext (un)?load\.|^(Loaded)?Program\./, "tests/kernel/ext-load.test.ts"],
+  [/^tcpx ext (new|build|test)\.|^Socket\./, "tests/kernel/ext-sdk.test.ts"],
+  [/^tcpx ext (add|list|show|remove|verify)\.|^Package\./, "tests/kernel/ext-packages.test.ts"],
+  [/^Value\.words$/, "tests/kernel/slots-seen.test.ts"],
   [/^Value\.bits$/, "a newer tcpx"],
 ];
 
