@@ -211,6 +211,16 @@ describeIf(needs.ok, needs.reason)("packages of extensions", () => {
     });
   });
 
+  test("a folder that is somebody else's is not used; its owner is to be mended, as a copy would be of no use", async () => {
+    await host.ok(["ext", "add", pace]);
+    await host.sh(`chown 1 ${FOLDER}`);
+    const { stderr } = await host.ok(["ext", "list"]);
+    expect(stderr).toContain(`${FOLDER} belongs to uid 1, not to root; look at it, then: chown root`);
+    await host.sh(`chown 0 ${FOLDER}`);
+    expect((await listed())[0].problem).toBeNull();
+    await host.ok(["ext", "remove", "pace"]);
+  });
+
   test("reset takes rules back, and leaves what was added", async () => {
     await host.ok(["ext", "add", pace]);
     await set();
