@@ -2,10 +2,12 @@
 // What is pure of programs of others: values of variables, numbers of congestion controls, and policy files.
 import { describe, expect, test } from "bun:test";
 import { Exit, TcpxError } from "../../cli/base/errors.ts";
+import type { Bridge } from "../../cli/bridge/bridge.ts";
 import { becauseOf } from "../../cli/commands/apply-programs.ts";
 import { parsePolicy } from "../../cli/policy-file/parse.ts";
 import { printPolicy } from "../../cli/policy-file/print.ts";
 import { parseNumber, withAlgorithm, withoutAlgorithm } from "../../cli/programs/number.ts";
+import { type LoadedProgram, runsOf } from "../../cli/programs/state.ts";
 import { parseSettings, settled, type Variable, writeSettings } from "../../cli/programs/variables.ts";
 import { DEFAULT_SITE, SITE_ALGORITHMS, siteAlgorithms } from "../../cli/wire/site.ts";
 
@@ -173,5 +175,36 @@ describe("a rule of a file that needs a program which was left out", () => {
   test("other errors stay as they are", () => {
     const error = new TcpxError(Exit.BUSY, "busy");
     expect([because(error, missed), because(7, missed)]).toEqual([error, 7]);
+  });
+});
+
+describe("run counts of a program", () => {
+  const TAG = "0102030405060708";
+  /** A kernel where program 7 has run three times. */
+  const lib = {
+    tcpx_prog_open: (id: number) => (id === 7 ? 99 : -2),
+    tcpx_prog_info: (_: number, info: Uint8Array) => {
+      new DataView(info.buffer).setBigUint64(8, 3n, true);
+      info.set(Uint8Array.fromHex(TAG), 40);
+      return 0;
+    },
+    tcpx_close: () => 0,
+  } as unknown as Bridge;
+  const runs = (of: Partial<LoadedProgram>, tag?: string) => {
+    const programs = [{ name: "x", id: 7, ...(tag !== undefined && { tag }) }];
+    const about = { programs } as unknown as NonNullable<LoadedProgram["about"]>;
+    const base = { kind: "sock_ops", id: 7, linkId: 1, isInForce: true } as const;
+    return runsOf(lib, { ...base, ...of, about } as LoadedProgram)[0]!.runs;
+  };
+
+  test("are those of the one that its link holds, with its code", () => {
+    expect([runs({}), runs({}, TAG)]).toEqual([3, 3]);
+    expect(runs({ kind: "congestion", id: 5 }, TAG)).toBe(3);
+  });
+
+  test("are not those of another program that has got its number", () => {
+    expect(runs({}, "ffffffffffffffff")).toBeNull();
+    expect(runs({ id: 8 }, TAG)).toBeNull();
+    expect(runs({ kind: "congestion", id: 0, isInForce: false, linkId: 0 }, TAG)).toBeNull();
   });
 });
