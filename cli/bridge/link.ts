@@ -49,6 +49,8 @@ function hintFor(why: string): string {
   const [, hook] = /does not call: (\w+)$/.exec(why) ?? [];
   if (hook !== undefined) return meant(hook, HOOKS, `hooks are ${HOOKS.join(", ")}`);
   if (/ needs api \d/.test(why)) return "upgrade tcpx, or get the extension for this api";
+  if (/ calls what nobody offers/.test(why))
+    return "define it in the source; what tcpx offers is in tcpx_ext.h";
   if (/ has a section '/.test(why)) return "whole programs are loaded by `tcpx ext load`";
   return "build it anew with the tcpx_ext.h of this tcpx";
 }

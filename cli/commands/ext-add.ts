@@ -3,8 +3,7 @@
 import { type Args, changeArgs, flagArg, globalArgs, textArg } from "../base/args.ts";
 import { counted } from "../base/count.ts";
 import { Exit, type ExitCode, TcpxError } from "../base/errors.ts";
-import type { Bridge } from "../bridge/bridge.ts";
-import { extensions } from "../extensions/index.ts";
+import { extensions, removeExtension } from "../extensions/index.ts";
 import { type Host, openHost } from "../flags/host-access.ts";
 import { patienceOf } from "../flags/patience.ts";
 import { collisionOf } from "../manifest/collision.ts";
@@ -13,14 +12,19 @@ import { type Candidate, examine, sumOf } from "../packages/candidate.ts";
 import { type Entry, entryJson, entryOf } from "../packages/entry.ts";
 import { pathOf, requireOwnFolder } from "../packages/folder.ts";
 import { type Held, heldHere, rulesOf } from "../packages/here.ts";
+import { registerMissing } from "../packages/installed.ts";
 import { KEYS } from "../packages/minisign.ts";
-import { objectsOf, type Place, placeFor, scopesWith, settle } from "../packages/place.ts";
+import { ChangedMeanwhile, objectsOf, type Place, placeFor, scopesWith, settle } from "../packages/place.ts";
 import { isOlder, successionProblem } from "../packages/successor.ts";
 import { provide, slotObject, tryLoading } from "../packages/trial.ts";
+import type { Patience } from "../system/lock.ts";
 import { given } from "./ext-source.ts";
 import { hooksText, sha256Args, signatureText } from "./ext-verify.ts";
 import { commands } from "./index.ts";
 import { leaf } from "./types.ts";
+
+/** So often others may be faster: as many extensions as a host has. */
+const MOST_TRIES = 9;
 
 /** What is to be done, and what it is about. */
 interface Plan {
@@ -59,6 +63,7 @@ async function planned(candidate: Candidate, host: Host, allowsOlder: boolean): 
   const { lib } = host;
   requireOwnFolder();
   const held = await heldHere();
+  registerMissing(Object.keys(commands), held);
   const states = host.states();
   const place = placeFor(candidate, held, states);
   const { id, before } = place;
@@ -145,14 +150,28 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
   host.lib.tcpx_log_level(io.flags.verbose ? 2 : 0);
   const { bytes, isForeign } = await given(what, sha256 !== undefined, io);
   const candidate = await examine(bytes, what, { sha256, isForeign });
-  const plan = await planned(candidate, host, flagArg(args, "allow-older"));
+  const again = () => planned(candidate, host, flagArg(args, "allow-older"));
+  let plan = await again();
   tellDoubts(plan, io);
-  if (!dryRun && !isThere(plan)) {
-    const { place, held } = plan;
-    plan.scopes = await settle(host.lib, candidate, place, held, patience);
-  }
-  await report(host.lib, plan, dryRun, io);
+  if (!dryRun) plan = await done(plan, host, patience, again);
+  report(plan, dryRun, io);
   return Exit.DONE;
+}
+
+/** Does it; where another command was faster, what is left to be done then. */
+async function done(plan: Plan, host: Host, patience: Patience, again: () => Promise<Plan>): Promise<Plan> {
+  for (let tries = 1; !isThere(plan); tries += 1) {
+    const { candidate, place, held } = plan;
+    try {
+      const scopes = await settle(host.lib, candidate, place, held, patience);
+      return { ...plan, scopes };
+    } catch (error) {
+      if (!(error instanceof ChangedMeanwhile) || patience.ms === 0 || tries === MOST_TRIES) throw error;
+      if (!place.before) removeExtension(place.id);
+      plan = await again();
+    }
+  }
+  return plan;
 }
 
 export const extAdd = leaf({

@@ -8,6 +8,7 @@ import { type Host, openHost } from "../flags/host-access.ts";
 import { patienceOf } from "../flags/patience.ts";
 import { lock } from "../loader/store.ts";
 import type { Io } from "../output/io.ts";
+import { isUrl } from "../packages/download.ts";
 import { adoptPrograms } from "../programs/adopt.ts";
 import { parseNumber, withAlgorithm } from "../programs/number.ts";
 import type { Prepared } from "../programs/prepared.ts";
@@ -29,9 +30,11 @@ import { hex, type Site, sameSite } from "../wire/site.ts";
 import { leaf } from "./types.ts";
 
 function wishOf(args: Args): ProgramWish {
-  const file = absolutePath(textArg(args, "file")!);
+  const given = textArg(args, "file")!;
+  if (isUrl(given)) throw usageError(`${given} is no file of this host`, given, "fetch it first");
+  const file = absolutePath(given);
   if (file === undefined)
-    throw usageError("the working directory has no name", textArg(args, "file"), "give an absolute path");
+    throw usageError("the working directory has no name", given, "give an absolute path");
   const set = textArg(args, "set");
   return { file, name: textArg(args, "name"), set: set === undefined ? {} : parseSettings(set) };
 }

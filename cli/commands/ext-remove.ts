@@ -76,8 +76,9 @@ async function run(args: Args, io: Io): Promise<ExitCode> {
       io.print(line);
   const version = goes.held?.candidate?.manifest.version;
   const what = `${goes.name}${version === undefined ? "" : ` ${version}`}`;
-  const rules = `${counted(removed.length, "rule")} of ${counted(concerned.length, "scope")}`;
-  io.print(`${dryRun ? "would remove" : "removed"} ${what}, with ${rules}`);
+  const [rules, scopes] = [counted(removed.length, "rule"), counted(concerned.length, "scope")];
+  const withThem = removed.length > 0 ? `, with ${rules} of ${scopes}` : ", which had no rules";
+  io.print(`${dryRun ? "would remove" : "removed"} ${what}${withThem}`);
   if (dryRun) io.print("nothing was changed (--dry-run)");
   return Exit.DONE;
 }

@@ -4,7 +4,8 @@ import { existsSync } from "node:fs";
 import { globalArgs, textArg } from "../base/args.ts";
 import { meant } from "../base/did-you-mean.ts";
 import { Exit, type TcpxError, usageError } from "../base/errors.ts";
-import { type Bridge, bridge } from "../bridge/bridge.ts";
+import { extensions } from "../extensions/index.ts";
+import { FIRST_SLOT } from "../extensions/slots.ts";
 import type { Io } from "../output/io.ts";
 import { type Candidate, examine } from "../packages/candidate.ts";
 import { type Entry, entryJson, entryOf } from "../packages/entry.ts";
@@ -16,6 +17,8 @@ import { leaf } from "./types.ts";
 
 /** The error for a name that is none of these. */
 export function noSuch(name: string, names: readonly string[]): TcpxError {
+  const builtIn = extensions.find((one) => one.name === name && one.id < FIRST_SLOT);
+  if (builtIn) return usageError(`${name} is built in`, name, `see \`tcpx ${name} --help\``);
   const have =
     names.length > 0 ? `this host has ${names.join(", ")}` : "no extensions were added to this host";
   return usageError(`there is no extension ${name}`, name, meant(name, names, have));

@@ -7,6 +7,7 @@ import { usageError } from "../base/errors.ts";
 import { readManifest } from "../manifest/read.ts";
 import type { Io } from "../output/io.ts";
 import { download, isUrl } from "../packages/download.ts";
+import { hostKeys, KEYS } from "../packages/minisign.ts";
 import { MOST, MOST_TEXT, packExtension } from "../packages/package.ts";
 import { buildFolder } from "../sdk/build.ts";
 import { readFolder } from "../sdk/folder.ts";
@@ -92,6 +93,12 @@ async function packFolder(folder: string, io: Io): Promise<Uint8Array> {
  * @throws TcpxError (permission) when others than root can change it
  */
 export async function given(what: string, sum: boolean, io: Io): Promise<Given> {
+  if (isUrl(what) && !sum && hostKeys().length === 0)
+    throw usageError(
+      `nothing says whose ${what} is`,
+      what,
+      `give --sha256, or put its author's key below ${KEYS}`,
+    );
   if (isUrl(what)) return { bytes: await download(what, sum), isForeign: true };
   const path = wholePath(what);
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;

@@ -33,7 +33,9 @@ function missingText(all: readonly LoadedProgram[], name: string, scope: string)
     all.map((one) => one.name),
   );
   const place = elsewhere?.cgroup ? `; there is one with --cgroup ${elsewhere.cgroup}` : "";
-  const hint = elsewhere ? place : near === undefined ? "" : `; did you mean ${near}?`;
+  const hint = elsewhere
+    ? place
+    : `; ${near === undefined ? "`tcpx status` has those that are" : `did you mean ${near}?`}`;
   return `no program ${name} is loaded in cgroup ${scope}${hint}`;
 }
 

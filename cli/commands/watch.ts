@@ -11,6 +11,7 @@ import {
   selectorArgs,
   textArg,
 } from "../base/args.ts";
+import { counted } from "../base/count.ts";
 import { Exit } from "../base/errors.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { extensions, helpOf } from "../extensions/index.ts";
@@ -200,7 +201,7 @@ export const watch = leaf({
     const waiting = watcher.active ? "" : "; there are no rules yet";
     io.messages.info(`watching ${where}, Ctrl-C ends it${waiting}`);
     const read = await follow(watcher, new Names(host.lib, report), report, outlet, pause, io);
-    if (read || pause.ended) io.messages.info(`${report.shown} events, ${report.lost} lost`);
+    if (read || pause.ended) io.messages.info(`${counted(report.shown, "event")}, ${report.lost} lost`);
     return Exit.DONE;
   },
 });

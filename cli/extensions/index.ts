@@ -31,6 +31,16 @@ export function addExtension(extension: Extension): void {
   all.sort((a, b) => a.id - b.id);
 }
 
+/** One that was added is not there any more. */
+export function removeExtension(id: number): void {
+  const extension = byId.get(id);
+  if (!extension || id < FIRST_SLOT) return;
+  byId.delete(id);
+  if (byName.get(extension.name) === extension) byName.delete(extension.name);
+  const at = all.indexOf(extension);
+  if (at >= 0) all.splice(at, 1);
+}
+
 /** Rules of one that this host does not know any more are rules, too: they can be told, and removed. */
 function unknownSlot(id: number): Extension | undefined {
   if (id < FIRST_SLOT || id >= FIRST_SLOT + SLOTS) return undefined;

@@ -58,7 +58,7 @@ const isWithin = (n: number, least: number, most: number) => Number.isInteger(n)
 /** What is wrong with an option; undefined: nothing. */
 function optionProblem({ kind, exid, least, most, onSynAck }: SlotOption): string | undefined {
   if ((kind === undefined) === (exid === undefined))
-    return "an option has a kind, or the identifier of an experiment";
+    return "an option has a kind, or the identifier of an experiment, and not both";
   if (kind !== undefined && (!isWithin(kind, 1, 252) || TAKEN.includes(kind)))
     return `option kind ${kind} is not free: 1 to 252, and none of ${TAKEN.slice(1, -2).join(", ")}`;
   if (exid !== undefined && !isWithin(exid, 1, 65_535)) return `identifier ${exid} is not 1 to 65535`;

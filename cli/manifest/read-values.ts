@@ -64,6 +64,8 @@ function choicesOf(fields: Fields): Record<string, number> {
   const table = fields.get("choices");
   if (table === undefined) throw fields.missing("choices", accepted);
   const entries = isTable(table) ? Object.entries(table) : [];
+  if (isTable(table) && entries.length === 0)
+    throw problem(fields.source, [...fields.path, "choices"], "has no words", `accepted is ${accepted}`);
   if (entries.length === 0 || entries.length > CHOICES_MOST)
     throw fields.wrong("choices", `${accepted}; up to ${CHOICES_MOST}`);
   const found = new Map<string, number>();

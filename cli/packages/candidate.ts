@@ -79,29 +79,44 @@ function apisOf({ symbols }: ElfObject): number[] {
   return [...new Set(named.map(Number))];
 }
 
-/** @throws TcpxError for an object that no tcpx of this version can load */
-export function checkObject(where: string, { name, object }: Pick<Package, "name" | "object">): void {
+/** In the order of their bits. */
+function hooksIn({ symbols }: ElfObject): string[] {
+  const named = symbols.filter(({ section }) => section !== 0).map(({ name }) => name);
+  return Object.entries(Hook)
+    .sort(([, a], [, b]) => a - b)
+    .map(([name]) => name.toLowerCase())
+    .filter((name) => named.includes(`tcpx${API}_slot0_${name}`));
+}
+
+/**
+ * Looks at an object.
+ * @returns names of its hooks
+ * @throws TcpxError for one that no tcpx of this version can load
+ */
+export function checkObject(
+  where: string | undefined,
+  { name, object }: Pick<Package, "name" | "object">,
+): string[] {
+  const what = where === undefined ? `${name}.bpf.o` : `${where}: ${name}.bpf.o`;
+  const value = where ?? name;
   let apis: number[];
   try {
     apis = apisOf(readElf(object));
   } catch (error) {
     if (!(error instanceof ObjectError)) throw error;
-    throw usageError(`${where}: ${name}.bpf.o ${error.message}`, where, "build it with `tcpx ext build`");
+    throw usageError(`${what} ${error.message}`, value, "build it with `tcpx ext build`");
   }
   const other = apis.find((api) => api !== API);
   if (other !== undefined)
     throw usageError(
-      `${where}: ${name}.bpf.o is made for version ${other} of tcpx_ext.h, and this tcpx has ${API}`,
-      where,
+      `${what} is made for version ${other} of tcpx_ext.h, and this tcpx has ${API}`,
+      value,
       other > API ? "a newer tcpx may have it" : "build it anew with `tcpx ext build`",
     );
-  if (apis.length === 0)
-    throw usageError(
-      `${where}: ${name}.bpf.o has no hook of tcpx_ext.h`,
-      where,
-      "for a whole program: tcpx ext load",
-    );
-  guarded(`${where}: ${name}.bpf.o`, object, "extension");
+  if (hooks.length === 0)
+    throw usageError(`${what} has no hook of tcpx_ext.h`, value, "for a whole program: tcpx ext load");
+  guarded(what, object, "extension");
+  return hooks;
 }
 
 /**

@@ -13,7 +13,7 @@ import { lock } from "../loader/store.ts";
 import type { Patience } from "../system/lock.ts";
 import { unstore } from "./folder.ts";
 import { areAsRead, type Held, rulesOf } from "./here.ts";
-import { changedMeanwhile, objectsOf, reload, scopesWith } from "./place.ts";
+import { ChangedMeanwhile, objectsOf, reload, scopesWith } from "./place.ts";
 
 /**
  * @param all what the host has, as it was looked at
@@ -26,7 +26,7 @@ export async function clear(
   patience: Patience,
 ): Promise<void> {
   using locked = await lock(lib, patience);
-  if (!areAsRead(all)) throw changedMeanwhile();
+  if (!areAsRead(all)) throw new ChangedMeanwhile();
   if (rulesOf(readScopes(lib), { id, name }).length > 0)
     throw new TcpxError(Exit.BUSY, `another tcpx has set rules of ${name} meanwhile`, { hint: "try again" });
   provideSlots(objectsOf(all, id));

@@ -124,6 +124,16 @@ export function installedPackage({
   throw refused(path, "was replaced meanwhile", "try again");
 }
 
+/** Makes those known that others have added since this command began. @param held what the folder has now */
+export function registerMissing(
+  commands: readonly string[],
+  held: readonly Pick<Installed, "id" | "name">[],
+): void {
+  const isThere = ({ id, name }: Pick<Installed, "id" | "name">) =>
+    extensions.some((one) => one.id === id && one.name === name);
+  if (!held.every(isThere)) registerInstalled(commands);
+}
+
 /** Sums of objects that this process has looked at already. */
 const sound = new Set<string>();
 

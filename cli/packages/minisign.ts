@@ -140,7 +140,12 @@ export async function signerOf(
   where: string,
 ): Promise<{ signer: Key | undefined; keyId: string; comment: string }> {
   const signature = parseSignature(text);
-  if (!signature) throw usageError(`${where}: its signature is none of minisign`, where);
+  if (!signature)
+    throw usageError(
+      `${where}: its signature is none of minisign`,
+      where,
+      "sign SHA256SUMS with `minisign -S`",
+    );
   const { keyId } = signature;
   const comment = new TextDecoder().decode(signature.comment).replaceAll("\t", " ").trim();
   const known = keys.filter(({ id }) => id === keyId);

@@ -79,10 +79,11 @@ async function reloadAll(
 }
 
 /** The folder is not as it was looked at. */
-export const changedMeanwhile = () =>
-  new TcpxError(Exit.BUSY, "another tcpx has changed the extensions of this host meanwhile", {
-    hint: "try again",
-  });
+export class ChangedMeanwhile extends TcpxError {
+  constructor() {
+    super(Exit.BUSY, "another tcpx has changed the extensions of this host meanwhile", { hint: "try again" });
+  }
+}
 
 /**
  * Puts a package in its place, which provide() has made known already.
@@ -97,13 +98,13 @@ export async function settle(
   patience: Patience,
 ): Promise<number> {
   using locked = await lock(lib, patience);
-  if (!areAsRead(held)) throw changedMeanwhile();
+  if (!areAsRead(held)) throw new ChangedMeanwhile();
   await takeOver(lib, locked);
   const heads = readHeads(lib);
-  if (!before && (usedBy(heads) >>> id) & 1) throw changedMeanwhile();
+  if (!before && (usedBy(heads) >>> id) & 1) throw new ChangedMeanwhile();
   // rules that came meanwhile are those of the version before
   const rules = before ? rulesOf(readScopes(lib), before) : [];
-  if (successionProblem(before?.candidate?.manifest, candidate.manifest, rules)) throw changedMeanwhile();
+  if (successionProblem(before?.candidate?.manifest, candidate.manifest, rules)) throw new ChangedMeanwhile();
   const back = () => before?.candidate && provide(before.candidate, id, objectsOf(held));
   const count = await reloadAll(lib, locked, scopesWith(heads, id), back);
   try {

@@ -74,8 +74,11 @@ function readHeader(header: Uint8Array): { name: string; size: number } {
   return { name, size };
 }
 
+const isElf = (bytes: Uint8Array) => latin1(bytes.subarray(0, 4)) === "\x7fELF";
+
 /** @throws Error that says why it is none that we take */
 function members(bytes: Uint8Array, most: number): Member[] {
+  if (isElf(bytes)) throw new Error("it is an object, and no package");
   const found: Member[] = [];
   for (let at = 0; ; ) {
     const header = bytes.subarray(at, at + BLOCK);

@@ -46,7 +46,7 @@ function draftProblems(
     const { place, value, message } = error as TcpxError;
     const key = /\.([^.[\]]+)(?:\[\d+\])?$/.exec(place?.key ?? "")?.[1] ?? "";
     // without a key others lack it: only what is said of the value itself counts
-    if (!whole && !message.includes(`'${value}'`)) return;
+    if (!whole && (!value || !message.includes(`'${value}'`))) return;
     attempt(() => {
       throw error;
     });

@@ -4,12 +4,15 @@
 
 import { Exit, TcpxError } from "../base/errors.ts";
 import { bridge } from "../bridge/bridge.ts";
+import { FIRST_SLOT } from "../extensions/slots.ts";
+import { extensionFrom } from "../manifest/extension.ts";
 import { readManifest } from "../manifest/read.ts";
 import type { Manifest } from "../manifest/types.ts";
 import { checkObject } from "../packages/candidate.ts";
 import { hooksOf } from "../packages/trial.ts";
 import { type Compiled, CompileError, compile, findClang } from "./clang.ts";
 import { type Folder, programName, readFolder, sourceOf } from "./folder.ts";
+import { linesOf, rulesFor } from "./rules.ts";
 
 export interface BuildOptions {
   /** As --clang names it. */
@@ -46,9 +49,15 @@ async function compiled(folder: Folder, source: string, { clang, said }: BuildOp
   }
 }
 
+/** The rules of `ext test` have to be rules. @throws TcpxError (usage) */
+function requireLines(manifest: Manifest): void {
+  const extension = extensionFrom(manifest, FIRST_SLOT);
+  for (const line of Object.values(linesOf(manifest))) rulesFor(extension, line);
+}
+
 /** Refuses what no scope could have. */
 async function tryLink(source: string, name: string, object: Uint8Array): Promise<void> {
-  checkObject(source, { name, object });
+  checkObject(undefined, { name, object });
   if ((await hooksOf(await bridge(), name, object)).length > 0) return;
   const hint = "write one, as TCPX_HOOK(established) { return 0; }";
   throw new TcpxError(Exit.FAILED, `${source} has no hook`, { value: name, hint });
@@ -60,6 +69,7 @@ async function buildExtension(
 ): Promise<BuiltExtension> {
   const { manifestText, readme } = folder;
   const manifest = readManifest(manifestText, `${folder.shown}/extension.toml`);
+  requireLines(manifest);
   const source = sourceOf(folder, manifest.name);
   const { object } = await compiled(folder, source, options);
   await tryLink(source, manifest.name, object);

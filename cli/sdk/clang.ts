@@ -170,7 +170,8 @@ export async function compile(
     const argv = [clang, ...FLAGS, ...WARNINGS, ...LINES, ...maps, ...where, "-c", source, "-o", "-"];
     const { object, text, code } = await runIn(folder, argv);
     const said = linesOf(text, include);
-    if (code === 0) return { object, said };
+    if (code === 0 && object.length > 0) return { object, said };
+    if (code === 0) throw new CompileError(source, `: ${clang} made no object`, said, "is it clang?");
     const why = code > 128 || said.length === 0 ? `: clang ended with ${code}` : "";
     throw new CompileError(source, why, said, await headerHint(said));
   } finally {

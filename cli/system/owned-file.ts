@@ -57,7 +57,8 @@ function statOf(path: string): Stats {
     return lstatSync(path);
   } catch (error) {
     const why = codeOf(error) === "ENOENT" ? "is not there" : `cannot be looked at (${codeOf(error)})`;
-    throw new TcpxError(Exit.USAGE, `${path} ${why}`, { value: path, cause: error });
+    const hint = "accepted is the path of a file or folder of this host";
+    throw new TcpxError(Exit.USAGE, `${path} ${why}`, { value: path, cause: error, hint });
   }
 }
 

@@ -191,7 +191,7 @@ describeIf(needs.ok, needs.reason)("packages of extensions", () => {
     expect(await host.pins()).toEqual([]);
   });
 
-  describe("a package that is replaced while a command waits is not loaded as it was", () => {
+  describe("a package that is replaced while a command waits is not loaded as it was: add looks again, remove says so", () => {
     test.each(["add", "remove"])("%s", async (verb) => {
       const made = (name: string, version: string) =>
         writePackage(dir, name, object, manifestOf(name, { version }), `${name}-${version}.tcpx`);
@@ -206,9 +206,26 @@ describeIf(needs.ok, needs.reason)("packages of extensions", () => {
         `: >${dir}/said; flock -o /sys/fs/bpf/tcpx sh -c "${meanwhile}" & sleep 0.2; ${command} >/dev/null 2>>${dir}/said; echo $? >>${dir}/said`,
       );
       const said = await Bun.file(join(dir, "said")).text();
-      expect(said).toContain("another tcpx has changed the extensions of this host meanwhile");
+      const versions = (await listed()).map(({ version }: { version: string }) => version);
+      if (verb === "add")
+        expect([said, versions]).toEqual([expect.stringMatching(/\n0\n$/), ["1.0.1", "1.0.2"]]);
+      else expect(said).toContain("another tcpx has changed the extensions of this host meanwhile");
       expect(await files()).toEqual(before);
     });
+  });
+
+  test("commands that add at the same time wait for each other: each extension gets a number", async () => {
+    const names = ["pace", "pace-b", "pace-c", "pace-d"];
+    const packages = await Promise.all(names.map((name) => writePackage(dir, name, object)));
+    const add = packages.map((file) => `${tcpxPath()} ext add ${file} >/dev/null || echo failed &`);
+    expect(await host.sh(`${add.join(" ")} wait`)).toBe("");
+    const found = (await listed()).map(({ name, number }: { name: string; number: number }) => [
+      name,
+      number,
+    ]);
+    expect(found.map(([, number]: [string, number]) => number)).toEqual([8, 9, 10, 11]);
+    expect(found.map(([name]: [string]) => name).sort()).toEqual(names);
+    for (const name of names) await host.ok(["ext", "remove", name]);
   });
 
   test("a folder that is somebody else's is not used; its owner is to be mended, as a copy would be of no use", async () => {
@@ -304,7 +321,11 @@ describeIf(needs.ok, needs.reason)("packages of extensions", () => {
         2,
         expect.stringContaining("DIR/bad.tcpx: the archive is cut off in member pace.bpf.o"),
       ]);
-      expect(await add(object)).toEqual([2, expect.stringContaining("it is no tar archive")]);
+      expect(await add(object)).toEqual([2, expect.stringContaining("it is an object, and no package")]);
+      expect(await add(new Uint8Array(1024).fill(7))).toEqual([
+        2,
+        expect.stringContaining("it is no tar archive"),
+      ]);
       expect(await add(whole.with(600, 1))).toEqual([2, expect.stringContaining("extension.toml is not")]);
       expect(await add("")).toEqual([2, expect.stringContaining("it is no tar archive")]);
       truncateSync(file, 500e6);

@@ -326,7 +326,7 @@ describe("one thing wrong is one line, with file, line, key, and what is accepte
     [
       "choices = { fast = 1, slow = 7 }",
       "choices = {}",
-      "48: values.mode.choices: is a table; accepted is a table of words",
+      "48: values.mode.choices: has no words; accepted is a table of words",
     ],
     [
       'default = "fast"',
