@@ -111,7 +111,7 @@ function* lines(plan: Plan, entry: Entry, dryRun: boolean): Generator<string> {
   const old = versionOf(before);
   const what = before ? `${title} in the place of ${old ?? "one that is damaged"}` : title;
   yield `${did("added", "add")} ${what}, extension ${place.id}; ${signatureText(candidate)}`;
-  yield `hooks ${entry.hooks.join(", ")}; on the wire: ${onWire(entry)}`;
+  yield hooksText(entry);
   if (scopes > 0)
     yield `${did("loaded", "load")} ${counted(scopes, "scope")} anew, with ${counted(rules, "rule")}`;
   if (dryRun) yield "nothing was changed (--dry-run); this kernel has loaded it once";
@@ -126,9 +126,9 @@ function tellDoubts({ candidate: { unknownKey, where } }: Plan, io: Io): void {
     );
 }
 
-async function report(lib: Bridge, plan: Plan, dryRun: boolean, io: Io): Promise<void> {
+function report(plan: Plan, dryRun: boolean, io: Io): void {
   const { candidate, place, rules, scopes } = plan;
-  const entry = await entryOf(lib, candidate, place.id, rules);
+  const entry = entryOf(candidate, place.id, rules);
   const there = isThere(plan);
   io.json({
     command: "ext add",

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: MIT
 
+import { basename } from "node:path";
 import { globalArgs } from "../base/args.ts";
 import { Exit } from "../base/errors.ts";
-import { type Bridge, bridge } from "../bridge/bridge.ts";
+import { bridge } from "../bridge/bridge.ts";
 import { extensions } from "../extensions/index.ts";
 import { FIRST_SLOT } from "../extensions/slots.ts";
 import { readScopes, type ScopeState } from "../loader/state.ts";
 import type { Io } from "../output/io.ts";
 import { tableRows } from "../output/table.ts";
-import { type Entry, entryJson, heldEntry, onWire, strayEntry } from "../packages/entry.ts";
+import { type Entry, entryJson, heldEntry, onWire, strangeEntry, strayEntry } from "../packages/entry.ts";
 import { EXTENSIONS } from "../packages/folder.ts";
-import { heldHere, rulesOf, unknownIds, usedBy } from "../packages/here.ts";
+import { type Held, heldHere, rulesOf, unknownIds, usedBy } from "../packages/here.ts";
+import { installed } from "../packages/installed.ts";
 import { missingCapabilities } from "../system/host.ts";
+import { commands } from "./index.ts";
 import { leaf } from "./types.ts";
 
 /** Names that were added, for completion. */
@@ -19,7 +22,8 @@ export const addedNames = (): string[] =>
   extensions.filter(({ id }) => id >= FIRST_SLOT).map(({ name }) => name);
 
 /** undefined: we may not look, which is said. */
-export function scopesIfAllowed(lib: Bridge, io: Io): ScopeState[] | undefined {
+async function scopesIfAllowed(io: Io): Promise<ScopeState[] | undefined> {
+  const lib = await bridge();
   const [missing] = missingCapabilities(lib, "read");
   if (missing === undefined) return readScopes(lib);
   io.messages.info(`rules are not counted: not permitted (${missing} missing)`);
@@ -55,8 +59,7 @@ export const extList = leaf({
     "Needs no root; rules are counted with CAP_BPF.",
   ],
   async run(_args, io) {
-    const lib = await bridge();
-    const entries = await entriesHere(lib, io);
+    const entries = await entriesHere(io, await heldHere());
     io.json({ installed: entries.map(entryJson) });
     if (entries.length === 0) io.print("no extensions were added to this host; see `tcpx ext add --help`");
     const rows = entries.map((entry) => [

@@ -30,21 +30,21 @@ interface Found {
 }
 
 /** A name of this host's, or a file. */
-async function find(lib: Bridge, what: string, io: Io): Promise<Found> {
+async function find(what: string, io: Io): Promise<Found> {
   const isFile = what.includes("/") || what.endsWith(".tcpx");
   if (isFile || (existsSync(what) && !/^[a-z][a-z0-9-]*$/.test(what))) {
     const candidate = await examine(readPackage(what), what);
-    return { candidate, entry: await entryOf(lib, candidate, null, null) };
+    return { candidate, entry: entryOf(candidate, null, null) };
   }
-  const entries = await entriesHere(lib, io);
+  const all = await heldHere();
+  const entries = await entriesHere(io, all);
   const entry = entries.find(({ name }) => name === what);
   if (!entry)
     throw noSuch(
       what,
       entries.map(({ name }) => name),
     );
-  const held = (await heldHere()).find(({ name }) => name === what);
-  return { entry, candidate: held?.candidate };
+  return { entry, candidate: all.find(({ name }) => name === what)?.candidate };
 }
 
 function* lines({ entry, candidate }: Found): Generator<string> {
@@ -78,7 +78,7 @@ export const extShow = leaf({
   ],
   notes: ["What has a / in it, or ends in .tcpx, is a file. Needs no root; rules are counted with CAP_BPF."],
   async run(args, io) {
-    const found = await find(await bridge(), textArg(args, "what")!, io);
+    const found = await find(textArg(args, "what")!, io);
     const { author, license, title } = found.candidate?.manifest ?? {};
     const more = { title: title ?? null, author: author ?? null, license: license ?? null };
     io.json({

@@ -2,7 +2,6 @@
 
 import { globalArgs, textArg } from "../base/args.ts";
 import { Exit } from "../base/errors.ts";
-import { bridge } from "../bridge/bridge.ts";
 import { type Candidate, examine, sumOf } from "../packages/candidate.ts";
 import { type Entry, entryJson, entryOf, onWire } from "../packages/entry.ts";
 import { KEYS } from "../packages/minisign.ts";
@@ -53,7 +52,7 @@ export const extVerify = leaf({
     const file = textArg(args, "file")!;
     const sha256 = sumOf(textArg(args, "sha256"));
     const candidate = await examine(readPackage(file), file, { sha256 });
-    const entry = await entryOf(await bridge(), candidate, null, null);
+    const entry = entryOf(candidate, null, null);
     io.json({ file, package: entryJson(entry), unknown_key: candidate.unknownKey });
     io.print(`${file}: ${entry.name} ${entry.version}, ${signatureText(candidate)}`);
     io.print(`sha256 ${candidate.sha256}\n${hooksText(entry)}`);

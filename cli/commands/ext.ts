@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // `tcpx ext`: extensions that tcpx does not ship.
 
+import { extAdd } from "./ext-add.ts";
 import { extBuild } from "./ext-build.ts";
 import { extDev } from "./ext-dev.ts";
 import { extList } from "./ext-list.ts";
@@ -17,15 +18,23 @@ export const ext: Group = {
   kind: "group",
   summary: "TCP extensions of your own, and of others",
   examples: [
-    ["tcpx ext new pace", "Begin one of your own"],
-    ["sudo tcpx ext test pace", "Try it between two hosts of its own"],
-    ["tcpx ext add pace.tcpx", "Give it to this host"],
-    ["tcpx ext list", "What this host has been given"],
+    ["tcpx ext new tag --kind option", "Begin one of your own"],
+    ["sudo tcpx ext test tag", "Try it between two hosts of its own"],
+    ["tcpx ext add tag.tcpx", "Add one: it is a command from now on"],
+    ["tcpx ext list", "Those of this host"],
+    ["tcpx ext load mycc.bpf.o", "A whole program of somebody else: here a congestion control"],
   ],
   commands: {
     new: extNew,
     build: extBuild,
     test: extTest,
     dev: extDev,
+    add: extAdd,
+    list: extList,
+    show: extShow,
+    remove: extRemove,
+    verify: extVerify,
+    load: extLoad,
+    unload: extUnload,
   },
 };

@@ -25,13 +25,7 @@ export interface Present {
 const FLAGS = Object.keys({ ...placeArgs, ...liveArgs, ...globalArgs, ...rootArgs });
 const SCOPE_KEYS = [
   ...Object.keys(scopeArgs),
-  "schema",
-  "exid",
-  "algorithms",
-  "congestion",
-  "scope",
-  "program",
-  "only",
+  ...["schema", "exid", "algorithms", "congestion", "scope", "program", "only"],
 ];
 
 function nameCollision(name: string, { commands, extensions }: Present): string | undefined {

@@ -69,10 +69,6 @@ function wordsOf(kind: EventWords, wished: string, given: string, why: string): 
   return `${kind.word}${values === "" ? "" : ` ${values}`}${why === "" ? "" : `: ${why}`}`;
 }
 
-/** An option of an extension from outside has bytes of its own, which are no number of an exchange. */
-const hasNumbers = ({ seen, options }: Extension) =>
-  seen?.value !== undefined || options === undefined || options.some(({ role }) => role === "answer");
-
 /** Puts events into words, each once. */
 export class Outcomes {
   private site: Site = DEFAULT_SITE;
@@ -108,8 +104,7 @@ export class Outcomes {
     const extension = this.byId.get(ext) ?? unknownSlots([ext])[0];
     const name = extension?.name ?? `extension ${ext}`;
     const kind = extension?.seen?.event?.(list.event(of), asked) ?? KINDS[list.event(of)] ?? UNKNOWN;
-    const tells = extension === undefined || hasNumbers(extension);
-    const shown = (has: boolean, n: number) => (has && tells ? numberShown(extension, n, this.site) : null);
+    const shown = (has: boolean, n: number) => (has ? numberShown(extension, n, this.site) : null);
     const [wish, gift] = [shown(kind.asked, asked), shown(kind.granted, granted)];
     const own = extension?.seen?.reasons?.[list.reason(of)];
     const reason = own ?? REASONS[list.reason(of)];

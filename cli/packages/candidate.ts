@@ -3,6 +3,7 @@
 // The order is that of trust: what is not known to be from somebody is looked at as little as possible.
 
 import { Exit, TcpxError, usageError } from "../base/errors.ts";
+import { Hook } from "../layout/layout.generated.ts";
 import { readManifest } from "../manifest/read.ts";
 import { API, type Manifest } from "../manifest/types.ts";
 import { type ElfObject, ObjectError, readElf } from "../objects/elf.ts";
@@ -24,6 +25,8 @@ export interface Candidate {
   sha256: string;
   package: Package;
   manifest: Manifest;
+  /** Names of the hooks that its object has. */
+  hooks: string[];
   /** null: there is no signature, or its key is not on this host. */
   signedBy: Signed | null;
   /** Of a signature by a key that this host does not have. */
@@ -100,8 +103,11 @@ export function checkObject(
   const what = where === undefined ? `${name}.bpf.o` : `${where}: ${name}.bpf.o`;
   const value = where ?? name;
   let apis: number[];
+  let hooks: string[];
   try {
-    apis = apisOf(readElf(object));
+    const elf = readElf(object);
+    apis = apisOf(elf);
+    hooks = hooksIn(elf);
   } catch (error) {
     if (!(error instanceof ObjectError)) throw error;
     throw usageError(`${what} ${error.message}`, value, "build it with `tcpx ext build`");
@@ -135,6 +141,6 @@ export async function examine(bytes: Uint8Array, where: string, wish: Wish = {})
       `${where}: ${unpacked.name}.bpf.o is not called ${manifest.name}, as its manifest is`,
       where,
     );
-  checkObject(where, unpacked);
-  return { where, bytes, sha256: sum, package: unpacked, manifest, ...by };
+  const hooks = checkObject(where, unpacked);
+  return { where, bytes, sha256: sum, package: unpacked, manifest, hooks, ...by };
 }

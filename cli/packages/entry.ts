@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 // What is told of an extension, in words and as JSON.
 
-import type { Bridge } from "../bridge/bridge.ts";
 import { exidsOf } from "../extensions/slots.ts";
 import { describeSlot } from "../manifest/slot.ts";
 import type { Candidate } from "./candidate.ts";
 import type { Held } from "./here.ts";
-import { hooksOf, kindsIn } from "./trial.ts";
+import { kindsIn } from "./trial.ts";
 
 /** An extension as `ext list` and `ext show` tell it; null: not known. */
 export interface Entry {
@@ -33,32 +32,36 @@ const UNKNOWN = {
 };
 
 /** Of a package. @param id that this host has given it */
-export async function entryOf(
-  lib: Bridge,
-  { manifest, sha256, signedBy, package: { object } }: Candidate,
+export function entryOf(
+  { manifest, sha256, signedBy, hooks }: Candidate,
   id: number | null,
   rules: number | null,
-): Promise<Entry> {
+): Entry {
   return {
     ...{ id, name: manifest.name, version: manifest.version, api: manifest.api, summary: manifest.summary },
     ...{ sha256, signedBy, rules, problem: null },
-    hooks: await hooksOf(lib, manifest.name, object),
+    hooks,
     optionKind: manifest.option?.kind ?? null,
     exids: exidsOf(describeSlot(manifest, id ?? 0)).filter((exid) => exid !== 0),
     kinds: kindsIn(manifest),
   };
 }
 
-/** Of what this host has. */
-export async function heldEntry(
-  lib: Bridge,
-  { candidate, ...held }: Held,
+/** Of what this host has. @param problem why it is not used */
+export function heldEntry(
+  { candidate, id, name }: Held,
   rules: number | null,
-): Promise<Entry> {
-  if (candidate) return entryOf(lib, candidate, held.id, rules);
-  const problem = held.problem?.message ?? "it cannot be read";
-  return { ...UNKNOWN, id: held.id, name: held.name, rules, problem };
+  problem: string | undefined,
+): Entry {
+  if (candidate) return { ...entryOf(candidate, id, rules), problem: problem ?? null };
+  return { ...UNKNOWN, id, name, rules, problem: problem ?? "it cannot be read" };
 }
+
+/** Of a file in the host's folder that is not called as one has to be. */
+export const strangeEntry = (file: string, problem: string): Entry => ({
+  ...UNKNOWN,
+  ...{ id: null, name: file, rules: null, problem },
+});
 
 /** Rules are in force, and the host does not have what they are for. */
 export const strayEntry = (id: number, rules: number | null): Entry => ({

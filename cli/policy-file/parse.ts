@@ -113,7 +113,7 @@ class PolicyReader {
   private scope(table: TomlTable, path: Path): PolicyScope {
     const names: Record<string, string> = {};
     for (const [key, value] of Object.entries(table)) {
-      if (extensionNames.includes(key) || key === PROGRAM_KEY) continue;
+      if (extensionNames().includes(key) || key === PROGRAM_KEY) continue;
       const name = this.problems.try(() => this.name(key, value, [...path, key]));
       if (name !== undefined) names[key] = name;
     }

@@ -14,7 +14,7 @@ import { workFolder } from "./work.ts";
 
 /** Distributions may have one by its version only. */
 const VERSIONS = Array.from({ length: 16 }, (_, i) => `clang-${27 - i}`);
-const WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter"];
+const WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror=implicit-function-declaration"];
 /**
  * -mcpu=v3: what the oldest kernels that we load on know. No headers of the host but the compiler's own: what is built
  * here is built the same elsewhere.

@@ -13,7 +13,7 @@ export interface Loaded {
 
 interface Said {
   error?: { code: number; what: string; hint: string | null };
-  program?: Loaded;
+  loaded?: Loaded;
 }
 
 /** Loads an object for all of that host. @throws TcpxError with what `ext load` has said */
@@ -26,8 +26,8 @@ export async function loadProgram(object: string): Promise<Loaded> {
     stderr: "ignore",
   });
   const [out] = await Promise.all([child.stdout.text(), child.exited]);
-  const { program, error } = JSON.parse(out || "{}") as Said;
-  if (program) return program;
+  const { loaded, error } = JSON.parse(out || "{}") as Said;
+  if (loaded) return loaded;
   const { code = Exit.FAILED, what = "it was not loaded", hint } = error ?? {};
   throw new TcpxError(code as ExitCode, what, hint ? { hint } : {});
 }

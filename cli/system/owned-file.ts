@@ -30,25 +30,37 @@ function refused(path: string, what: string, hint: string): TcpxError {
   return new TcpxError(Exit.PERMISSION, `${path} ${what}`, { value: path, hint });
 }
 
+/** A word of a shell. */
+const word = (text: string) =>
+  /^[\w./+:@%-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+
+/** Commands that make a copy which is root's, also where /etc/tcpx is missing. */
+const COPY = {
+  file: (path: string) =>
+    `a copy that is root's: install -D -m 644 ${word(path)} ${word(`/etc/tcpx/${basename(path)}`)}`,
+  folder: (path: string) =>
+    `build it with \`tcpx ext build\`, and name a copy of the package that is root's: ` +
+    `install -D -m 644 -t /etc/tcpx ${word(path)}/*.tcpx`,
+};
+
 /** What is root's by its place: a copy of it elsewhere is of no use. */
 const HOST = "/etc/tcpx";
 
-const ownerHint = (path: string) =>
-  path === HOST || path.startsWith(`${HOST}/`)
-    ? "look at it, then: chown root"
-    : "install(1) makes a copy that is root's: install -m 644 FILE /etc/tcpx/";
-
-/** Why others could change what stands there; undefined: they cannot. */
-function weakness(path: string, info: Stats): { what: string; hint: string } | undefined {
+/** Why others could change what stands there; undefined: they cannot. @param copy what makes one that is root's */
+function weakness(path: string, info: Stats, copy: string): { what: string; hint: string } | undefined {
   if (info.isSymbolicLink()) return { what: "is a symbolic link", hint: "name the file itself" };
-  if (!isTrusted(info.uid)) return { what: `belongs to uid ${info.uid}, not to root`, hint: ownerHint(path) };
+  if (!isTrusted(info.uid)) {
+    const isHosts = path === HOST || path.startsWith(`${HOST}/`);
+    const hint = isHosts ? "look at it, then: chown root" : copy;
+    return { what: `belongs to uid ${info.uid}, not to root`, hint };
+  }
   if (info.mode & OTHERS_WRITE && !(info.isDirectory() && info.mode & STICKY))
     return { what: "can be written to by others than root", hint: "look at it, then: chmod go-w" };
   return undefined;
 }
 
-function requireTrusted(path: string, info: Stats): void {
-  const found = weakness(path, info);
+function requireTrusted(path: string, info: Stats, copy: string): void {
+  const found = weakness(path, info, copy);
   if (found) throw refused(path, found.what, found.hint);
 }
 
@@ -112,13 +124,12 @@ export function readOwnedFile(path: string, most: number): Uint8Array {
   const copy = COPY.file(path);
   requireOwnedFolders(dirname(path), copy);
   const before = statOf(path);
-  requireTrusted(path, before, copy);
   const wrong = (what: string, hint: string) =>
     new TcpxError(Exit.USAGE, `${path} ${what}`, { value: path, hint });
   // First, so that nobody is told to change the mode of /dev/null. A link is refused as one, below.
   if (before.isDirectory()) throw wrong("is a directory", "name a file");
   if (!before.isFile() && !before.isSymbolicLink()) throw wrong("is no regular file", "name a file");
-  requireTrusted(path, before);
+  requireTrusted(path, before, copy);
   if (before.size > most) throw wrong(`has ${before.size} bytes`, `accepted are at most ${most}`);
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants;
   const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);

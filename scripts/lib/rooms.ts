@@ -8,7 +8,7 @@ export const ROOMS: readonly string[] = [
   ...["commands", "completion", "sdk", "doctor", "lab", "change", "policy-file", "persist"],
   ...["observe", "live", "agent", "flags", "describe", "programs", "packages", "loader", "manifest"],
   ...["extensions", "wire", "objects", "policy"],
-  ...["system", "output", "bridge", "layout", "base"],
+  ...["system", "output", "bridge", "layout", "toml", "base"],
 ];
 
 /** Sources by their paths from the root of the checkout. */

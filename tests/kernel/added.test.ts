@@ -11,13 +11,14 @@ import { type Connection, connectPeers, processesOf, run, sockoptOf, until } fro
 import { GRADE, PACE } from "../support/manifests.ts";
 import { Folder, OWN_ETC, packed } from "../support/packed.ts";
 import { PrivateHost } from "../support/private-host.ts";
-import { describeIf, every, hasTool, labRequirement } from "../support/requires.ts";
+import { optionsOf } from "../support/request-lab.ts";
+import { captureRequirement, describeIf, every, hasTool, labRequirement } from "../support/requires.ts";
 import { commOf } from "../support/run-lab.ts";
 import { type TcpxOptions, tcpxPath } from "../support/tcpx.ts";
 import { type Side, trace, UtoLab } from "../support/uto-lab.ts";
 import { Watch } from "../support/watch-lab.ts";
 
-const needs = every("all", labRequirement, hasTool("clang"));
+const needs = every("all", labRequirement, captureRequirement, hasTool("clang"));
 const SO_PRIORITY = 12;
 const SO_MAX_PACING_RATE = 47;
 const UNLIMITED = 0xffffffff;
@@ -90,6 +91,26 @@ describeIf(needs.ok, needs.reason)("extensions that a host has added", () => {
     expect(json.rules).toMatchObject([{ kind: "ask", priority: 6, option: "fe067d000006" }]);
     const counters = (await in_(u.client, "status", { json: true })).json.scopes[0].counters;
     expect(counters.grade).toMatchObject({ sent: 1, granted: 1 });
+  });
+
+  test("a site's own identifiers are those that travel, and that others are told", async () => {
+    await in_(u.client, `grade set 6 --to ${u.server.v4}`);
+    await in_(u.server, "grade accept --priority 4");
+    const text = (await host.ok(["export"])).stdout;
+    const own = text.replace("schema = 1\n", "schema = 1\n\n[exid]\ngrade-ask = 0x1234\n");
+    await host.ok(["apply", "-"], { stdin: own });
+    expect((await in_(u.client, "grade show", { json: true })).json.rules[0].option).toBe("fe0612340006");
+    const capture = await u.capture();
+    const c = await connection();
+    await u.exchange(c);
+    await capture.stop();
+    const { all } = await trace(capture, c.port);
+    const said = (flags: string) => optionsOf(all.find((packet) => packet.flags === flags)!, 254);
+    expect([said("S"), said("SA")]).toEqual(["fe0612340006", "fe067d010004"]);
+    const taken = text.replace("schema = 1\n", "schema = 1\n\n[exid]\ngrade-ask = 0x7d01\n");
+    const { code, stderr } = await host.tcpx(["apply", "-"], { stdin: taken });
+    expect([code, stderr]).toEqual([2, expect.stringContaining("0x7d01 is that of grade-answer")]);
+    await host.ok(["apply", "-"], { stdin: text });
   });
 
   test("values are refused with what is accepted, and nothing has changed", async () => {

@@ -41,7 +41,9 @@ const line = (text: string) => text.split("...").map(RegExp.escape).join(".*");
 
 /** Does it say what the page says? Blanks at the ends of lines are nobody's business. */
 export function says(said: string, wanted: readonly string[]): boolean {
-  const source = wanted.map((text) => (text.trim() === "..." ? "(?:.*\n)*?" : `${line(text.trimEnd())} *\n`));
+  const source = wanted.map((text) =>
+    text.trim() === "..." ? "(?:.*\n)*?" : `${line(text.trimEnd())}[ \r]*\n`,
+  );
   return new RegExp(`^${source.join("")}$`).test(said === "" || said.endsWith("\n") ? said : `${said}\n`);
 }
 
@@ -59,7 +61,6 @@ export class DocSession implements AsyncDisposable {
       ...{ cwd: dir, env, stdin: "pipe", stdout: "pipe", stderr: "inherit" },
     });
     this.said = this.shell.stdout[Symbol.asyncIterator]();
-    this.send('sudo() { "$@"; }'); // they are root already
     this.send(`cd '${dir}'`);
   }
 

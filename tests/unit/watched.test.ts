@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The kernel's events: what is read from them, chosen, and printed.
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import ipaddr from "ipaddr.js";
-import { FIRST_SLOT } from "../../cli/extensions/slots.ts";
 import {
   Direction,
   Ext,
@@ -160,15 +158,6 @@ describe("one event", () => {
       ],
     ];
     for (const [fields, words] of cases) expect(said(fields)).toBe(words);
-  });
-
-  test("an option of an extension from outside has no number to show: its bytes are its own", () => {
-    const manifest = "embedded-bpf/samples/tag/extension.toml";
-    const tag = extensionFrom(readManifest(readFileSync(manifest, "utf8"), manifest), FIRST_SLOT);
-    const list = listOf({ ext: FIRST_SLOT, event: WatchEvent.ASKED, asked: 0 });
-    expect(new TextLines(80, new Outcomes([tag])).record(list, 0, 1)).toMatch(/ tag asked\n$/);
-    const text = new JsonLines(() => null, new Outcomes([tag])).record(list, 0, 1);
-    expect(JSON.parse(text)).toMatchObject({ event: "asked", side: "ours", asked: null, granted: null });
   });
 
   test("as a document", () => {
