@@ -65,7 +65,7 @@ describeIf(needs.ok, needs.reason)("a first window", () =>
     async function flight({ flow, fd }: { flow: number; fd: number }): Promise<number> {
       const sending = r.server.peer.send(fd, 60_000, 500).catch(() => "blocked"); // nobody acknowledges
       const starts = new Set<number>();
-      for (let p = await wire.maybe(flow); p; p = await wire.maybe(flow, 250))
+      for (let p = await wire.maybe(flow); p; p = await wire.maybe(flow, 100))
         if (p.length > 0) starts.add(p.seq);
       await sending;
       await r.server.peer.reset(fd);
@@ -81,14 +81,15 @@ describeIf(needs.ok, needs.reason)("a first window", () =>
 
     test("a pause before the first data leaves the window, granted or our own; a later one does not", async () => {
       await r.rule(r.server, `${name} accept --max 32`);
-      await r.rule(r.server, `${name} set 32 --local`);
       const granted = await r.fromWire(wire, { syn: ask(32) });
+      await r.rule(r.server, `${name} set 32 --local`);
       const [ours, later] = [await r.fromWire(wire), await r.fromWire(wire)];
       await wire.data(ours.flow, 100); // a request; its ACK is no data
       await r.server.peer.send(later.fd, 20);
       await wire.expect(later.flow);
       await wire.ack(later.flow);
-      await Bun.sleep(1000); // some retransmission timeouts, and less than the 3 s for which a package can wait
+      // longer than a retransmission timeout without a sample (1 s), and less than the 3 s for which a package can wait
+      await Bun.sleep(1300);
       for (const c of [granted, ours]) expect(await flight(c)).toBeWithin(32, 34);
       expect(await flight(later)).toBeWithin(DEFAULT.cwnd, DEFAULT.cwnd + 2);
       expect(await r.counters(r.server, name)).toMatchObject({ applied: 3, errors: 0 });
