@@ -67,6 +67,7 @@ function stateOf(lib: Bridge, bpffs: string, { where, name }: { where: Where; na
     isGone && typeof about?.cgroup === "string" && serviceIn(home) !== undefined && isHooked(about.cgroup);
   return {
     ...{ name, where, home, about, isGone, isWaiting, ...held },
+    isInForce: held.isInForce && !isGone, // the kernel says a while later that the link is nobody's
     kind: where === undefined ? "congestion" : "sock_ops",
     cgroup: isWaiting ? (about?.cgroup ?? undefined) : isGone ? undefined : place.name,
   };
