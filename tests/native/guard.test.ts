@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What is looked for in objects of others before they are loaded: what it finds, and that no object harms it.
-import { beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -73,8 +73,8 @@ TCPX_HOOK(established)
 	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
 		return 2;`),
     );
-    return () => rmSync(dir, { recursive: true });
   }, 60_000);
+  afterAll(() => dir && rmSync(dir, { recursive: true }));
 
   withClang("extensions that do nothing of it have no problems", async () => {
     for (const name of ["pace", "grade", "note", "every"])
