@@ -21,8 +21,8 @@ export interface Linked {
   hooks: Map<number, number>;
 }
 
-/** In the order of their bits. */
-const HOOKS = Object.entries(Hook)
+/** Names of the hooks of tcpx_ext.h, each at the place of its bit. */
+export const HOOKS = Object.entries(Hook)
   .filter(([name]) => name !== "COUNT")
   .sort(([, a], [, b]) => a - b)
   .map(([name]) => name.toLowerCase());

@@ -3,7 +3,8 @@
 // The order is that of trust: what is not known to be from somebody is looked at as little as possible.
 
 import { Exit, TcpxError, usageError } from "../base/errors.ts";
-import { Hook } from "../layout/layout.generated.ts";
+import { sha256 } from "../base/sha256.ts";
+import { HOOKS } from "../bridge/link.ts";
 import { readManifest } from "../manifest/read.ts";
 import { API, type Manifest } from "../manifest/types.ts";
 import { type ElfObject, ObjectError, readElf } from "../objects/elf.ts";
@@ -48,9 +49,6 @@ export function sumOf(text: string | undefined): string | undefined {
   throw usageError(`--sha256 ${text} is no SHA-256`, text, "accepted is what sha256sum(1) prints: 64 digits");
 }
 
-export const sumOfBytes = (bytes: Uint8Array): string =>
-  new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
-
 function checkSum(where: string, sum: string, wanted: string | undefined): void {
   if (wanted === undefined || sum === wanted) return;
   throw usageError(`${where} is not what --sha256 says: its sum is ${sum}`, where, "do not use it");
@@ -85,10 +83,7 @@ function apisOf({ symbols }: ElfObject): number[] {
 /** In the order of their bits. */
 function hooksIn({ symbols }: ElfObject): string[] {
   const named = symbols.filter(({ section }) => section !== 0).map(({ name }) => name);
-  return Object.entries(Hook)
-    .sort(([, a], [, b]) => a - b)
-    .map(([name]) => name.toLowerCase())
-    .filter((name) => named.includes(`tcpx${API}_slot0_${name}`));
+  return HOOKS.filter((name) => named.includes(`tcpx${API}_slot0_${name}`));
 }
 
 /**
@@ -131,7 +126,7 @@ export function checkObject(
  * @throws TcpxError (usage) for what is none, (permission) when nobody answers for it, (failed) by the guard
  */
 export async function examine(bytes: Uint8Array, where: string, wish: Wish = {}): Promise<Candidate> {
-  const sum = sumOfBytes(bytes);
+  const sum = sha256(bytes);
   checkSum(where, sum, wish.sha256);
   const unpacked = unpackExtension(bytes, where);
   const by = await signed(where, unpacked, wish);

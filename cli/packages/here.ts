@@ -3,10 +3,11 @@
 // begin with is installed.ts, which looks at less.
 
 import { TcpxError } from "../base/errors.ts";
+import { sha256 } from "../base/sha256.ts";
 import type { ScopeHead, ScopeState } from "../loader/state.ts";
 import type { Rule } from "../policy/rule.ts";
 import { readOwnedFile } from "../system/owned-file.ts";
-import { type Candidate, examine, sumOfBytes } from "./candidate.ts";
+import { type Candidate, examine } from "./candidate.ts";
 import { IDS, type Stored, stored } from "./folder.ts";
 import { hostKeys, type Key } from "./minisign.ts";
 import { MOST } from "./package.ts";
@@ -31,15 +32,16 @@ function keysHere(): Key[] {
 }
 
 async function look(at: Stored, keys: readonly Key[]): Promise<Held> {
-  let sha256: string | undefined;
+  let sum: string | undefined;
   try {
     const bytes = readOwnedFile(at.path, MOST.all);
-    sha256 = sumOfBytes(bytes);
+    sum = sha256(bytes);
     const candidate = await examine(bytes, at.path, { keys });
-    if (candidate.manifest.name === at.name) return { ...at, sha256, candidate };
+    if (candidate.manifest.name === at.name) return { ...at, sha256: sum, candidate };
     throw new TcpxError(1, `${at.path} has the extension ${candidate.manifest.name}`, { value: at.path });
   } catch (error) {
-    if (error instanceof TcpxError) return { ...at, ...(sha256 !== undefined && { sha256 }), problem: error };
+    if (error instanceof TcpxError)
+      return { ...at, ...(sum !== undefined && { sha256: sum }), problem: error };
     throw error;
   }
 }
@@ -47,7 +49,7 @@ async function look(at: Stored, keys: readonly Key[]): Promise<Held> {
 /** Sum of what stands there now; undefined: it cannot be read. */
 function sumAt(path: string): string | undefined {
   try {
-    return sumOfBytes(readOwnedFile(path, MOST.all));
+    return sha256(readOwnedFile(path, MOST.all));
   } catch (error) {
     if (error instanceof TcpxError) return undefined;
     throw error;

@@ -4,6 +4,7 @@
 
 import { lstatSync } from "node:fs";
 import { Exit, TcpxError } from "../base/errors.ts";
+import { sha256 } from "../base/sha256.ts";
 import { addExtension, extensions } from "../extensions/index.ts";
 import { FIRST_SLOT, SLOTS } from "../extensions/slots.ts";
 import type { Extension } from "../extensions/types.ts";
@@ -139,7 +140,7 @@ const sound = new Set<string>();
 
 /** What `ext add` looks for: whoever has put the file there may have done it without. @throws TcpxError */
 function requireSound(path: string, unpacked: Package): void {
-  const sum = new Bun.CryptoHasher("sha256").update(unpacked.object).digest("hex");
+  const sum = sha256(unpacked.object);
   if (sound.has(sum)) return;
   checkObject(path, unpacked);
   sound.add(sum);

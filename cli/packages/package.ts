@@ -2,6 +2,7 @@
 // An extension as one file, NAME.tcpx: an archive of tar with its object, its manifest and their sums. Pure.
 
 import { type TcpxError, usageError } from "../base/errors.ts";
+import { sha256 } from "../base/sha256.ts";
 import { type Member, readArchive, writeArchive } from "./ustar.ts";
 
 /** All of a package, its manifest, and what else is text of a few lines, in bytes. */
@@ -37,7 +38,6 @@ export interface Package {
   minisig?: string;
 }
 
-const sha256 = (bytes: Uint8Array) => new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
 const encoded = (text: string) => new TextEncoder().encode(text);
 
 const membersOf = ({ manifest, name, object, readme }: Parts): Member[] => [

@@ -4,9 +4,8 @@
 
 import { TcpxError } from "../base/errors.ts";
 import type { Bridge } from "../bridge/bridge.ts";
-import { linkObjects } from "../bridge/link.ts";
+import { HOOKS, linkObjects } from "../bridge/link.ts";
 import { addExtension } from "../extensions/index.ts";
-import { Hook } from "../layout/layout.generated.ts";
 import { loadGeneration } from "../loader/generation.ts";
 import { provideSlots, type SlotObject } from "../loader/slots.ts";
 import { extensionFrom } from "../manifest/extension.ts";
@@ -47,14 +46,9 @@ function ruleOf(manifest: Manifest, kind: Kind): Rule {
 /** Names of its hooks, in the order of their bits. @throws TcpxError when it cannot be linked */
 export async function hooksOf(lib: Bridge, name: string, object: Uint8Array): Promise<string[]> {
   const { hooks } = await linkObjects(lib, [{ name, slot: 0, bytes: object }]);
-  return hookNames(hooks.get(0) ?? 0);
+  const bits = hooks.get(0) ?? 0;
+  return HOOKS.filter((_, bit) => (bits >>> bit) & 1);
 }
-
-const hookNames = (bits: number): string[] =>
-  Object.entries(Hook)
-    .filter(([name, bit]) => name !== "COUNT" && (bits >>> bit) & 1)
-    .sort(([, a], [, b]) => a - b)
-    .map(([name]) => name.toLowerCase());
 
 /**
  * Loads the program with this extension alone, and lets it go again. provide() it first.

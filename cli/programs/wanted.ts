@@ -3,6 +3,7 @@
 
 import { basename } from "node:path";
 import { Exit, TcpxError, usageError } from "../base/errors.ts";
+import { sha256 } from "../base/sha256.ts";
 import type { Bridge } from "../bridge/bridge.ts";
 import { availableAlgorithms } from "../system/algorithms.ts";
 import type { Scope } from "../system/host.ts";
@@ -72,12 +73,12 @@ export function readWanted(lib: Bridge, wish: ProgramWish, scope: Scope | undefi
   const { file, sha256: claimed } = wish;
   if (wish.name !== undefined && !PROGRAM_NAME.test(wish.name)) throw wrongName(wish.name);
   const bytes = readOwnedFile(file, OBJECT_MOST);
-  const sha256 = new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
-  if (claimed !== undefined && claimed.toLowerCase() !== sha256)
-    throw new TcpxError(Exit.FAILED, `${file} has another sum than it should: ${sha256}`, { value: claimed });
+  const sum = sha256(bytes);
+  if (claimed !== undefined && claimed.toLowerCase() !== sum)
+    throw new TcpxError(Exit.FAILED, `${file} has another sum than it should: ${sum}`, { value: claimed });
   const object = readProgram(lib, file, bytes);
   const set = settled(object.variables, wish.set);
-  return { name: nameOf(wish, object), object, sha256, set, scope: object.ops ? undefined : scope };
+  return { name: nameOf(wish, object), object, sha256: sum, set, scope: object.ops ? undefined : scope };
 }
 
 /** @throws TcpxError (usage): the kernel has one of this name, or will have */

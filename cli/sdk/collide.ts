@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Names and identifiers that are taken on this host, before somebody gets used to them.
 
-import { readFileSync } from "node:fs";
 import { usageError } from "../base/errors.ts";
 import { bridge } from "../bridge/bridge.ts";
 import { extensions } from "../extensions/index.ts";
@@ -9,14 +8,14 @@ import { siteIfReadable } from "../loader/site-map.ts";
 import { collisionOf } from "../manifest/collision.ts";
 import { readManifest } from "../manifest/read.ts";
 import type { Manifest } from "../manifest/types.ts";
+import { availableAlgorithms } from "../system/algorithms.ts";
 import { controlName, type NewFile } from "./templates.ts";
 
-const CONTROLS = "/proc/sys/net/ipv4/tcp_available_congestion_control";
 const MANIFEST = "extension.toml";
 
 function controls(): string[] {
   try {
-    return readFileSync(CONTROLS, "utf8").trim().split(" ");
+    return availableAlgorithms();
   } catch {
     return [];
   }

@@ -3,6 +3,7 @@
 
 import { join } from "node:path";
 import { Exit, TcpxError } from "../base/errors.ts";
+import { sha256 } from "../base/sha256.ts";
 import { packExtension } from "../packages/package.ts";
 import { replaceFile } from "../system/files.ts";
 import { type BuiltExtension, type BuiltProgram, isExtension } from "./build.ts";
@@ -17,7 +18,7 @@ export interface MadeFile {
 const file = (name: string, bytes: Uint8Array): MadeFile => ({
   name,
   bytes,
-  sha256: new Bun.CryptoHasher("sha256").update(bytes).digest("hex"),
+  sha256: sha256(bytes),
 });
 
 /** The object; and the package of an extension. */
