@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { usageError } from "../base/errors.ts";
 import { readManifest } from "../manifest/read.ts";
 import type { Io } from "../output/io.ts";
-import { download, isUrl } from "../packages/download.ts";
+import { download, isUrl, requireFetchable } from "../packages/download.ts";
 import { hostKeys, KEYS } from "../packages/minisign.ts";
 import { MOST, MOST_TEXT, packExtension } from "../packages/package.ts";
 import { buildFolder } from "../sdk/build.ts";
@@ -93,6 +93,7 @@ async function packFolder(folder: string, io: Io): Promise<Uint8Array> {
  * @throws TcpxError (permission) when others than root can change it
  */
 export async function given(what: string, sum: boolean, io: Io): Promise<Given> {
+  if (isUrl(what)) requireFetchable(what, sum);
   if (isUrl(what) && !sum && hostKeys().length === 0)
     throw usageError(
       `nothing says whose ${what} is`,

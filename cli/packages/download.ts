@@ -11,8 +11,12 @@ const PATIENCE_MS = 30_000;
 
 export const isUrl = (text: string): boolean => /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
 
-/** Is this a way that we fetch by? @throws TcpxError (usage) */
-function checked(text: string, plain: boolean): URL {
+/**
+ * Is this a way that we fetch by?
+ * @param plain http will do, since a sum is known
+ * @throws TcpxError (usage)
+ */
+export function requireFetchable(text: string, plain: boolean): URL {
   const url = URL.parse(text);
   if (!url) throw usageError(`${text} is no URL`, text, "accepted is https://HOST/PATH");
   if (url.username !== "" || url.password !== "")
@@ -67,13 +71,13 @@ async function body(url: URL, response: Response): Promise<Uint8Array> {
  */
 export async function download(text: string, plain: boolean, patienceMs = PATIENCE_MS): Promise<Uint8Array> {
   const signal = AbortSignal.timeout(patienceMs);
-  let url = checked(text, plain);
+  let url = requireFetchable(text, plain);
   for (let hops = 0; hops <= MOST_HOPS; hops++) {
     const response = await get(url, signal);
     const next = response.headers.get("location");
     if (response.status >= 300 && response.status < 400 && next !== null) {
       await response.body?.cancel();
-      url = checked(URL.parse(next, url.href)?.href ?? next, plain);
+      url = requireFetchable(URL.parse(next, url.href)?.href ?? next, plain);
       continue;
     }
     if (response.status === 200) return body(url, response);

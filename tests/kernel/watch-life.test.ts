@@ -28,7 +28,7 @@ describeIf(labRequirement.ok, labRequirement.reason)("tcpx watch as a process", 
       const c = await h.connect();
       expect(await w.end(signal)).toBe(0);
       expect(w.of(c.port)).toEqual([ASKED]); // what was before is shown
-      expect(w.stderr).toEndWith("\ntcpx: 1 events, 0 lost\n");
+      expect(w.stderr).toEndWith("\ntcpx: 1 event, 0 lost\n");
       expect(h.wish("WANTED").until_ns).toBe(0n);
       await h.connect();
       expect(h.unread()).toBe(0);
