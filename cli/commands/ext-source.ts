@@ -87,20 +87,21 @@ async function packFolder(folder: string, io: Io): Promise<Uint8Array> {
   });
 }
 
+/** What nothing would vouch for is not fetched. @throws TcpxError (usage) */
+function fromUrl(url: string, sum: boolean): Promise<Uint8Array> {
+  requireFetchable(url, sum);
+  if (sum || hostKeys().length > 0) return download(url, sum);
+  const hint = `give --sha256, or put its author's key below ${KEYS}`;
+  throw usageError(`nothing says whose ${url} is`, url, hint);
+}
+
 /**
  * What `ext add` is given, read once.
  * @param sum its sum is known
  * @throws TcpxError (permission) when others than root can change it
  */
 export async function given(what: string, sum: boolean, io: Io): Promise<Given> {
-  if (isUrl(what)) requireFetchable(what, sum);
-  if (isUrl(what) && !sum && hostKeys().length === 0)
-    throw usageError(
-      `nothing says whose ${what} is`,
-      what,
-      `give --sha256, or put its author's key below ${KEYS}`,
-    );
-  if (isUrl(what)) return { bytes: await download(what, sum), isForeign: true };
+  if (isUrl(what)) return { bytes: await fromUrl(what, sum), isForeign: true };
   const path = wholePath(what);
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
   const bytes = isFolder ? await packFolder(path, io) : readOwnedFile(path, MOST.all);
